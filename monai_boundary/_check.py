@@ -1,0 +1,142 @@
+"""Argument checks, the one place where their error texts are written.
+
+Every text has the same four parts: the argument, what it must be, what it got, and the remedy.
+``TypeError`` means the wrong kind of thing, ``ValueError`` the wrong value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = [
+    "check_activation",
+    "check_choice",
+    "check_fraction",
+    "check_labels",
+    "check_mask",
+    "check_number",
+    "check_same_device",
+    "check_spacing",
+    "check_spatial_ndim",
+]
+
+
+def check_choice(name: str, value: Any, options: Sequence[Any]) -> Any:
+    """Return `value` when it is one of `options`, raise ``ValueError`` otherwise."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return value
+
+
+def check_number(
+    name: str, value: Any, *, low: float = 0.0, strict: bool = True, optional: bool = False
+) -> float | None:
+    """Return `value` as a finite float above `low` (at least `low` unless `strict`)."""
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number{' or None' if optional else ''}, got {type(value).__name__}")
+    number = float(value)
+    if not math.isfinite(number) or number < low or (strict and number == low):
+        raise ValueError(f"{name} must be finite and {'>' if strict else '>='} {low:g}, got {value}")
+    return number
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1]."""
+    number = check_number(name, value, strict=False)
+    assert number is not None  # optional=False above; narrows the type
+    if number > 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
+    return number
+
+
+def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> int:
+    """Return the number of spatial axes (1 to 3) of `shape`, none of them empty."""
+    ndim = len(shape) - channels
+    if not 1 <= ndim <= 3:
+        layout = {0: "(*S)", 1: "(C, *S)", 2: "(B, C, *S)"}[channels]
+        raise ValueError(f"{name} must be {layout} with 1 to 3 spatial axes, got shape {tuple(shape)}")
+    if 0 in shape:
+        raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")
+    return ndim
+
+
+def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
+    """Return `spacing` as one float per spatial axis; ``None`` means 1 mm everywhere."""
+    if spacing is None:
+        return (1.0,) * ndim
+    if isinstance(spacing, str) or not hasattr(spacing, "__len__") or not hasattr(spacing, "__iter__"):
+        raise TypeError(
+            f"spacing must be a sequence with one value per spatial axis ({ndim}), got {spacing!r}; "
+            f"for cubic voxels pass ({spacing!r},) * {ndim}"
+        )
+    values = tuple(float(value) for value in spacing)
+    if len(values) != ndim or not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError(f"spacing must hold one finite value > 0 per spatial axis ({ndim}), got {values}")
+    return values
+
+
+def check_mask(name: str, mask: Any) -> np.ndarray:
+    """Return `mask` as a bool array with 1 to 3 axes; 0/1 integers are taken for bool."""
+    array = np.asarray(mask)
+    check_spatial_ndim(name, array.shape)
+    if array.dtype == np.bool_:
+        return array
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be bool (or integers 0 and 1), got dtype {array.dtype}; threshold it first")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"{name} must be bool (or integers 0 and 1), got values in [{low}, {high}]")
+    return array.astype(bool)
+
+
+def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
+    """Return `labels` as integers in [0, num_classes), `ignore_index` excepted.
+
+    Float arrays are accepted when every value is an integer, because image readers give floats.
+    """
+    if labels.dtype.kind not in "biuf":
+        raise TypeError(f"labels must hold integers, got dtype {labels.dtype}")
+    if labels.dtype.kind == "f":
+        if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+            raise ValueError(
+                f"labels must hold integers, got {labels.dtype} with fractional or non-finite values; "
+                "resample label maps with mode='nearest'"
+            )
+        labels = labels.astype(np.int64)
+    low, high = int(labels.min()), int(labels.max())
+    if low >= 0 and high < num_classes:  # the usual case costs two reductions and no mask
+        return labels
+    wrong = (labels < 0) | (labels >= num_classes)
+    if ignore_index is not None:
+        wrong &= labels != ignore_index
+    if wrong.any():
+        values = sorted(np.unique(labels[wrong]).tolist())[:5]
+        raise ValueError(
+            f"labels must lie in [0, {num_classes - 1}] or equal ignore_index={ignore_index}, got {values} at "
+            f"{int(wrong.sum())} voxels; check the label map, or pass num_classes={max(high, 0) + 1} or ignore_index"
+        )
+    return labels
+
+
+def check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+    """Raise ``ValueError`` when two tensors are on different devices."""
+    if tensor.device != other.device:
+        raise ValueError(
+            f"{name} and {other_name} must be on one device, got {tensor.device} and {other.device}; "
+            f"move {name} with .to({other_name}.device)"
+        )
+
+
+def check_activation(sigmoid: bool, softmax: bool, other_act: Callable | None) -> None:
+    """Check MONAI's three exclusive activation arguments, with MONAI's texts."""
+    if other_act is not None and not callable(other_act):
+        raise TypeError(f"other_act must be None or callable but is {type(other_act).__name__}.")
+    if int(sigmoid) + int(softmax) + int(other_act is not None) > 1:
+        raise ValueError("Incompatible values: more than 1 of [sigmoid=True, softmax=True, other_act is not None].")

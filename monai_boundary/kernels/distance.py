@@ -1,0 +1,307 @@
+"""Exact signed Euclidean distance maps for 1 to 3 spatial axes, anisotropic spacing, and K classes.
+
+One engine pass per class gives both sides of the contour: the mask is handed over as labels 1 and 2, and every voxel
+gets the distance to the nearest voxel of the other label. Two classes share one pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from monai_boundary._check import check_choice, check_labels, check_mask, check_spacing, check_spatial_ndim
+from monai_boundary.kernels._engines import Backend, opposite_distance, seed_distance
+from monai_boundary.kernels.map_options import Absent, Convention, DistanceMapOptions, Normalize
+
+__all__ = ["distance_transform", "labels_distance_map", "masks_distance_map", "signed_distance", "signed_distance_map"]
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+
+def distance_transform(mask: Array, spacing: Sequence[float] | None = None) -> Array:
+    """Euclidean distance of every voxel to the nearest True voxel.
+
+    Args:
+        mask: Bool `(*S)`, 1 to 3 axes, NumPy or torch, any strides.
+        spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
+
+    Returns:
+        Float32 `(*S)` in mm, of the kind and on the device of `mask`; 0 exactly on True voxels.
+
+    Raises:
+        ValueError: `mask` holds no True voxel (there is nothing to measure to), or has a wrong shape or values, or
+            `spacing` is not one finite value > 0 per axis.
+
+    Example:
+        >>> distance_transform(np.array([False, True, False, False]), spacing=(2.0,)).tolist()
+        [2.0, 0.0, 2.0, 4.0]
+    """
+    seeds = check_mask("mask", _to_numpy(mask))
+    sizes = check_spacing(spacing, seeds.ndim)
+    if not seeds.any():
+        raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
+    return _like(mask, seed_distance(seeds, sizes))
+
+
+def signed_distance(mask: Array, spacing: Sequence[float] | None = None, convention: Convention = "half") -> Array:
+    """Signed Euclidean distance to the surface of one mask, negative inside.
+
+    Args:
+        mask: Bool `(*S)`, 1 to 3 axes, NumPy or torch, any strides.
+        spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
+        convention: See `DistanceMapOptions`.
+
+    Returns:
+        Float32 `(*S)` in mm. A mask without a surface (all False or all True) gives zeros.
+
+    Raises:
+        TypeError: `mask` is not bool or 0/1 integers.
+        ValueError: Wrong shape or values of `mask`, `spacing` or `convention`.
+
+    References:
+        Kervadec et al., Boundary loss for highly unbalanced segmentation, MIDL 2019, eq. 5.
+
+    Example:
+        >>> signed_distance(np.array([False, True, True, False])).tolist()
+        [0.5, -0.5, -0.5, 0.5]
+    """
+    array = check_mask("mask", _to_numpy(mask))
+    options = DistanceMapOptions(convention=convention)
+    return _like(mask, masks_distance_map(array[None], check_spacing(spacing, array.ndim), options)[0])
+
+
+def signed_distance_map(
+    labels: Array,
+    num_classes: int,
+    spacing: Sequence[float] | None = None,
+    convention: Convention = "half",
+    include_background: bool = True,
+    clip: float | None = None,
+    absent: Absent = "zero",
+    ignore_index: int | None = None,
+    backend: Backend = "auto",
+    normalize: Normalize | None = None,
+    balance: float = 0.0,
+    balance_cap: float = 1000.0,
+) -> Array:
+    """Signed distance map of every class of a label map, negative inside the class.
+
+    Args:
+        labels: Integers `(1, *S)` in [0, num_classes), 1 to 3 spatial axes, NumPy or torch, any strides. Floats
+            are accepted when all values are integers.
+        num_classes: Number of classes including the background, at least 2.
+        spacing: Voxel size in mm, one per spatial axis in array order; ``None`` means 1 mm.
+        convention, clip, absent, normalize, balance, balance_cap: See `DistanceMapOptions`.
+        include_background: Whether class 0 has a channel.
+        ignore_index: Label of voxels that are not counted: their map is 0, and no distance starts at them.
+        backend: ``"edt"``, ``"scipy"``, or ``"auto"`` for `edt` where installed.
+
+    Returns:
+        Float32 `(C, *S)` in mm (unitless when normalised), of the kind and on the device of `labels`; C is
+        `num_classes`, less 1 without background.
+
+    Raises:
+        TypeError: `labels` or `spacing` is of a wrong kind.
+        ValueError: Wrong shape, labels out of range or not integers, wrong spacing or option.
+
+    Example:
+        >>> signed_distance_map(np.array([[0, 0, 1, 1]]), num_classes=2, spacing=(2.0,)).tolist()
+        [[-3.0, -1.0, 1.0, 3.0], [3.0, 1.0, -1.0, -3.0]]
+    """
+    options = DistanceMapOptions(convention, clip, absent, normalize, balance, balance_cap)
+    return labels_distance_map(labels, num_classes, spacing, options, include_background, ignore_index, backend)
+
+
+def labels_distance_map(
+    labels: Array,
+    num_classes: int,
+    spacing: Sequence[float] | None,
+    options: DistanceMapOptions,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    backend: Backend = "auto",
+) -> Array:
+    """`signed_distance_map` with the settings as one object."""
+    array = _to_numpy(labels)
+    ndim = check_spatial_ndim("labels", array.shape, channels=1)
+    if array.shape[0] != 1:
+        raise ValueError(
+            f"labels must have one channel, (1, *S), got shape {array.shape}; use argmax on one-hot labels"
+        )
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
+        raise ValueError(f"num_classes must be an integer >= 2 (background counts), got {num_classes!r}")
+    sizes = check_spacing(spacing, ndim)
+    check_choice("backend", backend, ("auto", "edt", "scipy"))
+    classes = check_labels(array[0], num_classes, ignore_index)
+    valid = None if ignore_index is None else classes != ignore_index
+    if num_classes == 2 and include_background:
+        return _like(labels, _two_class_map(classes == 1, sizes, options, valid, backend))
+    first = 0 if include_background else 1
+    maps = np.empty((num_classes - first, *classes.shape), np.float32)
+    for channel, index in enumerate(range(first, num_classes)):
+        _fill(maps[channel], classes == index, sizes, options, valid, backend)
+    return _like(labels, maps)
+
+
+def masks_distance_map(
+    masks: np.ndarray,
+    spacing: tuple[float, ...],
+    options: DistanceMapOptions,
+    valid: np.ndarray | None = None,
+    backend: Backend = "auto",
+) -> np.ndarray:
+    """Signed distance map of each channel of bool `masks` `(C, *S)`, which may overlap; `valid` `(*S)` marks what counts."""
+    maps = np.empty(masks.shape, np.float32)
+    for mask, out in zip(masks, maps, strict=True):
+        _fill(out, mask, spacing, options, valid, backend)
+    return maps
+
+
+def _fill(
+    out: np.ndarray,
+    mask: np.ndarray,
+    spacing: tuple[float, ...],
+    options: DistanceMapOptions,
+    valid: np.ndarray | None,
+    backend: Backend,
+) -> None:
+    """Write the finished map of one mask into `out`."""
+    _write_signed(out, None, mask, spacing, options, valid, backend)
+    _finish(out, spacing, options)
+
+
+def _two_class_map(
+    mask: np.ndarray,
+    spacing: tuple[float, ...],
+    options: DistanceMapOptions,
+    valid: np.ndarray | None,
+    backend: Backend,
+) -> np.ndarray:
+    """Both channels of a two-class map from one pass over the foreground `mask`."""
+    maps = np.empty((2, *mask.shape), np.float32)
+    _write_signed(maps[1], maps[0], mask, spacing, options, valid, backend)
+    for channel in maps:
+        _finish(channel, spacing, options)
+    return maps
+
+
+def _write_signed(
+    out: np.ndarray,
+    complement: np.ndarray | None,
+    mask: np.ndarray,
+    spacing: tuple[float, ...],
+    options: DistanceMapOptions,
+    valid: np.ndarray | None,
+    backend: Backend,
+) -> None:
+    """Write the clipped signed distance of `mask` into `out`, and that of its complement where one is asked for."""
+    inside = mask if valid is None else mask & valid
+    outside = None if valid is None else ~mask & valid
+    present = bool(inside.any())
+    if not present or not (~inside if outside is None else outside).any():
+        far = 0.0 if options.absent == "zero" else (options.clip or _diagonal(mask.shape, spacing))
+        out[...] = -far if present else far
+        if complement is not None:
+            complement[...] = far if present else -far
+    else:
+        crop = (...,) if options.clip is None else _reach(inside, spacing, options)
+        region = _signed(inside[crop], None if outside is None else outside[crop], spacing, options, backend)
+        if options.clip is not None:  # what lies beyond the crop is farther than the clip
+            out[...] = options.clip
+        _limit_into(out[crop], region, options.clip)
+        if complement is not None:
+            if options.clip is not None:
+                complement[...] = -options.clip
+            np.subtract(np.float32(_inside_offset(spacing, options.convention)), region, out=region)
+            _limit_into(complement[crop], region, options.clip)
+    if valid is not None:
+        out[~valid] = 0.0
+        if complement is not None:
+            complement[~valid] = 0.0
+
+
+def _signed(
+    inside: np.ndarray,
+    outside: np.ndarray | None,
+    spacing: tuple[float, ...],
+    options: DistanceMapOptions,
+    backend: Backend,
+) -> np.ndarray:
+    """Signed distance in the chosen convention; `outside` is given where some voxels are neither."""
+    if outside is None or bool((inside | outside).all()):
+        if inside.all():  # a crop wholly inside: the surface is farther than the clip
+            return np.full(inside.shape, -np.inf, np.float32)
+        distance = opposite_distance(inside, spacing, backend)
+    else:  # distances start only at counted voxels, so each side needs its own pass
+        distance = seed_distance(inside, spacing, backend)
+        to_outside = seed_distance(outside, spacing, backend) if outside.any() else np.float32(np.inf)
+        np.copyto(distance, to_outside, where=inside)
+    if options.convention == "half":
+        distance -= np.float32(min(spacing) / 2)
+    elif options.convention != "centre":
+        np.subtract(distance, np.float32(_inside_offset(spacing, options.convention)), out=distance, where=inside)
+    return np.negative(distance, out=distance, where=inside)
+
+
+def _inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:
+    """Value that the maps of a mask and of its complement add up to: 0 for the symmetric conventions."""
+    return {"half": 0.0, "centre": 0.0, "kervadec": 1.0, "kervadec_mm": min(spacing)}[convention]
+
+
+def _limit_into(out: np.ndarray, values: np.ndarray, limit: float | None) -> None:
+    if limit is None:
+        out[...] = values
+    else:
+        np.clip(values, -limit, limit, out=out)
+
+
+def _reach(inside: np.ndarray, spacing: tuple[float, ...], options: DistanceMapOptions) -> tuple[slice, ...]:
+    """Bounding box of `inside` grown by the clip and the largest offset of any convention: exact after clipping."""
+    assert options.clip is not None  # the caller asks only then
+    reach = options.clip + max(1.0, min(spacing))
+    slices = []
+    for axis, size in enumerate(spacing):
+        others = tuple(other for other in range(inside.ndim) if other != axis)
+        occupied = np.flatnonzero(inside.any(axis=others))
+        margin = math.ceil(min(reach / size, inside.shape[axis]))
+        slices.append(slice(max(0, int(occupied[0]) - margin), int(occupied[-1]) + margin + 1))
+    return tuple(slices)
+
+
+def _finish(channel: np.ndarray, spacing: tuple[float, ...], options: DistanceMapOptions) -> None:
+    """Normalise and balance one channel in place."""
+    if options.normalize is not None:
+        largest = {
+            "clip": options.clip,
+            "diagonal": _diagonal(channel.shape, spacing),
+            "max": float(max(channel.max(), -channel.min())),
+        }[options.normalize]
+        if largest:  # an all-zero channel stays zero
+            channel /= np.float32(largest)
+    if options.balance > 0:
+        inside = channel < 0
+        inner = -float(channel.sum(where=inside, dtype=np.float64))
+        outer = float(channel.sum(dtype=np.float64)) + inner
+        if inner > 0 and outer > 0:
+            factor = min((outer / inner) ** options.balance, options.balance_cap)
+            np.multiply(channel, np.float32(factor), out=channel, where=inside)
+
+
+def _diagonal(shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
+    return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))
+
+
+def _to_numpy(array: np.ndarray | torch.Tensor) -> np.ndarray:
+    if isinstance(array, torch.Tensor):
+        return array.detach().cpu().numpy()
+    return np.asarray(array)
+
+
+def _like(reference: Array, values: np.ndarray) -> Array:
+    if isinstance(reference, torch.Tensor):
+        return torch.from_numpy(values).to(reference.device)
+    return values

@@ -1,0 +1,82 @@
+"""The settings of a signed distance map, and the two named sets of them.
+
+A map and the weight of the boundary term belong together: alpha = 0.1 on a map in mm is another loss than alpha = 0.1
+on a map scaled to [-1, 1]. One object therefore carries the settings to the kernel, the transforms, the losses
+and the nnU-Net trainers alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from monai_boundary._check import check_choice, check_fraction, check_number
+
+__all__ = ["CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
+
+Convention = Literal["half", "centre", "kervadec", "kervadec_mm"]
+Absent = Literal["zero", "far"]
+Normalize = Literal["clip", "diagonal", "max"]
+Preset = Literal["robust", "published"]
+
+CONVENTIONS: tuple[Convention, ...] = ("half", "centre", "kervadec", "kervadec_mm")
+
+
+@dataclass(frozen=True)
+class DistanceMapOptions:
+    """Settings of a signed distance map.
+
+    Args:
+        convention: Where the zero level lies; `d` is the distance to the nearest voxel centre of the other side.
+            ``"half"``: +-(d - s/2) with s the smallest spacing, zero on the voxel face, right-signed at any spacing.
+            ``"centre"``: +-d. ``"kervadec"``: d outside, -(d - 1) inside, as published and as in MONAI 1.6.1; the 1 is one
+            unit, so below 1 mm spacing some inside values turn positive. ``"kervadec_mm"``: the 1 is the smallest spacing.
+        clip: Values are limited to +-`clip` mm; ``None`` for no limit. Exact, and cheaper than the whole map.
+        absent: Map of a class that no voxel has, or all have: ``"zero"`` (published) or ``"far"``, which is
+            + (absent) or - (full) `clip`, or the diagonal of the volume without one, so that false positives cost.
+        normalize: ``"clip"`` divides by `clip`, ``"diagonal"`` by the diagonal of the volume in mm, ``"max"`` by the
+            largest absolute value of each channel; ``None`` keeps mm.
+        balance: beta in [0, 1]: inside values are multiplied by (sum of outside values / sum of |inside values|)^beta,
+            per channel. 0 is the published map; 1 makes an all-background and an all-foreground prediction score alike.
+        balance_cap: Upper limit of that factor, which a single inside voxel would otherwise drive without bound.
+    """
+
+    convention: Convention = "half"
+    clip: float | None = None
+    absent: Absent = "zero"
+    normalize: Normalize | None = None
+    balance: float = 0.0
+    balance_cap: float = 1000.0
+
+    def __post_init__(self) -> None:
+        check_choice("convention", self.convention, CONVENTIONS)
+        check_choice("absent", self.absent, ("zero", "far"))
+        check_choice("normalize", self.normalize, (None, "clip", "diagonal", "max"))
+        check_number("clip", self.clip, optional=True)
+        check_fraction("balance", self.balance)
+        check_number("balance_cap", self.balance_cap)
+        if self.normalize == "clip" and self.clip is None:
+            raise ValueError("clip must be given in mm when normalize='clip', got None; pass for example clip=10")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether values stay small enough for float16, whatever the size of the volume."""
+        return self.clip is not None or self.normalize is not None
+
+    def replace(self, **changes: object) -> DistanceMapOptions:
+        """Return a copy with some settings changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+#: Survives short and long runs under extreme imbalance; see docs/collapse.md for the runs it was chosen from.
+ROBUST = DistanceMapOptions(clip=10.0, normalize="clip", balance=0.5)
+#: The published code: Kervadec et al., MIDL 2019.
+PUBLISHED = DistanceMapOptions(convention="kervadec")
+
+_PRESETS: dict[str, DistanceMapOptions] = {"robust": ROBUST, "published": PUBLISHED}
+
+
+def preset_options(preset: Preset) -> DistanceMapOptions:
+    """Return the options of a named preset: ``"robust"`` or ``"published"``."""
+    return _PRESETS[check_choice("preset", preset, tuple(_PRESETS))]

@@ -1,0 +1,63 @@
+"""Softmax, product with the map, sum and gradient in one pass over the voxels.
+
+The plain form keeps probabilities, products and their gradients of the whole batch; this one keeps the gradient
+only, because it is known in closed form: with p = softmax(z) and m the map, d(sum p m)/dz_k = p_k (m_k - sum_j p_j m_j).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+__all__ = ["softmax_map_sum"]
+
+# Smaller chunks spend their time entering threads; larger ones lose the memory that the pass is for.
+_CPU_CHUNK = 1 << 18
+
+
+class _SoftmaxMapSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:  # type: ignore[override]
+        batch, channels = logits.shape[:2]
+        flat = logits.reshape(batch, channels, -1)
+        flat_maps = maps.reshape(batch, channels - first, -1)
+        gradient = torch.empty_like(flat) if ctx.needs_input_grad[0] else None
+        step = _CPU_CHUNK if logits.device.type == "cpu" else flat.shape[2]
+        work_dtype = torch.promote_types(torch.float32, logits.dtype)
+        total = torch.zeros((), dtype=torch.float64, device=logits.device)
+        for sample in range(batch):
+            for start in range(0, flat.shape[2], step):
+                piece = slice(start, start + step)
+                probs = torch.softmax(flat[sample, :, piece].to(work_dtype), dim=0)
+                products = probs[first:] * flat_maps[sample, :, piece]
+                voxel_sums = products.sum(dim=0)
+                total += voxel_sums.sum(dtype=torch.float64)
+                if gradient is not None:
+                    probs.mul_(voxel_sums).neg_()
+                    probs[first:] += products
+                    gradient[sample, :, piece] = probs
+        if gradient is not None:
+            ctx.save_for_backward(gradient.view(logits.shape))
+        return total.to(work_dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_output.to(gradient.dtype), None, None
+
+
+def softmax_map_sum(logits: torch.Tensor, maps: torch.Tensor, first: int = 0) -> torch.Tensor:
+    """Sum of softmax(logits) times maps over everything.
+
+    Args:
+        logits: Floating `(B, C, *S)`.
+        maps: Floating `(B, C - first, *S)`, taken as constants.
+        first: Number of leading channels without a map.
+
+    Returns:
+        A scalar in float32, or float64 for float64 logits, accumulated in float64. Differentiable once.
+    """
+    return _SoftmaxMapSum.apply(logits, maps, first)

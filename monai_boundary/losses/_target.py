@@ -1,0 +1,87 @@
+"""What the losses share at their edge: activation, one-hot targets, and the checks on them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from monai_boundary._check import check_same_device
+
+__all__ = ["activate", "as_float32", "check_network_output", "onehot_target"]
+
+
+def check_network_output(logits: torch.Tensor) -> None:
+    """Raise ``ValueError`` unless `logits` is a floating `(B, C, *S)` with 1 to 3 spatial axes, none of them empty."""
+    if not 3 <= logits.ndim <= 5 or logits.numel() == 0:
+        raise ValueError(
+            f"input must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(logits.shape)}"
+        )
+    if not logits.is_floating_point():
+        raise TypeError(f"input must be floating point logits or probabilities, got {logits.dtype}")
+
+
+def as_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision to float32: sums of probability times distance leave its range. float64 stays."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def activate(logits: torch.Tensor, sigmoid: bool, softmax: bool, other_act: Callable | None) -> torch.Tensor:
+    """Return probabilities in float32 or better; on one channel softmax is passed over with MONAI's warning."""
+    logits = as_float32(logits)
+    if sigmoid:
+        return torch.sigmoid(logits)
+    if softmax and logits.shape[1] == 1:
+        warnings.warn("single channel prediction, `softmax=True` ignored.", stacklevel=3)
+    elif softmax:
+        return torch.softmax(logits, dim=1)
+    return logits if other_act is None else other_act(logits)
+
+
+def onehot_target(
+    target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool, ignore_index: int | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the target as `(B, C, *S)` and the counted voxels as bool `(B, 1, *S)`, or ``None`` where all count.
+
+    Args:
+        target: Labels `(B, 1, *S)` or `(B, *S)` with `to_onehot_y`, else channels `(B, C, *S)`.
+        logits: Network output `(B, C, *S)`.
+        to_onehot_y: Whether `target` holds labels.
+        ignore_index: Label that is not counted.
+
+    Raises:
+        ValueError: The shapes or devices differ, or a label is out of range.
+    """
+    check_same_device("target", target, "input", logits)
+    channels = logits.shape[1]
+    if to_onehot_y and channels == 1:
+        warnings.warn("single channel prediction, `to_onehot_y=True` ignored.", stacklevel=3)
+    if to_onehot_y and target.ndim == logits.ndim - 1:
+        target = target.unsqueeze(1)
+    expected = (logits.shape[0], 1 if to_onehot_y else channels, *logits.shape[2:])
+    if tuple(target.shape) != expected:
+        remedy = "" if to_onehot_y or target.shape[1] != 1 else "; for a label map pass to_onehot_y=True"
+        raise ValueError(
+            f"target must have shape {expected} to match input {tuple(logits.shape)}, got {tuple(target.shape)}{remedy}"
+        )
+    valid = None if ignore_index is None else target != ignore_index
+    if to_onehot_y and channels > 1:
+        _check_label_range(target, channels, ignore_index)
+        classes = torch.arange(channels, device=target.device).view(1, -1, *[1] * (target.ndim - 2))
+        target = target == classes
+    if valid is not None and target.shape[1] != valid.shape[1]:
+        target = target & valid
+    return target, valid
+
+
+def _check_label_range(labels: torch.Tensor, num_classes: int, ignore_index: int | None) -> None:
+    # Looking at values on a CUDA device would stall every step, and cannot be traced: the transforms check there.
+    if torch.compiler.is_compiling() or labels.device.type != "cpu":
+        return
+    counted = labels if ignore_index is None else labels[labels != ignore_index]
+    if counted.numel() and (counted.min() < 0 or counted.max() >= num_classes):
+        raise ValueError(
+            f"target must hold labels in [0, {num_classes - 1}] or ignore_index={ignore_index}, got values in "
+            f"[{counted.min().item():g}, {counted.max().item():g}]; check the label map or the network's channels"
+        )

@@ -1,0 +1,191 @@
+"""The boundary loss: softmax probabilities times the signed distance map of the target."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from monai.utils import LossReduction
+from torch.nn.modules.loss import _Loss
+
+from monai_boundary._check import check_activation, check_choice, check_same_device, check_spacing
+from monai_boundary.kernels._engines import Backend
+from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
+from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.losses._fused import softmax_map_sum
+from monai_boundary.losses._target import activate, as_float32, check_network_output
+
+__all__ = ["BoundaryLoss"]
+
+
+class BoundaryLoss(_Loss):
+    """Mean of probability times signed distance: predicted foreground far from the target costs most.
+
+    A superset of `monai.losses.BoundaryLoss` 1.6.1. With ``options=DistanceMapOptions(convention="kervadec")`` it has its
+    value and gradient. Hand it the map of `SignedDistanceMapd`: then it never reads the target, and costs a product. Without one
+    the map is computed from the target of each sample, on the CPU.
+
+    Alone it has an empty prediction as a near-minimum; use it beside a region loss (`GeneralizedDiceBoundaryLoss`).
+
+    Args:
+        include_background: Whether channel 0 counts. A given map may hold or leave out that channel.
+        to_onehot_y: Whether the target is a label map `(B, 1, *S)` or `(B, *S)`.
+        sigmoid: Apply a sigmoid to the input.
+        softmax: Apply a softmax over the channels to the input.
+        other_act: Apply this function to the input instead.
+        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
+        batch: Average over the batch before the reduction.
+        options: Settings of maps that the loss computes itself; a given map is used as it is.
+        spacing: Voxel size in mm of maps that the loss computes itself; ``None`` means 1.
+        ignore_index: Label that is not counted, when the loss computes the map itself from a label map.
+        offset: ``"zero_at_target"`` subtracts the value of the perfect prediction, so that this scores 0 and
+            nothing scores less; the gradient stays. ``None`` is the published value, which is negative at the optimum.
+        backend: Engine of maps that the loss computes itself.
+        fused: Use the one-pass form where it applies (softmax, reduced, not compiled); same value, less memory. It is
+            differentiable once.
+
+    Raises:
+        TypeError: `other_act` is not callable; `input` or the map is not floating point.
+        ValueError: More than one activation, an unknown reduction or offset, or shapes that do not match.
+
+    References:
+        Kervadec et al., Boundary loss for highly unbalanced segmentation, MIDL 2019, eq. 6; MedIA 2021.
+
+    Example:
+        >>> loss = BoundaryLoss(softmax=True, to_onehot_y=True)
+        >>> logits = torch.zeros(1, 2, 4)
+        >>> float(loss(logits, torch.tensor([[[0, 1, 1, 0]]])))
+        0.0
+    """
+
+    def __init__(
+        self,
+        include_background: bool = True,
+        to_onehot_y: bool = False,
+        sigmoid: bool = False,
+        softmax: bool = False,
+        other_act: Callable | None = None,
+        reduction: LossReduction | str = LossReduction.MEAN,
+        batch: bool = False,
+        *,
+        options: DistanceMapOptions | None = None,
+        spacing: Sequence[float] | None = None,
+        ignore_index: int | None = None,
+        offset: Literal["zero_at_target"] | None = None,
+        backend: Backend = "auto",
+        fused: bool = True,
+    ) -> None:
+        super().__init__(reduction=LossReduction(reduction).value)
+        check_activation(sigmoid, softmax, other_act)
+        self.include_background = include_background
+        self.to_onehot_y = to_onehot_y
+        self.sigmoid = sigmoid
+        self.softmax = softmax
+        self.other_act = other_act
+        self.batch = batch
+        self.options = DistanceMapOptions() if options is None else options
+        self.spacing = spacing
+        self.ignore_index = ignore_index
+        self.offset = check_choice("offset", offset, (None, "zero_at_target"))
+        self.engine = check_choice("backend", backend, ("auto", "edt", "scipy"))
+        self.fused = fused
+
+    def forward(
+        self, input: torch.Tensor, target: torch.Tensor | None = None, distance_map: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss.
+
+        Args:
+            input: Logits, or probabilities without an activation, `(B, C, *S)` with 1 to 3 spatial axes.
+            target: `(B, C, *S)`, or labels with `to_onehot_y`; not read when `distance_map` is given.
+            distance_map: Float `(B, C, *S)`, or `(B, C - 1, *S)` with ``include_background=False``.
+        """
+        logits = input
+        check_network_output(logits)
+        first = self._first_channel(logits.shape[1])
+        if distance_map is None:
+            maps = self.compute_distance_map(logits, target)
+        else:
+            maps = self._counted_channels(distance_map, logits, first)
+        loss = self._one_pass(logits, maps, first) if self._can_fuse(logits) else self._plain(logits, maps, first)
+        if self.offset is not None:
+            loss = loss - self._reduce(as_float32(maps).clamp(max=0).flatten(2).mean(-1))
+        return loss
+
+    @torch.no_grad()
+    def compute_distance_map(self, logits: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
+        """Return the maps `(B, C, *S)` of `target` for the counted channels, on the device of `logits`."""
+        if target is None:
+            raise ValueError("distance_map must be given when target is None; pass one of them")
+        check_same_device("target", target, "input", logits)
+        channels, labelled = logits.shape[1], self.to_onehot_y and logits.shape[1] > 1
+        if self.to_onehot_y and not labelled:
+            warnings.warn("single channel prediction, `to_onehot_y=True` ignored.", stacklevel=3)
+        if labelled and target.ndim == logits.ndim - 1:
+            target = target.unsqueeze(1)
+        expected = (logits.shape[0], 1 if labelled else channels, *logits.shape[2:])
+        if tuple(target.shape) != expected:
+            remedy = "" if labelled or target.shape[1] != 1 else "; for a label map pass to_onehot_y=True"
+            raise ValueError(
+                f"input and target shapes do not match: target must be {expected}, got {tuple(target.shape)}{remedy}"
+            )
+        spacing = check_spacing(self.spacing, logits.ndim - 2)
+        first = self._first_channel(channels)
+        if labelled:
+            maps = [
+                labels_distance_map(labels, channels, spacing, self.options, first == 0, self.ignore_index, self.engine)
+                for labels in target
+            ]
+        else:
+            masks = (target[:, first:] > 0.5).cpu().numpy()
+            maps = [torch.from_numpy(masks_distance_map(m, spacing, self.options, backend=self.engine)) for m in masks]
+        return torch.stack(maps).to(logits.device)
+
+    def _first_channel(self, channels: int) -> int:
+        if self.include_background:
+            return 0
+        if channels == 1:
+            warnings.warn("single channel prediction, `include_background=False` ignored.", stacklevel=4)
+            return 0
+        return 1
+
+    def _counted_channels(self, maps: torch.Tensor, logits: torch.Tensor, first: int) -> torch.Tensor:
+        check_same_device("distance_map", maps, "input", logits)
+        if not maps.is_floating_point():
+            raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
+        if first and maps.ndim == logits.ndim and maps.shape[1] == logits.shape[1]:
+            maps = maps[:, first:]
+        expected = (logits.shape[0], logits.shape[1] - first, *logits.shape[2:])
+        if tuple(maps.shape) != expected:
+            raise ValueError(
+                f"distance_map must have shape {expected} to match input {tuple(logits.shape)} with "
+                f"include_background={self.include_background}, got {tuple(maps.shape)}"
+            )
+        return maps
+
+    def _can_fuse(self, logits: torch.Tensor) -> bool:
+        whole = self.reduction in ("mean", "sum")
+        return self.fused and self.softmax and logits.shape[1] > 1 and whole and not torch.compiler.is_compiling()
+
+    def _one_pass(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
+        voxels = logits[0, 0].numel()
+        count = maps.numel() if self.reduction == "mean" else voxels * (logits.shape[0] if self.batch else 1)
+        return softmax_map_sum(logits, maps, first) / count
+
+    def _plain(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
+        probs = activate(logits, self.sigmoid, self.softmax, self.other_act)[:, first:]
+        return self._reduce((probs * maps).flatten(2).mean(-1))
+
+    def _reduce(self, per_channel: torch.Tensor) -> torch.Tensor:
+        """Reduce `(B, C)` as asked for."""
+        if self.batch:
+            per_channel = per_channel.mean(dim=0)
+        if self.reduction == "mean":
+            return per_channel.mean()
+        return per_channel.sum() if self.reduction == "sum" else per_channel
+
+    def extra_repr(self) -> str:
+        """Show the settings that change the value."""
+        return f"include_background={self.include_background}, reduction={self.reduction!r}, options={self.options}"

@@ -1,0 +1,143 @@
+"""A region loss and the boundary loss in one, weighted by alpha."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from monai_boundary._check import check_choice, check_fraction, check_number
+from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
+from monai_boundary.losses.boundary import BoundaryLoss
+from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
+
+__all__ = ["GeneralizedDiceBoundaryLoss", "RegionBoundaryLoss"]
+
+
+class RegionBoundaryLoss(nn.Module):
+    """Region weight times region loss plus alpha times boundary loss.
+
+    Set the weights once per epoch: ``loss.weights = Rebalance().weights(epoch, max_epochs)``. After each call `region_term` and
+    `boundary_term` hold the two unweighted terms, detached, for logging.
+
+    Args:
+        region: Any loss called as ``region(input, target)``.
+        boundary: Called as ``boundary(input, target, distance_map)``.
+        alpha: Weight of the boundary term until it is set again.
+        mode: What setting `alpha` does to the region weight: ``"rebalance"`` makes it max(region_floor, 1 - alpha),
+            ``"increase"`` leaves it at 1.
+        region_floor: Smallest region weight under ``"rebalance"``.
+
+    Example:
+        >>> loss = RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True), BoundaryLoss(softmax=True), alpha=0.25)
+        >>> loss.weights
+        (0.75, 0.25)
+    """
+
+    def __init__(
+        self,
+        region: nn.Module,
+        boundary: nn.Module,
+        alpha: float = 0.01,
+        mode: Literal["rebalance", "increase"] = "rebalance",
+        region_floor: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.region = region
+        self.boundary = boundary
+        self.mode = check_choice("mode", mode, ("rebalance", "increase"))
+        self.region_floor = check_fraction("region_floor", region_floor)
+        # Tensors, so that a compiled loss reads new weights without another graph; float64, so that they read back as set.
+        self.register_buffer("_weights", torch.zeros(2, dtype=torch.float64), persistent=False)
+        self.region_term: torch.Tensor | None = None
+        self.boundary_term: torch.Tensor | None = None
+        self.alpha = alpha
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the boundary term; setting it sets the region weight too, as `mode` says."""
+        return self.weights[1]
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        number = check_number("alpha", value, strict=False)
+        assert number is not None
+        self.weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Weights of the region and the boundary term."""
+        return self._pair
+
+    @weights.setter
+    def weights(self, pair: tuple[float, float]) -> None:
+        region, boundary = (check_number("weights", value, strict=False) for value in pair)
+        assert region is not None
+        assert boundary is not None
+        self._pair = (region, boundary)
+        self._weights.copy_(torch.tensor(self._pair, dtype=torch.float64))
+
+    def forward(
+        self, input: torch.Tensor, target: torch.Tensor, distance_map: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the weighted sum; see the two losses for the shapes."""
+        region = self.region(input, target)
+        boundary = self.boundary(input, target, distance_map)
+        self.region_term, self.boundary_term = region.detach(), boundary.detach()
+        weights = self._weights.to(region.dtype)
+        return weights[0] * region + weights[1] * boundary
+
+    def extra_repr(self) -> str:
+        """Show the weights."""
+        return f"weights={self.weights}, mode={self.mode!r}"
+
+
+class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
+    """Generalized Dice plus the boundary loss of the foreground, for logits and label maps.
+
+    Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
+
+    Args:
+        preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha under
+            extreme imbalance. ``"published"``: map of the published code. It sets maps that the loss computes itself.
+        to_onehot_y: Whether the target is a label map.
+        sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
+        include_background: Whether the boundary term counts channel 0; generalized Dice always does.
+        ignore_index: Label of voxels that are not counted.
+        options: Map settings in place of the preset's.
+        alpha: See `RegionBoundaryLoss`.
+        mode: See `RegionBoundaryLoss`.
+        **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`.
+
+    References:
+        Kervadec et al., MIDL 2019, eq. 7; MedIA 2021, section 2.4.
+
+    Example:
+        >>> loss = GeneralizedDiceBoundaryLoss()
+        >>> loss(torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)).isfinite().item()
+        True
+    """
+
+    def __init__(
+        self,
+        preset: Preset = "robust",
+        to_onehot_y: bool = True,
+        sigmoid: bool = False,
+        include_background: bool = False,
+        ignore_index: int | None = None,
+        options: DistanceMapOptions | None = None,
+        alpha: float = 0.01,
+        mode: Literal["rebalance", "increase"] = "rebalance",
+        **boundary: Any,
+    ) -> None:
+        shared: dict[str, Any] = {
+            "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "softmax": not sigmoid, "ignore_index": ignore_index
+        }  # fmt: skip
+        map_options = preset_options(preset) if options is None else options
+        super().__init__(
+            GeneralizedDiceLoss(**shared),
+            BoundaryLoss(include_background=include_background or sigmoid, options=map_options, **shared, **boundary),
+            alpha=alpha,
+            mode=mode,
+        )

@@ -1,0 +1,229 @@
+"""Weights of the region and the boundary term over the epochs, as pure functions.
+
+A schedule is a frozen dataclass; ``weights(epoch, max_epochs)`` returns ``(region, boundary)`` for a 0-based epoch. It holds
+no state, so there is nothing to checkpoint and a resumed run gets the weights of an unbroken one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from monai_boundary._check import check_fraction, check_number
+
+__all__ = ["Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"]
+
+Weights = tuple[float, float]
+
+
+class Schedule(Protocol):
+    """What every schedule offers."""
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:
+        """Return (region, boundary) for 0-based `epoch`; `history` holds the region term of the epochs before."""
+        ...
+
+
+def _progress(epoch: int, max_epochs: int) -> float:
+    """Share of the run behind `epoch`: 0 at the first epoch, 1 at the last and after it."""
+    if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
+        raise ValueError(f"max_epochs must be an integer >= 1, got {max_epochs!r}")
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        raise ValueError(f"epoch must be an integer >= 0, counted from 0, got {epoch!r}")
+    return min(1.0, epoch / (max_epochs - 1)) if max_epochs > 1 else 0.0
+
+
+def _check_ramp(start: float, end: float, pace: int | None) -> None:
+    check_number("start", start, strict=False)
+    check_number("end", end, strict=False)
+    if end < start:
+        raise ValueError(f"end must be >= start={start}, got {end}")
+    if pace is not None and (isinstance(pace, bool) or not isinstance(pace, int) or pace < 1):
+        raise ValueError(f"pace must be None or an integer number of epochs >= 1, got {pace!r}")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same weights in every epoch."""
+
+    boundary: float = 0.1
+    region: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("boundary", self.boundary, strict=False)
+        check_number("region", self.region, strict=False)
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
+        """Return (region, boundary)."""
+        _progress(epoch, max_epochs)
+        return self.region, self.boundary
+
+
+@dataclass(frozen=True)
+class Increase:
+    """The boundary weight rises linearly from `start` to `end`; the region weight stays 1 (the paper's "increase").
+
+    Args:
+        start: Boundary weight in the first epoch.
+        end: Boundary weight in the last epoch of the ramp, held from there on.
+        pace: Epochs that the ramp takes; ``None`` spreads it over `max_epochs`.
+    """
+
+    start: float = 0.01
+    end: float = 1.0
+    pace: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ramp(self.start, self.end, self.pace)
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
+        """Return (region, boundary)."""
+        progress = _progress(epoch, max_epochs if self.pace is None else self.pace)
+        return 1.0, self.start + (self.end - self.start) * progress
+
+
+@dataclass(frozen=True)
+class Rebalance:
+    """The boundary weight rises linearly and what it gains is taken from the region weight (the paper's "rebalance").
+
+    With the defaults and 100 epochs these are the published weights: boundary 0.01 + 0.01 per epoch, region
+    max(0.1, 1 - 0.01 per epoch). Kervadec et al., MedIA 2021, section 2.4.
+
+    Args:
+        start: Boundary weight in the first epoch.
+        end: Boundary weight in the last epoch of the ramp, held from there on.
+        floor: Smallest region weight.
+        pace: Epochs that the ramp takes; ``None`` spreads it over `max_epochs`, ``100`` is the paper's pace in any run.
+    """
+
+    start: float = 0.01
+    end: float = 1.0
+    floor: float = 0.1
+    pace: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ramp(self.start, self.end, self.pace)
+        check_fraction("floor", self.floor)
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:
+        """Return (region, boundary)."""
+        boundary = Increase(self.start, self.end, self.pace).weights(epoch, max_epochs, history)[1]
+        return max(self.floor, 1.0 - (boundary - self.start)), boundary
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """Region term alone for `epochs` epochs, then another schedule over the epochs that are left.
+
+    Args:
+        epochs: Number of epochs, or, below 1, a share of `max_epochs`.
+        then: The schedule that follows; its epoch 0 is the first one after the warm-up.
+    """
+
+    epochs: float
+    then: Schedule = Rebalance()
+
+    def __post_init__(self) -> None:
+        number = check_number("epochs", self.epochs, strict=False)
+        if number is not None and number >= 1 and number != int(number):
+            raise ValueError(f"epochs must be a whole number, or a share of the run below 1, got {self.epochs}")
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:
+        """Return (region, boundary)."""
+        _progress(epoch, max_epochs)
+        first = int(self.epochs) if self.epochs >= 1 else round(self.epochs * max_epochs)
+        if epoch < first:
+            return 1.0, 0.0
+        return self.then.weights(epoch - first, max(1, max_epochs - first), history[first:])
+
+
+@dataclass(frozen=True)
+class WaitForRegion:
+    """Region term alone until its moving average has settled, then another schedule over the epochs that are left.
+
+    Settled means that the mean of the last `window` epochs is lower than that of the `window` epochs before by less
+    than `tolerance` of it. The decision is read from `history`, one region term per finished epoch, so a resumed run
+    takes it at the same epoch.
+
+    Args:
+        then: The schedule that follows.
+        window: Epochs per mean.
+        tolerance: Relative decrease below which the term has settled.
+        latest: Share of the run after which `then` starts in any case.
+    """
+
+    then: Schedule = Rebalance()
+    window: int = 5
+    tolerance: float = 0.02
+    latest: float = 0.5
+
+    def __post_init__(self) -> None:
+        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
+            raise ValueError(f"window must be an integer >= 1, got {self.window!r}")
+        check_number("tolerance", self.tolerance, strict=False)
+        check_fraction("latest", self.latest)
+
+    def start_epoch(self, max_epochs: int, history: Sequence[float]) -> int | None:
+        """Return the first epoch of `then`, or ``None`` while the history does not decide it."""
+        latest = round(self.latest * max_epochs)
+        for epoch in range(2 * self.window, min(len(history), latest) + 1):
+            before = sum(history[epoch - 2 * self.window : epoch - self.window]) / self.window
+            recent = sum(history[epoch - self.window : epoch]) / self.window
+            if before - recent < self.tolerance * abs(before):
+                return epoch
+        return latest if len(history) >= latest else None
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:
+        """Return (region, boundary); `history` must hold the region term of every epoch before `epoch`."""
+        _progress(epoch, max_epochs)
+        if len(history) < epoch:
+            raise ValueError(f"history must hold one region term per finished epoch ({epoch}), got {len(history)}")
+        first = self.start_epoch(max_epochs, history[:epoch])
+        if first is None or epoch < first:
+            return 1.0, 0.0
+        return self.then.weights(epoch - first, max(1, max_epochs - first), history[first:])
+
+
+def suggest_alpha(
+    loss: Any,
+    network: Callable[[torch.Tensor], torch.Tensor],
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    share: float = 0.5,
+) -> float:
+    """Suggest a boundary weight from the gradients of the two terms on a few batches.
+
+    Args:
+        loss: A `RegionBoundaryLoss`; its weights are not used and not changed.
+        network: Maps images to logits; run without gradient.
+        batches: ``(image, target, distance_map)`` as the loss takes them; a few suffice.
+        share: Wanted share of the boundary term in the sum of the two gradient norms, in (0, 1).
+
+    Returns:
+        alpha such that alpha |d boundary / d logits| is `share` of that plus |d region / d logits|, the norms averaged
+        over the batches.
+
+    Raises:
+        ValueError: No batch, `share` outside (0, 1), or a boundary term without gradient (maps all zero?).
+    """
+    if not 0 < check_fraction("share", share) < 1:
+        raise ValueError(f"share must lie between 0 and 1, got {share}")
+    region_norm = boundary_norm = 0.0
+    for image, target, distance_map in batches:
+        with torch.no_grad():
+            logits = network(image)
+        for term in ("region", "boundary"):
+            leaf = logits.detach().requires_grad_(True)
+            value = loss.region(leaf, target) if term == "region" else loss.boundary(leaf, target, distance_map)
+            norm = float(torch.autograd.grad(value, leaf)[0].norm())
+            if term == "region":
+                region_norm += norm
+            else:
+                boundary_norm += norm
+    if boundary_norm == 0:
+        raise ValueError(
+            "batches must hold a batch whose boundary term has a gradient, got none; check the distance maps"
+        )
+    return share / (1 - share) * region_norm / boundary_norm

@@ -1,0 +1,158 @@
+"""Labels to signed distance maps as a MONAI transform pair."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.config.type_definitions import NdarrayOrTensor
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple, ensure_tuple_rep
+
+from monai_boundary._check import check_choice, check_mask, check_spatial_ndim
+from monai_boundary.kernels._engines import Backend
+from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
+from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
+from monai_boundary.transforms._affine import image_spacing
+
+__all__ = ["SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd"]
+
+#: Key of the meta dictionary under which a map records the spacing it was computed with.
+SPACING_META_KEY = "distance_map_spacing"
+
+
+class SignedDistanceMap(Transform):
+    """Signed distance map of every class, negative inside, computed on the whole array it is given.
+
+    Place it before the first random transform: the map then belongs to the full volume and is cached by `CacheDataset`
+    and `PersistentDataset`. Crops, flips and 90 degree rotations carry it exactly; after a random zoom add
+    `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again. Spatial transforms must pad it with
+    ``padding_mode="border"`` or ``"reflection"``: a border of zeros would be a false contour.
+
+    Args:
+        num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
+            input is one-hot or multi-label `(C, *S)`, each channel a mask of its own; channels may overlap.
+        preset: ``"robust"`` or ``"published"``: the named settings that fit the loss of the same preset; any of the
+            settings below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
+        spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. A bare array
+            without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
+        include_background: Whether channel 0 has a map.
+        ignore_index: Label that is not counted (label maps only): map 0, and no distance starts there.
+        backend: ``"edt"``, ``"scipy"`` or ``"auto"``.
+        dtype: ``torch.float32``, or ``torch.float16`` for half the memory, allowed when clipped or normalised.
+        **options: Fields of `DistanceMapOptions`: convention, clip, absent, normalize, balance, balance_cap.
+
+    Returns:
+        `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
+
+    Raises:
+        TypeError: Unknown option or dtype, labels of a wrong kind.
+        ValueError: Wrong shape, values, spacing or option.
+    """
+
+    backend = [TransformBackends.NUMPY, TransformBackends.TORCH]
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        preset: Preset | None = None,
+        *,
+        spacing: Sequence[float] | None = None,
+        include_background: bool = True,
+        ignore_index: int | None = None,
+        backend: Backend = "auto",
+        dtype: torch.dtype = torch.float32,
+        **options: Any,
+    ) -> None:
+        base = DistanceMapOptions() if preset is None else preset_options(preset)
+        self.options = base.replace(**options)
+        if num_classes is None and ignore_index is not None:
+            raise ValueError(
+                "ignore_index must be None for one-hot input, got %r; pass labels and num_classes" % ignore_index
+            )
+        check_choice("dtype", dtype, (torch.float32, torch.float16))
+        if dtype == torch.float16 and not self.options.bounded:
+            raise ValueError(
+                "dtype must be torch.float32 for a map without clip or normalize, got torch.float16; pass clip=20"
+            )
+        self.num_classes = num_classes
+        self.spacing = spacing
+        self.include_background = include_background
+        self.ignore_index = ignore_index
+        self.engine = check_choice("backend", backend, ("auto", "edt", "scipy"))
+        self.dtype = dtype
+
+    def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
+        """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
+        array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+        ndim = check_spatial_ndim("labels", array.shape, channels=1)
+        spacing = image_spacing(labels, self.spacing, ndim)
+        if self.num_classes is not None:
+            maps = labels_distance_map(
+                array, self.num_classes, spacing, self.options, self.include_background, self.ignore_index, self.engine
+            )
+        else:
+            maps = masks_distance_map(self._masks(array), spacing, self.options, backend=self.engine)
+        maps = maps.astype(np.float16) if self.dtype == torch.float16 else maps
+        result = convert_to_dst_type(torch.from_numpy(maps), labels, dtype=maps.dtype)[0]
+        if isinstance(result, MetaTensor):
+            result.meta[SPACING_META_KEY] = list(spacing)
+        return result
+
+    def _masks(self, array: np.ndarray) -> np.ndarray:
+        channels = array if self.include_background else array[1:]
+        if not len(channels):
+            raise ValueError(
+                "labels must have a channel besides the background, got 1; pass num_classes for a label map"
+            )
+        whole = channels.astype(np.uint8) if channels.dtype.kind == "f" else channels
+        if channels.dtype.kind == "f" and not (whole == channels).all():
+            raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
+        return np.stack([check_mask("labels", channel) for channel in whole])
+
+
+class SignedDistanceMapd(MapTransform):
+    """Dictionary twin of `SignedDistanceMap`: the map of each key is stored under `output_keys`.
+
+    Args:
+        keys: Keys of the label maps.
+        output_keys: One key per label key; by default ``"distance_map"`` for a single key, else
+            ``"<key>_distance_map"``.
+        allow_missing_keys: Pass over absent keys.
+        **settings: Arguments of `SignedDistanceMap`.
+
+    Example:
+        >>> transform = SignedDistanceMapd(keys="label", num_classes=2, spacing=(1.0,))
+        >>> transform({"label": np.array([[0, 1]])})["distance_map"].tolist()
+        [[-0.5, 0.5], [0.5, -0.5]]
+    """
+
+    backend = SignedDistanceMap.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_keys: KeysCollection | None = None,
+        allow_missing_keys: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        default = ("distance_map",) if len(self.keys) == 1 else tuple(f"{key}_distance_map" for key in self.keys)
+        self.output_keys = ensure_tuple_rep(output_keys, len(self.keys)) if output_keys is not None else default
+        if len(set(ensure_tuple(self.output_keys))) != len(self.keys):
+            raise ValueError(f"output_keys must name one key per label key ({len(self.keys)}), got {self.output_keys}")
+        self.transform = SignedDistanceMap(**settings)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Return `data` with the maps added."""
+        d = dict(data)
+        for key, output_key in self.key_iterator(d, self.output_keys):
+            d[output_key] = self.transform(d[key])
+        return d
+
+
+SignedDistanceMapD = SignedDistanceMapDict = SignedDistanceMapd

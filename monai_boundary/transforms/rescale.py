@@ -1,0 +1,85 @@
+"""Bring a distance map back to the nominal spacing after a random zoom."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.config.type_definitions import NdarrayOrTensor
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends
+
+from monai_boundary.transforms._affine import affine_spacing
+from monai_boundary.transforms.distance_map import SPACING_META_KEY
+
+__all__ = ["RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd"]
+
+
+class RescaleDistanceMap(Transform):
+    """Multiply a distance map by the zoom that was applied to it since it was computed.
+
+    A random zoom resamples the map but leaves its values in the mm of the unzoomed object, while the network sees the
+    object larger or smaller on the same grid. The factor is the recorded spacing over the present one of the affine,
+    so crops, flips and rotations leave it at 1. Not for `Spacingd`: there the values stay right.
+
+    Args:
+        tolerance: Largest relative difference of the factor between axes.
+
+    Raises:
+        TypeError: The map is not a `MetaTensor` and so carries no record.
+        ValueError: The map was not made by `SignedDistanceMap`, or the zoom was anisotropic: compute the map again.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, tolerance: float = 0.02) -> None:
+        self.tolerance = tolerance
+
+    def __call__(self, distance_map: NdarrayOrTensor) -> NdarrayOrTensor:
+        """Return the rescaled map `(C, *S)`; its record is updated, so a second call changes nothing."""
+        if not isinstance(distance_map, MetaTensor):
+            raise TypeError(f"distance_map must be a MetaTensor, got {type(distance_map).__name__}; turn on track_meta")
+        recorded = distance_map.meta.get(SPACING_META_KEY)
+        if recorded is None:
+            raise ValueError(
+                f"distance_map must carry meta[{SPACING_META_KEY!r}], got none; make it with SignedDistanceMapd"
+            )
+        present = affine_spacing(distance_map, len(recorded))
+        factors = np.asarray(recorded, dtype=float) / present
+        factor = float(factors.mean())
+        if np.abs(factors / factor - 1).max() > self.tolerance:
+            raise ValueError(
+                f"the zoom must be the same along every axis, got factors {np.round(factors, 4).tolist()}; "
+                "compute the map again after the zoom"
+            )
+        result = distance_map * factor
+        result.meta[SPACING_META_KEY] = list(present)
+        return result
+
+
+class RescaleDistanceMapd(MapTransform):
+    """Dictionary twin of `RescaleDistanceMap`.
+
+    Args:
+        keys: Keys of the distance maps.
+        tolerance: See `RescaleDistanceMap`.
+        allow_missing_keys: Pass over absent keys.
+    """
+
+    backend = RescaleDistanceMap.backend
+
+    def __init__(self, keys: KeysCollection, tolerance: float = 0.02, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform = RescaleDistanceMap(tolerance)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Return `data` with the maps rescaled."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.transform(d[key])
+        return d
+
+
+RescaleDistanceMapD = RescaleDistanceMapDict = RescaleDistanceMapd
