@@ -1,0 +1,46 @@
+"""Fixtures of every test: fixed seeds, one thread, the data folder, and the hypothesis profile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+torch.set_num_threads(1)
+
+# Derandomised and without a database: a red law is red on every machine and in every run.
+settings.register_profile(
+    "monai_boundary",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=50 if os.environ.get("CI") else 25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("monai_boundary")
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - MONAI's random transforms draw their seeds from the global state
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator that starts at the same place in every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real images: MONAI_BOUNDARY_DATA, or ../shared/data beside the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MONAI_BOUNDARY_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no data folder at {folder}; set MONAI_BOUNDARY_DATA")
+    return folder

@@ -1,0 +1,103 @@
+"""What the package must compute, written from the definitions alone: slow, float64, and without its code."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+
+
+def brute_force_distance(seeds: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """Distance of every voxel centre to the nearest seed centre, all pairs measured."""
+    centres = np.argwhere(np.ones(seeds.shape, bool)) * np.asarray(spacing, float)
+    return cdist(centres, centres[seeds.ravel()]).min(axis=1).reshape(seeds.shape)
+
+
+def scipy_distance(seeds: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """The same in float64 by scipy, for shapes too large for all pairs."""
+    return ndimage.distance_transform_edt(~seeds, sampling=spacing)
+
+
+def signed_map(
+    mask: np.ndarray,
+    spacing: tuple[float, ...],
+    convention: str = "half",
+    clip: float | None = None,
+    absent: str = "zero",
+    valid: np.ndarray | None = None,
+    normalize: str | None = None,
+    balance: float = 0.0,
+    balance_cap: float = 1000.0,
+    distance=brute_force_distance,
+) -> np.ndarray:
+    """Signed map of one mask; `valid` is False on ignored voxels."""
+    counted = np.ones(mask.shape, bool) if valid is None else valid
+    inside, outside = mask & counted, ~mask & counted
+    diagonal = float(np.sqrt(sum((n * s) ** 2 for n, s in zip(mask.shape, spacing, strict=True))))
+    result = np.zeros(mask.shape)
+    if inside.any() and outside.any():
+        to_inside, to_outside = distance(inside, spacing), distance(outside, spacing)
+        smallest = min(spacing)
+        off_out, off_in = {
+            "half": (smallest / 2, smallest / 2),
+            "centre": (0.0, 0.0),
+            "kervadec": (0.0, 1.0),
+            "kervadec_mm": (0.0, smallest),
+        }[convention]
+        result[outside] = to_inside[outside] - off_out
+        result[inside] = -(to_outside[inside] - off_in)
+    elif absent == "far":
+        far = diagonal if clip is None else clip
+        result[outside], result[inside] = far, -far
+    if clip is not None:
+        result = np.minimum(np.maximum(result, -clip), clip)
+    result /= {None: 1.0, "clip": clip, "diagonal": diagonal, "max": np.abs(result).max() or 1.0}[normalize]
+    return _balanced(result, inside, outside, balance, balance_cap)
+
+
+def _balanced(values: np.ndarray, inside: np.ndarray, outside: np.ndarray, beta: float, cap: float) -> np.ndarray:
+    inner, outer = np.abs(values[inside]).sum(), values[outside].sum()
+    if beta and inner > 0 and outer > 0:
+        values = values.copy()
+        values[inside] *= min((outer / inner) ** beta, cap)
+    return values
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax over axis 1 in float64."""
+    powers = np.exp(logits.astype(float) - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def boundary_loss(probs: np.ndarray, maps: np.ndarray) -> float:
+    """Mean over samples and channels of the mean over voxels of probability times map."""
+    samples, channels = probs.shape[:2]
+    terms = [
+        sum(p * m for p, m in zip(probs[b, c].ravel(), maps[b, c].ravel(), strict=True)) / maps[b, c].size
+        for b, c in itertools.product(range(samples), range(channels))
+    ]
+    return sum(terms) / len(terms)
+
+
+def generalized_dice_loss(probs: np.ndarray, onehot: np.ndarray, smooth: float = 1e-5) -> float:
+    """Sudre et al. 2017, eq. 2, per sample; an absent class gets the largest weight of the present ones."""
+    losses = []
+    for p, g in zip(probs.reshape(*probs.shape[:2], -1), onehot.reshape(*onehot.shape[:2], -1), strict=True):
+        volumes = g.sum(axis=1)
+        present = [1 / v**2 for v in volumes if v > 0]
+        weights = [1 / v**2 if v > 0 else max(present, default=0.0) for v in volumes]
+        overlap = sum(w * (a * b).sum() for w, a, b in zip(weights, p, g, strict=True))
+        total = sum(w * (a.sum() + b.sum()) for w, a, b in zip(weights, p, g, strict=True))
+        losses.append(1 - (2 * overlap + smooth) / (total + smooth))
+    return float(np.mean(losses))
+
+
+def published_weights(epochs: int) -> list[tuple[float, float]]:
+    """(region, boundary) of the published rule, applied epoch after epoch: steal 0.01 from the region, floor 0.1."""
+    region, boundary, weights = 1.0, 0.01, []
+    for _ in range(epochs):
+        weights.append((region, boundary))
+        region, boundary = max(0.1, region - 0.01), boundary + 0.01
+    return weights
