@@ -70,7 +70,7 @@ class DistanceMapOptions:
 
 
 #: Survives short and long runs under extreme imbalance; see docs/collapse.md for the runs it was chosen from.
-ROBUST = DistanceMapOptions(clip=10.0, normalize="clip", balance=0.5)
+ROBUST = DistanceMapOptions(clip=10.0, absent="far", normalize="clip", balance=0.5)
 #: The published code: Kervadec et al., MIDL 2019.
 PUBLISHED = DistanceMapOptions(convention="kervadec")
 

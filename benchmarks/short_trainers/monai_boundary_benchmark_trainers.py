@@ -1,0 +1,51 @@
+"""Trainers of the evidence runs: the package's own and stock nnU-Net, shortened to what a CPU can do in minutes.
+
+Also the pattern for a variant of your own: a file in a folder of yours that nnUNet_extTrainer names.
+"""
+
+from typing import ClassVar
+
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from monai_boundary.schedules import Increase, Schedule
+from nnunet_trainers.boundary import (
+    RunLength,
+    nnUNetTrainerBoundary,
+    nnUNetTrainerBoundaryPublished,
+    nnUNetTrainerDiceCEBoundary,
+    nnUNetTrainerGDL,
+)
+
+
+class Short(RunLength):
+    """40 epochs of 25 iterations."""
+
+    run_epochs = 40
+    run_iterations = 25
+    run_validation_iterations = 4
+
+
+class nnUNetTrainerShort(Short, nnUNetTrainer):
+    """Stock nnU-Net."""
+
+
+class nnUNetTrainerGDLShort(Short, nnUNetTrainerGDL):
+    """Generalized Dice."""
+
+
+class nnUNetTrainerBoundaryShort(Short, nnUNetTrainerBoundary):
+    """Generalized Dice and boundary."""
+
+
+class nnUNetTrainerDiceCEBoundaryShort(Short, nnUNetTrainerDiceCEBoundary):
+    """nnU-Net's loss and boundary."""
+
+
+class nnUNetTrainerDiceCEBoundaryMildShort(Short, nnUNetTrainerDiceCEBoundary):
+    """The same with alpha up to 0.3."""
+
+    boundary_schedule: ClassVar[Schedule] = Increase(end=0.3)
+
+
+class nnUNetTrainerBoundaryPublishedShort(Short, nnUNetTrainerBoundaryPublished):
+    """Published map, in mm, and pace."""

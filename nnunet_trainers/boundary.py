@@ -1,0 +1,114 @@
+"""The trainers, by the names that ``nnUNetv2_train ... -tr`` takes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nnunet_trainers import require_nnunet
+
+require_nnunet()
+
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: E402
+
+from monai_boundary.kernels.map_options import PUBLISHED, DistanceMapOptions  # noqa: E402
+from monai_boundary.schedules import Increase, Rebalance, Schedule  # noqa: E402
+from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin  # noqa: E402
+
+__all__ = [
+    "nnUNetTrainerBoundary",
+    "nnUNetTrainerBoundaryDemo",
+    "nnUNetTrainerBoundaryPublished",
+    "nnUNetTrainerBoundary_10epochs",
+    "nnUNetTrainerBoundary_100epochs",
+    "nnUNetTrainerDiceCEBoundary",
+    "nnUNetTrainerDiceCEBoundary_10epochs",
+    "nnUNetTrainerDiceCEBoundary_100epochs",
+    "nnUNetTrainerGDL",
+    "nnUNetTrainerGDL_10epochs",
+    "nnUNetTrainerGDL_100epochs",
+]
+
+
+class RunLength:
+    """Sets how long a trainer runs; nnU-Net has no option for it, so a length is a class."""
+
+    run_epochs: ClassVar[int | None] = None
+    run_iterations: ClassVar[int | None] = None
+    run_validation_iterations: ClassVar[int | None] = None
+
+    def initialize(self) -> None:
+        """Set the length before the learning rate schedule is made from it."""
+        for name, value in (
+            ("num_epochs", self.run_epochs),
+            ("num_iterations_per_epoch", self.run_iterations),
+            ("num_val_iterations_per_epoch", self.run_validation_iterations),
+        ):
+            if value is not None:
+                setattr(self, name, value)
+        super().initialize()  # type: ignore[misc]
+
+
+class nnUNetTrainerGDL(RunLength, GeneralizedDiceMixin, nnUNetTrainer):
+    """Generalized Dice alone: the control of `nnUNetTrainerBoundary`."""
+
+
+class nnUNetTrainerBoundary(RunLength, BoundaryMixin, GeneralizedDiceMixin, nnUNetTrainer):
+    """Generalized Dice and the boundary loss, rebalanced over the epochs; maps clipped, scaled and half-balanced."""
+
+
+class nnUNetTrainerBoundaryPublished(nnUNetTrainerBoundary):
+    """The published map and the published pace of alpha: +0.01 per epoch for 100 epochs."""
+
+    boundary_map: ClassVar[DistanceMapOptions] = PUBLISHED
+    boundary_schedule: ClassVar[Schedule] = Rebalance(pace=100)
+    boundary_hold: ClassVar[bool] = False
+
+
+class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):
+    """nnU-Net's own loss, kept at weight 1, and the boundary loss with a rising weight."""
+
+    boundary_schedule: ClassVar[Schedule] = Increase()
+
+
+class nnUNetTrainerBoundaryDemo(nnUNetTrainerBoundary):
+    """A run of minutes on a CPU, for ``monai-boundary demo``: 8 epochs of 20 iterations."""
+
+    run_epochs = 8
+    run_iterations = 20
+    run_validation_iterations = 4
+
+
+class nnUNetTrainerBoundary_10epochs(nnUNetTrainerBoundary):
+    """For trying out."""
+
+    run_epochs = 10
+
+
+class nnUNetTrainerBoundary_100epochs(nnUNetTrainerBoundary):
+    """For smaller budgets."""
+
+    run_epochs = 100
+
+
+class nnUNetTrainerDiceCEBoundary_10epochs(nnUNetTrainerDiceCEBoundary):
+    """For trying out."""
+
+    run_epochs = 10
+
+
+class nnUNetTrainerDiceCEBoundary_100epochs(nnUNetTrainerDiceCEBoundary):
+    """For smaller budgets."""
+
+    run_epochs = 100
+
+
+class nnUNetTrainerGDL_10epochs(nnUNetTrainerGDL):
+    """For trying out."""
+
+    run_epochs = 10
+
+
+class nnUNetTrainerGDL_100epochs(nnUNetTrainerGDL):
+    """For smaller budgets."""
+
+    run_epochs = 100

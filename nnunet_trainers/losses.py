@@ -1,0 +1,68 @@
+"""Fit the package's losses to nnU-Net's targets."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from monai_boundary.losses import BoundaryLoss, DeepSupervisionBoundary, GeneralizedDiceLoss
+
+__all__ = ["RegionAndBoundary", "TargetGeneralizedDice"]
+
+
+class TargetGeneralizedDice(nn.Module):
+    """Generalized Dice for nnU-Net's targets: labels, or regions with an optional last channel to ignore.
+
+    It is taken per sample, so averaging gradients over ranks is right without gathering.
+    """
+
+    def __init__(self, regions: bool, ignore_label: int | None) -> None:
+        super().__init__()
+        self.has_ignore_channel = regions and ignore_label is not None
+        self.dice = GeneralizedDiceLoss(
+            softmax=not regions,
+            sigmoid=regions,
+            to_onehot_y=not regions,
+            ignore_index=None if regions else ignore_label,
+        )
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of one head."""
+        if not self.has_ignore_channel:
+            return self.dice(output, target)
+        return self.dice(output, target[:, :-1], valid=~target[:, -1:].bool())
+
+
+class RegionAndBoundary(nn.Module):
+    """Weighted sum of nnU-Net's region loss and the boundary term, called as nnU-Net calls a loss.
+
+    The trainer hands the maps over through `distance_maps` before each step: nnU-Net's own steps, which know two
+    arguments only, then run unchanged.
+
+    Args:
+        region: nnU-Net's loss, wrapped for deep supervision where that is on.
+        regions: Whether channels are overlapping regions.
+        head_weights: One weight per head, ``None`` without deep supervision.
+    """
+
+    def __init__(self, region: nn.Module, regions: bool, head_weights: tuple[float, ...] | None) -> None:
+        super().__init__()
+        self.region = region
+        boundary = BoundaryLoss(include_background=regions, sigmoid=regions, softmax=not regions)
+        self.boundary = DeepSupervisionBoundary(boundary, head_weights or (1.0,))
+        self.weights = (1.0, 0.0)
+        self.distance_maps: torch.Tensor | None = None
+        self.terms: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def forward(
+        self, output: torch.Tensor | list[torch.Tensor], target: torch.Tensor | list[torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the loss; `terms` holds both terms afterwards, detached and unweighted."""
+        if self.distance_maps is None:
+            raise RuntimeError("distance_maps must be set before each call, got None; train_step of the mixin does it")
+        maps, self.distance_maps = self.distance_maps, None  # never the maps of another batch
+        region = self.region(output, target)
+        heads = output if isinstance(output, list | tuple) else [output]
+        boundary = self.boundary(heads, maps)
+        self.terms = (region.detach(), boundary.detach())
+        return self.weights[0] * region + self.weights[1] * boundary

@@ -1,0 +1,57 @@
+"""Draw boundary.png: weights, terms and foreground shares over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["plot_boundary_log"]
+
+# Okabe and Ito's colours, told apart without red-green vision.
+_BLUE, _ORANGE, _GREEN, _PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+
+
+def plot_boundary_log(log: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
+    """Write three panels: the weights, both loss terms, and predicted against true foreground.
+
+    Args:
+        log: Lists with one value per epoch: alpha, region_weight, alpha_held, region_term, boundary_term,
+            foreground_predicted, foreground_true. NaN leaves a gap.
+        path: PNG file to write.
+        title: Line above the panels.
+    """
+    figure = Figure(figsize=(8, 9), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    weights, terms, shares = figure.subplots(3, 1, sharex=True)
+    figure.suptitle(title, fontsize=11)
+    _lines(weights, log, {"alpha": ("boundary weight alpha", _ORANGE), "region_weight": ("region weight", _BLUE)})
+    for epoch, held in enumerate(log["alpha_held"]):
+        if held == 1:
+            weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0)
+    weights.set_ylabel("weight")
+    _lines(terms, log, {"region_term": ("region term", _BLUE)})
+    terms.set_ylabel("region term")
+    right = terms.twinx()
+    _lines(right, log, {"boundary_term": ("boundary term", _ORANGE)})
+    right.set_ylabel("boundary term")
+    terms.legend(handles=[*terms.lines, *right.lines], fontsize=9, frameon=False)
+    right.get_legend().remove()
+    _lines(
+        shares, log, {"foreground_true": ("true", _GREEN), "foreground_predicted": ("predicted", _PINK)}
+    )  # fmt: skip
+    if any(value > 0 for key in ("foreground_true", "foreground_predicted") for value in log[key]):
+        shares.set_yscale("log", nonpositive="mask")
+    shares.set_ylabel("foreground share\nof the validation patches")
+    shares.set_xlabel("epoch")
+    shares.xaxis.get_major_locator().set_params(integer=True)
+    figure.savefig(path)
+
+
+def _lines(axes: object, log: Mapping[str, Sequence[float]], names: Mapping[str, tuple[str, str]]) -> None:
+    for key, (label, color) in names.items():
+        axes.plot(range(len(log[key])), log[key], color=color, label=label, marker="o", markersize=3)  # type: ignore[attr-defined]
+    axes.legend(fontsize=9, frameon=False)  # type: ignore[attr-defined]
+    axes.grid(alpha=0.25)  # type: ignore[attr-defined]

@@ -1,0 +1,76 @@
+"""The last transform of the data loader: it adds the distance maps to the target."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import SegOnlyTransform
+
+from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
+from monai_boundary.kernels.map_options import DistanceMapOptions
+
+__all__ = ["AppendDistanceMaps"]
+
+
+class AppendDistanceMaps(SegOnlyTransform):
+    """Turn the target into a list that ends with the float16 maps of the foreground classes or regions.
+
+    Being last it sees the final patch: padding is background again, the cascade's channel and dummy 2D are undone,
+    regions are bool channels. The maps are those of the patch: what lies outside it is not known here, which is
+    why the trainers clip them.
+
+    Args:
+        num_classes: Classes including the background, or regions.
+        spacing: Voxel size of the patch in mm.
+        options: Settings of the maps.
+        regions: Whether the target holds one bool channel per region.
+        ignore_label: Label that is not counted; with regions it is the last channel.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        spacing: tuple[float, ...],
+        options: DistanceMapOptions,
+        regions: bool = False,
+        ignore_label: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.spacing = spacing
+        self.options = options
+        self.regions = regions
+        self.ignore_label = ignore_label
+
+    def _apply_to_segmentation(
+        self, segmentation: torch.Tensor | list[torch.Tensor], **params: object
+    ) -> list[torch.Tensor]:  # noqa: ARG002
+        heads = segmentation if isinstance(segmentation, list) else [segmentation]
+        return [*heads, self.distance_maps(heads[0])]
+
+    def distance_maps(self, segmentation: torch.Tensor) -> torch.Tensor:
+        """Return float16 maps `(C, *S)` of a target `(1, *S)` or of regions `(R, *S)`.
+
+        Raises:
+            ValueError: The maps leave the range of float16.
+        """
+        array = segmentation.numpy()
+        if self.regions:
+            masks = array[: self.num_classes].astype(bool)
+            valid = None if self.ignore_label is None else ~array[-1].astype(bool)
+            maps = masks_distance_map(masks, self.spacing, self.options, valid)
+        else:
+            maps = labels_distance_map(
+                array,
+                self.num_classes,
+                self.spacing,
+                self.options,
+                include_background=False,
+                ignore_index=self.ignore_label,
+            )
+        if not self.options.bounded and np.abs(maps).max() > np.finfo(np.float16).max:
+            raise ValueError(
+                f"distance maps must stay below 65504 to be kept in float16, got {np.abs(maps).max():g} at spacing "
+                f"{self.spacing}; set boundary_map with clip, for example DistanceMapOptions(clip=100 * spacing)"
+            )
+        return torch.from_numpy(maps.astype(np.float16))
