@@ -1,0 +1,234 @@
+"""BoundaryLoss against MONAI's, against the definition, and its two forms against each other."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.losses import BoundaryLoss as MonaiBoundaryLoss
+from monai.networks import one_hot
+
+from monai_boundary import BoundaryLoss, DistanceMapOptions, signed_distance_map
+from monai_boundary.kernels import PUBLISHED
+from monai_boundary.losses import _fused
+from tests import oracles
+
+close = torch.testing.assert_close
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and a map `(2, 3, 4, 5, 6)`; the samples differ."""
+    return torch.randn(2, 3, 4, 5, 6), 5 * torch.randn(2, 3, 4, 5, 6)
+
+
+def value_and_gradient(loss, logits: torch.Tensor, *args) -> tuple[torch.Tensor, torch.Tensor]:
+    leaf = logits.detach().clone().requires_grad_(True)
+    value = loss(leaf, *args)
+    return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+
+
+def labels_like(shape, channels: int) -> torch.Tensor:
+    return torch.randint(0, channels, (shape[0], 1, *shape[1:]))
+
+
+MONAI_ARGUMENTS = [
+    pytest.param(dict(zip(("include_background", "reduction", "batch"), values, strict=True)), id="-".join(map(str, values)))
+    for values in itertools.product([True, False], ["mean", "sum", "none"], [False, True])
+]
+ACTIVATIONS = [{"sigmoid": True}, {"softmax": True}, {"other_act": torch.tanh}, {}]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=["sigmoid", "softmax", "other_act", "none"])
+@pytest.mark.parametrize("arguments", MONAI_ARGUMENTS)
+@pytest.mark.parametrize("to_onehot_y", [True, False])
+@pytest.mark.parametrize("shape", [(2, 9, 10), (2, 6, 7, 8)], ids=["2d", "3d"])
+def test_value_and_gradient_equal_monai(shape, to_onehot_y, arguments, activation):
+    logits, target = torch.randn(shape[0], 3, *shape[1:]), labels_like(shape, 3)
+    target = target if to_onehot_y else one_hot(target, 3)
+    settings = {**arguments, **activation, "to_onehot_y": to_onehot_y}
+    ours = value_and_gradient(BoundaryLoss(**settings, options=PUBLISHED), logits, target)
+    theirs = value_and_gradient(MonaiBoundaryLoss(**settings), logits, target)
+    close(ours[0], theirs[0], rtol=1e-5, atol=1e-6)
+    close(ours[1], theirs[1], rtol=1e-5, atol=1e-5 * float(theirs[1].abs().max()))
+
+
+def test_labels_without_a_channel_axis_equal_monai():
+    logits, target = torch.randn(2, 3, 9, 10), labels_like((2, 9, 10), 3)[:, 0]
+    settings = {"softmax": True, "to_onehot_y": True}
+    close(BoundaryLoss(**settings, options=PUBLISHED)(logits, target), MonaiBoundaryLoss(**settings)(logits, target))
+
+
+@pytest.mark.parametrize("settings", [{"softmax": True}, {"to_onehot_y": True}, {"include_background": False}])
+def test_single_channel_warns_and_equals_monai(settings):
+    logits, target = torch.rand(2, 1, 9, 10), labels_like((2, 9, 10), 2)
+    name, value = next(iter(settings.items()))
+    with pytest.warns(UserWarning, match=rf"single channel prediction, `{name}={value}` ignored"):
+        ours = BoundaryLoss(**settings, options=PUBLISHED)(logits, target)
+    with pytest.warns(UserWarning, match="single channel"):
+        theirs = MonaiBoundaryLoss(**settings)(logits, target)
+    close(ours, theirs)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("fused", [True, False])
+def test_value_with_a_map_is_the_mean_of_probability_times_map(ndim, fused):
+    logits, maps = torch.randn(2, 3, *(3, 4, 5)[:ndim]), torch.randn(2, 3, *(3, 4, 5)[:ndim])
+    expected = oracles.boundary_loss(oracles.softmax(logits.numpy()), maps.numpy())
+    assert float(BoundaryLoss(softmax=True, fused=fused)(logits, None, maps)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_map_made_by_the_loss_equals_the_map_of_the_kernel(ndim):
+    options, spacing = DistanceMapOptions(clip=3.0, balance=0.5), (3.0, 1.0, 0.5)[:ndim]
+    logits, labels = torch.randn(2, 3, *(6, 7, 8)[:ndim]), labels_like((2, *(6, 7, 8)[:ndim]), 3)
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, options=options, spacing=spacing)
+    maps = torch.stack([signed_distance_map(sample, 3, spacing, clip=3.0, balance=0.5) for sample in labels])
+    close(loss(logits, labels), loss(logits, None, maps), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 60, 119, 120, 1000])
+@pytest.mark.parametrize("settings", [{}, {"include_background": False}, {"reduction": "sum"},
+                                      {"reduction": "sum", "batch": True}, {"batch": True}])  # fmt: skip
+def test_one_pass_equals_the_plain_form_at_every_chunk_boundary(batch, settings, chunk, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", chunk)
+    fused = value_and_gradient(BoundaryLoss(softmax=True, **settings), batch[0], None, batch[1])
+    plain = value_and_gradient(BoundaryLoss(softmax=True, fused=False, **settings), batch[0], None, batch[1])
+    close(fused[0], plain[0], rtol=1e-5, atol=1e-7)
+    close(fused[1], plain[1], rtol=1e-5, atol=1e-7)
+
+
+def test_one_pass_is_taken_where_it_applies(batch, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("fused")
+
+    monkeypatch.setattr("monai_boundary.losses.boundary.softmax_map_sum", refuse)
+    with pytest.raises(AssertionError, match="fused"):
+        BoundaryLoss(softmax=True)(batch[0], None, batch[1])
+    for settings in ({"sigmoid": True}, {"softmax": True, "reduction": "none"}, {"softmax": True, "fused": False}):
+        BoundaryLoss(**settings)(batch[0], None, batch[1])
+
+
+def test_one_pass_reads_strided_and_half_precision_maps(batch):
+    logits, maps = batch
+    expected = BoundaryLoss(softmax=True, fused=False)(logits, None, maps)
+    strided = maps.transpose(2, 4).contiguous().transpose(2, 4)
+    close(BoundaryLoss(softmax=True)(logits.transpose(1, 2).contiguous().transpose(1, 2), None, strided), expected)
+    close(BoundaryLoss(softmax=True)(logits, None, maps.half()), expected, rtol=1e-3, atol=1e-4)
+    close(BoundaryLoss(softmax=True)(logits, None, MetaTensor(maps)).as_subclass(torch.Tensor), expected)
+
+
+def test_no_gradient_is_kept_where_none_is_asked_for(batch):
+    assert not BoundaryLoss(softmax=True)(batch[0], None, batch[1]).requires_grad
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_given_map_spares_the_target(batch, softmax):
+    loss = BoundaryLoss(softmax=softmax, to_onehot_y=True)
+    expected = loss(batch[0], None, batch[1])
+    for target in (torch.full((1,), float("nan")), "not even a tensor"):
+        close(loss(batch[0], target, batch[1]), expected, rtol=0, atol=0)
+
+
+def test_background_channel_of_a_given_map_may_be_there_or_not(batch):
+    loss = BoundaryLoss(softmax=True, include_background=False)
+    close(loss(batch[0], None, batch[1]), loss(batch[0], None, batch[1][:, 1:]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("settings", [{"softmax": True}, {"softmax": True, "include_background": False},
+                                      {"softmax": True, "reduction": "none"}, {"sigmoid": True, "reduction": "sum"},
+                                      {"sigmoid": True, "batch": True, "reduction": "none"}])  # fmt: skip
+def test_offset_makes_the_perfect_prediction_zero_and_keeps_the_gradient(settings):
+    labels = labels_like((2, 6, 7), 3)
+    maps = torch.stack([signed_distance_map(sample, 3) for sample in labels])
+    loss = BoundaryLoss(**settings, offset="zero_at_target")
+    perfect = 200.0 * (one_hot(labels, 3) - 0.5)
+    close(loss(perfect, None, maps), torch.zeros_like(loss(perfect, None, maps)), rtol=0, atol=1e-6)
+    other = torch.randn(2, 3, 6, 7)
+    assert (loss(other, None, maps) > 0).all()
+    close(value_and_gradient(loss, other, None, maps)[1], value_and_gradient(BoundaryLoss(**settings), other, None, maps)[1])
+
+
+@pytest.mark.parametrize("options", [DistanceMapOptions(), DistanceMapOptions(clip=2, normalize="clip", balance=1)])
+def test_perfect_prediction_scores_least(options):
+    labels = labels_like((2, 6, 7), 3)
+    loss = BoundaryLoss(to_onehot_y=True, options=options)
+    least = loss(one_hot(labels, 3).float(), labels)
+    assert all(loss(torch.softmax(3 * torch.randn(2, 3, 6, 7), 1), labels) > least for _ in range(20))
+    flipped = one_hot(labels, 3).float()
+    flipped[1, :, 2, 3] = flipped[1, :, 2, 3].roll(1)
+    assert loss(flipped, labels) > least
+
+
+def test_ignored_voxels_change_neither_value_nor_gradient():
+    labels = labels_like((2, 6, 7), 3)
+    labels[:, :, 2:4] = 9
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, ignore_index=9)
+    logits = torch.randn(2, 3, 6, 7)
+    edited = torch.where(labels == 9, 50 * torch.randn(2, 3, 6, 7), logits)
+    before, after = (value_and_gradient(loss, z, labels) for z in (logits, edited))
+    close(after[0], before[0], rtol=0, atol=0)
+    close(after[1], before[1], rtol=0, atol=0)
+    assert not before[1][(labels == 9).expand(-1, 3, -1, -1)].any()
+
+
+def test_class_absent_from_the_whole_batch_has_a_zero_term():
+    labels = torch.zeros(2, 1, 6, 7, dtype=torch.long)
+    labels[:, :, 2:4, 2:4] = 1
+    terms = BoundaryLoss(softmax=True, to_onehot_y=True, reduction="none")(torch.randn(2, 3, 6, 7), labels)
+    assert not terms[:, 2].any()
+    assert terms[:, :2].all()
+
+
+def test_absent_class_costs_when_it_is_far():
+    labels = torch.zeros(1, 1, 6, 7, dtype=torch.long)
+    loss = BoundaryLoss(to_onehot_y=True, include_background=False, options=DistanceMapOptions(absent="far", clip=4.0))
+    assert float(loss(torch.full((1, 2, 6, 7), 0.25), labels)) == pytest.approx(1.0)
+
+
+def test_soft_one_hot_target_is_cut_at_one_half():
+    masks = labels_like((2, 6, 7), 2).float()
+    loss = BoundaryLoss(sigmoid=True)
+    logits = torch.randn(2, 1, 6, 7)
+    close(loss(logits, 0.2 + 0.5 * masks), loss(logits, masks))
+
+
+def test_loss_of_float64_logits_is_float64(batch):
+    for fused in (True, False):
+        assert BoundaryLoss(softmax=True, fused=fused)(batch[0].double(), None, batch[1]).dtype == torch.float64
+
+
+def test_printed_loss_shows_its_settings():
+    assert "reduction='sum'" in repr(BoundaryLoss(reduction="sum"))
+
+
+def test_map_of_an_engine_by_name(monkeypatch):
+    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_EDT", False)
+    logits, labels = torch.randn(1, 2, 5, 6), labels_like((1, 5, 6), 2)
+    BoundaryLoss(softmax=True, to_onehot_y=True, backend="scipy")(logits, labels)
+    with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
+        BoundaryLoss(softmax=True, to_onehot_y=True, backend="edt")(logits, labels)
+
+
+def test_no_warning_comes_from_an_ordinary_call(batch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BoundaryLoss(softmax=True, include_background=False)(batch[0], None, batch[1])
+
+
+def test_maps_get_no_gradient(batch):
+    maps = batch[1].requires_grad_(True)
+    loss = BoundaryLoss(softmax=True)(batch[0].requires_grad_(True), None, maps)
+    assert torch.autograd.grad(loss, maps, allow_unused=True)[0] is None
+
+
+def test_numbers_of_a_worked_example():
+    logits = torch.zeros(1, 2, 4)
+    maps = torch.tensor([[[-2.0, -1, 1, 2], [2.0, 1, -1, -2]]])
+    assert float(BoundaryLoss(softmax=True)(logits, None, maps)) == 0
+    gradient = value_and_gradient(BoundaryLoss(softmax=True), logits, None, maps)[1]
+    np.testing.assert_allclose(gradient[0, 1], np.array([2, 1, -1, -2]) / 16, rtol=1e-6)
