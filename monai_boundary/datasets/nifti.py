@@ -1,0 +1,115 @@
+"""NIfTI volumes in one fixed orientation: axes z, y, x, which point to superior, anterior and right.
+
+One orientation for every file means that a picture needs no case distinction, and that spacing is always (z, y, x), the
+order in which nnU-Net and this package hold arrays. Imports no torch, so that the reports can read files quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import aff2axcodes
+
+__all__ = ["Volume", "read_image", "read_labels", "same_grid", "write_volume"]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One 3-D array with its geometry.
+
+    Args:
+        array: `(z, y, x)`, towards superior, anterior, right.
+        spacing: Voxel size in mm, in the order of `array`.
+        affine: `(4, 4)`, from voxel indices (x, y, z) to mm.
+        axcodes: Orientation of the axes in the file before reordering, such as ``"LPS"``.
+    """
+
+    array: np.ndarray
+    spacing: tuple[float, ...]
+    affine: np.ndarray
+    axcodes: str = "RAS"
+
+
+def read_image(path: str | os.PathLike[str]) -> Volume:
+    """Read the one 3-D volume (or 2-D slice) in a NIfTI file as float32.
+
+    Raises:
+        ValueError: The file is no readable NIfTI, is truncated, holds several channels, or has an unusable affine.
+        OSError: The file does not exist or may not be read.
+    """
+    return _read(Path(path), np.float32)
+
+
+def read_labels(path: str | os.PathLike[str]) -> Volume:
+    """Read a NIfTI label map as int64; float files are accepted when every value is an integer.
+
+    Raises:
+        ValueError: As `read_image`, or values are negative, fractional or not finite.
+        OSError: The file does not exist or may not be read.
+    """
+    volume = _read(Path(path), np.float64)
+    values = volume.array
+    if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0:
+        raise ValueError(
+            f"{path} must hold labels (integers >= 0), got values in [{values.min():g}, {values.max():g}], some "
+            "negative, fractional or not finite; pass the label map, not the image; resample it with nearest neighbour"
+        )
+    return Volume(values.astype(np.int64), volume.spacing, volume.affine, volume.axcodes)
+
+
+def same_grid(first: Volume, second: Volume, tolerance_mm: float = 1e-2) -> bool:
+    """Whether two volumes have the same shape and each voxel lies at the same place, to `tolerance_mm`."""
+    if first.array.shape != second.array.shape:
+        return False
+    corner = np.array([*reversed(first.array.shape), 1.0])  # the farthest voxel shows rotation and spacing errors best
+    origins = np.abs(first.affine[:, 3] - second.affine[:, 3]).max()
+    corners = np.abs(first.affine @ corner - second.affine @ corner).max()
+    return bool(max(origins, corners) <= tolerance_mm)
+
+
+def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple[float, ...]) -> None:
+    """Write `array` `(z, y, x)` as NIfTI with its centre at the origin and axes towards superior, anterior, right."""
+    affine = np.diag([*spacing[::-1], 1.0])
+    affine[:3, 3] = [-(count - 1) * size / 2 for count, size in zip(array.shape[::-1], spacing[::-1], strict=True)]
+    image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+
+
+def _read(path: Path, dtype: type[np.floating]) -> Volume:
+    try:
+        image = nib.load(path)
+        values = np.asarray(image.dataobj, dtype=dtype)  # the data are read here, so truncation shows here
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} does not exist; check the path") from error
+    except (ImageFileError, EOFError, zlib.error, TypeError) as error:
+        raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # a real one, such as a missing permission; truncated data carry no errno
+            raise
+        raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {error}") from error
+    if values.ndim > 3:
+        values = values.reshape(values.shape[:3]) if set(values.shape[3:]) == {1} else values
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise ValueError(
+            f"{path} must hold one 3-D volume, got shape {values.shape}; split channels into one file each"
+        )
+    affine = np.asarray(image.affine, np.float64)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or lengths.min() <= 0:
+        raise ValueError(
+            f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
+        )
+    upright = nib.as_closest_canonical(nib.Nifti1Image(values.reshape((*values.shape, 1)[:3]), affine))
+    steps = np.linalg.norm(upright.affine[:3, :3], axis=0)
+    spacing = tuple(
+        float(round(step, 6)) for step in steps[::-1]
+    )  # the header holds float32: 0.1 reads as 0.10000000149
+    codes = "".join(code or "?" for code in aff2axcodes(affine))
+    return Volume(np.asarray(upright.dataobj, dtype).T, spacing, upright.affine, codes)

@@ -1,0 +1,196 @@
+"""The pictures: overlay of contours on an image, distance map with iso-lines, and both side by side.
+
+Figures are built with matplotlib's object interface, so no global state changes and no display is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import CenteredNorm, LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from monai_boundary.reports._panels import (
+    GROUND_TRUTH,
+    PREDICTION,
+    View,
+    draw_image,
+    draw_isolines,
+    draw_outline,
+    lesion_views,
+)
+
+__all__ = ["distance_figure", "inspect_figure", "iso_levels", "overlay_figure", "save_figure"]
+
+_CLASS_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")  # Okabe and Ito
+# Diverging and safe for colour blindness, red inside, blue outside; without its dark ends, on which lines would drown.
+_DISTANCE_MAP = LinearSegmentedColormap.from_list("distance", colormaps["RdBu"](np.linspace(0.14, 0.86, 256)))
+
+
+def overlay_figure(
+    image: np.ndarray,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    spacing: Sequence[float],
+    case: str,
+    dice: float | None = None,
+    hd95_mm: float | None = None,
+) -> Figure:
+    """Axial and coronal slice with the most lesion, with the contours of ground truth and prediction.
+
+    Args:
+        image: `(z, y, x)`.
+        target: Bool `(z, y, x)`, ground truth.
+        prediction: Bool `(z, y, x)`.
+        spacing: Voxel size in mm (z, y, x).
+        case: Name shown in the title.
+        dice: Shown in the title unless ``None``.
+        hd95_mm: Shown in the title unless ``None``.
+    """
+    _check_shapes(image=image, target=target, prediction=prediction)
+    views = lesion_views(target if target.any() else prediction)
+    figure, axes = _panels(image.shape, spacing, views)
+    for ax, view in zip(axes, views, strict=True):
+        draw_image(ax, image, spacing, view, _window(image))
+        draw_outline(ax, target, spacing, view, GROUND_TRUTH, width=2.4)
+        draw_outline(ax, prediction, spacing, view, PREDICTION, width=1.3)
+    scores = [] if dice is None else [f"Dice {dice:.3f}"]
+    scores += [] if hd95_mm is None else [f"HD95 {hd95_mm:.1f} mm"]
+    figure.suptitle("   ".join([case, *scores]), fontsize=12, fontweight="bold")
+    empty = "" if prediction.any() else " (empty)"
+    _legend(figure, {"ground truth": (GROUND_TRUTH, 2.4), f"prediction{empty}": (PREDICTION, 1.3)})
+    return figure
+
+
+def distance_figure(distance_map: np.ndarray, spacing: Sequence[float], title: str = "Signed distance map") -> Figure:
+    """Signed distance map in mm in an axial and a coronal slice, with iso-lines; the bold one is the surface."""
+    _check_shapes(distance_map=distance_map)
+    views = lesion_views(distance_map < 0)
+    figure, axes = _panels(distance_map.shape, spacing, views, colorbar=True)
+    norm, levels = _distance_norm(distance_map), iso_levels(distance_map)
+    for ax, view in zip(axes, views, strict=True):
+        picture = draw_image(ax, distance_map, spacing, view, norm, _DISTANCE_MAP, scale_bar=False)
+        draw_isolines(ax, distance_map, spacing, view, levels, "black")
+    _colorbar(figure, axes, picture, distance_map)
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    _legend(figure, _line_entries(levels))
+    return figure
+
+
+def inspect_figure(
+    image: np.ndarray, labels: np.ndarray, distance_map: np.ndarray, spacing: Sequence[float], title: str, label: int
+) -> Figure:
+    """Image with the contours of every class (top), and the distance map of class `label` (bottom)."""
+    _check_shapes(image=image, labels=labels, distance_map=distance_map)
+    views = lesion_views(labels == label)
+    figure, axes = _panels(image.shape, spacing, views, rows=2, colorbar=True)
+    classes = [int(value) for value in np.unique(labels) if value > 0]
+    colors = {value: _CLASS_COLORS[number % len(_CLASS_COLORS)] for number, value in enumerate(classes)}
+    norm, levels = _distance_norm(distance_map), iso_levels(distance_map)
+    for upper, lower, view in zip(axes[: len(views)], axes[len(views) :], views, strict=True):
+        draw_image(upper, image, spacing, view, _window(image))
+        for value in classes:
+            draw_outline(upper, labels == value, spacing, view, colors[value])
+        picture = draw_image(lower, distance_map, spacing, view, norm, _DISTANCE_MAP, scale_bar=False)
+        lower.set_title(f"signed distance to class {label}", fontsize=10, pad=14)
+        draw_isolines(lower, distance_map, spacing, view, levels, "black")
+    _colorbar(figure, axes[len(views) :], picture, distance_map)
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    _legend(figure, {f"class {value}": (colors[value], 1.6) for value in classes[:6]} | _line_entries(levels))
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
+    """Write the figure (the suffix names the format) and return its path."""
+    destination = Path(path)
+    formats = figure.canvas.get_supported_filetypes()
+    if destination.suffix.lstrip(".").lower() not in formats:
+        raise ValueError(f"{destination} must end in one of {', '.join(sorted(formats))}, got {destination.suffix!r}")
+    figure.savefig(destination, dpi=dpi, facecolor="white")
+    return destination
+
+
+def iso_levels(distance_map: np.ndarray) -> list[float]:
+    """Round levels in mm, 0 among them, so that about five lie outside and up to two inside."""
+    outside, inside = float(distance_map.max()), float(-distance_map.min())
+    step = _round_step(outside / 5) if outside > 0 else 1.0
+    inner = _round_step(inside / 2) if inside > 0 else 1.0
+    above = [number * step for number in range(1, 6) if number * step < outside]
+    below = [-number * inner for number in (2, 1) if number * inner < inside]
+    return [*below, 0.0, *above]
+
+
+def _round_step(value: float) -> float:
+    """Largest of 1, 2, 5 times a power of ten that is at most `value`."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(max(factor for factor in (1, 2, 5) if factor * power <= value * (1 + 1e-9)) * power)
+
+
+def _panels(
+    shape: Sequence[int], spacing: Sequence[float], views: Sequence[View], rows: int = 1, colorbar: bool = False
+) -> tuple[Figure, list]:
+    """Figure with `rows` rows of one panel per view, each as wide as its slice is in mm."""
+    sizes = [view.extent(shape, spacing) for view in views]
+    scale = 4.2 / max(max(width, height) for width, height in sizes)  # inches per mm
+    panel_width, panel_height = sum(width for width, _ in sizes) * scale, max(height for _, height in sizes) * scale
+    size = (max(panel_width, 4.2) + (1.3 if colorbar else 0.5), rows * (panel_height + 0.4) + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, len(views), squeeze=False, width_ratios=[width for width, _ in sizes])
+    return figure, list(grid.ravel())
+
+
+def _window(image: np.ndarray) -> Normalize:
+    """Grey window from the 0.5th to the 99.8th percentile of the finite values."""
+    finite = image[np.isfinite(image)]
+    low, high = np.percentile(finite, [0.5, 99.8]) if finite.size else (0.0, 1.0)
+    return Normalize(low, high if high > low else low + 1)
+
+
+def _distance_norm(distance_map: np.ndarray) -> Normalize:
+    """Symmetric about 0, so that a colour means the same distance on both sides.
+
+    The range ends at four times the greatest depth inside, else small lesions would all be nearly white beside the
+    distances of a whole volume; the colour bar shows by its arrow that it is cut.
+    """
+    reach = float(np.abs(distance_map).max())
+    inside = float(-distance_map.min())
+    limit = min(reach, 4 * inside) if inside > 0 else reach
+    return CenteredNorm(0.0, limit if limit > 0 else 1.0)
+
+
+def _line_entries(levels: Sequence[float]) -> dict[str, tuple[str, float]]:
+    """Legend entries that say what the lines of a distance map are."""
+    outside = [f"outside every {min(above):g} mm"] if (above := [level for level in levels if level > 0]) else []
+    inside = [f"inside every {-max(below):g} mm"] if (below := [level for level in levels if level < 0]) else []
+    entries = {"surface (0 mm)": ("black", 2.2)}
+    return entries | ({f"iso-lines {', '.join(outside + inside)}": ("black", 0.8)} if outside or inside else {})
+
+
+def _colorbar(figure: Figure, axes: Sequence, picture: ScalarMappable, distance_map: np.ndarray) -> None:
+    cut = "max" if picture.norm.vmax is not None and distance_map.max() > picture.norm.vmax * 1.001 else "neither"
+    bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut)
+    bar.set_label("signed distance in mm (negative inside)", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _legend(figure: Figure, entries: Mapping[str, tuple[str, float]]) -> None:
+    handles = [Line2D([], [], color=color, linewidth=width, label=name) for name, (color, width) in entries.items()]
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=9
+        )
+
+
+def _check_shapes(**volumes: np.ndarray) -> None:
+    shapes = {name: volume.shape for name, volume in volumes.items()}
+    if len(set(shapes.values())) > 1 or any(len(shape) != 3 for shape in shapes.values()):
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{' and '.join(shapes)} must be (z, y, x) volumes of one shape, got {found}")
