@@ -165,7 +165,9 @@ def train(setting: Setting, volumes: list[Volume], epochs: int, seed: int, note:
             terms.append(loss.region_term.item())
             guard.update(*foreground_shares(logits, label))
         history.append(float(np.mean(terms)))
-        note(f"epoch {epoch + 1}/{epochs} region {history[-1]:.3f} alpha {loss.alpha:.2f} foreground x{guard.ratio:.2f}")
+        note(
+            f"epoch {epoch + 1}/{epochs} region {history[-1]:.3f} alpha {loss.alpha:.2f} foreground x{guard.ratio:.2f}"
+        )
     return network
 
 
@@ -198,7 +200,10 @@ def score(network: UNet, volume: Volume) -> dict[str, float | None]:
 def run(name: str, volumes: list[Volume], epochs: int, seed: int) -> dict:
     """Train and score one setting."""
     started = time.time()
-    with tqdm(total=epochs, desc=f"{name} seed {seed}", leave=False) as bar, warnings.catch_warnings(record=True) as seen:
+    with (
+        tqdm(total=epochs, desc=f"{name} seed {seed}", leave=False) as bar,
+        warnings.catch_warnings(record=True) as seen,
+    ):
         warnings.simplefilter("always", CollapseWarning)
         network = train(SETTINGS[name], volumes, epochs, seed, lambda text: (bar.update(), bar.set_postfix_str(text)))
     scores = {patient: score(network, volume) for patient, volume in zip(PATIENTS, volumes, strict=True)}

@@ -43,6 +43,7 @@ def _spread(values: list[float | None], form: str) -> str:
     """Median and range; an empty prediction is larger than any distance."""
     numbers = sorted(float("inf") if value is None else value for value in values)
     low, middle, high = (
-        "empty" if value == float("inf") else format(value, form) for value in (numbers[0], median(numbers), numbers[-1])
+        "empty" if value == float("inf") else format(value, form)
+        for value in (numbers[0], median(numbers), numbers[-1])
     )
     return f"{middle} ({low} to {high})"

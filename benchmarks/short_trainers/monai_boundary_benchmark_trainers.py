@@ -3,8 +3,10 @@
 Also the pattern for a variant of your own: a file in a folder of yours that nnUNet_extTrainer names.
 """
 
+import os
 from typing import ClassVar
 
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary.schedules import Increase, Schedule
@@ -18,11 +20,16 @@ from nnunet_trainers.boundary import (
 
 
 class Short(RunLength):
-    """40 epochs of 25 iterations."""
+    """20 epochs of 25 iterations."""
 
-    run_epochs = 40
+    run_epochs = 20
     run_iterations = 25
     run_validation_iterations = 4
+
+    def initialize(self) -> None:
+        """Keep to the threads that were asked for: on a CPU nnU-Net takes all cores."""
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+        super().initialize()
 
 
 class nnUNetTrainerShort(Short, nnUNetTrainer):
