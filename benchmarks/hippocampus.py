@@ -1,7 +1,7 @@
 """The main job on real MRI: hippocampus of the Medical Segmentation Decathlon through nnU-Net, trainer against trainer.
 
-100 T1 crops, two classes. Same network, same number of steps, same folds; the held-out fold is predicted by nnU-Net's own final
-validation. A finished fold is not trained again.
+100 T1 crops, two classes. Same network, same number of steps, same folds; the held-out fold is predicted by nnU-Net's
+own final validation. A finished fold is not trained again.
 
     python benchmarks/hippocampus.py --work /tmp/hippocampus --folds 0 1
     python benchmarks/hippocampus.py --table

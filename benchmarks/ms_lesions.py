@@ -1,7 +1,7 @@
-"""Extreme imbalance through nnU-Net: one patient with multiple-sclerosis lesions trains, the other is predicted, both ways.
+"""Extreme imbalance through nnU-Net: one patient with sclerosis lesions trains, the other is predicted, both ways.
 
-Lesions fill 0.69 % of patient19 (fold 0 trains on it) and 0.018 % of patient07 (fold 1 trains on it). One patient is no training
-set: the question is only whether training survives, that is whether the prediction is anything but empty.
+Lesions fill 0.69 % of patient19 (fold 0 trains on it) and 0.018 % of patient07 (fold 1 trains on it). One patient is no
+training set: the question is only whether training survives, that is whether the prediction is anything but empty.
 
     python benchmarks/ms_lesions.py --work /tmp/ms_lesions
     python benchmarks/ms_lesions.py --table

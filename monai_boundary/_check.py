@@ -33,14 +33,10 @@ def check_choice(name: str, value: Any, options: Sequence[Any]) -> Any:
     return value
 
 
-def check_number(
-    name: str, value: Any, *, low: float = 0.0, strict: bool = True, optional: bool = False
-) -> float | None:
+def check_number(name: str, value: Any, *, low: float = 0.0, strict: bool = True) -> float:
     """Return `value` as a finite float above `low` (at least `low` unless `strict`)."""
-    if value is None and optional:
-        return None
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} must be a number{' or None' if optional else ''}, got {type(value).__name__}")
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     number = float(value)
     if not math.isfinite(number) or number < low or (strict and number == low):
         raise ValueError(f"{name} must be finite and {'>' if strict else '>='} {low:g}, got {value}")
@@ -50,7 +46,6 @@ def check_number(
 def check_fraction(name: str, value: Any) -> float:
     """Return `value` as a float in [0, 1]."""
     number = check_number(name, value, strict=False)
-    assert number is not None  # optional=False above; narrows the type
     if number > 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return number

@@ -1,7 +1,7 @@
 """Weights of the region and the boundary term over the epochs, as pure functions.
 
-A schedule is a frozen dataclass; ``weights(epoch, max_epochs)`` returns ``(region, boundary)`` for a 0-based epoch. It holds
-no state, so there is nothing to checkpoint and a resumed run gets the weights of an unbroken one.
+A schedule is a frozen dataclass; ``weights(epoch, max_epochs)`` returns ``(region, boundary)`` for a 0-based epoch. It
+holds no state, so there is nothing to checkpoint and a resumed run gets the weights of an unbroken one.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Warmup:
 
     def __post_init__(self) -> None:
         number = check_number("epochs", self.epochs, strict=False)
-        if number is not None and number >= 1 and number != int(number):
+        if number >= 1 and number != int(number):
             raise ValueError(f"epochs must be a whole number, or a share of the run below 1, got {self.epochs}")
 
     def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:

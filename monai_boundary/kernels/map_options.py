@@ -30,8 +30,9 @@ class DistanceMapOptions:
     Args:
         convention: Where the zero level lies; `d` is the distance to the nearest voxel centre of the other side.
             ``"half"``: +-(d - s/2) with s the smallest spacing, zero on the voxel face, right-signed at any spacing.
-            ``"centre"``: +-d. ``"kervadec"``: d outside, -(d - 1) inside, as published and as in MONAI 1.6.1; the 1 is one
-            unit, so below 1 mm spacing some inside values turn positive. ``"kervadec_mm"``: the 1 is the smallest spacing.
+            ``"centre"``: +-d. ``"kervadec"``: d outside, -(d - 1) inside, as published and as in MONAI 1.6.1; the 1
+            is one unit, so below 1 mm spacing some inside values turn positive. ``"kervadec_mm"``: the 1 is the
+            smallest spacing.
         clip: Values are limited to +-`clip` mm; ``None`` for no limit. Exact, and cheaper than the whole map.
         absent: Map of a class that no voxel has, or all have: ``"zero"`` (published) or ``"far"``, which is
             + (absent) or - (full) `clip`, or the diagonal of the volume without one, so that false positives cost.
@@ -53,7 +54,8 @@ class DistanceMapOptions:
         check_choice("convention", self.convention, CONVENTIONS)
         check_choice("absent", self.absent, ("zero", "far"))
         check_choice("normalize", self.normalize, (None, "clip", "diagonal", "max"))
-        check_number("clip", self.clip, optional=True)
+        if self.clip is not None:
+            check_number("clip", self.clip)
         check_fraction("balance", self.balance)
         check_number("balance_cap", self.balance_cap)
         if self.normalize == "clip" and self.clip is None:

@@ -23,9 +23,9 @@ __all__ = ["BoundaryLoss"]
 class BoundaryLoss(_Loss):
     """Mean of probability times signed distance: predicted foreground far from the target costs most.
 
-    A superset of `monai.losses.BoundaryLoss` 1.6.1. With ``options=DistanceMapOptions(convention="kervadec")`` it has its
-    value and gradient. Hand it the map of `SignedDistanceMapd`: then it never reads the target, and costs a product. Without one
-    the map is computed from the target of each sample, on the CPU.
+    A superset of `monai.losses.BoundaryLoss` 1.6.1. With ``options=DistanceMapOptions(convention="kervadec")`` it has
+    its value and gradient. Hand it the map of `SignedDistanceMapd`: then it never reads the target and costs a product.
+    Without one the map is computed from the target of each sample, on the CPU.
 
     Alone it has an empty prediction as a near-minimum; use it beside a region loss (`GeneralizedDiceBoundaryLoss`).
 
@@ -60,7 +60,7 @@ class BoundaryLoss(_Loss):
         0.0
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
         self,
         include_background: bool = True,
         to_onehot_y: bool = False,

@@ -39,8 +39,8 @@ def foreground_shares(
 class CollapseGuard:
     """Moving averages of the predicted and the true foreground share, and one warning when the first falls away.
 
-    Under extreme imbalance the boundary term rewards an empty prediction almost as much as a right one. When its weight grows
-    before the region term has found the target, training ends there. Call `update` once per step or epoch.
+    Under extreme imbalance the boundary term rewards an empty prediction almost as much as a right one. When its weight
+    grows before the region term has found the target, training ends there. Call `update` once per step or epoch.
 
     Args:
         threshold: Collapse is a predicted share below this fraction of the true one.
@@ -60,7 +60,7 @@ class CollapseGuard:
     def __init__(self, threshold: float = 0.05, momentum: float = 0.9, warmup: int = 20) -> None:
         self.threshold = check_fraction("threshold", threshold)
         self.momentum = check_fraction("momentum", momentum)
-        self.warmup = int(check_number("warmup", warmup, strict=False) or 0)
+        self.warmup = int(check_number("warmup", warmup, strict=False))
         self.updates = 0
         self._predicted = self._true = 0.0
         self._warned = False
@@ -76,7 +76,7 @@ class CollapseGuard:
         return self.updates >= max(1, self.warmup) and self.ratio < self.threshold
 
     def update(self, predicted: float, true: float) -> bool:
-        """Take in the shares of one step (see `foreground_shares`) and return the verdict; warns at the first collapse."""
+        """Take in the shares of one step (`foreground_shares`) and return the verdict; warn at the first collapse."""
         # NaN would stay in the averages for good; a NaN loss speaks for itself.
         if not (math.isfinite(predicted) and math.isfinite(true)):
             return self.collapsed
@@ -87,7 +87,8 @@ class CollapseGuard:
         if self.collapsed and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the predicted foreground is {self.ratio:.2g} of the true one, an empty prediction is near: {self.REMEDY}",
+                f"the predicted foreground is {self.ratio:.2g} of the true one, an empty prediction is near: "
+                f"{self.REMEDY}",
                 CollapseWarning,
                 stacklevel=2,
             )

@@ -14,7 +14,7 @@ __all__ = ["DeepSupervisionBoundary"]
 class DeepSupervisionBoundary(nn.Module):
     """Weighted sum of the boundary loss over the heads, all from one map at full resolution.
 
-    The map is resampled to each head by the nearest voxel and keeps its values, so a millimetre weighs the same in every head.
+    The map is resampled to each head by the nearest voxel and keeps its values: a millimetre weighs the same in each.
 
     Args:
         boundary: The loss of one head, called as ``boundary(input, None, distance_map)``.

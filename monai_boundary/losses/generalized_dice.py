@@ -17,8 +17,8 @@ __all__ = ["GeneralizedDiceLoss"]
 class GeneralizedDiceLoss(_Loss):
     """Dice over all classes at once, each weighted by the inverse square of its volume.
 
-    The value and gradient of `monai.losses.GeneralizedDiceLoss` with its defaults, which knows no ignore label and cannot be
-    compiled with ``fullgraph=True``. A class absent from a sample gets the largest weight of the present ones.
+    The value and gradient of `monai.losses.GeneralizedDiceLoss` with its defaults, which knows no ignore label and
+    cannot be compiled with ``fullgraph=True``. A class absent from a sample gets the largest weight of the present ones.
 
     Args:
         include_background: Whether channel 0 counts.

@@ -18,8 +18,8 @@ __all__ = ["GeneralizedDiceBoundaryLoss", "RegionBoundaryLoss"]
 class RegionBoundaryLoss(nn.Module):
     """Region weight times region loss plus alpha times boundary loss.
 
-    Set the weights once per epoch: ``loss.weights = Rebalance().weights(epoch, max_epochs)``. After each call `region_term` and
-    `boundary_term` hold the two unweighted terms, detached, for logging.
+    Set the weights once per epoch: ``loss.weights = Rebalance().weights(epoch, max_epochs)``. After each call
+    `region_term` and `boundary_term` hold the two unweighted terms, detached, for logging.
 
     Args:
         region: Any loss called as ``region(input, target)``.
@@ -48,7 +48,8 @@ class RegionBoundaryLoss(nn.Module):
         self.boundary = boundary
         self.mode = check_choice("mode", mode, ("rebalance", "increase"))
         self.region_floor = check_fraction("region_floor", region_floor)
-        # Tensors, so that a compiled loss reads new weights without another graph; float64, so that they read back as set.
+        # A tensor, so that a compiled loss reads new weights without another graph.
+        self._weights: torch.Tensor
         self.register_buffer("_weights", torch.zeros(2, dtype=torch.float64), persistent=False)
         self.region_term: torch.Tensor | None = None
         self.boundary_term: torch.Tensor | None = None
@@ -62,7 +63,6 @@ class RegionBoundaryLoss(nn.Module):
     @alpha.setter
     def alpha(self, value: float) -> None:
         number = check_number("alpha", value, strict=False)
-        assert number is not None
         self.weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
 
     @property
@@ -72,10 +72,11 @@ class RegionBoundaryLoss(nn.Module):
 
     @weights.setter
     def weights(self, pair: tuple[float, float]) -> None:
-        region, boundary = (check_number("weights", value, strict=False) for value in pair)
-        assert region is not None
-        assert boundary is not None
-        self._pair = (region, boundary)
+        region, boundary = pair
+        self._pair = (
+            check_number("region weight", region, strict=False),
+            check_number("boundary weight", boundary, strict=False),
+        )
         self._weights.copy_(torch.tensor(self._pair, dtype=torch.float64))
 
     def forward(
@@ -86,7 +87,8 @@ class RegionBoundaryLoss(nn.Module):
         boundary = self.boundary(input, target, distance_map)
         self.region_term, self.boundary_term = region.detach(), boundary.detach()
         weights = self._weights.to(region.dtype)
-        return weights[0] * region + weights[1] * boundary
+        total: torch.Tensor = weights[0] * region + weights[1] * boundary
+        return total
 
     def extra_repr(self) -> str:
         """Show the weights."""
@@ -99,8 +101,9 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
     Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
 
     Args:
-        preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha under
-            extreme imbalance. ``"published"``: map of the published code. It sets maps that the loss computes itself.
+        preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha
+            under extreme imbalance. ``"published"``: map of the published code. It sets the maps that the loss computes
+            itself.
         to_onehot_y: Whether the target is a label map.
         sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
         include_background: Whether the boundary term counts channel 0; generalized Dice always does.

@@ -45,7 +45,7 @@ def image_spacing(image: object, spacing: Sequence[float] | None, ndim: int) -> 
     if isinstance(image, MetaTensor):
         return affine_spacing(image, ndim)
     warnings.warn(
-        f"spacing must come from a MetaTensor or the argument spacing, got a bare {type(image).__name__}: distances are in "
+        f"spacing must come from a MetaTensor or the argument spacing, got a {type(image).__name__}: distances are in "
         "voxels; load with LoadImaged, or pass spacing=(1, 1, 1) if voxels are what you want",
         MissingSpacingWarning,
         stacklevel=3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,16 +30,16 @@ class SignedDistanceMap(Transform):
 
     Place it before the first random transform: the map then belongs to the full volume and is cached by `CacheDataset`
     and `PersistentDataset`. Crops, flips and 90 degree rotations carry it exactly; after a random zoom add
-    `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again. Spatial transforms must pad it with
-    ``padding_mode="border"`` or ``"reflection"``: a border of zeros would be a false contour.
+    `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again. Spatial transforms must pad it
+    with ``padding_mode="border"`` or ``"reflection"``: a border of zeros would be a false contour.
 
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
             input is one-hot or multi-label `(C, *S)`, each channel a mask of its own; channels may overlap.
         preset: ``"robust"`` or ``"published"``: the named settings that fit the loss of the same preset; any of the
             settings below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
-        spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. A bare array
-            without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
+        spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. A bare
+            array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
         include_background: Whether channel 0 has a map.
         ignore_index: Label that is not counted (label maps only): map 0, and no distance starts there.
         backend: ``"edt"``, ``"scipy"`` or ``"auto"``.
@@ -54,7 +54,7 @@ class SignedDistanceMap(Transform):
         ValueError: Wrong shape, values, spacing or option.
     """
 
-    backend = [TransformBackends.NUMPY, TransformBackends.TORCH]
+    backend: ClassVar = [TransformBackends.NUMPY, TransformBackends.TORCH]
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class SignedDistanceMap(Transform):
         self.options = base.replace(**options)
         if num_classes is None and ignore_index is not None:
             raise ValueError(
-                "ignore_index must be None for one-hot input, got %r; pass labels and num_classes" % ignore_index
+                f"ignore_index must be None for one-hot input, got {ignore_index!r}; pass labels and num_classes"
             )
         check_choice("dtype", dtype, (torch.float32, torch.float16))
         if dtype == torch.float16 and not self.options.bounded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import ClassVar
 
 import numpy as np
 from monai.config import KeysCollection
@@ -32,7 +33,7 @@ class RescaleDistanceMap(Transform):
         ValueError: The map was not made by `SignedDistanceMap`, or the zoom was anisotropic: compute the map again.
     """
 
-    backend = [TransformBackends.TORCH]
+    backend: ClassVar = [TransformBackends.TORCH]
 
     def __init__(self, tolerance: float = 0.02) -> None:
         self.tolerance = tolerance
