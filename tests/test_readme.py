@@ -1,0 +1,43 @@
+"""What the README shows runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_training_loop_of_the_readme_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(BLOCKS[1], "README.md", "exec"), names)  # noqa: S102
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "1", "2"]
+    assert names["loss"].weights == pytest.approx((0.1, 1.0))
+    assert names["loss"].region_term.isfinite()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_trainer_variant_of_the_readme_is_a_class_with_its_settings() -> None:
+    names: dict = {}
+    exec(compile(BLOCKS[0], "README.md", "exec"), names)  # noqa: S102
+    assert names["nnUNetTrainerBoundaryClip5"].boundary_map.clip == 5.0
+
+
+def test_readme_has_exactly_two_set_up_lines() -> None:
+    lines = re.findall(r"^pip install .*$", README, flags=re.MULTILINE)
+    assert lines == [
+        'pip install -e ".[all]" && monai-boundary demo',
+        'pip install -e ".[all,dev]" && pytest',
+    ]
+
+
+def test_every_link_of_the_readme_to_a_file_exists() -> None:
+    root = Path(__file__).parents[1]
+    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (root / target).exists(), target
