@@ -1,12 +1,13 @@
 """nnU-Net trainers with a boundary term.
 
 nnU-Net finds them through ``export nnUNet_extTrainer="$(monai-boundary nnunet-path)"``, which names the folder
-`discovery`. Its one module re-exports the trainers, so that their classes live here, in an installed package, and can be
-pickled: nnU-Net drops every module below the folder that it searched.
+`discovery`. Its one module re-exports the trainers, so that their classes live here, in an installed package, and can
+be pickled: nnU-Net drops every module below the folder that it searched.
 """
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def require_nnunet() -> None:
         raise RuntimeError(
             f"the trainers need nnunetv2>={needed}, got none; pip install 'monai-boundary[nnunet]'"
         ) from None
-    numbers = tuple(int(part) for part in found.split(".")[:2])
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
     if numbers < MINIMUM_NNUNET:
         raise RuntimeError(
             f"the trainers need nnunetv2>={needed}, which finds external trainers, got {found}; pip install -U nnunetv2"

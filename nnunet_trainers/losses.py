@@ -28,9 +28,11 @@ class TargetGeneralizedDice(nn.Module):
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of one head."""
-        if not self.has_ignore_channel:
-            return self.dice(output, target)
-        return self.dice(output, target[:, :-1], valid=~target[:, -1:].bool())
+        valid = None
+        if self.has_ignore_channel:
+            target, valid = target[:, :-1], ~target[:, -1:].bool()
+        loss: torch.Tensor = self.dice(output, target, valid=valid)
+        return loss
 
 
 class RegionAndBoundary(nn.Module):
@@ -65,4 +67,5 @@ class RegionAndBoundary(nn.Module):
         heads = output if isinstance(output, list | tuple) else [output]
         boundary = self.boundary(heads, maps)
         self.terms = (region.detach(), boundary.detach())
-        return self.weights[0] * region + self.weights[1] * boundary
+        loss: torch.Tensor = self.weights[0] * region + self.weights[1] * boundary
+        return loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import warnings
 from pathlib import Path
@@ -28,6 +29,10 @@ __all__ = ["BoundaryMixin", "GeneralizedDiceMixin"]
 LOG_KEYS = (
     "alpha", "region_weight", "alpha_held", "region_term", "boundary_term", "foreground_predicted", "foreground_true"
 )  # fmt: skip
+
+
+def _new_guard() -> CollapseGuard:
+    return CollapseGuard(momentum=0.7, warmup=5)
 
 
 class GeneralizedDiceMixin:
@@ -69,8 +74,11 @@ class BoundaryMixin:
             super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[call-arg]
         except OSError as error:
             raise RuntimeError(f"nnUNet_results must be a folder to write into, got {error}; set it to one") from error
+        folder = Path(self.output_folder)  # type: ignore[attr-defined]
+        if not os.access(folder, os.W_OK):  # nnU-Net would find out when it saves
+            raise RuntimeError(f"nnUNet_results must be a folder to write into, got read-only {folder}; set it to one")
         self._check_labels()
-        self.boundary_guard = CollapseGuard(momentum=0.7, warmup=5)
+        self.boundary_guard = _new_guard()
         self._pad_log(0)
 
     def _check_labels(self) -> None:
@@ -78,7 +86,8 @@ class BoundaryMixin:
         values = [int(value) for value in labels.all_labels]
         if not labels.has_regions and values != list(range(len(values))):
             raise ValueError(
-                f"labels of dataset.json must be consecutive from 0, got {values}; renumber the label files and dataset.json"
+                f"labels of dataset.json must be consecutive from 0, got {values}; "
+                "renumber the label files and dataset.json"
             )
 
     # Distance maps: from the data loader to the loss
@@ -109,7 +118,13 @@ class BoundaryMixin:
 
     def _hand_over_maps(self, batch: dict) -> dict:
         """Move the maps from the target's end to the loss and return the batch as nnU-Net knows it."""
-        *targets, maps = batch["target"]
+        target = batch["target"]
+        if not isinstance(target, list) or target[-1].dtype != torch.float16:
+            raise RuntimeError(
+                "batch['target'] must end with the float16 distance maps, got none; a trainer with its own "
+                "get_training_transforms or get_validation_transforms must come after BoundaryMixin in its bases"
+            )
+        *targets, maps = target
         self.loss.distance_maps = maps.to(self.device, non_blocking=True)  # type: ignore[attr-defined]
         return {**batch, "target": targets if self.enable_deep_supervision else targets[0]}  # type: ignore[attr-defined]
 
@@ -121,14 +136,16 @@ class BoundaryMixin:
 
     def validation_step(self, batch: dict) -> dict:
         """Run nnU-Net's step."""
-        return super().validation_step(self._hand_over_maps(batch))  # type: ignore[misc]
+        result: dict = super().validation_step(self._hand_over_maps(batch))  # type: ignore[misc]
+        return result
 
     # Weights and log, once per epoch
 
     @property
     def boundary_log(self) -> dict[str, list[float]]:
         """nnU-Net's log, which its checkpoints carry."""
-        return self.logger.local_logger.my_fantastic_logging  # type: ignore[attr-defined]
+        log: dict[str, list[float]] = self.logger.local_logger.my_fantastic_logging  # type: ignore[attr-defined]
+        return log
 
     def on_train_epoch_start(self) -> None:
         """Set the weights of this epoch from the schedule, or keep the last ones while the prediction collapses."""
@@ -163,7 +180,8 @@ class BoundaryMixin:
         super().on_validation_epoch_end(val_outputs)  # type: ignore[misc]
         outputs = collate_outputs(val_outputs)
         counts = {key: self._mean_over_ranks(np.sum(outputs[key])) for key in ("tp_hard", "fp_hard", "fn_hard")}
-        voxels = math.prod(self.configuration_manager.patch_size) * self.batch_size * len(val_outputs)  # type: ignore[attr-defined]
+        seen = math.prod(self.configuration_manager.patch_size) * self.batch_size * len(val_outputs)  # type: ignore[attr-defined]
+        voxels = self._mean_over_ranks(seen)  # the batch sizes of two ranks may differ by one
         shares = [(counts["tp_hard"] + counts[key]) / voxels for key in ("fp_hard", "fn_hard")]
         self._log_values(foreground_predicted=shares[0], foreground_true=shares[1])
         with warnings.catch_warnings(record=True) as caught:
@@ -212,6 +230,7 @@ class BoundaryMixin:
                 "remove it, and --c takes the next one: checkpoint_final, checkpoint_latest, checkpoint_best"
             ) from error
         self._pad_log(self.current_epoch)  # type: ignore[attr-defined]
+        self.boundary_guard = _new_guard()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CollapseWarning)  # said in the run that ended here
             for shares in zip(

@@ -43,8 +43,10 @@ class AppendDistanceMaps(SegOnlyTransform):
         self.ignore_label = ignore_label
 
     def _apply_to_segmentation(
-        self, segmentation: torch.Tensor | list[torch.Tensor], **params: object
-    ) -> list[torch.Tensor]:  # noqa: ARG002
+        self,
+        segmentation: torch.Tensor | list[torch.Tensor],
+        **params: object,  # noqa: ARG002
+    ) -> list[torch.Tensor]:
         heads = segmentation if isinstance(segmentation, list) else [segmentation]
         return [*heads, self.distance_maps(heads[0])]
 
@@ -68,9 +70,13 @@ class AppendDistanceMaps(SegOnlyTransform):
                 include_background=False,
                 ignore_index=self.ignore_label,
             )
-        if not self.options.bounded and np.abs(maps).max() > np.finfo(np.float16).max:
+        try:
+            with np.errstate(over="raise"):
+                half = maps.astype(np.float16)
+        except FloatingPointError:
             raise ValueError(
                 f"distance maps must stay below 65504 to be kept in float16, got {np.abs(maps).max():g} at spacing "
-                f"{self.spacing}; set boundary_map with clip, for example DistanceMapOptions(clip=100 * spacing)"
-            )
-        return torch.from_numpy(maps.astype(np.float16))
+                f"{self.spacing}; set boundary_map to options with normalize='clip', for example "
+                f"DistanceMapOptions(clip={10 * max(self.spacing):g}, normalize='clip')"
+            ) from None
+        return torch.from_numpy(half)
