@@ -102,17 +102,21 @@ def _load(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} must be an nnU-Net checkpoint of tensors and plain values, got one that cannot be read safely: "
-            f"{str(error).strip().splitlines()[-1][:200]}"
+            f"{_one_line(error, last=True)}"
         ) from error
     except (RuntimeError, EOFError, KeyError, ValueError, IndexError) as error:
         raise ValueError(
-            f"{path} must be a complete checkpoint, got a truncated or foreign file "
-            f"({str(error).strip().splitlines()[0][:120]}); copy it again"
+            f"{path} must be a complete checkpoint, got a truncated or foreign file ({_one_line(error)}); copy it again"
         ) from error
     absent = [key for key in _KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
     if absent:
         raise ValueError(f"{path} must be an nnU-Net v2 checkpoint, got one without {', '.join(absent)}")
     return checkpoint
+
+
+def _one_line(error: Exception, last: bool = False) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if last else 0][:160]
 
 
 def _save(checkpoint: dict[str, Any], path: Path) -> None:

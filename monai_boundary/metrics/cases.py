@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,5 +131,7 @@ def _score_label(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...
         return LabelScore(label, 0.0, diagonal, missed, *counts)
     first, second = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (pred, target))
     dice = float(compute_dice(first, second))
-    hd95 = float(compute_hausdorff_distance(first, second, include_background=True, percentile=95, spacing=spacing))
+    with warnings.catch_warnings():  # MONAI 1.5 and 1.6 call their own function with an argument they have deprecated
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+        hd95 = float(compute_hausdorff_distance(first, second, include_background=True, percentile=95, spacing=spacing))
     return LabelScore(label, dice, hd95, missed, *counts)
