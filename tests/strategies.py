@@ -10,11 +10,11 @@ CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=6)
 any_masks = shapes.flatmap(lambda shape: hnp.arrays(bool, shape))
-sizes = st.floats(0.2, 6.0, width=32)
+sizes = st.floats(0.25, 6.0, width=32)
 
 
 def spacings(ndim: int) -> st.SearchStrategy[tuple[float, ...]]:
-    """One size between 0.2 and 6 mm per axis."""
+    """One size between 0.25 and 6 mm per axis."""
     return st.tuples(*[sizes] * ndim)
 
 

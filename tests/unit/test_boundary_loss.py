@@ -37,7 +37,9 @@ def labels_like(shape, channels: int) -> torch.Tensor:
 
 
 MONAI_ARGUMENTS = [
-    pytest.param(dict(zip(("include_background", "reduction", "batch"), values, strict=True)), id="-".join(map(str, values)))
+    pytest.param(
+        dict(zip(("include_background", "reduction", "batch"), values, strict=True)), id="-".join(map(str, values))
+    )
     for values in itertools.product([True, False], ["mean", "sum", "none"], [False, True])
 ]
 ACTIVATIONS = [{"sigmoid": True}, {"softmax": True}, {"other_act": torch.tanh}, {}]
@@ -150,7 +152,10 @@ def test_offset_makes_the_perfect_prediction_zero_and_keeps_the_gradient(setting
     close(loss(perfect, None, maps), torch.zeros_like(loss(perfect, None, maps)), rtol=0, atol=1e-6)
     other = torch.randn(2, 3, 6, 7)
     assert (loss(other, None, maps) > 0).all()
-    close(value_and_gradient(loss, other, None, maps)[1], value_and_gradient(BoundaryLoss(**settings), other, None, maps)[1])
+    close(
+        value_and_gradient(loss, other, None, maps)[1],
+        value_and_gradient(BoundaryLoss(**settings), other, None, maps)[1],
+    )
 
 
 @pytest.mark.parametrize("options", [DistanceMapOptions(), DistanceMapOptions(clip=2, normalize="clip", balance=1)])

@@ -195,7 +195,7 @@ def test_spacing_may_be_any_sequence(labels):
 def test_presets_are_named(labels):
     assert preset_options("published") is PUBLISHED
     assert preset_options("robust") is ROBUST
-    assert PUBLISHED == DistanceMapOptions(convention="kervadec")
+    assert DistanceMapOptions(convention="kervadec") == PUBLISHED
     assert not PUBLISHED.bounded
     assert ROBUST.bounded
     assert signed_distance_map(labels, 4, clip=10.0, normalize="clip").max() <= 1

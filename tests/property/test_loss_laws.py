@@ -1,0 +1,172 @@
+"""Laws of the boundary loss, generalized Dice and their sum."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_boundary import BoundaryLoss, GeneralizedDiceBoundaryLoss, GeneralizedDiceLoss, signed_distance_map
+from tests import oracles
+from tests.strategies import logits_and_maps, spacings
+
+close = torch.testing.assert_close
+LOSS = BoundaryLoss(softmax=True)
+
+
+def tensors(case) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.from_numpy(array) for array in case)
+
+
+def labels_for(logits: torch.Tensor, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, logits.shape[1], (len(logits), 1, *logits.shape[2:]), generator=generator)
+
+
+def gradient(loss, logits: torch.Tensor, *args) -> torch.Tensor:
+    leaf = logits.clone().requires_grad_(True)
+    return torch.autograd.grad(loss(leaf, *args).sum(), leaf)[0]
+
+
+seeds = st.integers(0, 2**31)
+
+
+@given(logits_and_maps())
+def test_value_is_the_mean_of_probability_times_map(case):
+    expected = oracles.boundary_loss(oracles.softmax(case[0]), case[1])
+    np.testing.assert_allclose(float(LOSS(tensors(case)[0], None, tensors(case)[1])), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(logits_and_maps())
+def test_one_pass_equals_the_plain_form(case):
+    logits, maps = tensors(case)
+    plain = BoundaryLoss(softmax=True, fused=False)
+    close(LOSS(logits, None, maps), plain(logits, None, maps))
+    close(gradient(LOSS, logits, None, maps), gradient(plain, logits, None, maps))
+
+
+@given(logits_and_maps(), st.booleans())
+def test_reductions_agree(case, batch):
+    logits, maps = tensors(case)
+    none, mean, total = (
+        BoundaryLoss(softmax=True, batch=batch, reduction=name)(logits, None, maps) for name in ("none", "mean", "sum")
+    )
+    assert none.shape == ((logits.shape[1],) if batch else logits.shape[:2])
+    close(mean, none.mean())
+    close(total, none.sum())
+
+
+@given(logits_and_maps(), seeds)
+def test_order_of_the_samples_does_not_matter(case, seed):
+    logits, maps = tensors(case)
+    order = torch.randperm(len(logits), generator=torch.Generator().manual_seed(seed))
+    close(LOSS(logits[order], None, maps[order]), LOSS(logits, None, maps))
+    close(gradient(LOSS, logits[order], None, maps[order]), gradient(LOSS, logits, None, maps)[order])
+
+
+@given(logits_and_maps(), seeds)
+def test_order_of_the_classes_does_not_matter(case, seed):
+    logits, maps = tensors(case)
+    order = torch.randperm(logits.shape[1], generator=torch.Generator().manual_seed(seed))
+    close(LOSS(logits[:, order], None, maps[:, order]), LOSS(logits, None, maps))
+
+
+@given(logits_and_maps(), st.floats(-30, 30))
+def test_softmax_does_not_see_a_shift(case, shift):
+    logits, maps = tensors(case)
+    close(LOSS(logits + shift, None, maps), LOSS(logits, None, maps))
+
+
+@given(logits_and_maps())
+def test_gradient_sums_to_zero_over_the_classes(case):
+    logits, maps = tensors(case)
+    assert gradient(LOSS, logits, None, maps).sum(1).abs().max() < 1e-9
+
+
+@given(logits_and_maps(), st.floats(0.1, 10))
+def test_loss_is_linear_in_the_map(case, factor):
+    logits, maps = tensors(case)
+    sum_of_two = LOSS(logits, None, factor * maps) + LOSS(logits, None, maps.flip(1))
+    close(LOSS(logits, None, factor * maps + maps.flip(1)), sum_of_two)
+
+
+@given(logits_and_maps(), st.data())
+def test_flip_of_logits_and_map_leaves_the_loss(case, data):
+    logits, maps = tensors(case)
+    axis = data.draw(st.integers(2, logits.ndim - 1))
+    close(LOSS(logits.flip(axis), None, maps.flip(axis)), LOSS(logits, None, maps))
+
+
+@given(logits_and_maps())
+def test_step_against_the_gradient_does_not_raise_the_loss(case):
+    logits, maps = tensors(case)
+    slope = gradient(LOSS, logits, None, maps)
+    step = 1e-3 * slope / (slope.norm() + 1e-30)
+    assert LOSS(logits - step, None, maps) <= LOSS(logits, None, maps) + 1e-12
+
+
+@given(logits_and_maps())
+def test_loss_lies_between_the_means_of_its_extreme_predictions(case):
+    logits, maps = tensors(case)
+    low, high = maps.amin(1).mean() / maps.shape[1], maps.amax(1).mean() / maps.shape[1]
+    assert low - 1e-9 <= LOSS(logits, None, maps) <= high + 1e-9
+
+
+@given(logits_and_maps())
+def test_loss_with_offset_is_never_negative_and_keeps_the_gradient(case):
+    logits, maps = tensors(case)
+    offset = BoundaryLoss(softmax=True, offset="zero_at_target")
+    assert offset(logits, None, maps) >= -1e-9
+    close(gradient(offset, logits, None, maps), gradient(LOSS, logits, None, maps))
+
+
+@given(logits_and_maps(), seeds, st.floats(0.2, 5), st.data())
+def test_loss_in_mm_scales_with_the_spacing(case, seed, factor, data):
+    logits = tensors(case)[0]
+    labels, spacing = labels_for(logits, seed), data.draw(spacings(logits.ndim - 2))
+    first, second = (
+        BoundaryLoss(softmax=True, to_onehot_y=True, spacing=size)(logits, labels)
+        for size in (spacing, [factor * value for value in spacing])
+    )
+    close(second, factor * first, rtol=1e-4, atol=1e-4)
+
+
+@given(logits_and_maps(), seeds)
+def test_perfect_prediction_scores_least(case, seed):
+    logits = tensors(case)[0]
+    labels = labels_for(logits, seed)
+    maps = torch.stack([signed_distance_map(sample, logits.shape[1]) for sample in labels]).double()
+    perfect = 100.0 * (labels == torch.arange(logits.shape[1]).view(1, -1, *[1] * (logits.ndim - 2)))
+    assert LOSS(perfect.double(), None, maps) <= LOSS(logits, None, maps) + 1e-9
+
+
+@given(logits_and_maps(), seeds, seeds)
+def test_edits_at_ignored_voxels_change_neither_loss_nor_gradient(case, seed, edit):
+    logits = tensors(case)[0]
+    labels = labels_for(logits, seed)
+    labels[torch.rand(labels.shape, generator=torch.Generator().manual_seed(edit)) < 0.3] = 255
+    loss = GeneralizedDiceBoundaryLoss(ignore_index=255, alpha=0.5, options=None)
+    edited = torch.where(labels == 255, logits.flip(1) * 7 - 3, logits)
+    close(loss(edited, labels), loss(logits, labels), rtol=0, atol=0)
+    close(gradient(loss, edited, labels), gradient(loss, logits, labels), rtol=0, atol=0)
+
+
+@given(logits_and_maps(), seeds)
+def test_generalized_dice_lies_in_0_to_1_and_equals_the_definition(case, seed):
+    logits = tensors(case)[0]
+    labels = labels_for(logits, seed)
+    loss = GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(logits, labels)
+    assert -1e-9 <= loss <= 1
+    onehot = (labels.numpy() == np.arange(logits.shape[1]).reshape(1, -1, *[1] * (logits.ndim - 2))).astype(float)
+    expected = oracles.generalized_dice_loss(oracles.softmax(case[0]), onehot)
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-6, atol=1e-9)
+
+
+@given(logits_and_maps(), seeds, st.floats(0, 1))
+def test_sum_is_finite_and_has_the_weights_it_shows(case, seed, alpha):
+    logits, maps = tensors(case)
+    loss = GeneralizedDiceBoundaryLoss(alpha=alpha, include_background=True)
+    value = loss(logits, labels_for(logits, seed), maps)
+    assert value.isfinite()
+    close(value, loss.weights[0] * loss.region_term + loss.weights[1] * loss.boundary_term)
