@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -220,15 +220,14 @@ class BoundaryMixin:
         Raises:
             RuntimeError: The file is truncated or no checkpoint.
         """
-        try:
-            super().load_checkpoint(filename_or_checkpoint)  # type: ignore[misc]
-        except (EOFError, pickle.UnpicklingError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
-                raise
+        path = filename_or_checkpoint
+        if isinstance(path, str) and Path(path).is_file() and not zipfile.is_zipfile(path):
+            # A zip archive ends with its index. Torch has another error for every place where the file may break off.
             raise RuntimeError(
-                f"checkpoint must be a whole nnU-Net checkpoint, got {filename_or_checkpoint} ({error}); "
+                f"checkpoint must be a whole file as torch.save writes it, got {path}, cut off or foreign; "
                 "remove it, and --c takes the next one: checkpoint_final, checkpoint_latest, checkpoint_best"
-            ) from error
+            )
+        super().load_checkpoint(filename_or_checkpoint)  # type: ignore[misc]
         self._pad_log(self.current_epoch)  # type: ignore[attr-defined]
         self.boundary_guard = _new_guard()
         with warnings.catch_warnings():

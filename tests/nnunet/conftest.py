@@ -39,3 +39,15 @@ def results(nnunet_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """An empty results folder of one test, named by nnUNet_results."""
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Ask for the pictures of each epoch, which cost more than a tiny epoch itself and are not drawn otherwise."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("nnunet_trainers.mixin.plot_boundary_log", lambda *_: None)
+        monkeypatch.setattr("nnunetv2.training.logging.nnunet_logger.LocalLogger.plot_progress_png", lambda *_: None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -20,12 +20,10 @@ def build(
     trainer_class: type[nnUNetTrainer], dataset: str, configuration: str = "3d_fullres", started: bool = True
 ) -> nnUNetTrainer:
     """Return a trainer on the CPU, after on_train_start unless told otherwise."""
-    folder = Path(os.environ["nnUNet_preprocessed"]) / dataset
+    folder = Path(nnUNet_preprocessed) / dataset
     plans = {**json.loads((folder / f"{PLANS}.json").read_text()), "continue_training": False}
     description = json.loads((folder / "dataset.json").read_text())
     trainer = trainer_class(plans, configuration, 0, description, torch.device("cpu"))
-    # 30 x 54 inches, over a second a time; one test draws it
-    trainer.logger.plot_progress_png = lambda folder: None
     if trainer.is_cascaded:
         write_previous_stage(trainer)
     if started:
@@ -37,7 +35,7 @@ def write_previous_stage(trainer: nnUNetTrainer) -> None:
     """Write the true labels, moved by a voxel, as the prediction of the stage before."""
     target = Path(trainer.folder_with_segs_from_previous_stage)
     target.mkdir(parents=True, exist_ok=True)
-    source = Path(os.environ["nnUNet_preprocessed"]) / trainer.plans_manager.dataset_name / FOLDER
+    source = Path(nnUNet_preprocessed) / trainer.plans_manager.dataset_name / FOLDER
     dataset = nnUNetDatasetBlosc2(str(source))
     for name in dataset.identifiers:
         labels = np.asarray(dataset.load_case(name)[1][:])[0]
@@ -54,7 +52,7 @@ def without_deep_supervision(trainer_class: type[nnUNetTrainer]) -> type[nnUNetT
             configuration: str,
             fold: int | Literal["all"],
             dataset_json: dict,
-            device: torch.device = torch.device("cpu"),
+            device: torch.device = torch.device("cpu"),  # noqa: B008
         ) -> None:
             super().__init__(plans, configuration, fold, dataset_json, device)
             self.enable_deep_supervision = False
@@ -77,7 +75,7 @@ def run_epoch(trainer: nnUNetTrainer, train_steps: int = 3, validation_steps: in
 
 
 def pretend_epoch(trainer: nnUNetTrainer, predicted: float = 100.0, region_term: float = 0.5) -> None:
-    """Run the hooks of an epoch around made-up results: `predicted` of 100 foreground voxels per class, all of them right."""
+    """Run the hooks of an epoch around made-up results: `predicted` of 100 true voxels of each class, and no other."""
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
     values = {"loss": 1.0, "region_term": region_term, "boundary_term": 0.25}

@@ -1,0 +1,209 @@
+"""The distance maps reach the loss: those of the sample, in mm along the right axes, and of no other batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from monai_boundary import DistanceMapOptions
+from nnunet_trainers.boundary import (
+    nnUNetTrainerBoundary,
+    nnUNetTrainerBoundaryPublished,
+    nnUNetTrainerDiceCEBoundary,
+)
+from nnunet_trainers.targets import AppendDistanceMaps
+from tests import oracles
+from tests.nnunet.datasets import IGNORE, LABELS, PATCH, REGIONS, REGIONS_IGNORE, SPACING
+from tests.nnunet.running import batch_copy, build, same_weights, without_deep_supervision
+
+ROBUST = {"clip": 10.0, "absent": "far", "normalize": "clip", "balance": 0.5}
+PUBLISHED = {"convention": "kervadec"}
+
+
+def expected_maps(target: torch.Tensor, trainer: nnUNetTrainer, spacing: tuple, settings: dict) -> np.ndarray:
+    """The maps of one sample, by the oracle."""
+    array, labels = target.numpy(), trainer.label_manager
+    if labels.has_regions:
+        valid = ~array[-1] if labels.has_ignore_label else None
+        masks = list(array[: len(labels.foreground_regions)])
+    else:
+        valid = array[0] != labels.ignore_label if labels.has_ignore_label else None
+        masks = [array[0] == label for label in labels.foreground_labels]
+    oracle = {"distance": oracles.scipy_distance, "valid": valid, **settings}
+    return np.stack([oracles.signed_map(mask, spacing, **oracle) for mask in masks])
+
+
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
+@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+@pytest.mark.parametrize(
+    ("trainer_class", "settings"), [(nnUNetTrainerBoundary, ROBUST), (nnUNetTrainerBoundaryPublished, PUBLISHED)]
+)
+def test_maps_are_those_of_each_sample_in_millimetres(
+    dataset: str, configuration: str, trainer_class: type, settings: dict, results: Path
+) -> None:
+    trainer = build(trainer_class, dataset, configuration)
+    spacing = SPACING[-len(trainer.configuration_manager.patch_size) :]
+    seen = []
+    for loader in (trainer.dataloader_train, trainer.dataloader_val):
+        *targets, maps = next(loader)["target"]
+        assert maps.dtype == torch.float16
+        assert maps.shape == (2, 2, *trainer.configuration_manager.patch_size)
+        assert len(targets) == 3
+        for sample in range(2):
+            expected = expected_maps(targets[0][sample], trainer, spacing, settings)
+            np.testing.assert_allclose(maps[sample].numpy(), expected, rtol=2e-3, atol=2e-3)
+            seen.append(expected)
+    # swapped samples could not pass
+    assert not any(np.allclose(seen[0], other, rtol=0.05, atol=0.05) for other in seen[1:])
+
+
+@pytest.mark.parametrize("dataset", [IGNORE, REGIONS_IGNORE])
+def test_maps_are_zero_on_ignored_voxels(dataset: str, results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, dataset)
+    labels, *_, maps = next(trainer.dataloader_train)["target"]
+    ignored = labels[:, -1] if dataset == REGIONS_IGNORE else labels[:, 0] == 3
+    assert ignored.any()
+    assert not maps.movedim(1, -1)[ignored].any()
+    assert maps.movedim(1, -1)[~ignored].any()
+
+
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS])
+@pytest.mark.parametrize("deep_supervision", [True, False])
+def test_the_segmentation_stays_as_nnunet_makes_it(dataset: str, deep_supervision: bool, results: Path) -> None:
+    ours, stock = nnUNetTrainerBoundary, nnUNetTrainer
+    if not deep_supervision:
+        ours, stock = without_deep_supervision(ours), without_deep_supervision(stock)
+    ours, stock = build(ours, dataset), build(stock, dataset)
+    *targets, _ = next(ours.dataloader_train)["target"]
+    expected = next(stock.dataloader_train)["target"]
+    expected = expected if deep_supervision else [expected]
+    assert [(t.dtype, t.shape) for t in targets] == [(t.dtype, t.shape) for t in expected]
+    assert targets[0].dtype == (torch.bool if dataset == REGIONS else torch.int16)
+
+
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
+@pytest.mark.parametrize("deep_supervision", [True, False])
+def test_validation_counts_are_those_of_stock_nnunet(dataset: str, deep_supervision: bool, results: Path) -> None:
+    # Two maps and a label entry are three channels, as many as the network has: packed into the target they would be
+    # taken for one-hot labels and give a wrong pseudo Dice without an error.
+    classes = [nnUNetTrainerDiceCEBoundary, nnUNetTrainer]
+    if not deep_supervision:
+        classes = [without_deep_supervision(trainer_class) for trainer_class in classes]
+    ours, stock = (build(trainer_class, dataset) for trainer_class in classes)
+    same_weights(ours, stock)
+    batch = next(ours.dataloader_val)
+    stripped = batch_copy(batch)
+    stripped["target"] = stripped["target"][:-1] if deep_supervision else stripped["target"][0]
+    ours.loss.weights = (1.0, 0.0)
+    with torch.no_grad():
+        got, expected = ours.validation_step(batch), stock.validation_step(stripped)
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(got[key], value)
+
+
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
+def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: str, results: Path) -> None:
+    ours, stock = build(nnUNetTrainerDiceCEBoundary, dataset), build(nnUNetTrainer, dataset)
+    same_weights(ours, stock)
+    batch = next(ours.dataloader_train)
+    stripped = {**batch_copy(batch), "target": batch_copy(batch)["target"][:-1]}
+    ours.loss.weights = (1.0, 0.0)
+    assert ours.train_step(batch)["loss"] == stock.train_step(stripped)["loss"]
+    pairs = zip(ours.network.parameters(), stock.network.parameters(), strict=True)
+    for ours_parameter, stock_parameter in pairs:
+        assert torch.equal(ours_parameter, stock_parameter)
+        if stock_parameter.grad is not None:
+            assert torch.equal(ours_parameter.grad, stock_parameter.grad)
+
+
+def test_the_loss_is_the_weighted_sum_of_both_terms(results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, LABELS)
+    trainer.loss.weights = (0.7, 0.2)
+    batch = next(trainer.dataloader_train)
+    *targets, maps = batch["target"]
+    with torch.no_grad():
+        heads = trainer.network(batch["data"])
+        probs = [torch.softmax(head, 1).numpy() for head in heads]
+    # the second head sees the same map at its own voxels: nearest-exact takes the right one of each pair
+    second = maps[:, :, :, 1::2, 1::2].numpy().astype(float)
+    boundary = [
+        oracles.boundary_loss(probs[0][:, 1:], maps.numpy().astype(float)),
+        oracles.boundary_loss(probs[1][:, 1:], second),
+    ]
+    region = [
+        oracles.generalized_dice_loss(p, np.concatenate([t == c for c in range(3)], axis=1).astype(float))
+        for p, t in zip(probs[:2], (t.numpy() for t in targets[:2]), strict=True)
+    ]
+    result = trainer.train_step(batch)
+    terms = [2 / 3 * term[0] + 1 / 3 * term[1] for term in (region, boundary)]
+    assert result["region_term"] == pytest.approx(terms[0], rel=1e-4)
+    assert result["boundary_term"] == pytest.approx(terms[1], rel=1e-4)
+    assert result["loss"] == pytest.approx(0.7 * terms[0] + 0.2 * terms[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("ddp", [False, True])
+def test_heads_are_weighted_as_stock_nnunet_weights_them(
+    ddp: bool, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock = build(nnUNetTrainer, LABELS, started=False)
+    stock.is_ddp = ddp
+    expected = stock._build_loss().weight_factors
+    assert bool(expected[-1] > 0) is ddp  # 1e-6 under DDP, which must not meet unused parameters
+    for trainer_class in (nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary):
+        trainer = build(trainer_class, LABELS, started=False)
+        trainer.is_ddp = ddp
+        loss = trainer._build_loss()
+        assert loss.boundary.head_weights == pytest.approx(expected, abs=0)
+        assert loss.region.weight_factors == pytest.approx(expected, abs=0)
+
+
+def test_each_call_takes_maps_of_its_own(results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, LABELS)
+    batch = next(trainer.dataloader_train)
+    trainer.train_step(batch)
+    with pytest.raises(RuntimeError, match="distance_maps must be set before each call, got None"):
+        trainer.loss(trainer.network(batch["data"]), batch["target"][:-1])
+
+
+@pytest.mark.parametrize("deep_supervision", [True, False])
+def test_a_batch_without_maps_is_an_error(deep_supervision: bool, results: Path) -> None:
+    # Without the check a tensor would fall apart along its batch axis, and the last head's labels pass for maps.
+    ours, stock = nnUNetTrainerBoundary, nnUNetTrainer
+    if not deep_supervision:
+        ours, stock = without_deep_supervision(ours), without_deep_supervision(stock)
+    trainer = build(ours, LABELS)
+    batch = next(build(stock, LABELS).dataloader_train)
+    for step in (trainer.train_step, trainer.validation_step):
+        with pytest.raises(RuntimeError, match="must end with the float16 distance maps"):
+            step(batch)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [DistanceMapOptions(), DistanceMapOptions(clip=1e6), DistanceMapOptions(clip=100.0, balance=1.0, balance_cap=1e6)],
+    ids=["unclipped", "clipped too far", "balanced too much"],
+)
+def test_maps_beyond_float16_are_an_error_that_names_the_remedy(options: DistanceMapOptions) -> None:
+    labels = torch.zeros(1, *PATCH, dtype=torch.int16)
+    labels[0, 8, 16, 16] = 1
+    transform = AppendDistanceMaps(2, (30000.0, 10000.0, 10000.0), options)
+    with pytest.raises(ValueError, match=r"must stay below 65504.*spacing \(30000.*normalize='clip'"):
+        transform.distance_maps(labels)
+    remedy = DistanceMapOptions(clip=300000, normalize="clip")
+    assert AppendDistanceMaps(2, transform.spacing, remedy).distance_maps(labels).isfinite().all()
+
+
+def test_the_maps_come_last(results: Path) -> None:
+    for configuration in ("3d_fullres", "dummy_2d", "2d", "3d_cascade_fullres"):
+        trainer = build(nnUNetTrainerBoundary, LABELS, configuration)
+        for loader in (trainer.dataloader_train, trainer.dataloader_val):
+            transforms = loader.data_loader.transforms
+            assert isinstance(transforms, ComposeTransforms)
+            kinds = [isinstance(transform, AppendDistanceMaps) for transform in transforms.transforms]
+            assert kinds == [False] * (len(kinds) - 1) + [True]
