@@ -74,7 +74,7 @@ def _check_grid(image: Volume, labels: Volume) -> None:
 
 def _map(labels: Volume, value: int, options: DistanceMapOptions, ignore_index: int | None) -> np.ndarray:
     valid = None if ignore_index is None else labels.array != ignore_index
-    return masks_distance_map((labels.array == value)[None], labels.spacing, options, valid)[0]
+    return np.asarray(masks_distance_map((labels.array == value)[None], labels.spacing, options, valid)[0])
 
 
 def _describe_grid(image: Volume, labels: Volume, options: DistanceMapOptions) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,12 +18,12 @@ _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 class OneLineErrors(click.Group):
     """Group whose errors are one line on stderr and exit code 2: a traceback helps no user with a wrong path."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **kwargs: Any) -> Any:  # type: ignore[override]
         """Run the command line; expected errors end the process when `standalone_mode` is set."""
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+            return super().main(args, standalone_mode=False, **kwargs)
         try:
-            code = super().main(*args, standalone_mode=False, **kwargs)
+            code = super().main(args, standalone_mode=False, **kwargs)
         except click.Abort:
             click.echo("aborted", err=True)
             sys.exit(130)

@@ -108,7 +108,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} must be a complete checkpoint, got a truncated or foreign file ({_one_line(error)}); copy it again"
         ) from error
-    absent = [key for key in _KEYS if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path} must be an nnU-Net v2 checkpoint, got a {type(checkpoint).__name__}")
+    absent = [key for key in _KEYS if key not in checkpoint]
     if absent:
         raise ValueError(f"{path} must be an nnU-Net v2 checkpoint, got one without {', '.join(absent)}")
     return checkpoint

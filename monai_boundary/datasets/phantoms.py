@@ -129,7 +129,7 @@ def _lesion(rng: np.random.Generator, room: np.ndarray, spacing: tuple[float, ..
     offset = _positions(room.shape, spacing) - ((centre + 0.5) * spacing).reshape(3, 1, 1, 1)
     stretch = rng.uniform(0.75, 1.35, 3).reshape(3, 1, 1, 1)
     distance = np.sqrt(((offset / stretch) ** 2).sum(0)) / radius
-    return distance + 0.22 * _texture(rng, room.shape, spacing, 2.0) < 1
+    return np.asarray(distance + 0.22 * _texture(rng, room.shape, spacing, 2.0) < 1)
 
 
 def _positions(shape: tuple[int, ...], spacing: tuple[float, ...]) -> np.ndarray:
@@ -144,4 +144,4 @@ def _texture(
 ) -> np.ndarray:
     """Smooth noise of unit standard deviation with structures of about `scale_mm`."""
     noise = gaussian_filter(rng.standard_normal(shape), [scale_mm / size for size in spacing])
-    return noise / noise.std()
+    return np.asarray(noise / noise.std())

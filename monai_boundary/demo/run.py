@@ -70,8 +70,8 @@ def run_demo(folder: Path, settings: DemoSettings | None = None, overwrite: bool
     trainer, discovery = _trainer(folder, settings)
     environment = _environment(folder, discovery)
     log = folder / "demo.log"
-    plan = [commands["nnUNetv2_plan_and_preprocess"], "-d", str(_DATASET_ID), "-c", _CONFIGURATION, "-np", "2"]
-    run_command([*plan, "--verify_dataset_integrity"], environment, log, "nnU-Net plans and preprocesses")
+    plan = [commands["nnUNetv2_plan_and_preprocess"], "-d", str(_DATASET_ID), "-c", _CONFIGURATION, "-np", "1"]
+    run_command([*plan, "-npfp", "1", "--verify_dataset_integrity"], environment, log, "nnU-Net plans and preprocesses")
     _write_demo_plans(folder / "nnUNet_preprocessed" / dataset.name)
     device = _device()
     model = ["-tr", trainer, "-p", _PLANS, "-device", device]
@@ -137,8 +137,13 @@ def _trainer(folder: Path, settings: DemoSettings) -> tuple[str, Path]:
 
 
 def _environment(folder: Path, discovery: Path) -> dict[str, str]:
+    """Environment of the child processes.
+
+    One worker each: a worker takes ten seconds to import nnU-Net, and all these small cases take less. Idle OpenMP
+    threads sleep, so that they do not take the data worker's core.
+    """
     paths = {name: str(folder / name) for name in _MADE[:3]}
-    workers = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "2"}
+    workers = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return {**paths, **workers, "nnUNet_extTrainer": str(discovery)}
 
 

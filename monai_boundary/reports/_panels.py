@@ -75,8 +75,12 @@ def draw_image(
     if scale_bar:
         _draw_scale(ax, width, height)
     # outside the panel, where no contour label can meet them
-    places = ((-0.012, 0.5, "right", "center"), (1.012, 0.5, "left", "center"))
-    places += ((0.5, 1.012, "center", "bottom"), (0.5, -0.012, "center", "top"))
+    places = (
+        (-0.012, 0.5, "right", "center"),
+        (1.012, 0.5, "left", "center"),
+        (0.5, 1.012, "center", "bottom"),
+        (0.5, -0.012, "center", "top"),
+    )
     for letter, (x, y, horizontal, vertical) in zip(_LETTERS[view.axis], places, strict=True):
         ax.text(x, y, letter, fontsize=8, color="0.35", ha=horizontal, va=vertical, transform=ax.transAxes)
     return picture

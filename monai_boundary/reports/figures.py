@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, LinearSegmentedColormap, Normalize
@@ -29,11 +29,13 @@ from monai_boundary.reports._panels import (
 
 __all__ = ["distance_figure", "inspect_figure", "iso_levels", "overlay_figure", "save_figure"]
 
+_STYLE = style.context("default")  # a caller's style, such as the large fonts nnU-Net sets, would break the layout
 _CLASS_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")  # Okabe and Ito
 # Diverging and safe for colour blindness, red inside, blue outside; without its dark ends, on which lines would drown.
 _DISTANCE_MAP = LinearSegmentedColormap.from_list("distance", colormaps["RdBu"](np.linspace(0.14, 0.86, 256)))
 
 
+@_STYLE
 def overlay_figure(
     image: np.ndarray,
     target: np.ndarray,
@@ -69,6 +71,7 @@ def overlay_figure(
     return figure
 
 
+@_STYLE
 def distance_figure(distance_map: np.ndarray, spacing: Sequence[float], title: str = "Signed distance map") -> Figure:
     """Signed distance map in mm in an axial and a coronal slice, with iso-lines; the bold one is the surface."""
     _check_shapes(distance_map=distance_map)
@@ -84,6 +87,7 @@ def distance_figure(distance_map: np.ndarray, spacing: Sequence[float], title: s
     return figure
 
 
+@_STYLE
 def inspect_figure(
     image: np.ndarray, labels: np.ndarray, distance_map: np.ndarray, spacing: Sequence[float], title: str, label: int
 ) -> Figure:
@@ -107,6 +111,7 @@ def inspect_figure(
     return figure
 
 
+@_STYLE
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
     """Write the figure (the suffix names the format) and return its path."""
     destination = Path(path)
@@ -175,7 +180,8 @@ def _line_entries(levels: Sequence[float]) -> dict[str, tuple[str, float]]:
 
 
 def _colorbar(figure: Figure, axes: Sequence, picture: ScalarMappable, distance_map: np.ndarray) -> None:
-    cut = "max" if picture.norm.vmax is not None and distance_map.max() > picture.norm.vmax * 1.001 else "neither"
+    _, shown = picture.get_clim()
+    cut = "max" if shown is not None and distance_map.max() > 1.001 * shown else "neither"
     bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut)
     bar.set_label("signed distance in mm (negative inside)", fontsize=9)
     bar.ax.tick_params(labelsize=8)

@@ -299,7 +299,7 @@ class Foreign:
         (b"not a checkpoint", "checkpoint"),
         (b"", "must be a complete checkpoint"),
         ({"state_dict": {}}, "without network_weights, trainer_name, init_args"),
-        ([1, 2], "without network_weights"),
+        ([1, 2], "got a list"),
         ({"network_weights": Foreign()}, "cannot be read safely"),
     ],
 )
