@@ -55,7 +55,7 @@ def inspect_case(
         click.echo(f"{value:6d} {counts[value]:10d} {share:10.4f} %   {span}")
         if value == chosen:
             chosen_map = distance
-    return _draw(image, labels, chosen_map, options, chosen, Path(output))
+    return _draw(image, labels, chosen_map, options, chosen, Path(image_path).name, Path(output))
 
 
 def _check_grid(image: Volume, labels: Volume) -> None:
@@ -118,10 +118,16 @@ def _sheared(affine: np.ndarray) -> bool:
 
 
 def _draw(
-    image: Volume, labels: Volume, distance: np.ndarray, options: DistanceMapOptions, label: int | None, output: Path
+    image: Volume,
+    labels: Volume,
+    distance: np.ndarray,
+    options: DistanceMapOptions,
+    label: int | None,
+    name: str,
+    output: Path,
 ) -> Path:
     from monai_boundary.reports import inspect_figure, save_figure
 
     spacing = " x ".join(f"{size:g}" for size in image.spacing)
-    title = f"{output.stem}   {spacing} mm (z, y, x)   convention {options.convention!r}"
+    title = f"{name}\n{spacing} mm (z, y, x), convention {options.convention!r}"
     return save_figure(inspect_figure(image.array, labels.array, distance, image.spacing, title, label or 1), output)

@@ -61,7 +61,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@main.command()
+@main.command(short_help="Train and test on synthetic lesions, offline.")
 @click.option(
     "-o", "--output", default="boundary_demo", show_default=True, help="Folder for everything the demo makes.",
     type=click.Path(path_type=Path),
@@ -132,7 +132,7 @@ def inspect(
     click.echo(f"\nwrote {written}")
 
 
-@main.command("export-checkpoint")
+@main.command("export-checkpoint", short_help="Make a trained model run in stock nnU-Net.")
 @click.argument("source", metavar="MODEL_FOLDER|CHECKPOINT", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder, or checkpoint file, to write."

@@ -182,7 +182,7 @@ def _line_entries(levels: Sequence[float]) -> dict[str, tuple[str, float]]:
 def _colorbar(figure: Figure, axes: Sequence, picture: ScalarMappable, distance_map: np.ndarray) -> None:
     _, shown = picture.get_clim()
     cut = "max" if shown is not None and distance_map.max() > 1.001 * shown else "neither"
-    bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut)
+    bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut, panchor=False)
     bar.set_label("signed distance in mm (negative inside)", fontsize=9)
     bar.ax.tick_params(labelsize=8)
 
@@ -190,9 +190,8 @@ def _colorbar(figure: Figure, axes: Sequence, picture: ScalarMappable, distance_
 def _legend(figure: Figure, entries: Mapping[str, tuple[str, float]]) -> None:
     handles = [Line2D([], [], color=color, linewidth=width, label=name) for name, (color, width) in entries.items()]
     if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=9
-        )
+        columns = min(len(handles), 4 if figure.get_figwidth() > 8 else 2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def _check_shapes(**volumes: np.ndarray) -> None:
