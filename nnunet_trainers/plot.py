@@ -30,13 +30,19 @@ def plot_boundary_log(log: Mapping[str, Sequence[float]], path: str | Path, titl
     _lines(weights, log, {"alpha": ("boundary weight alpha", _ORANGE), "region_weight": ("region weight", _BLUE)})
     for epoch, held in enumerate(log["alpha_held"]):
         if held == 1:
-            weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0)
+            weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0, label="held")
     weights.set_ylabel("weight")
+    handles = {handle.get_label(): handle for handle in [*weights.lines, *weights.patches]}  # "held" once
+    weights.legend(handles=list(handles.values()), fontsize=9, frameon=False)
     _lines(terms, log, {"region_term": ("region term", _BLUE)})
     terms.set_ylabel("region term")
     right = terms.twinx()
     _lines(right, log, {"boundary_term": ("boundary term", _ORANGE)})
     right.set_ylabel("boundary term")
+    right.grid(visible=False)
+    for axis, color in ((terms, _BLUE), (right, _ORANGE)):
+        axis.yaxis.label.set_color(color)
+        axis.tick_params(axis="y", colors=color)
     terms.legend(handles=[*terms.lines, *right.lines], fontsize=9, frameon=False)
     right.get_legend().remove()
     _lines(
@@ -52,6 +58,7 @@ def plot_boundary_log(log: Mapping[str, Sequence[float]], path: str | Path, titl
 
 def _lines(axes: object, log: Mapping[str, Sequence[float]], names: Mapping[str, tuple[str, str]]) -> None:
     for key, (label, color) in names.items():
-        axes.plot(range(len(log[key])), log[key], color=color, label=label, marker="o", markersize=3)  # type: ignore[attr-defined]
+        marker = "o" if len(log[key]) <= 100 else None  # a short run is seen, a long one stays a line
+        axes.plot(range(len(log[key])), log[key], color=color, label=label, marker=marker, markersize=3)  # type: ignore[attr-defined]
     axes.legend(fontsize=9, frameon=False)  # type: ignore[attr-defined]
     axes.grid(alpha=0.25)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""torch.compile, which nnU-Net turns on for CUDA: here with the backend "eager", which traces without generating code."""
+"""torch.compile, which nnU-Net turns on for CUDA: here with the backend "eager", which traces and generates no code."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How nnU-Net finds the trainers, and the traps on that way.
 
 Not tested here because they cannot happen: a relative import in a searched folder fails (the one searched module has
-none), and a searched folder without __init__.py is skipped (the module lies at the top). Predicting without nnUNet_extTrainer
-fails with nnU-Net's own message; test_command_line.py shows the way around it.
+none), and a searched folder without __init__.py is skipped (the module lies at the top). Predicting without
+nnUNet_extTrainer fails with nnU-Net's own message; test_command_line.py shows the way around it.
 """
 
 from __future__ import annotations
