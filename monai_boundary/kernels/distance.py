@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from monai_boundary._check import check_choice, check_labels, check_mask, check_spacing, check_spatial_ndim
 from monai_boundary.kernels._engines import Backend, opposite_distance, seed_distance
+from monai_boundary.kernels._slices import bounding_box
 from monai_boundary.kernels.map_options import Absent, Convention, DistanceMapOptions, Normalize
 
 __all__ = ["distance_transform", "labels_distance_map", "masks_distance_map", "signed_distance", "signed_distance_map"]
@@ -74,7 +75,7 @@ def signed_distance(mask: Array, spacing: Sequence[float] | None = None, convent
     return _like(mask, masks_distance_map(array[None], check_spacing(spacing, array.ndim), options)[0])
 
 
-def signed_distance_map(
+def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the options are documented in their class
     labels: Array,
     num_classes: int,
     spacing: Sequence[float] | None = None,
@@ -136,15 +137,19 @@ def labels_distance_map(
         raise ValueError(f"num_classes must be an integer >= 2 (background counts), got {num_classes!r}")
     sizes = check_spacing(spacing, ndim)
     check_choice("backend", backend, ("auto", "edt", "scipy"))
-    classes = check_labels(array[0], num_classes, ignore_index)
+    classes: np.ndarray = check_labels(array[0], num_classes, ignore_index)
+    # Readers of NIfTI give Fortran order. Work in the order of the memory, and return the maps in it.
+    order = sorted(range(ndim), key=lambda axis: -abs(classes.strides[axis]))
+    classes, sizes = classes.transpose(order), tuple(sizes[axis] for axis in order)
     valid = None if ignore_index is None else classes != ignore_index
     if num_classes == 2 and include_background:
-        return _like(labels, _two_class_map(classes == 1, sizes, options, valid, backend))
-    first = 0 if include_background else 1
-    maps = np.empty((num_classes - first, *classes.shape), np.float32)
-    for channel, index in enumerate(range(first, num_classes)):
-        _fill(maps[channel], classes == index, sizes, options, valid, backend)
-    return _like(labels, maps)
+        maps = _two_class_map(classes == 1, sizes, options, valid, backend)
+    else:
+        first = 0 if include_background else 1
+        maps = np.empty((num_classes - first, *classes.shape), np.float32)
+        for channel, index in enumerate(range(first, num_classes)):
+            _fill(maps[channel], classes == index, sizes, options, valid, backend)
+    return _like(labels, maps.transpose(0, *(order.index(axis) + 1 for axis in range(ndim))))
 
 
 def masks_distance_map(
@@ -154,7 +159,15 @@ def masks_distance_map(
     valid: np.ndarray | None = None,
     backend: Backend = "auto",
 ) -> np.ndarray:
-    """Signed distance map of each channel of bool `masks` `(C, *S)`, which may overlap; `valid` `(*S)` marks what counts."""
+    """Signed distance map of each channel of bool `masks` `(C, *S)`, which may overlap.
+
+    Args:
+        masks: Bool `(C, *S)`.
+        spacing: Voxel size in mm.
+        options: Settings of the map.
+        valid: Bool `(*S)`, the voxels that count; ``None`` for all.
+        backend: Engine.
+    """
     maps = np.empty(masks.shape, np.float32)
     for mask, out in zip(masks, maps, strict=True):
         _fill(out, mask, spacing, options, valid, backend)
@@ -208,16 +221,18 @@ def _write_signed(
         if complement is not None:
             complement[...] = far if present else -far
     else:
-        crop = (...,) if options.clip is None else _reach(inside, spacing, options)
-        region = _signed(inside[crop], None if outside is None else outside[crop], spacing, options, backend)
+        crop: Any = ...
         if options.clip is not None:  # what lies beyond the crop is farther than the clip
+            crop = bounding_box(inside, spacing, _reach(spacing, options))
             out[...] = options.clip
-        _limit_into(out[crop], region, options.clip)
-        if complement is not None:
-            if options.clip is not None:
+            if complement is not None:
                 complement[...] = -options.clip
-            np.subtract(np.float32(_inside_offset(spacing, options.convention)), region, out=region)
-            _limit_into(complement[crop], region, options.clip)
+        region = out[crop]
+        _signed(region, inside[crop], None if outside is None else outside[crop], spacing, options, backend)
+        if complement is not None:
+            offset = np.float32(_inside_offset(spacing, options.convention))
+            _limit(np.subtract(offset, region, out=complement[crop]), options.clip)
+        _limit(region, options.clip)
     if valid is not None:
         out[~valid] = 0.0
         if complement is not None:
@@ -225,26 +240,29 @@ def _write_signed(
 
 
 def _signed(
+    out: np.ndarray,
     inside: np.ndarray,
     outside: np.ndarray | None,
     spacing: tuple[float, ...],
     options: DistanceMapOptions,
     backend: Backend,
-) -> np.ndarray:
-    """Signed distance in the chosen convention; `outside` is given where some voxels are neither."""
+) -> None:
+    """Write the signed distance in the chosen convention; `outside` is given where some voxels are neither."""
+    limit = None if options.clip is None else _reach(spacing, options)
     if outside is None or bool((inside | outside).all()):
         if inside.all():  # a crop wholly inside: the surface is farther than the clip
-            return np.full(inside.shape, -np.inf, np.float32)
-        distance = opposite_distance(inside, spacing, backend)
+            out[...] = -np.inf
+            return
+        opposite_distance(inside, spacing, backend, out, limit)
     else:  # distances start only at counted voxels, so each side needs its own pass
-        distance = seed_distance(inside, spacing, backend)
+        seed_distance(inside, spacing, backend, out, limit)
         to_outside = seed_distance(outside, spacing, backend) if outside.any() else np.float32(np.inf)
-        np.copyto(distance, to_outside, where=inside)
+        np.copyto(out, to_outside, where=inside)
     if options.convention == "half":
-        distance -= np.float32(min(spacing) / 2)
+        out -= np.float32(min(spacing) / 2)
     elif options.convention != "centre":
-        np.subtract(distance, np.float32(_inside_offset(spacing, options.convention)), out=distance, where=inside)
-    return np.negative(distance, out=distance, where=inside)
+        np.subtract(out, np.float32(_inside_offset(spacing, options.convention)), out=out, where=inside)
+    np.negative(out, out=out, where=inside)
 
 
 def _inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:
@@ -252,24 +270,14 @@ def _inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:
     return {"half": 0.0, "centre": 0.0, "kervadec": 1.0, "kervadec_mm": min(spacing)}[convention]
 
 
-def _limit_into(out: np.ndarray, values: np.ndarray, limit: float | None) -> None:
-    if limit is None:
-        out[...] = values
-    else:
-        np.clip(values, -limit, limit, out=out)
+def _limit(values: np.ndarray, limit: float | None) -> None:
+    if limit is not None:
+        np.clip(values, -limit, limit, out=values)
 
 
-def _reach(inside: np.ndarray, spacing: tuple[float, ...], options: DistanceMapOptions) -> tuple[slice, ...]:
-    """Bounding box of `inside` grown by the clip and the largest offset of any convention: exact after clipping."""
-    assert options.clip is not None  # the caller asks only then
-    reach = options.clip + max(1.0, min(spacing))
-    slices = []
-    for axis, size in enumerate(spacing):
-        others = tuple(other for other in range(inside.ndim) if other != axis)
-        occupied = np.flatnonzero(inside.any(axis=others))
-        margin = math.ceil(min(reach / size, inside.shape[axis]))
-        slices.append(slice(max(0, int(occupied[0]) - margin), int(occupied[-1]) + margin + 1))
-    return tuple(slices)
+def _reach(spacing: tuple[float, ...], options: DistanceMapOptions) -> float:
+    """The clip, the largest offset of any convention and a margin for rounding: what is farther ends at the clip."""
+    return 1.001 * ((options.clip or 0.0) + max(1.0, min(spacing)))
 
 
 def _finish(channel: np.ndarray, spacing: tuple[float, ...], options: DistanceMapOptions) -> None:

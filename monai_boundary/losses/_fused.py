@@ -60,4 +60,5 @@ def softmax_map_sum(logits: torch.Tensor, maps: torch.Tensor, first: int = 0) ->
     Returns:
         A scalar in float32, or float64 for float64 logits, accumulated in float64. Differentiable once.
     """
-    return _SoftmaxMapSum.apply(logits, maps, first)
+    total: torch.Tensor = _SoftmaxMapSum.apply(logits, maps, first)
+    return total
