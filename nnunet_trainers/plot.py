@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -23,6 +24,11 @@ def plot_boundary_log(log: Mapping[str, Sequence[float]], path: str | Path, titl
         path: PNG file to write.
         title: Line above the panels.
     """
+    with style.context("default"):  # nnU-Net's progress.png leaves a font scale of 2.5 behind
+        _draw(log, path, title)
+
+
+def _draw(log: Mapping[str, Sequence[float]], path: str | Path, title: str) -> None:
     figure = Figure(figsize=(8, 9), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     weights, terms, shares = figure.subplots(3, 1, sharex=True)

@@ -46,7 +46,8 @@ class _SoftmaxMapSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_output.to(gradient.dtype), None, None
+        # In float32: alone, the scale of a mean over millions of voxels is below what half precision resolves.
+        return (gradient.to(grad_output.dtype) * grad_output).to(gradient.dtype), None, None
 
 
 def softmax_map_sum(logits: torch.Tensor, maps: torch.Tensor, first: int = 0) -> torch.Tensor:
