@@ -18,6 +18,12 @@ from monai_boundary import (
     signed_distance_map,
 )
 
+
+def close(actual, expected):
+    """Equal but for rounding: an engine may visit the axes in the order of the memory."""
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
 LAYOUTS = {
     "non-contiguous": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
     "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
@@ -36,16 +42,16 @@ def test_memory_layout_does_not_change_the_map(rng, layout, num_classes, clip):
     labels = rng.integers(0, num_classes, (1, 5, 6, 7))
     given = LAYOUTS[layout](labels)
     expected = signed_distance_map(labels, num_classes, (3, 1, 2), clip=clip)
-    np.testing.assert_array_equal(signed_distance_map(given, num_classes, (3, 1, 2), clip=clip), expected)
-    np.testing.assert_array_equal(SignedDistanceMap(num_classes, spacing=(3, 1, 2), clip=clip)(given), expected)
+    close(signed_distance_map(given, num_classes, (3, 1, 2), clip=clip), expected)
+    close(SignedDistanceMap(num_classes, spacing=(3, 1, 2), clip=clip)(given), expected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_memory_layout_of_a_mask_does_not_change_its_distances(rng, layout):
     mask = rng.random((5, 6, 7)) < 0.3
     given = LAYOUTS[layout](mask)
-    np.testing.assert_array_equal(signed_distance(given), signed_distance(mask))
-    np.testing.assert_array_equal(distance_transform(given), distance_transform(mask))
+    close(signed_distance(given), signed_distance(mask))
+    close(distance_transform(given), distance_transform(mask))
 
 
 def test_non_contiguous_tensors_do_not_change_map_or_loss(rng):

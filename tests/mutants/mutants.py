@@ -1,0 +1,157 @@
+"""Hand-made faults, each of which some test must catch: (what, file, old text, new text, tests that see it)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# ruff: noqa: E501 - a table reads best with one row per line
+
+
+class Mutant(NamedTuple):
+    """One fault: `old`, which occurs once in `file`, becomes `new`; `tests` are paths below tests/."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MAP, DIST, SLICES = "unit/test_distance_map.py", "unit/test_distance.py", "unit/test_slices.py"
+BAD, ODD = "unit/test_bad_input.py", "unit/test_odd_input.py"
+MAKE, CARRY = "unit/test_transforms.py", "unit/test_transforms_carry.py"
+BL, GDL, RB = "unit/test_boundary_loss.py", "unit/test_generalized_dice.py", "unit/test_region_boundary.py"
+NUM, GUARD, SCHED = "unit/test_loss_numerics.py", "unit/test_collapse.py", "unit/test_schedules.py"
+
+_D, _E, _S, _C = "kernels/distance.py", "kernels/_engines.py", "kernels/_slices.py", "_check.py"
+KERNELS = [
+    Mutant("wrong axis of spacing", _C, "values = tuple(float(value) for value in spacing)", "values = tuple(float(value) for value in spacing)[::-1]", DIST),
+    Mutant("spacing of 0 accepted", _C, "math.isfinite(value) and value > 0", "math.isfinite(value) and value >= 0", BAD),
+    Mutant("NaN spacing accepted", _C, "math.isfinite(value) and value > 0", "not value <= 0", BAD),
+    Mutant("ignored label out of range refused", _C, "wrong &= labels != ignore_index", "wrong &= labels == ignore_index", MAP),
+    Mutant("sign flip", _D, "np.negative(out, out=out, where=inside)", "np.negative(out, out=out, where=~inside)", DIST),
+    Mutant("ignored voxels not masked", _D, "    if valid is not None:\n        out[~valid] = 0.0\n", "    if valid is not None:\n", MAP),
+    Mutant("ignored voxels of the complement not masked", _D, "complement[~valid] = 0.0", "pass", MAP),
+    Mutant("ignored voxels are a boundary", _D, "outside = None if valid is None else ~mask & valid", "outside = None if valid is None else ~inside", MAP),
+    Mutant("half offset uses the largest spacing", _D, "out -= np.float32(min(spacing) / 2)", "out -= np.float32(max(spacing) / 2)", DIST),
+    Mutant("half offset is a whole voxel", _D, "out -= np.float32(min(spacing) / 2)", "out -= np.float32(min(spacing))", DIST),
+    Mutant("kervadec -1 dropped", _D, '"kervadec": 1.0', '"kervadec": 0.0', DIST),
+    Mutant("kervadec_mm uses the largest spacing", _D, '"kervadec_mm": min(spacing)', '"kervadec_mm": max(spacing)', DIST),
+    Mutant("complement without its offset", _D, "np.subtract(offset, region", "np.subtract(np.float32(0), region", MAP),
+    Mutant("clip margin without the offset", _D, "+ max(1.0, min(spacing)))", "+ 0.0)", MAP),
+    Mutant("clip margin too small", _S, "margin = math.ceil(min(reach / size, mask.shape[axis]))", "margin = int(min(reach / size, mask.shape[axis])) // 2", f"{MAP} {SLICES}"),
+    Mutant("outside the crop nothing is written", _D, "            out[...] = options.clip\n", "            out[...] = 0\n", MAP),
+    Mutant("clip of the complement has the wrong sign", _D, "complement[...] = -options.clip", "complement[...] = options.clip", MAP),
+    Mutant("far has the wrong sign", _D, "out[...] = -far if present else far", "out[...] = far if present else -far", MAP),
+    Mutant("far of the complement has the wrong sign", _D, "complement[...] = far if present else -far", "complement[...] = -far if present else far", MAP),
+    Mutant("far is not the clip", _D, "(options.clip or _diagonal(mask.shape, spacing))", "_diagonal(mask.shape, spacing)", MAP),
+    Mutant("diagonal in voxels", _D, "count * size for count, size", "count for count, size", MAP),
+    Mutant("full mask handed to the engine", _D, "if not present or not (~inside if outside is None else outside).any():", "if not present:", f"{DIST} {ODD}"),
+    Mutant("inside distances without spacing", _D, "seed_distance(outside, spacing, backend)", "seed_distance(outside, (1.0,) * inside.ndim, backend)", MAP),
+    Mutant("classes shifted without background", _D, "enumerate(range(first, num_classes))", "enumerate(range(num_classes - first))", MAP),
+    Mutant("two classes swapped", _D, "_two_class_map(classes == 1,", "_two_class_map(classes == 0,", MAP),
+    Mutant("max normalises by the outside alone", _D, "float(max(channel.max(), -channel.min()))", "float(channel.max())", f"{MAP} property/test_distance_laws.py"),
+    Mutant("balance without its cap", _D, "min((outer / inner) ** options.balance, options.balance_cap)", "(outer / inner) ** options.balance", MAP),
+    Mutant("balance applied outside", _D, "np.multiply(channel, np.float32(factor), out=channel, where=inside)", "np.multiply(channel, np.float32(factor), out=channel, where=~inside)", MAP),
+    Mutant("balance inverted", _D, "(outer / inner) ** options.balance", "(inner / outer) ** options.balance", MAP),
+    Mutant("balance exponent ignored", _D, "(outer / inner) ** options.balance", "(outer / inner)", MAP),
+    Mutant("distance to the background", _E, "_edt((~seeds).view(np.uint8), spacing, out)", "_edt(seeds.view(np.uint8), spacing, out)", DIST),
+    Mutant("extreme spacing not scaled back", _E, "distance *= np.float32(scale)", "pass", DIST),
+    Mutant("slice offset without spacing", _S, "offset = (size * (z - int(occupied[index]))) ** 2", "offset = (z - int(occupied[index])) ** 2", SLICES),
+    Mutant("slices with the spacing of other axes", _S, "crops[index], spacing[1:], squared[index]", "crops[index], spacing[:-1], squared[index]", SLICES),
+    Mutant("slice ranges too narrow", _S, "start[index + 1] = float(difference.min())", "start[index + 1] = float(difference.max())", SLICES),
+    Mutant("presets swapped", "kernels/map_options.py", '{"robust": ROBUST, "published": PUBLISHED}', '{"robust": PUBLISHED, "published": ROBUST}', MAP),
+]  # fmt: skip
+
+_A, _M, _Z = "transforms/_affine.py", "transforms/distance_map.py", "transforms/rescale.py"
+TRANSFORMS = [
+    Mutant("spacing from the rows of the affine", _A, "np.linalg.norm(steps, axis=0)", "np.linalg.norm(steps, axis=1)", MAKE),
+    Mutant("affine beats the given spacing", _A, "if spacing is not None:", "if spacing is not None and not isinstance(image, MetaTensor):", MAKE),
+    Mutant("shear passes in silence", _A, "if np.abs(cosines - np.eye(len(lengths))).max() > 1e-3:", "if False:", MAKE),
+    Mutant("oblique taken for sheared", _A, "cosines = (steps / lengths).T @ (steps / lengths)", "cosines = steps / lengths", MAKE),
+    Mutant("map of the first key everywhere", _M, "self.transform(d[key])", "self.transform(d[self.keys[0]])", MAKE),
+    Mutant("ignore_index not handed on", _M, "self.include_background, self.ignore_index, self.engine", "self.include_background, None, self.engine", MAKE),
+    Mutant("background channel kept", _M, "channels = array if self.include_background else array[1:]", "channels = array", MAKE),
+    Mutant("float16 guard removed", _M, "if dtype == torch.float16 and not self.options.bounded:", "if False:", MAKE),
+    Mutant("record of a wrong spacing", _M, "= list(spacing)", "= [1.0] * ndim", f"{MAKE} {CARRY}"),
+    Mutant("preset ignored", _M, "DistanceMapOptions() if preset is None else preset_options(preset)", "DistanceMapOptions()", MAKE),
+    Mutant("rescale factor inverted", _Z, "np.asarray(recorded, dtype=float) / present", "present / np.asarray(recorded, dtype=float)", CARRY),
+    Mutant("rescaling does not update its record", _Z, "result.meta[SPACING_META_KEY] = list(present)", "pass", CARRY),
+    Mutant("anisotropic zoom accepted", _Z, "> self.tolerance", "> 1e9", CARRY),
+]  # fmt: skip
+
+_F, _B, _G, _R, _T = (
+    "losses/_fused.py",
+    "losses/boundary.py",
+    "losses/generalized_dice.py",
+    "losses/region_boundary.py",
+    "losses/_target.py",
+)
+_K, _P = "losses/collapse.py", "losses/deep_supervision.py"
+LOSSES = [
+    Mutant("fused gradient sign", _F, "probs.mul_(voxel_sums).neg_()", "probs.mul_(voxel_sums)", BL),
+    Mutant("fused first off by one", _F, "products = probs[first:] *", "products = probs[: len(probs) - first] *", BL),
+    Mutant("map of the wrong sample", _F, "flat_maps[sample, :, piece]", "flat_maps[0, :, piece]", BL),
+    Mutant("last voxel of a chunk lost", _F, "piece = slice(start, start + step)", "piece = slice(start, start + step - 1)", BL),
+    Mutant("fused gradient ignores what is above it", _F, "(gradient,) = ctx.saved_tensors", "(gradient,) = ctx.saved_tensors\n        grad_output = torch.ones_like(grad_output)", BL),
+    Mutant("fused NaN hidden", _F, "return total.to(work_dtype)", "return total.nan_to_num().to(work_dtype)", NUM),
+    Mutant("plain NaN hidden", _T, "return torch.softmax(logits, dim=1)", "return torch.softmax(logits, dim=1).nan_to_num()", NUM),
+    Mutant("sums in half precision", _T, "return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor", "return tensor", NUM),
+    Mutant("ignored label is a class", _T, "target = target & valid", "pass", f"{GDL} {RB}"),
+    Mutant("batch ignored in the sum", _B, "voxels * (logits.shape[0] if self.batch else 1)", "voxels", BL),
+    Mutant("batch summed in place of averaged", _B, "per_channel = per_channel.mean(dim=0)", "per_channel = per_channel.sum(dim=0)", BL),
+    Mutant("offset uses the outside", _B, "clamp(max=0)", "clamp(min=0)", BL),
+    Mutant("offset added", _B, "loss = loss - self._reduce(", "loss = loss + self._reduce(", BL),
+    Mutant("wrong channel of the map dropped", _B, "maps = maps[:, first:]", "maps = maps[:, :-first]", BL),
+    Mutant("wrong channel of the output dropped", _B, "self.other_act)[:, first:]", "self.other_act)[:, : logits.shape[1] - first]", BL),
+    Mutant("target read although a map is given", _B, "if distance_map is None:", "if target is not None:", BL),
+    Mutant("map options ignored", _B, "spacing, self.options, first == 0", "spacing, DistanceMapOptions(), first == 0", BL),
+    Mutant("ignore_index not handed to the kernel", _B, "first == 0, self.ignore_index, self.engine", "first == 0, None, self.engine", BL),
+    Mutant("soft targets cut at 0", _B, "target[:, first:] > 0.5", "target[:, first:] > 0", BL),
+    Mutant("sigmoid taken for softmax", _B, "return self.fused and self.softmax and", "return self.fused and", BL),
+    Mutant("generalized Dice weights not squared", _G, ".square().reciprocal()", ".reciprocal()", GDL),
+    Mutant("absent class has weight 0", _G, "weights.amax(dim=1, keepdim=True)", "torch.zeros_like(weights)", GDL),
+    Mutant("absent class has the weight of another sample", _G, "weights.amax(dim=1, keepdim=True)", "weights.amax()", GDL),
+    Mutant("ignored voxels count as predictions", _G, "probs, onehot = probs * valid, onehot * valid", "onehot = onehot * valid", GDL),
+    Mutant("smooth above only", _G, "((weights * total).sum(1) + self.smooth)", "(weights * total).sum(1)", GDL),
+    Mutant("region floor dropped in the loss", _R, "max(self.region_floor, 1.0 - number)", "max(0.0, 1.0 - number)", RB),
+    Mutant("weights swapped", _R, "weights[0] * region + weights[1] * boundary", "weights[1] * region + weights[0] * boundary", RB),
+    Mutant("alpha is compiled in", _R, "weights = self._weights.to(region.dtype)", "weights = self._pair", NUM),
+    Mutant("alpha set but not used", _R, "self._weights.copy_(", "self._weights.clone().copy_(", RB),
+    Mutant("weights in the checkpoint", _R, "persistent=False", "persistent=True", RB),
+    Mutant("preset counts the background", _R, "include_background=include_background or sigmoid", "include_background=True", RB),
+    Mutant("map of a head interpolated", _P, 'mode="nearest-exact"', 'mode="bilinear"', RB),
+    Mutant("map of a head off by a voxel", _P, 'mode="nearest-exact"', 'mode="nearest"', RB),
+    Mutant("head weights ignored", _P, "total + weight * self.boundary", "total + self.boundary", RB),
+    Mutant("guard warns at every step", _K, "if self.collapsed and not self._warned:", "if self.collapsed:", GUARD),
+    Mutant("guard keeps NaN", _K, "if not (math.isfinite(predicted) and math.isfinite(true)):", "if False:", GUARD),
+    Mutant("guard's warm-up off by one", _K, "self.updates >= max(1, self.warmup)", "self.updates > max(1, self.warmup)", GUARD),
+    Mutant("guard counts ignored voxels", _K, "(predicted & valid).sum()", "predicted.sum()", GUARD),
+]  # fmt: skip
+
+_H = "schedules.py"
+_THEN = "return self.then.weights(epoch - first, max(1, max_epochs - first), history[first:])"
+_WARM = f"        if epoch < first:\n            return 1.0, 0.0\n        {_THEN}"
+_WAIT = f"        if first is None or epoch < first:\n            return 1.0, 0.0\n        {_THEN}"
+SCHEDULES = [
+    Mutant("schedule off by one", _H, "epoch / (max_epochs - 1)", "epoch / max_epochs", SCHED),
+    Mutant("schedule one epoch early", _H, "min(1.0, epoch / (max_epochs - 1))", "min(1.0, (epoch + 1) / (max_epochs - 1))", SCHED),
+    Mutant("schedule not held at its end", _H, "min(1.0, epoch / (max_epochs - 1))", "epoch / (max_epochs - 1)", SCHED),
+    Mutant("region floor dropped", _H, "max(self.floor, 1.0 - (boundary - self.start))", "1.0 - (boundary - self.start)", SCHED),
+    Mutant("start taken from the region", _H, "1.0 - (boundary - self.start)", "1.0 - boundary", SCHED),
+    Mutant("pace ignored", _H, "max_epochs if self.pace is None else self.pace", "max_epochs", SCHED),
+    Mutant("increase takes from the region", _H, "return 1.0, self.start + (self.end - self.start) * progress", "return 1.0 - progress, self.start + (self.end - self.start) * progress", SCHED),
+    Mutant("Warmup does not shift the epoch", _H, _WARM, _WARM.replace("epoch - first,", "epoch,"), SCHED),
+    Mutant("Warmup does not shorten the run", _H, _WARM, _WARM.replace("max(1, max_epochs - first)", "max_epochs"), SCHED),
+    Mutant("Warmup does not shift the history", _H, _WARM, _WARM.replace("history[first:]", "history"), SCHED),
+    Mutant("Warmup one epoch long", _H, _WARM, _WARM.replace("epoch < first", "epoch <= first"), SCHED),
+    Mutant("wait does not shift the history", _H, _WAIT, _WAIT.replace("history[first:]", "history"), SCHED),
+    Mutant("wait reads the future", _H, "self.start_epoch(max_epochs, history[:epoch])", "self.start_epoch(max_epochs, history[: epoch + 1])", SCHED),
+    Mutant("wait one epoch late", _H, "                return epoch\n", "                return epoch + 1\n", SCHED),
+    Mutant("wait compares with the epoch before", _H, "history[epoch - 2 * self.window : epoch - self.window]", "history[epoch - self.window - 1 : epoch - 1]", SCHED),
+    Mutant("wait without an end", _H, "latest = round(self.latest * max_epochs)", "latest = max_epochs", SCHED),
+    Mutant("suggested share inverted", _H, "share / (1 - share) * region_norm", "(1 - share) / share * region_norm", SCHED),
+    Mutant("suggestion compares the region with itself", _H, 'loss.region(leaf, target) if term == "region" else', 'loss.region(leaf, target) if term != "" else', SCHED),
+]  # fmt: skip
+
+MUTANTS = [*KERNELS, *TRANSFORMS, *LOSSES, *SCHEDULES]
