@@ -1,9 +1,9 @@
 """Which settings survive extreme imbalance: a probe on two real patients with multiple-sclerosis lesions.
 
-Lesions fill 0.69 % of one volume and 0.018 % of the other. Axial slices are cut into blocks of 12; odd blocks train, even
-blocks test, so the same patients are on both sides: this ranks losses, it is not a clinical result. One 2D UNet, Adam,
-flips; maps belong to the whole volume. Every run appends one line to the results file, and a run that is there is not
-repeated.
+Lesions fill 0.69 % of one volume and 0.018 % of the other. Axial slices are cut into blocks of 12; odd blocks train,
+even blocks test, so the same patients are on both sides: this ranks losses, it is not a clinical result. One 2D UNet,
+Adam, flips; maps belong to the whole volume. Every run appends one line to the results file, and a run that is there is
+not repeated.
 
     python benchmarks/collapse_probe.py --epochs 20 --seeds 0 1 2 --out docs/results/collapse_probe.jsonl
     python benchmarks/collapse_probe.py --table docs/results/collapse_probe.jsonl

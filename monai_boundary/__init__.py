@@ -1,22 +1,40 @@
-"""Boundary-aware training of segmentation networks for MONAI and nnU-Net."""
+"""Boundary-aware training of segmentation networks for MONAI and nnU-Net.
 
-from monai_boundary.kernels import (
-    DistanceMapOptions,
-    distance_transform,
-    signed_distance,
-    signed_distance_map,
-)
-from monai_boundary.losses import (
-    BoundaryLoss,
-    CollapseGuard,
-    GeneralizedDiceBoundaryLoss,
-    GeneralizedDiceLoss,
-    RegionBoundaryLoss,
-)
-from monai_boundary.schedules import Constant, Increase, Rebalance, WaitForRegion, Warmup, suggest_alpha
-from monai_boundary.transforms import RescaleDistanceMap, RescaleDistanceMapd, SignedDistanceMap, SignedDistanceMapd
+Names are imported when they are first used: torch and MONAI take seconds to import, which ``monai-boundary --help`` and
+the reports need not pay.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monai_boundary.kernels import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
+    from monai_boundary.losses import (
+        BoundaryLoss,
+        CollapseGuard,
+        GeneralizedDiceBoundaryLoss,
+        GeneralizedDiceLoss,
+        RegionBoundaryLoss,
+    )
+    from monai_boundary.schedules import Constant, Increase, Rebalance, WaitForRegion, Warmup, suggest_alpha
+    from monai_boundary.transforms import RescaleDistanceMap, RescaleDistanceMapd, SignedDistanceMap, SignedDistanceMapd
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "kernels": ("DistanceMapOptions", "distance_transform", "signed_distance", "signed_distance_map"),
+    "losses": (
+        "BoundaryLoss",
+        "CollapseGuard",
+        "GeneralizedDiceBoundaryLoss",
+        "GeneralizedDiceLoss",
+        "RegionBoundaryLoss",
+    ),
+    "schedules": ("Constant", "Increase", "Rebalance", "WaitForRegion", "Warmup", "suggest_alpha"),
+    "transforms": ("RescaleDistanceMap", "RescaleDistanceMapd", "SignedDistanceMap", "SignedDistanceMapd"),
+}
 
 __all__ = [
     "BoundaryLoss",
@@ -39,3 +57,14 @@ __all__ = [
     "signed_distance_map",
     "suggest_alpha",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

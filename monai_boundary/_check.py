@@ -66,12 +66,13 @@ def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
     """Return `spacing` as one float per spatial axis; ``None`` means 1 mm everywhere."""
     if spacing is None:
         return (1.0,) * ndim
-    if isinstance(spacing, str) or not hasattr(spacing, "__len__") or not hasattr(spacing, "__iter__"):
+    try:
+        values = () if isinstance(spacing, str) else tuple(float(value) for value in spacing)
+    except TypeError:  # a number, a 0-d array, a nested list
         raise TypeError(
             f"spacing must be a sequence with one value per spatial axis ({ndim}), got {spacing!r}; "
             f"for cubic voxels pass ({spacing!r},) * {ndim}"
-        )
-    values = tuple(float(value) for value in spacing)
+        ) from None
     if len(values) != ndim or not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"spacing must hold one finite value > 0 per spatial axis ({ndim}), got {values}")
     return values

@@ -47,7 +47,12 @@ def _check_ramp(start: float, end: float, pace: int | None) -> None:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same weights in every epoch."""
+    """The same weights in every epoch.
+
+    Args:
+        boundary: Boundary weight.
+        region: Region weight.
+    """
 
     boundary: float = 0.1
     region: float = 1.0

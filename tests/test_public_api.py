@@ -64,11 +64,7 @@ def parameters(item) -> list[str]:
     return [name for name in inspect.signature(target).parameters if name != "self"]
 
 
-CONSTANT = pytest.mark.xfail(reason="the docstring of Constant has no Args")
-DOCUMENTED = [pytest.param(c, marks=CONSTANT) if c is schedules.Constant else c for c in CALLABLES]
-
-
-@pytest.mark.parametrize("item", DOCUMENTED, ids=lambda item: item.__name__)
+@pytest.mark.parametrize("item", CALLABLES, ids=lambda item: item.__name__)
 def test_public_callable_documents_every_argument(item):
     text = inspect.getdoc(item) or ""
     assert len(text) > 20

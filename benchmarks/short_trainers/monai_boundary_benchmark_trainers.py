@@ -20,9 +20,9 @@ from nnunet_trainers.boundary import (
 
 
 class Short(RunLength):
-    """20 epochs of 25 iterations."""
+    """12 epochs of 25 iterations."""
 
-    run_epochs = 20
+    run_epochs = 12
     run_iterations = 25
     run_validation_iterations = 4
 

@@ -1,7 +1,7 @@
 """Softmax, product with the map, sum and gradient in one pass over the voxels.
 
 The plain form keeps probabilities, products and their gradients of the whole batch; this one keeps the gradient
-only, because it is known in closed form: with p = softmax(z) and m the map, d(sum p m)/dz_k = p_k (m_k - sum_j p_j m_j).
+only, known in closed form: with p = softmax(z) and m the map, d(sum p m)/dz_k = p_k (m_k - sum_j p_j m_j).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class GeneralizedDiceLoss(_Loss):
     """Dice over all classes at once, each weighted by the inverse square of its volume.
 
     The value and gradient of `monai.losses.GeneralizedDiceLoss` with its defaults, which knows no ignore label and
-    cannot be compiled with ``fullgraph=True``. A class absent from a sample gets the largest weight of the present ones.
+    cannot be compiled with ``fullgraph=True``. A class absent from a sample gets the largest weight among the others.
 
     Args:
         include_background: Whether channel 0 counts.
