@@ -67,8 +67,10 @@ def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
     if spacing is None:
         return (1.0,) * ndim
     try:
-        values = () if isinstance(spacing, str) else tuple(float(value) for value in spacing)
-    except TypeError:  # a number, a 0-d array, a nested list
+        if isinstance(spacing, str):  # iterates, over its letters
+            raise TypeError
+        values = tuple(float(value) for value in spacing)
+    except TypeError:  # also a number, a 0-d array, a nested list
         raise TypeError(
             f"spacing must be a sequence with one value per spatial axis ({ndim}), got {spacing!r}; "
             f"for cubic voxels pass ({spacing!r},) * {ndim}"
