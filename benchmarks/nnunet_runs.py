@@ -82,9 +82,9 @@ class Workspace:
         """Dice and HD95 of every case and label."""
         truth = self.preprocessed / dataset / "gt_segmentations"
         return [
-            {"case": case, "label": s.label, "dice": s.dice, "hd95_mm": s.hd95_mm, "missed": s.missed}
-            for case, scores in score_folder(predictions, truth, labels).items()
-            for s in scores
+            {"case": case.case, "label": s.label, "dice": s.dice, "hd95_mm": s.hd95_mm, "missed": s.missed}
+            for case in score_folder(predictions, truth, labels)
+            for s in case.scores
         ]
 
 

@@ -50,6 +50,17 @@ class RunLength:
         super().initialize()  # type: ignore[misc]
 
 
+class FewSteps(RunLength):
+    """For runs of a few hundred iterations: AdamW, because nnU-Net's SGD with momentum 0.99 takes longer to start."""
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """Return AdamW with nnU-Net's polynomial decay."""
+        self.initial_lr = 3e-3
+        network: torch.nn.Module = self.network  # type: ignore[attr-defined]
+        optimizer = torch.optim.AdamW(network.parameters(), self.initial_lr, weight_decay=self.weight_decay)  # type: ignore[attr-defined]
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)  # type: ignore[attr-defined]
+
+
 class nnUNetTrainerGDL(RunLength, GeneralizedDiceMixin, nnUNetTrainer):
     """Generalized Dice alone: the control of `nnUNetTrainerBoundary`."""
 
@@ -72,18 +83,12 @@ class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):
     boundary_schedule: ClassVar[Schedule] = Increase()
 
 
-class nnUNetTrainerBoundaryDemo(nnUNetTrainerBoundary):
+class nnUNetTrainerBoundaryDemo(FewSteps, nnUNetTrainerBoundary):
     """A run of minutes on a CPU, for ``monai-boundary demo``: 8 epochs of 20 iterations."""
 
     run_epochs = 8
     run_iterations = 20
     run_validation_iterations = 4
-
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
-        """Return AdamW: nnU-Net's SGD with momentum 0.99 has not found the lesions after 160 iterations."""
-        self.initial_lr = 3e-3
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
 
 class nnUNetTrainerBoundary_10epochs(nnUNetTrainerBoundary):

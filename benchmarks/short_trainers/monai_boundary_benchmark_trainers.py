@@ -11,7 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary.schedules import Increase, Schedule
 from nnunet_trainers.boundary import (
-    RunLength,
+    FewSteps,
     nnUNetTrainerBoundary,
     nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
@@ -19,8 +19,8 @@ from nnunet_trainers.boundary import (
 )
 
 
-class Short(RunLength):
-    """12 epochs of 25 iterations."""
+class Short(FewSteps):
+    """12 epochs of 25 iterations with AdamW, alike for all."""
 
     run_epochs = 12
     run_iterations = 25
