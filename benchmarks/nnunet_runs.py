@@ -81,9 +81,11 @@ class Workspace:
     def score(self, dataset: str, predictions: Path, labels: Sequence[int]) -> list[dict]:
         """Dice and HD95 of every case and label."""
         truth = self.preprocessed / dataset / "gt_segmentations"
+        fold = int(predictions.parent.name.removeprefix("fold_"))
+        held_out = json.loads((self.preprocessed / dataset / "splits_final.json").read_text())[fold]["val"]
         return [
             {"case": case.case, "label": s.label, "dice": s.dice, "hd95_mm": s.hd95_mm, "missed": s.missed}
-            for case in score_folder(predictions, truth, labels)
+            for case in score_folder(predictions, truth, labels, held_out)
             for s in case.scores
         ]
 

@@ -17,8 +17,9 @@ __all__ = ["bounding_box", "sliced_distance"]
 
 # Pixels handled at once: larger blocks leave the second-level cache, smaller ones spend their time in calls.
 _BLOCK = 1 << 14
-# Times per voxel in ns, measured by benchmarks/speed.py: they choose between this form and one 3-D pass.
-_COST_3D, _COST_2D, _COST_PAIR = 28.0, 25.0, 1.3
+# Times in ns, measured on one core; they choose between this form and one 3-D pass. Per voxel and per call:
+_VOXEL_3D, _VOXEL_2D, _VOXEL_PAIR = 32.0, 25.0, 1.0
+_CALL_2D, _CALL_PLANE, _CALL_PAIR = 90e3, 20e3, 3e3
 _PROBES = 5
 
 
@@ -48,8 +49,11 @@ def sliced_distance(seeds: np.ndarray, spacing: tuple[float, ...], out: np.ndarr
     occupied = np.flatnonzero(seeds.any(axis=(1, 2)))
     crops = [_slice_crop(seeds[index], spacing[1:], limit) for index in occupied]
     area = sum(math.prod(part.stop - part.start for part in crop) for crop in crops)
-    budget = (seeds.size * _COST_3D - area * _COST_2D) / seeds[0].size  # ns per pixel, for the minimum over slices
-    if budget < len(seeds) * _COST_3D / 2:  # too little to gain to pay for finding out
+    rows = max(1, _BLOCK // seeds.shape[2])
+    blocks = [slice(start, start + rows) for start in range(0, seeds.shape[1], rows)]
+    whole = seeds.size * _VOXEL_3D
+    budget = whole - area * _VOXEL_2D - len(occupied) * _CALL_2D - len(blocks) * len(seeds) * _CALL_PLANE
+    if budget < whole / 3:  # too little to gain to pay for finding out
         return False
     squared = np.empty((len(occupied), *seeds.shape[1:]), np.float32)
     missing = set(range(len(occupied)))
@@ -59,17 +63,16 @@ def sliced_distance(seeds: np.ndarray, spacing: tuple[float, ...], out: np.ndarr
             _slice_squared(seeds[occupied[index]], crops[index], spacing[1:], squared[index], limit)
             missing.discard(index)
 
-    rows = max(1, _BLOCK // seeds.shape[2])
-    blocks = [slice(start, start + rows) for start in range(0, seeds.shape[1], rows)]
     pairs = []
-    for index in np.linspace(0, len(occupied) - 1, _PROBES, dtype=int):  # a few slices tell whether it pays
+    # A few slices tell whether it pays; the outermost ones do not, they are nearest all the way to the border.
+    for index in np.linspace(0, len(occupied) - 1, _PROBES + 2, dtype=int)[1:-1]:
         first, last = max(0, index - 1), min(len(occupied), index + 2)
         transform(range(first, last))
         for block in blocks:
             near = squared[first:last, block]
             start, stop = _winning_range(near, occupied[first:last], spacing[0], len(seeds), limit)
             pairs.append(max(0, int(stop[index - first] - start[index - first])))
-    if np.mean(pairs) * len(occupied) * _COST_PAIR > budget:
+    if np.mean(pairs) * len(occupied) * (seeds[0].size * _VOXEL_PAIR + len(blocks) * _CALL_PAIR) > budget:
         return False
     transform(range(len(occupied)))
     for block in blocks:

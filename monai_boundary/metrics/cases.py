@@ -86,14 +86,18 @@ def score_case(
 
 
 def score_folder(
-    pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str], labels: Sequence[int]
+    pred_dir: str | os.PathLike[str],
+    gt_dir: str | os.PathLike[str],
+    labels: Sequence[int],
+    cases: Sequence[str] | None = None,
 ) -> Iterator[CaseScores]:
     """Score every ground truth file of `gt_dir` against the file of the same name in `pred_dir`.
 
     Args:
         pred_dir: Folder with predicted label maps, ``.nii.gz`` or ``.nii``.
-        gt_dir: Folder with the ground truth; every file in it needs a prediction.
+        gt_dir: Folder with the ground truth; every case to score needs a prediction.
         labels: Foreground classes to score.
+        cases: Names of the cases to score, without file ending; ``None`` for every file of `gt_dir`.
 
     Yields:
         The scores of one case, cases sorted by name.
@@ -102,8 +106,11 @@ def score_folder(
         ValueError: There is no ground truth, a prediction is missing, or the two lie on different grids.
     """
     truths = sorted(path for path in Path(gt_dir).iterdir() if path.name.endswith((".nii.gz", ".nii")))
-    if not truths:
-        raise ValueError(f"gt_dir must hold .nii.gz or .nii files, got none in {gt_dir}")
+    if cases is not None:
+        truths = [path for path in truths if _case_name(path) in cases]
+    if len(truths) < (1 if cases is None else len(cases)):
+        wanted = "" if cases is None else f"the {len(cases)} cases to score, as "
+        raise ValueError(f"gt_dir must hold {wanted}.nii.gz or .nii files, got {len(truths) or 'none'} in {gt_dir}")
     missing = [path.name for path in truths if not (Path(pred_dir) / path.name).is_file()]
     if missing:
         raise ValueError(
@@ -117,8 +124,11 @@ def score_folder(
                 f"{target.array.shape}, spacings {pred.spacing} and {target.spacing}; resample the prediction"
             )
         pairs = [(pred.array == label, target.array == label, label) for label in labels]
-        name = path.name.removesuffix(".gz").removesuffix(".nii")
-        yield CaseScores(name, tuple(_score_label(*pair[:2], target.spacing, pair[2]) for pair in pairs))
+        yield CaseScores(_case_name(path), tuple(_score_label(*pair[:2], target.spacing, pair[2]) for pair in pairs))
+
+
+def _case_name(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _score_label(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...], label: int) -> LabelScore:

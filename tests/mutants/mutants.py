@@ -58,7 +58,7 @@ KERNELS = [
     Mutant("distance to the background", _E, "_edt((~seeds).view(np.uint8), spacing, out)", "_edt(seeds.view(np.uint8), spacing, out)", DIST),
     Mutant("extreme spacing not scaled back", _E, "distance *= np.float32(scale)", "pass", DIST),
     Mutant("slice offset without spacing", _S, "offset = (size * (z - int(occupied[index]))) ** 2", "offset = (z - int(occupied[index])) ** 2", SLICES),
-    Mutant("slices with the spacing of other axes", _S, "crops[index], spacing[1:], squared[index]", "crops[index], spacing[:-1], squared[index]", SLICES),
+    Mutant("slices with the spacing of other axes", _S, "crops[index], spacing[1:], squared[index]", "crops[index], spacing[:2], squared[index]", SLICES),
     Mutant("slice ranges too narrow", _S, "start[index + 1] = float(difference.min())", "start[index + 1] = float(difference.max())", SLICES),
     Mutant("presets swapped", "kernels/map_options.py", '{"robust": ROBUST, "published": PUBLISHED}', '{"robust": PUBLISHED, "published": ROBUST}', MAP),
 ]  # fmt: skip
@@ -146,7 +146,7 @@ SCHEDULES = [
     Mutant("Warmup does not shift the history", _H, _WARM, _WARM.replace("history[first:]", "history"), SCHED),
     Mutant("Warmup one epoch long", _H, _WARM, _WARM.replace("epoch < first", "epoch <= first"), SCHED),
     Mutant("wait does not shift the history", _H, _WAIT, _WAIT.replace("history[first:]", "history"), SCHED),
-    Mutant("wait reads the future", _H, "self.start_epoch(max_epochs, history[:epoch])", "self.start_epoch(max_epochs, history[: epoch + 1])", SCHED),
+    Mutant("wait does not shift the epoch", _H, _WAIT, _WAIT.replace("epoch - first,", "epoch,"), SCHED),
     Mutant("wait one epoch late", _H, "                return epoch\n", "                return epoch + 1\n", SCHED),
     Mutant("wait compares with the epoch before", _H, "history[epoch - 2 * self.window : epoch - self.window]", "history[epoch - self.window - 1 : epoch - 1]", SCHED),
     Mutant("wait without an end", _H, "latest = round(self.latest * max_epochs)", "latest = max_epochs", SCHED),

@@ -10,7 +10,7 @@ MAPS, EPOCHS, MODES = "nnunet/test_maps.py", "nnunet/test_schedule.py", "nnunet/
 FIND, WRONG = "nnunet/test_discovery.py", "nnunet/test_bad_input.py"
 
 _M, _T, _L, _I = (f"../nnunet_trainers/{name}.py" for name in ("mixin", "targets", "losses", "__init__"))
-_GUARD = "self.boundary_guard.update(*shares)\n        for warning"
+_GUARD = "            self.boundary_guard.update(*shares)\n        for warning"
 NNUNET = [
     Mutant("maps of another sample", _M, "maps.to(self.device, non_blocking=True)", "maps.flip(0).to(self.device, non_blocking=True)", MAPS),
     Mutant("spacing reversed", _M, "labels.num_segmentation_heads, spacing, self", "labels.num_segmentation_heads, spacing[::-1], self", MAPS),
@@ -40,11 +40,11 @@ NNUNET = [
     Mutant("regions by softmax", _L, "sigmoid=regions, softmax=not regions", "softmax=True", MAPS),
     Mutant("ignored channel counted by generalized Dice", _L, "~target[:, -1:].bool()", "None", MAPS),
     Mutant("validation batch not stripped", _M, "super().validation_step(self._hand_over_maps(batch))", "super().validation_step(batch)", MODES),
-    Mutant("maps left in the target", _M, '"target": targets if', '"target": target if', MAPS),
+    Mutant("list of one target without deep supervision", _M, "else targets[0]", "else targets", MODES),
     Mutant("batch without maps passes", _M, "if not isinstance(target, list) or target[-1].dtype != torch.float16:", "if False:", MAPS),
     Mutant("log not padded", _M, "self._pad_log(self.current_epoch)", "self._pad_log(0)", EPOCHS),
     Mutant("log padded with 0", _M, "[math.nan] * (epochs", "[0.0] * (epochs", EPOCHS),
-    Mutant("guard never updated", _M, _GUARD, "for warning", EPOCHS),
+    Mutant("guard never updated", _M, _GUARD, "            pass\n        for warning", EPOCHS),
     Mutant("guard not brought up to date on resume", _M, "                self.boundary_guard.update(*shares)\n", "                pass\n", EPOCHS),
     Mutant("guard counts loaded epochs twice", _M, "self._pad_log(self.current_epoch)  # type: ignore[attr-defined]\n        self.boundary_guard = _new_guard()", "self._pad_log(self.current_epoch)", EPOCHS),
     Mutant("predicted and true swapped", _M, 'for key in ("fp_hard", "fn_hard")]', 'for key in ("fn_hard", "fp_hard")]', EPOCHS),
@@ -55,7 +55,7 @@ NNUNET = [
     Mutant("read-only results pass", _M, "not os.access(folder, os.W_OK)", "False", WRONG),
     Mutant("error of the results folder passes through", _M, "except OSError as error", "except EOFError as error", WRONG),
     Mutant("run length set too late", "../nnunet_trainers/boundary.py", "        super().initialize()  # type: ignore[misc]\n", "", EPOCHS),
-    Mutant("versions compared as text", _I, "numbers = tuple(int(part) for part in", "numbers = tuple(str(part) for part in", FIND),
+    Mutant("release candidate of nnU-Net not understood", _I, 're.findall(r"\\d+", found)[:2]', 'found.split(".")[:2]', FIND),
     Mutant("old nnU-Net passes", _I, "MINIMUM_NNUNET = (2, 8)", "MINIMUM_NNUNET = (2, 7)", FIND),
     Mutant("a trainer left out of the discovery", "../nnunet_trainers/boundary.py", "class nnUNetTrainerGDL_10epochs", "class nnUNetTrainerGDL_10_epochs", FIND),
 ]  # fmt: skip

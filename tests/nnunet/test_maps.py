@@ -122,29 +122,31 @@ def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: 
             assert torch.equal(ours_parameter.grad, stock_parameter.grad)
 
 
-def test_the_loss_is_the_weighted_sum_of_both_terms(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
+def test_the_loss_is_the_weighted_sum_of_both_terms(dataset: str, results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, dataset)
     trainer.loss.weights = (0.7, 0.2)
+    regions = trainer.label_manager.has_regions
     batch = next(trainer.dataloader_train)
     *targets, maps = batch["target"]
     with torch.no_grad():
-        heads = trainer.network(batch["data"])
-        probs = [torch.softmax(head, 1).numpy() for head in heads]
+        logits = [head.double() for head in trainer.network(batch["data"])]
+    probs = [(torch.sigmoid(head) if regions else torch.softmax(head, 1)).numpy() for head in logits]
     # the second head sees the same map at its own voxels: nearest-exact takes the right one of each pair
-    second = maps[:, :, :, 1::2, 1::2].numpy().astype(float)
-    boundary = [
-        oracles.boundary_loss(probs[0][:, 1:], maps.numpy().astype(float)),
-        oracles.boundary_loss(probs[1][:, 1:], second),
-    ]
-    region = [
-        oracles.generalized_dice_loss(p, np.concatenate([t == c for c in range(3)], axis=1).astype(float))
-        for p, t in zip(probs[:2], (t.numpy() for t in targets[:2]), strict=True)
-    ]
+    head_maps = [maps.double().numpy(), maps[:, :, :, 1::2, 1::2].double().numpy()]
+    head_weights = [2 / 3, 1 / 3]
+    region = boundary = 0.0
+    for weight, p, m, target in zip(head_weights, probs, head_maps, targets, strict=False):
+        t = target.numpy()
+        onehot = t[:, :2] if regions else np.concatenate([t == label for label in range(3)], axis=1)
+        ignored = t[:, -1:] if dataset == REGIONS_IGNORE else (t == 3) & (dataset == IGNORE)
+        counted = ~ignored.astype(bool) if dataset in (IGNORE, REGIONS_IGNORE) else np.ones_like(p, bool)
+        region += weight * oracles.generalized_dice_loss(p * counted, (onehot & counted).astype(float))
+        boundary += weight * oracles.boundary_loss(p if regions else p[:, 1:], m)
     result = trainer.train_step(batch)
-    terms = [2 / 3 * term[0] + 1 / 3 * term[1] for term in (region, boundary)]
-    assert result["region_term"] == pytest.approx(terms[0], rel=1e-4)
-    assert result["boundary_term"] == pytest.approx(terms[1], rel=1e-4)
-    assert result["loss"] == pytest.approx(0.7 * terms[0] + 0.2 * terms[1], rel=1e-4)
+    assert result["region_term"] == pytest.approx(region, rel=1e-4)
+    assert result["boundary_term"] == pytest.approx(boundary, rel=1e-4)
+    assert result["loss"] == pytest.approx(0.7 * region + 0.2 * boundary, rel=1e-4)
 
 
 @pytest.mark.parametrize("ddp", [False, True])

@@ -22,26 +22,34 @@ def sparse(rng) -> np.ndarray:
     return mask
 
 
+@pytest.fixture
+def always(monkeypatch) -> None:
+    """Take the slice-wise form wherever it can be taken: what it gains shows in large volumes only."""
+    for name in [name for name in vars(_slices) if name.startswith(("_CALL", "_VOXEL_2D", "_VOXEL_PAIR"))]:
+        monkeypatch.setattr(_slices, name, 0.0)
+
+
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("block", [1, 30, 1 << 14])
 def test_slice_wise_distance_equals_all_pairs(sparse, spacing, block, monkeypatch):
     monkeypatch.setattr(_slices, "_BLOCK", block)
-    monkeypatch.setattr(_slices, "_COST_PAIR", 0.0)
     out = np.empty(sparse.shape, np.float32)
     assert _slices.sliced_distance(sparse, spacing, out)
     np.testing.assert_allclose(out, oracles.scipy_distance(sparse, spacing), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("limit", [0.3, 2.0, 6.5, 1000.0])
-def test_slice_wise_distance_is_exact_below_its_limit(sparse, spacing, limit, monkeypatch):
-    monkeypatch.setattr(_slices, "_COST_PAIR", 0.0)
+def test_slice_wise_distance_is_exact_below_its_limit(sparse, spacing, limit):
     out = np.empty(sparse.shape, np.float32)
     assert _slices.sliced_distance(sparse, spacing, out, limit)
     expected = oracles.scipy_distance(sparse, spacing)
     np.testing.assert_allclose(np.minimum(out, limit), np.minimum(expected, limit), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("engine", [opposite_distance, seed_distance])
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_engines_agree_where_few_slices_are_occupied(sparse, spacing, engine):
@@ -50,6 +58,7 @@ def test_engines_agree_where_few_slices_are_occupied(sparse, spacing, engine):
     assert np.abs(difference).max() <= 1e-4
 
 
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("clip", [None, 0.7, 3.0])
 def test_flat_lesions_equal_the_definition_along_every_axis(rng, axis, clip):
@@ -60,6 +69,27 @@ def test_flat_lesions_equal_the_definition_along_every_axis(rng, axis, clip):
     maps = signed_distance_map(labels[None], 2, spacing, clip=clip)
     expected = oracles.signed_map(labels == 1, spacing, clip=clip, distance=oracles.scipy_distance)
     assert np.abs(maps[1] - expected).max() <= 1e-4
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("clip", [None, 0.4, 2.0])
+def test_random_masks_equal_the_definition_slice_by_slice(rng, clip):
+    for _ in range(30):
+        shape, spacing = rng.integers(1, 7, 3), tuple(rng.uniform(0.25, 4, 3))
+        mask = rng.random(shape) < rng.choice([0.05, 0.3, 0.8])
+        maps = signed_distance_map(mask[None].astype(np.uint8), 2, spacing, clip=clip)
+        np.testing.assert_allclose(maps[1], oracles.signed_map(mask, spacing, clip=clip), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("always")
+def test_engine_takes_the_slice_wise_form(sparse, monkeypatch):
+    calls, form = [], _slices.sliced_distance
+    monkeypatch.setattr(
+        "monai_boundary.kernels._engines.sliced_distance", lambda *a: calls.append(form(*a)) or calls[-1]
+    )
+    opposite_distance(sparse, (1.0, 1.0, 1.0), "edt")
+    seed_distance(sparse, (1.0, 1.0, 1.0), "edt")
+    assert calls == [True, True]
 
 
 def test_crowded_slices_are_left_to_the_three_dimensional_pass(rng):

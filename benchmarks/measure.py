@@ -1,0 +1,77 @@
+"""CPU time of interleaved repeats, peak memory of a fresh process, and what machine it was."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import importlib.metadata
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+__all__ = ["fresh_peak_mb", "interleaved", "machine", "peak_growth_mb"]
+
+PACKAGES = ("monai-boundary", "numpy", "scipy", "edt", "torch", "monai", "nibabel")
+PRELOADED = ["torch", "monai.losses", "scipy.ndimage", "edt", "nibabel", "monai_boundary.losses"]
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, list[float]]]:
+    """Run all calls in turn, `repeats` times, and return the seconds of CPU and of wall time of each run."""
+    times: dict[str, dict[str, list[float]]] = {name: {"cpu_s": [], "wall_s": []} for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            gc.collect()
+            cpu, wall = time.process_time(), time.perf_counter()
+            result = call()
+            times[name]["cpu_s"].append(time.process_time() - cpu)
+            times[name]["wall_s"].append(time.perf_counter() - wall)
+            del result
+    return times
+
+
+def peak_growth_mb(call: Callable[[], object]) -> float:
+    """Growth of the resident set at its peak while `call` runs, its result included; Linux only."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again at the present size
+    before = _status_kb("VmRSS")
+    result = call()
+    peak = _status_kb("VmHWM")
+    del result
+    return (peak - before) / 1024
+
+
+def fresh_peak_mb(measure: Callable[..., float], *arguments: Any) -> float:
+    """Run `measure`, which returns its `peak_growth_mb`, in a process that has done nothing before but imports."""
+    # Otherwise malloc keeps freed blocks up to 32 MB, and what reuses them does not show as growth.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(measure, *arguments).result()
+
+
+def machine() -> dict[str, Any]:
+    """Describe where and when the numbers are taken."""
+    models = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "load_average_at_start": [round(load, 2) for load in os.getloadavg()],
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _status_kb(field: str) -> int:
+    return next(int(line.split()[1]) for line in _lines("/proc/self/status") if line.startswith(field + ":"))
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
