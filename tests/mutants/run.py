@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
+from tests.mutants.nnunet import NNUNET  # noqa: E402
 
 PRELOADED = (
     "pytest",
@@ -28,14 +29,17 @@ PRELOADED = (
     "monai.data",
     "scipy.spatial",
     "hypothesis.extra.numpy",
+    "matplotlib.figure",
+    "nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5",
 )
+PACKAGES = ("monai_boundary", "nnunet_trainers", "tests")
 GREEN, RED = 0, 1
 
 
 def make_copy(folder: Path) -> None:
     """Copy what the tests need."""
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for name in ("monai_boundary", "tests"):
+    for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
@@ -56,7 +60,7 @@ def _run_in_child(folder: Path, tests: str) -> int:
 
     os.chdir(folder)
     sys.dont_write_bytecode = True
-    for name in [name for name in sys.modules if name.split(".")[0] in ("tests", "monai_boundary")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
         del sys.modules[name]
     sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", "--rootdir", str(folder)]
@@ -83,7 +87,7 @@ def try_mutant(folder: Path, mutant: Mutant) -> str:
 
 def main(words: list[str]) -> int:
     """Print one line per fault; return 1 unless all of them are killed."""
-    mutants = [mutant for mutant in MUTANTS if not words or any(word in mutant.what for word in words)]
+    mutants = [mutant for mutant in (*MUTANTS, *NNUNET) if not words or any(word in mutant.what for word in words)]
     for name in PRELOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as name:
