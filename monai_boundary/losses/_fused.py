@@ -15,39 +15,52 @@ __all__ = ["softmax_map_sum"]
 
 # Smaller chunks spend their time entering threads; larger ones lose the memory that the pass is for.
 _CPU_CHUNK = 1 << 18
+_ROWS = torch.contiguous_format
 
 
 class _SoftmaxMapSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:  # type: ignore[override]
-        batch, channels = logits.shape[:2]
-        flat = logits.reshape(batch, channels, -1)
-        flat_maps = maps.reshape(batch, channels - first, -1)
-        gradient = torch.empty_like(flat) if ctx.needs_input_grad[0] else None
-        step = _CPU_CHUNK if logits.device.type == "cpu" else flat.shape[2]
-        work_dtype = torch.promote_types(torch.float32, logits.dtype)
-        total = torch.zeros((), dtype=torch.float64, device=logits.device)
-        for sample in range(batch):
-            for start in range(0, flat.shape[2], step):
-                piece = slice(start, start + step)
-                probs = torch.softmax(flat[sample, :, piece].to(work_dtype), dim=0)
-                products = probs[first:] * flat_maps[sample, :, piece]
-                voxel_sums = products.sum(dim=0)
-                total += voxel_sums.sum(dtype=torch.float64)
-                if gradient is not None:
-                    probs.mul_(voxel_sums).neg_()
-                    probs[first:] += products
-                    gradient[sample, :, piece] = probs
-        if gradient is not None:
-            ctx.save_for_backward(gradient.view(logits.shape))
-        return total.to(work_dtype)
+        ctx.first = first
+        ctx.save_for_backward(logits, maps)
+        ctx.gradient = torch.empty_like(logits, memory_format=_ROWS) if ctx.needs_input_grad[0] else None
+        return _one_pass(logits, maps, first, ctx.gradient)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
-        (gradient,) = ctx.saved_tensors
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:  # a second backward through a retained graph: the first one took the buffer
+            logits, maps = ctx.saved_tensors
+            gradient = torch.empty_like(logits, memory_format=_ROWS)
+            _one_pass(logits, maps, ctx.first, gradient)
+        if gradient.dtype == grad_output.dtype:
+            return gradient.mul_(grad_output), None, None
         # In float32: alone, the scale of a mean over millions of voxels is below what half precision resolves.
         return (gradient.to(grad_output.dtype) * grad_output).to(gradient.dtype), None, None
+
+
+def _one_pass(logits: torch.Tensor, maps: torch.Tensor, first: int, gradient: torch.Tensor | None) -> torch.Tensor:
+    """Return the sum, and write its gradient into `gradient` where one is given."""
+    batch, channels = logits.shape[:2]
+    flat = logits.reshape(batch, channels, -1)
+    flat_maps = maps.reshape(batch, channels - first, -1)
+    flat_gradient = None if gradient is None else gradient.view(batch, channels, -1)
+    step = _CPU_CHUNK if logits.device.type == "cpu" else flat.shape[2]
+    work_dtype = torch.promote_types(torch.float32, logits.dtype)
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    for sample in range(batch):
+        for start in range(0, flat.shape[2], step):
+            piece = slice(start, start + step)
+            probs = torch.softmax(flat[sample, :, piece].to(work_dtype), dim=0)
+            products = probs[first:] * flat_maps[sample, :, piece]
+            voxel_sums = products.sum(dim=0)
+            total += voxel_sums.sum(dtype=torch.float64)
+            if flat_gradient is not None:
+                probs.mul_(voxel_sums).neg_()
+                probs[first:] += products
+                flat_gradient[sample, :, piece] = probs
+    return total.to(work_dtype)
 
 
 def softmax_map_sum(logits: torch.Tensor, maps: torch.Tensor, first: int = 0) -> torch.Tensor:

@@ -237,3 +237,14 @@ def test_numbers_of_a_worked_example():
     assert float(BoundaryLoss(softmax=True)(logits, None, maps)) == 0
     gradient = value_and_gradient(BoundaryLoss(softmax=True), logits, None, maps)[1]
     np.testing.assert_allclose(gradient[0, 1], np.array([2, 1, -1, -2]) / 16, rtol=1e-6)
+
+
+def test_second_backward_through_a_retained_graph_gives_the_same_gradient():
+    torch.manual_seed(0)
+    logits, maps = torch.randn(2, 3, 6, 7, requires_grad=True), torch.randn(2, 3, 6, 7)
+    value = 3 * BoundaryLoss(softmax=True)(logits, None, maps)
+    first = torch.autograd.grad(value, logits, retain_graph=True)[0].clone()
+    second = torch.autograd.grad(value, logits)[0]
+    plain = torch.autograd.grad(3 * BoundaryLoss(softmax=True, fused=False)(logits, None, maps), logits)[0]
+    torch.testing.assert_close(first, plain)
+    torch.testing.assert_close(second, plain)
