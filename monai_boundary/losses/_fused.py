@@ -53,13 +53,14 @@ def _one_pass(logits: torch.Tensor, maps: torch.Tensor, first: int, gradient: to
         for start in range(0, flat.shape[2], step):
             piece = slice(start, start + step)
             probs = torch.softmax(flat[sample, :, piece].to(work_dtype), dim=0)
-            products = probs[first:] * flat_maps[sample, :, piece]
+            counted = flat_maps[sample, :, piece]
+            products = probs[first:] * counted
             voxel_sums = products.sum(dim=0)
             total += voxel_sums.sum(dtype=torch.float64)
             if flat_gradient is not None:
-                probs.mul_(voxel_sums).neg_()
-                probs[first:] += products
-                flat_gradient[sample, :, piece] = probs
+                torch.sub(counted, voxel_sums, out=products)
+                torch.mul(probs[first:], products, out=flat_gradient[sample, first:, piece])
+                torch.mul(probs[:first], -voxel_sums, out=flat_gradient[sample, :first, piece])
     return total.to(work_dtype)
 
 

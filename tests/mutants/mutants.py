@@ -89,7 +89,7 @@ _F, _B, _G, _R, _T = (
 )
 _K, _P = "losses/collapse.py", "losses/deep_supervision.py"
 LOSSES = [
-    Mutant("fused gradient sign", _F, "probs.mul_(voxel_sums).neg_()", "probs.mul_(voxel_sums)", BL),
+    Mutant("fused gradient sign", _F, "torch.sub(counted, voxel_sums, out=products)", "torch.sub(voxel_sums, counted, out=products)", BL),
     Mutant("fused first off by one", _F, "products = probs[first:] *", "products = probs[: len(probs) - first] *", BL),
     Mutant("map of the wrong sample", _F, "flat_maps[sample, :, piece]", "flat_maps[0, :, piece]", BL),
     Mutant("last voxel of a chunk lost", _F, "piece = slice(start, start + step)", "piece = slice(start, start + step - 1)", BL),
