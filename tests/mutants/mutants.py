@@ -98,7 +98,7 @@ LOSSES = [
     Mutant("fused NaN hidden", _F, "return total.to(work_dtype)", "return total.nan_to_num().to(work_dtype)", NUM),
     Mutant("plain NaN hidden", _T, "return torch.softmax(logits, dim=1)", "return torch.softmax(logits, dim=1).nan_to_num()", NUM),
     Mutant("sums in half precision", _T, "return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor", "return tensor", NUM),
-    Mutant("ignored label is a class", _T, "target = target & valid", "pass", f"{GDL} {RB}"),
+    Mutant("ignored label is a class", _T, "valid = None if ignore_index is None else target != ignore_index", "valid = None", f"{GDL} {RB}"),
     Mutant("batch ignored in the sum", _B, "voxels * (logits.shape[0] if self.batch else 1)", "voxels", BL),
     Mutant("batch summed in place of averaged", _B, "per_channel = per_channel.mean(dim=0)", "per_channel = per_channel.sum(dim=0)", BL),
     Mutant("offset uses the outside", _B, "clamp(max=0)", "clamp(min=0)", BL),

@@ -87,11 +87,12 @@ def test_ignored_voxels_change_neither_value_nor_gradient(batch):
     assert not before[1][(labels == 255).expand(-1, 3, -1, -1)].any()
 
 
-def test_ignored_rows_equal_a_batch_without_them(batch):
-    logits, labels = batch
+@pytest.mark.parametrize("ignore", [-1, 2, 255])
+def test_ignored_rows_equal_a_batch_without_them(batch, ignore):
+    logits, labels = batch[0], batch[1] % 2  # so that label 2, within the channels, is free to be ignored
     expected = GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(logits[:, :, 3:], labels[:, :, 3:])
-    labels[:, :, :3] = -1
-    close(GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=-1)(logits, labels), expected)
+    labels[:, :, :3] = ignore
+    close(GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=ignore)(logits, labels), expected)
 
 
 def test_all_voxels_ignored_gives_zero_and_no_gradient(batch):
