@@ -19,7 +19,7 @@ RANK = {
     "engines": 5, "nnunet_trainers": 5,
     "metrics": 6, "export": 6,
     "reports": 7,
-    "demo": 8, "_inspect": 8,
+    "demo": 8, "_inspect": 8, "bundles": 8, "evaluation": 8, "protocols": 8,
     "cli": 9,
 }  # fmt: skip
 ALSO = {("losses", "schedules")}
