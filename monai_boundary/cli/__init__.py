@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from monai_boundary.cli.inspect import inspect
+from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
 
 __all__ = ["main"]
