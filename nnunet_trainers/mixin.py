@@ -25,7 +25,7 @@ from nnunet_trainers.targets import AppendDistanceMaps
 
 __all__ = ["BoundaryMixin", "GeneralizedDiceMixin"]
 
-#: One value per epoch of each, kept in nnU-Net's log and so in its checkpoints.
+#: One value per epoch of each (the last two: one per class), kept in nnU-Net's log and so in its checkpoints.
 LOG_KEYS = (
     "alpha", "region_weight", "alpha_held", "region_term", "boundary_term", "foreground_predicted", "foreground_true"
 )  # fmt: skip
@@ -54,7 +54,7 @@ class BoundaryMixin:
     Attributes:
         boundary_map: Settings of the distance maps.
         boundary_schedule: Weights of the region and the boundary term over the epochs.
-        boundary_hold: Keep the weights of the epoch before while the predicted foreground falls away.
+        boundary_hold: Keep the weights of the epoch before while the predicted foreground, of any class, falls away.
     """
 
     boundary_map: ClassVar[DistanceMapOptions] = ROBUST
@@ -142,9 +142,9 @@ class BoundaryMixin:
     # Weights and log, once per epoch
 
     @property
-    def boundary_log(self) -> dict[str, list[float]]:
+    def boundary_log(self) -> dict[str, list[Any]]:
         """nnU-Net's log, which its checkpoints carry."""
-        log: dict[str, list[float]] = self.logger.local_logger.my_fantastic_logging  # type: ignore[attr-defined]
+        log: dict[str, list[Any]] = self.logger.local_logger.my_fantastic_logging  # type: ignore[attr-defined]
         return log
 
     def on_train_epoch_start(self) -> None:
@@ -171,18 +171,18 @@ class BoundaryMixin:
         """Log the mean of both terms."""
         super().on_train_epoch_end(train_outputs)  # type: ignore[misc]
         outputs = collate_outputs(train_outputs)
-        terms = {key: self._mean_over_ranks(outputs[key]) for key in ("region_term", "boundary_term")}
+        terms = {key: float(self._mean_over_ranks(np.mean(outputs[key]))) for key in ("region_term", "boundary_term")}
         self._log_values(**terms)
         self.print_to_log_file(f"region term {terms['region_term']:.4f}, boundary term {terms['boundary_term']:.4f}")  # type: ignore[attr-defined]
 
     def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
-        """Log predicted and true foreground, and warn of a collapse."""
+        """Log predicted and true foreground of each class, and warn of a collapse."""
         super().on_validation_epoch_end(val_outputs)  # type: ignore[misc]
         outputs = collate_outputs(val_outputs)
-        counts = {key: self._mean_over_ranks(np.sum(outputs[key])) for key in ("tp_hard", "fp_hard", "fn_hard")}
+        counts = {key: self._mean_over_ranks(np.sum(outputs[key], axis=0)) for key in ("tp_hard", "fp_hard", "fn_hard")}
         seen = math.prod(self.configuration_manager.patch_size) * self.batch_size * len(val_outputs)  # type: ignore[attr-defined]
         voxels = self._mean_over_ranks(seen)  # the batch sizes of two ranks may differ by one
-        shares = [(counts["tp_hard"] + counts[key]) / voxels for key in ("fp_hard", "fn_hard")]
+        shares = [((counts["tp_hard"] + counts[key]) / voxels).tolist() for key in ("fp_hard", "fn_hard")]
         self._log_values(foreground_predicted=shares[0], foreground_true=shares[1])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", CollapseWarning)
@@ -197,14 +197,14 @@ class BoundaryMixin:
             path = Path(self.output_folder) / "boundary.png"  # type: ignore[attr-defined]
             plot_boundary_log(self.boundary_log, path, f"{type(self).__name__}, fold {self.fold}")  # type: ignore[attr-defined]
 
-    def _mean_over_ranks(self, value: Any) -> float:
-        if not self.is_ddp:  # type: ignore[attr-defined]
-            return float(np.mean(value))
-        values: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(values, value)
-        return float(np.mean([np.mean(part) for part in values]))
+    def _mean_over_ranks(self, value: Any) -> Any:
+        values: list[Any] = [value]
+        if self.is_ddp:  # type: ignore[attr-defined]
+            values = [None] * dist.get_world_size()
+            dist.all_gather_object(values, value)
+        return np.mean(np.asarray(values, np.float64), axis=0)
 
-    def _log_values(self, **values: float) -> None:
+    def _log_values(self, **values: float | list[float]) -> None:
         for key, value in values.items():
             self.logger.log(key, value, self.current_epoch)  # type: ignore[attr-defined]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,14 +14,15 @@ __all__ = ["plot_boundary_log"]
 
 # Okabe and Ito's colours, told apart without red-green vision.
 _BLUE, _ORANGE, _GREEN, _PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+_DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
-def plot_boundary_log(log: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
+def plot_boundary_log(log: Mapping[str, Sequence], path: str | Path, title: str = "") -> None:
     """Write three panels: the weights, both loss terms, and predicted against true foreground.
 
     Args:
-        log: Lists with one value per epoch: alpha, region_weight, alpha_held, region_term, boundary_term,
-            foreground_predicted, foreground_true. NaN leaves a gap.
+        log: Lists with one value per epoch: alpha, region_weight, alpha_held, region_term, boundary_term, and
+            foreground_predicted and foreground_true with a list of one value per class. NaN leaves a gap.
         path: PNG file to write.
         title: Line above the panels.
     """
@@ -28,7 +30,7 @@ def plot_boundary_log(log: Mapping[str, Sequence[float]], path: str | Path, titl
         _draw(log, path, title)
 
 
-def _draw(log: Mapping[str, Sequence[float]], path: str | Path, title: str) -> None:
+def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
     figure = Figure(figsize=(8, 9), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     weights, terms, shares = figure.subplots(3, 1, sharex=True)
@@ -51,10 +53,13 @@ def _draw(log: Mapping[str, Sequence[float]], path: str | Path, title: str) -> N
         axis.tick_params(axis="y", colors=color)
     terms.legend(handles=[*terms.lines, *right.lines], fontsize=9, frameon=False)
     right.get_legend().remove()
-    _lines(
-        shares, log, {"foreground_true": ("true", _GREEN), "foreground_predicted": ("predicted", _PINK)}
-    )  # fmt: skip
-    if any(value > 0 for key in ("foreground_true", "foreground_predicted") for value in log[key]):
+    classes = {**_per_class(log["foreground_true"], "true"), **_per_class(log["foreground_predicted"], "predicted")}
+    names = {key: (key, _GREEN if key.startswith("true") else _PINK) for key in classes}
+    _lines(shares, classes, names)
+    for line in shares.lines:  # classes are told apart by their dashes
+        line.set_linestyle(_DASHES[int(str(line.get_label()).rpartition(" ")[2]) % len(_DASHES) - 1])
+    shares.legend(fontsize=9, frameon=False, ncols=2)
+    if any(value > 0 for values in classes.values() for value in values):
         shares.set_yscale("log", nonpositive="mask")
     shares.set_ylabel("foreground share\nof the validation patches")
     shares.set_xlabel("epoch")
@@ -62,7 +67,14 @@ def _draw(log: Mapping[str, Sequence[float]], path: str | Path, title: str) -> N
     figure.savefig(path)
 
 
-def _lines(axes: object, log: Mapping[str, Sequence[float]], names: Mapping[str, tuple[str, str]]) -> None:
+def _per_class(epochs: Sequence[Sequence[float] | float], name: str) -> dict[str, list[float]]:
+    """Turn one list per epoch into one list per class; an epoch that was not logged is NaN."""
+    count = max((len(epoch) for epoch in epochs if isinstance(epoch, Sequence)), default=1)
+    rows = [epoch if isinstance(epoch, Sequence) else [math.nan] * count for epoch in epochs]
+    return {f"{name}, class {k + 1}": [row[k] for row in rows] for k in range(count)}
+
+
+def _lines(axes: object, log: Mapping[str, Sequence], names: Mapping[str, tuple[str, str]]) -> None:
     for key, (label, color) in names.items():
         marker = "o" if len(log[key]) <= 100 else None  # a short run is seen, a long one stays a line
         axes.plot(range(len(log[key])), log[key], color=color, label=label, marker=marker, markersize=3)  # type: ignore[attr-defined]

@@ -1,9 +1,10 @@
-"""Notice in time that a network is on its way to an empty prediction."""
+"""Notice in time that a network is on its way to an empty prediction, of all classes or of one."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 
@@ -13,43 +14,49 @@ __all__ = ["CollapseGuard", "CollapseWarning", "foreground_shares"]
 
 
 class CollapseWarning(UserWarning):
-    """The predicted foreground is a small fraction of the true one and falling behind."""
+    """The predicted foreground, of one class at least, is a small fraction of the true one."""
 
 
 @torch.no_grad()
 def foreground_shares(
     logits: torch.Tensor, labels: torch.Tensor, ignore_index: int | None = None
-) -> tuple[float, float]:
-    """Return the predicted and the true foreground share of the counted voxels.
+) -> tuple[list[float], list[float]]:
+    """Return the predicted and the true share of the counted voxels, one value per foreground class.
 
     Args:
-        logits: `(B, C, *S)`; with C = 1 foreground is a positive logit, else any class but 0 as arg max.
+        logits: `(B, C, *S)`; with C = 1 foreground is a positive logit, else the arg max decides.
         labels: Integers `(B, 1, *S)`.
         ignore_index: Label that is not counted.
+
+    Returns:
+        Two lists with C - 1 values, one value for C = 1.
     """
-    predicted = logits > 0 if logits.shape[1] == 1 else logits.argmax(1, keepdim=True) > 0
+    single = logits.shape[1] == 1
+    predicted = (logits > 0).long() if single else logits.argmax(1, keepdim=True)
     if predicted.shape != labels.shape:
         raise ValueError(f"labels must have shape {tuple(predicted.shape)}, got {tuple(labels.shape)}")
     valid = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
     count = valid.sum().clamp(min=1)
-    shares = torch.stack([(predicted & valid).sum() / count, ((labels > 0) & valid).sum() / count])
-    return tuple(shares.tolist())  # type: ignore[return-value]
+    labels = (labels > 0).long() if single else labels
+    classes = range(1, max(2, logits.shape[1]))
+    shares = [torch.stack([((map_ == k) & valid).sum() / count for k in classes]) for map_ in (predicted, labels)]
+    return shares[0].tolist(), shares[1].tolist()
 
 
 class CollapseGuard:
     """Moving averages of the predicted and the true foreground share, and one warning when the first falls away.
 
     Under extreme imbalance the boundary term rewards an empty prediction almost as much as a right one. When its weight
-    grows before the region term has found the target, training ends there. Call `update` once per step or epoch.
+    grows before the region term has found the target, training ends there. Of several classes each is watched: one may
+    be lost while another grows. Call `update` once per step or epoch.
 
     Args:
-        threshold: Collapse is a predicted share below this fraction of the true one.
+        threshold: Collapse is a predicted share below this fraction of the true one, in any class.
         momentum: Of the moving averages; 0 looks at the last update only.
-        warmup: Number of updates before a verdict.
+        warmup: Number of updates, since the class was first seen in the truth, before a verdict on it.
 
     Attributes:
-        collapsed: The verdict after the last update. Hold alpha while it is true, or lower it.
-        ratio: Predicted over true share; NaN before any foreground was seen.
+        updates: Number of updates taken in.
     """
 
     REMEDY = (
@@ -62,34 +69,75 @@ class CollapseGuard:
         self.momentum = check_fraction("momentum", momentum)
         self.warmup = int(check_number("warmup", warmup, strict=False))
         self.updates = 0
-        self._predicted = self._true = 0.0
-        self._warned = False
+        self._predicted: list[float] = []
+        self._true: list[float] = []
+        self._seen: list[int] = []
+        self._warned: set[int] = set()
+
+    @property
+    def ratios(self) -> list[float]:
+        """Predicted over true share of each class, of the moving averages; NaN where none was seen yet."""
+        pairs = zip(self._predicted, self._true, strict=True)
+        return [predicted / true if true > 0 else math.nan for predicted, true in pairs]
 
     @property
     def ratio(self) -> float:
-        """Predicted over true foreground share, of the moving averages."""
-        return self._predicted / self._true if self._true > 0 else math.nan
+        """Smallest of the ratios; NaN before any foreground was seen."""
+        return min((ratio for ratio in self.ratios if not math.isnan(ratio)), default=math.nan)
+
+    @property
+    def collapsed_classes(self) -> list[int]:
+        """Classes, counted from 1, whose predicted share is below `threshold` of the true one."""
+        due = [seen >= max(1, self.warmup) for seen in self._seen]
+        return [k + 1 for k, ratio in enumerate(self.ratios) if due[k] and ratio < self.threshold]
 
     @property
     def collapsed(self) -> bool:
-        """Whether the predicted share is below `threshold` of the true one."""
-        return self.updates >= max(1, self.warmup) and self.ratio < self.threshold
+        """The verdict after the last update. Hold alpha while it is true, or lower it."""
+        return bool(self.collapsed_classes)
 
-    def update(self, predicted: float, true: float) -> bool:
-        """Take in the shares of one step (`foreground_shares`) and return the verdict; warn at the first collapse."""
+    def update(self, predicted: float | Sequence[float], true: float | Sequence[float]) -> bool:
+        """Take in the shares of one step (`foreground_shares`) and return the verdict; warn at each class's first.
+
+        Args:
+            predicted: Share of the predicted foreground, or one share per class.
+            true: The same of the truth.
+
+        Raises:
+            ValueError: The number of classes differs between the two, or from that of the update before.
+        """
+        predictions, truths = _as_list(predicted), _as_list(true)
         # NaN would stay in the averages for good; a NaN loss speaks for itself.
-        if not (math.isfinite(predicted) and math.isfinite(true)):
+        if not all(map(math.isfinite, predictions + truths)):
             return self.collapsed
-        keep = self.momentum if self.updates else 0.0
-        self._predicted = keep * self._predicted + (1 - keep) * predicted
-        self._true = keep * self._true + (1 - keep) * true
-        self.updates += 1
-        if self.collapsed and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"the predicted foreground is {self.ratio:.2g} of the true one, an empty prediction is near: "
-                f"{self.REMEDY}",
-                CollapseWarning,
-                stacklevel=2,
+        if not self.updates:
+            count = len(truths)
+            self._predicted, self._true, self._seen = [0.0] * count, [0.0] * count, [0] * count
+        if not len(predictions) == len(truths) == len(self._true):
+            raise ValueError(
+                f"predicted and true must hold one share per class, {len(self._true)} as in the first update, got "
+                f"{len(predictions)} and {len(truths)}"
             )
+        keep = self.momentum if self.updates else 0.0
+        for k, (share, truth) in enumerate(zip(predictions, truths, strict=True)):
+            self._predicted[k] = keep * self._predicted[k] + (1 - keep) * share
+            self._true[k] = keep * self._true[k] + (1 - keep) * truth
+            self._seen[k] += self._true[k] > 0
+        self.updates += 1
+        self._warn()
         return self.collapsed
+
+    def _warn(self) -> None:
+        for index in set(self.collapsed_classes) - self._warned:
+            self._warned.add(index)
+            which = f" of class {index}" if len(self._true) > 1 else ""
+            warnings.warn(
+                f"the predicted foreground{which} is {self.ratios[index - 1]:.2g} of the true one, an empty prediction "
+                f"is near: {self.REMEDY}",
+                CollapseWarning,
+                stacklevel=3,
+            )
+
+
+def _as_list(shares: float | Sequence[float]) -> list[float]:
+    return [float(shares)] if isinstance(shares, int | float) else [float(share) for share in shares]

@@ -74,15 +74,15 @@ def run_epoch(trainer: nnUNetTrainer, train_steps: int = 3, validation_steps: in
     return trained, validated
 
 
-def pretend_epoch(trainer: nnUNetTrainer, predicted: float = 100.0, region_term: float = 0.5) -> None:
+def pretend_epoch(trainer: nnUNetTrainer, predicted: float | list[float] = 100.0, region_term: float = 0.5) -> None:
     """Run the hooks of an epoch around made-up results: `predicted` of 100 true voxels of each class, and no other."""
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
     values = {"loss": 1.0, "region_term": region_term, "boundary_term": 0.25}
     trainer.on_train_epoch_end([{key: np.array(value, np.float32) for key, value in values.items()}])
     classes = len(trainer.label_manager.foreground_labels)
-    counts = {"tp_hard": predicted, "fp_hard": 0.0, "fn_hard": 100.0 - predicted}
-    result = {key: np.full(classes, value) for key, value in counts.items()}
+    found = np.broadcast_to(np.asarray(predicted, float), classes)
+    result = {"tp_hard": found, "fp_hard": np.zeros(classes), "fn_hard": 100.0 - found}
     trainer.on_validation_epoch_end([{"loss": np.array(1.0, np.float32), **result}])
     trainer.on_epoch_end()
 

@@ -68,9 +68,9 @@ def test_ranks_log_and_watch_the_mean_of_all(results: Path, tmp_path: Path) -> N
         assert log["region_term"] == [pytest.approx(1.4)]
         assert log["boundary_term"] == [pytest.approx(2.4)]
         voxels = 16 * 32 * 32 * 3 * 2  # three patches in all, two steps
-        assert log["foreground_predicted"] == [pytest.approx(2 * 200 / voxels)]
-        assert log["foreground_true"] == [pytest.approx(2 * 500 / voxels)]
-        assert log["ratio"] == pytest.approx(0.4)
+        assert log["foreground_predicted"] == pytest.approx([2 * 130 / voxels, 2 * 70 / voxels])
+        assert log["foreground_true"] == pytest.approx([2 * 400 / voxels, 2 * 100 / voxels])
+        assert log["ratio"] == pytest.approx(130 / 400)
     shared = set(logs[0]) - {"epoch_start_timestamps", "epoch_end_timestamps"}
     assert all(logs[0][key] == logs[1][key] for key in shared)  # or the ranks would part at a hold
 

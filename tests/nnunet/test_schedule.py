@@ -83,8 +83,9 @@ def test_the_means_of_the_steps_are_logged(results: Path) -> None:
         assert log[key] == [pytest.approx(np.mean([step[key] for step in trained]), rel=1e-6)]
     voxels = 2 * 2 * 16 * 32 * 32
     for key, other in (("foreground_predicted", "fp_hard"), ("foreground_true", "fn_hard")):
-        count = sum(step["tp_hard"].sum() + step[other].sum() for step in validated)
-        assert log[key] == [pytest.approx(count / voxels)]
+        counts = sum(step["tp_hard"] + step[other] for step in validated)
+        assert log[key] == [pytest.approx(counts / voxels)]
+        assert len(log[key][0]) == 2  # one for each class
 
 
 def test_a_resumed_run_continues_log_and_alpha(results: Path) -> None:
@@ -152,8 +153,17 @@ def test_a_collapse_holds_the_weights_and_the_schedule_goes_on_where_it_stopped(
     assert list(zip(trainer.boundary_log["region_weight"], trainer.boundary_log["alpha"], strict=True)) == expected
     assert trainer.loss.weights == expected[-1]
     text = Path(trainer.log_file).read_text()
-    assert text.count("WARNING: the predicted foreground is 0 of the true one") == 1
+    for label in (1, 2):
+        assert text.count(f"WARNING: the predicted foreground of class {label} is 0 of the true one") == 1
     assert text.count("(held: the predicted foreground is falling away)") == 2
+
+
+def test_the_loss_of_one_class_of_two_holds_the_weights(results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, LABELS)
+    for predicted in COLLAPSE:
+        pretend_epoch(trainer, [100.0, predicted])
+    assert trainer.boundary_log["alpha_held"] == HELD
+    assert "foreground of class 2 is" in Path(trainer.log_file).read_text()
 
 
 @pytest.mark.parametrize("epochs", [4, 5, 6, 7])
@@ -196,7 +206,7 @@ def test_the_picture_shows_gaps_holds_and_an_empty_log(tmp_path: Path) -> None:
     epochs = np.arange(12)
     log = {key: np.where(epochs < 2, np.nan, 0.01 * epochs) for key in LOG_KEYS}
     log["alpha_held"] = np.where(epochs < 2, np.nan, (epochs > 7) * 1.0)
-    log["foreground_predicted"] = np.where(epochs > 6, 0, 0.02)
+    log["foreground_predicted"] = [[0.02, 0.0] if epoch > 6 else math.nan for epoch in epochs]
     pictures = []
     for name, values in (
         ("whole", log),

@@ -77,22 +77,49 @@ def test_data_without_foreground_gives_no_verdict():
     assert math.isnan(guard.ratio)
 
 
+def test_a_class_that_is_lost_while_another_grows_is_named():
+    guard = CollapseGuard(momentum=0.0, warmup=2)
+    assert not guard.update([0.2, 0.0], [0.1, 0.1])
+    with pytest.warns(CollapseWarning, match="predicted foreground of class 2 is 0 of the true one") as log:
+        assert [guard.update([0.2, 0.0], [0.1, 0.1]) for _ in range(2)] == [True, True]
+    assert len(log) == 1
+    assert (guard.collapsed_classes, guard.ratios, guard.ratio) == ([2], [2.0, 0.0], 0.0)
+
+
+def test_the_warm_up_of_a_class_begins_when_it_is_first_seen():
+    guard = CollapseGuard(momentum=0.0, warmup=2)
+    for _ in range(3):
+        assert not guard.update([0.1, 0.0], [0.1, 0.0])
+    assert not guard.update([0.1, 0.0], [0.1, 0.1])
+    with pytest.warns(CollapseWarning, match="of class 2"):
+        assert guard.update([0.1, 0.0], [0.1, 0.1])
+
+
+def test_the_number_of_classes_must_stay():
+    guard = CollapseGuard()
+    guard.update([0.1, 0.1], [0.1, 0.1])
+    for shares in (([0.1], [0.1]), ([0.1, 0.1], [0.1]), (0.1, 0.1)):
+        with pytest.raises(ValueError, match="one share per class, 2 as in the first update"):
+            guard.update(*shares)
+    assert guard.updates == 1
+
+
 def test_shares_of_a_multi_class_output():
     labels = torch.tensor([[[0, 0, 1, 2]]])
     logits = torch.zeros(1, 3, 4)
-    logits[0, 0, :], logits[0, 2, 3] = 1, 2
-    assert foreground_shares(logits, labels) == pytest.approx((0.25, 0.5))
+    logits[0, 0, :], logits[0, 2, 2:] = 1, 2
+    assert foreground_shares(logits, labels) == ([0.0, 0.5], [0.25, 0.25])
 
 
 def test_shares_of_one_channel_take_positive_logits():
-    assert foreground_shares(torch.tensor([[[-1.0, 2, 3, -4]]]), torch.tensor([[[0, 1, 1, 1]]])) == (0.5, 0.75)
+    assert foreground_shares(torch.tensor([[[-1.0, 2, 3, -4]]]), torch.tensor([[[0, 1, 1, 1]]])) == ([0.5], [0.75])
 
 
 def test_shares_leave_ignored_voxels_out():
     labels = torch.tensor([[[0, 1, 9, 9]]])
     logits = torch.tensor([[[-1.0, -1, 1, 1]]])
-    assert foreground_shares(logits, labels, ignore_index=9) == (0.0, 0.5)
-    assert foreground_shares(logits, torch.full_like(labels, 9), ignore_index=9) == (0.0, 0.0)
+    assert foreground_shares(logits, labels, ignore_index=9) == ([0.0], [0.5])
+    assert foreground_shares(logits, torch.full_like(labels, 9), ignore_index=9) == ([0.0], [0.0])
 
 
 def test_shares_need_one_shape():
