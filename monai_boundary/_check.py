@@ -80,6 +80,17 @@ def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
     return values
 
 
+def as_numpy(name: str, array: Any) -> np.ndarray:
+    """Return an array or tensor, on any device, as NumPy array."""
+    if not isinstance(array, torch.Tensor):
+        return np.asarray(array)
+    if array.device.type == "meta":
+        raise ValueError(f"{name} must hold values, got a tensor on the meta device; make it on the CPU or a GPU")
+    array = array.detach().cpu()
+    values: np.ndarray = (array.float() if array.dtype == torch.bfloat16 else array).numpy()  # NumPy has no bfloat16
+    return values
+
+
 def check_mask(name: str, mask: Any) -> np.ndarray:
     """Return `mask` as a bool array with 1 to 3 axes; 0/1 integers are taken for bool."""
     array = np.asarray(mask)

@@ -6,16 +6,15 @@ gets the distance to the nearest voxel of the other label. Two classes share one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from monai_boundary._check import check_choice, check_labels, check_mask, check_spacing, check_spatial_ndim
-from monai_boundary.kernels._engines import Backend, opposite_distance, seed_distance
-from monai_boundary.kernels._slices import bounding_box
+from monai_boundary._check import as_numpy, check_choice, check_labels, check_mask, check_spacing, check_spatial_ndim
+from monai_boundary.kernels._engines import Backend, seed_distance
+from monai_boundary.kernels._signed import fill_map, masks_distance_map, two_class_map
 from monai_boundary.kernels.map_options import Absent, Convention, DistanceMapOptions, Normalize
 
 __all__ = ["distance_transform", "labels_distance_map", "masks_distance_map", "signed_distance", "signed_distance_map"]
@@ -41,7 +40,7 @@ def distance_transform(mask: Array, spacing: Sequence[float] | None = None) -> A
         >>> distance_transform(np.array([False, True, False, False]), spacing=(2.0,)).tolist()
         [2.0, 0.0, 2.0, 4.0]
     """
-    seeds = check_mask("mask", _to_numpy(mask))
+    seeds = check_mask("mask", as_numpy("mask", mask))
     sizes = check_spacing(spacing, seeds.ndim)
     if not seeds.any():
         raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
@@ -70,7 +69,7 @@ def signed_distance(mask: Array, spacing: Sequence[float] | None = None, convent
         >>> signed_distance(np.array([False, True, True, False])).tolist()
         [0.5, -0.5, -0.5, 0.5]
     """
-    array = check_mask("mask", _to_numpy(mask))
+    array = check_mask("mask", as_numpy("mask", mask))
     options = DistanceMapOptions(convention=convention)
     return _like(mask, masks_distance_map(array[None], check_spacing(spacing, array.ndim), options)[0])
 
@@ -127,7 +126,7 @@ def labels_distance_map(
     backend: Backend = "auto",
 ) -> Array:
     """`signed_distance_map` with the settings as one object."""
-    array = _to_numpy(labels)
+    array = as_numpy("labels", labels)
     ndim = check_spatial_ndim("labels", array.shape, channels=1)
     if array.shape[0] != 1:
         raise ValueError(
@@ -138,175 +137,19 @@ def labels_distance_map(
     sizes = check_spacing(spacing, ndim)
     check_choice("backend", backend, ("auto", "edt", "scipy"))
     classes: np.ndarray = check_labels(array[0], num_classes, ignore_index)
-    # Readers of NIfTI give Fortran order. Work in the order of the memory, and return the maps in it.
+    # Readers of NIfTI give Fortran order. Work in the order of the memory, and return the maps in it: the passes then
+    # come in another order, and the maps agree with those of C order to rounding (3e-7 of the distance).
     order = sorted(range(ndim), key=lambda axis: -abs(classes.strides[axis]))
     classes, sizes = classes.transpose(order), tuple(sizes[axis] for axis in order)
     valid = None if ignore_index is None else classes != ignore_index
     if num_classes == 2 and include_background:
-        maps = _two_class_map(classes == 1, sizes, options, valid, backend)
+        maps = two_class_map(classes == 1, sizes, options, valid, backend)
     else:
         first = 0 if include_background else 1
         maps = np.empty((num_classes - first, *classes.shape), np.float32)
         for channel, index in enumerate(range(first, num_classes)):
-            _fill(maps[channel], classes == index, sizes, options, valid, backend)
+            fill_map(maps[channel], classes == index, sizes, options, valid, backend)
     return _like(labels, maps.transpose(0, *(order.index(axis) + 1 for axis in range(ndim))))
-
-
-def masks_distance_map(
-    masks: np.ndarray,
-    spacing: tuple[float, ...],
-    options: DistanceMapOptions,
-    valid: np.ndarray | None = None,
-    backend: Backend = "auto",
-) -> np.ndarray:
-    """Signed distance map of each channel of bool `masks` `(C, *S)`, which may overlap.
-
-    Args:
-        masks: Bool `(C, *S)`.
-        spacing: Voxel size in mm.
-        options: Settings of the map.
-        valid: Bool `(*S)`, the voxels that count; ``None`` for all.
-        backend: Engine.
-    """
-    maps = np.empty(masks.shape, np.float32)
-    for mask, out in zip(masks, maps, strict=True):
-        _fill(out, mask, spacing, options, valid, backend)
-    return maps
-
-
-def _fill(
-    out: np.ndarray,
-    mask: np.ndarray,
-    spacing: tuple[float, ...],
-    options: DistanceMapOptions,
-    valid: np.ndarray | None,
-    backend: Backend,
-) -> None:
-    """Write the finished map of one mask into `out`."""
-    _write_signed(out, None, mask, spacing, options, valid, backend)
-    _finish(out, spacing, options)
-
-
-def _two_class_map(
-    mask: np.ndarray,
-    spacing: tuple[float, ...],
-    options: DistanceMapOptions,
-    valid: np.ndarray | None,
-    backend: Backend,
-) -> np.ndarray:
-    """Both channels of a two-class map from one pass over the foreground `mask`."""
-    maps = np.empty((2, *mask.shape), np.float32)
-    _write_signed(maps[1], maps[0], mask, spacing, options, valid, backend)
-    for channel in maps:
-        _finish(channel, spacing, options)
-    return maps
-
-
-def _write_signed(
-    out: np.ndarray,
-    complement: np.ndarray | None,
-    mask: np.ndarray,
-    spacing: tuple[float, ...],
-    options: DistanceMapOptions,
-    valid: np.ndarray | None,
-    backend: Backend,
-) -> None:
-    """Write the clipped signed distance of `mask` into `out`, and that of its complement where one is asked for."""
-    inside = mask if valid is None else mask & valid
-    outside = None if valid is None else ~mask & valid
-    present = bool(inside.any())
-    if not present or not (~inside if outside is None else outside).any():
-        far = 0.0 if options.absent == "zero" else (options.clip or _diagonal(mask.shape, spacing))
-        out[...] = -far if present else far
-        if complement is not None:
-            complement[...] = far if present else -far
-    else:
-        crop: Any = ...
-        if options.clip is not None:  # what lies beyond the crop is farther than the clip
-            crop = bounding_box(inside, spacing, _reach(spacing, options))
-            out[...] = options.clip
-            if complement is not None:
-                complement[...] = -options.clip
-        region = out[crop]
-        _signed(region, inside[crop], None if outside is None else outside[crop], spacing, options, backend)
-        if complement is not None:
-            offset = np.float32(_inside_offset(spacing, options.convention))
-            _limit(np.subtract(offset, region, out=complement[crop]), options.clip)
-        _limit(region, options.clip)
-    if valid is not None:
-        out[~valid] = 0.0
-        if complement is not None:
-            complement[~valid] = 0.0
-
-
-def _signed(
-    out: np.ndarray,
-    inside: np.ndarray,
-    outside: np.ndarray | None,
-    spacing: tuple[float, ...],
-    options: DistanceMapOptions,
-    backend: Backend,
-) -> None:
-    """Write the signed distance in the chosen convention; `outside` is given where some voxels are neither."""
-    limit = None if options.clip is None else _reach(spacing, options)
-    if outside is None or bool((inside | outside).all()):
-        if inside.all():  # a crop wholly inside: the surface is farther than the clip
-            out[...] = -np.inf
-            return
-        opposite_distance(inside, spacing, backend, out, limit)
-    else:  # distances start only at counted voxels, so each side needs its own pass
-        seed_distance(inside, spacing, backend, out, limit)
-        to_outside = seed_distance(outside, spacing, backend) if outside.any() else np.float32(np.inf)
-        np.copyto(out, to_outside, where=inside)
-    if options.convention == "half":
-        out -= np.float32(min(spacing) / 2)
-    elif options.convention != "centre":
-        np.subtract(out, np.float32(_inside_offset(spacing, options.convention)), out=out, where=inside)
-    np.negative(out, out=out, where=inside)
-
-
-def _inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:
-    """Value that the maps of a mask and of its complement add up to: 0 for the symmetric conventions."""
-    return {"half": 0.0, "centre": 0.0, "kervadec": 1.0, "kervadec_mm": min(spacing)}[convention]
-
-
-def _limit(values: np.ndarray, limit: float | None) -> None:
-    if limit is not None:
-        np.clip(values, -limit, limit, out=values)
-
-
-def _reach(spacing: tuple[float, ...], options: DistanceMapOptions) -> float:
-    """The clip, the largest offset of any convention and a margin for rounding: what is farther ends at the clip."""
-    return 1.001 * ((options.clip or 0.0) + max(1.0, min(spacing)))
-
-
-def _finish(channel: np.ndarray, spacing: tuple[float, ...], options: DistanceMapOptions) -> None:
-    """Normalise and balance one channel in place."""
-    if options.normalize is not None:
-        largest = {
-            "clip": options.clip,
-            "diagonal": _diagonal(channel.shape, spacing),
-            "max": float(max(channel.max(), -channel.min())),
-        }[options.normalize]
-        if largest:  # an all-zero channel stays zero
-            channel /= np.float32(largest)
-    if options.balance > 0:
-        inside = channel < 0
-        inner = -float(channel.sum(where=inside, dtype=np.float64))
-        outer = float(channel.sum(dtype=np.float64)) + inner
-        if inner > 0 and outer > 0:
-            factor = min((outer / inner) ** options.balance, options.balance_cap)
-            np.multiply(channel, np.float32(factor), out=channel, where=inside)
-
-
-def _diagonal(shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
-    return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))
-
-
-def _to_numpy(array: np.ndarray | torch.Tensor) -> np.ndarray:
-    if isinstance(array, torch.Tensor):
-        return array.detach().cpu().numpy()
-    return np.asarray(array)
 
 
 def _like(reference: Array, values: np.ndarray) -> Array:

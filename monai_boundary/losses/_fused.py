@@ -13,8 +13,9 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["softmax_map_sum"]
 
-# Smaller chunks spend their time entering threads; larger ones lose the memory that the pass is for.
-_CPU_CHUNK = 1 << 18
+# Voxels per thread: smaller chunks spend their time entering threads; larger ones leave the cache, and lose the memory
+# that the pass is for.
+_CPU_CHUNK = 1 << 16
 _ROWS = torch.contiguous_format
 
 
@@ -46,7 +47,7 @@ def _one_pass(logits: torch.Tensor, maps: torch.Tensor, first: int, gradient: to
     flat = logits.reshape(batch, channels, -1)
     flat_maps = maps.reshape(batch, channels - first, -1)
     flat_gradient = None if gradient is None else gradient.view(batch, channels, -1)
-    step = _CPU_CHUNK if logits.device.type == "cpu" else flat.shape[2]
+    step = _CPU_CHUNK * torch.get_num_threads() if logits.device.type == "cpu" else flat.shape[2]
     work_dtype = torch.promote_types(torch.float32, logits.dtype)
     total = torch.zeros((), dtype=torch.float64, device=logits.device)
     for sample in range(batch):
@@ -73,7 +74,8 @@ def softmax_map_sum(logits: torch.Tensor, maps: torch.Tensor, first: int = 0) ->
         first: Number of leading channels without a map.
 
     Returns:
-        A scalar in float32, or float64 for float64 logits, accumulated in float64. Differentiable once.
+        A scalar in float32, or float64 for float64 logits, accumulated in float64. Differentiable once: a second
+        derivative raises, or is 0 where the upstream gradient is a constant.
     """
     total: torch.Tensor = _SoftmaxMapSum.apply(logits, maps, first)
     return total

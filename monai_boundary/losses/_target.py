@@ -9,7 +9,7 @@ import torch
 
 from monai_boundary._check import check_same_device
 
-__all__ = ["activate", "as_float32", "check_network_output", "onehot_target"]
+__all__ = ["activate", "as_float32", "check_network_output", "check_target", "onehot_target"]
 
 
 def check_network_output(logits: torch.Tensor) -> None:
@@ -39,6 +39,27 @@ def activate(logits: torch.Tensor, sigmoid: bool, softmax: bool, other_act: Call
     return logits if other_act is None else other_act(logits)
 
 
+def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) -> tuple[torch.Tensor, bool]:
+    """Return `target` with a channel axis, and whether it holds labels; on one channel a mask needs no one-hot form.
+
+    Raises:
+        ValueError: The shapes or devices differ.
+    """
+    check_same_device("target", target, "input", logits)
+    channels = logits.shape[1]
+    if to_onehot_y and channels == 1:
+        warnings.warn("single channel prediction, `to_onehot_y=True` ignored.", stacklevel=4)
+    if to_onehot_y and target.ndim == logits.ndim - 1:
+        target = target.unsqueeze(1)
+    expected = (logits.shape[0], 1 if to_onehot_y else channels, *logits.shape[2:])
+    if tuple(target.shape) != expected:
+        remedy = "" if to_onehot_y or target.shape[1] != 1 else "; for a label map pass to_onehot_y=True"
+        raise ValueError(
+            f"input and target shapes do not match: target must be {expected}, got {tuple(target.shape)}{remedy}"
+        )
+    return target, to_onehot_y and channels > 1
+
+
 def onehot_target(
     target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool, ignore_index: int | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -53,25 +74,13 @@ def onehot_target(
     Raises:
         ValueError: The shapes or devices differ, or a label is out of range.
     """
-    check_same_device("target", target, "input", logits)
     channels = logits.shape[1]
-    if to_onehot_y and channels == 1:
-        warnings.warn("single channel prediction, `to_onehot_y=True` ignored.", stacklevel=3)
-    if to_onehot_y and target.ndim == logits.ndim - 1:
-        target = target.unsqueeze(1)
-    expected = (logits.shape[0], 1 if to_onehot_y else channels, *logits.shape[2:])
-    if tuple(target.shape) != expected:
-        remedy = "" if to_onehot_y or target.shape[1] != 1 else "; for a label map pass to_onehot_y=True"
-        raise ValueError(
-            f"target must have shape {expected} to match input {tuple(logits.shape)}, got {tuple(target.shape)}{remedy}"
-        )
+    target, labelled = check_target(target, logits, to_onehot_y)
     valid = None if ignore_index is None else target != ignore_index
-    if to_onehot_y and channels > 1:
+    if labelled:
         _check_label_range(target, channels, ignore_index)
         classes = torch.arange(channels, device=target.device).view(1, -1, *[1] * (target.ndim - 2))
         target = target == classes
-    if valid is not None and target.shape[1] != valid.shape[1]:
-        target = target & valid
     return target, valid
 
 

@@ -10,12 +10,12 @@ import torch
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_activation, check_choice, check_same_device, check_spacing
+from monai_boundary._check import as_numpy, check_activation, check_choice, check_same_device, check_spacing
 from monai_boundary.kernels._engines import Backend
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
 from monai_boundary.losses._fused import softmax_map_sum
-from monai_boundary.losses._target import activate, as_float32, check_network_output
+from monai_boundary.losses._target import activate, as_float32, check_network_output, check_target
 
 __all__ = ["BoundaryLoss"]
 
@@ -119,18 +119,8 @@ class BoundaryLoss(_Loss):
         """Return the maps `(B, C, *S)` of `target` for the counted channels, on the device of `logits`."""
         if target is None:
             raise ValueError("distance_map must be given when target is None; pass one of them")
-        check_same_device("target", target, "input", logits)
-        channels, labelled = logits.shape[1], self.to_onehot_y and logits.shape[1] > 1
-        if self.to_onehot_y and not labelled:
-            warnings.warn("single channel prediction, `to_onehot_y=True` ignored.", stacklevel=3)
-        if labelled and target.ndim == logits.ndim - 1:
-            target = target.unsqueeze(1)
-        expected = (logits.shape[0], 1 if labelled else channels, *logits.shape[2:])
-        if tuple(target.shape) != expected:
-            remedy = "" if labelled or target.shape[1] != 1 else "; for a label map pass to_onehot_y=True"
-            raise ValueError(
-                f"input and target shapes do not match: target must be {expected}, got {tuple(target.shape)}{remedy}"
-            )
+        channels = logits.shape[1]
+        target, labelled = check_target(target, logits, self.to_onehot_y)
         spacing = check_spacing(self.spacing, logits.ndim - 2)
         first = self._first_channel(channels)
         if labelled:
@@ -139,7 +129,7 @@ class BoundaryLoss(_Loss):
                 for labels in target
             ]
         else:
-            masks = (target[:, first:] > 0.5).cpu().numpy()
+            masks = as_numpy("target", target[:, first:] > 0.5)
             maps = [torch.from_numpy(masks_distance_map(m, spacing, self.options, backend=self.engine)) for m in masks]
         return torch.stack(maps).to(logits.device)
 

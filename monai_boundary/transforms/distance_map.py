@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple, ensure_tuple_rep
 
-from monai_boundary._check import check_choice, check_mask, check_spatial_ndim
+from monai_boundary._check import as_numpy, check_choice, check_mask, check_spatial_ndim
 from monai_boundary.kernels._engines import Backend
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
@@ -29,9 +29,10 @@ class SignedDistanceMap(Transform):
     """Signed distance map of every class, negative inside, computed on the whole array it is given.
 
     Place it before the first random transform: the map then belongs to the full volume and is cached by `CacheDataset`
-    and `PersistentDataset`. Crops, flips and 90 degree rotations carry it exactly; after a random zoom add
-    `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again. Spatial transforms must pad it
-    with ``padding_mode="border"`` or ``"reflection"``: a border of zeros would be a false contour.
+    and `PersistentDataset` (which forgets the affine unless made with ``track_meta=True, weights_only=False``). Crops,
+    flips and 90 degree rotations carry it exactly; after a random zoom add `RescaleDistanceMapd`; after an elastic or
+    anisotropic deformation compute it again. Spatial transforms must pad it with ``padding_mode="border"`` or
+    ``"reflection"``: a border of zeros would be a false contour.
 
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
@@ -88,7 +89,7 @@ class SignedDistanceMap(Transform):
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
-        array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+        array = as_numpy("labels", labels)
         ndim = check_spatial_ndim("labels", array.shape, channels=1)
         spacing = image_spacing(labels, self.spacing, ndim)
         if self.num_classes is not None:

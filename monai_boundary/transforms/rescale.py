@@ -41,11 +41,15 @@ class RescaleDistanceMap(Transform):
     def __call__(self, distance_map: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the rescaled map `(C, *S)`; its record is updated, so a second call changes nothing."""
         if not isinstance(distance_map, MetaTensor):
-            raise TypeError(f"distance_map must be a MetaTensor, got {type(distance_map).__name__}; turn on track_meta")
+            raise TypeError(
+                f"distance_map must be a MetaTensor, got {type(distance_map).__name__}; turn on track_meta (in a "
+                "PersistentDataset: track_meta=True, weights_only=False)"
+            )
         recorded = distance_map.meta.get(SPACING_META_KEY)
         if recorded is None:
             raise ValueError(
-                f"distance_map must carry meta[{SPACING_META_KEY!r}], got none; make it with SignedDistanceMapd"
+                f"distance_map must carry meta[{SPACING_META_KEY!r}], got none; make it with SignedDistanceMapd, and a "
+                "PersistentDataset with track_meta=True, weights_only=False"
             )
         present = affine_spacing(distance_map, len(recorded))
         factors = np.asarray(recorded, dtype=float) / present

@@ -141,6 +141,17 @@ def test_normalised_and_balanced_maps_equal_the_definition(rng, num_classes, nor
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_balance_takes_the_class_for_inside_not_the_sign(rng, num_classes):
+    labels = np.where(rng.random((1, *SHAPE)) < 0.2, rng.integers(0, num_classes, (1, *SHAPE)), 0)
+    spacing = tuple(0.3 * size for size in SPACING)  # "kervadec" subtracts 1 mm: some voxels inside are positive
+    settings = {"convention": "kervadec", "balance": 0.5}
+    maps = signed_distance_map(labels, num_classes, spacing, **settings)
+    expected = [oracles.signed_map(labels[0] == c, spacing, **settings) for c in range(num_classes)]
+    assert (maps[1][labels[0] == 1] > 0).any()
+    np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=2e-6)
+
+
 def test_full_balance_makes_empty_and_full_predictions_score_alike(blobs):
     for channel in signed_distance_map(blobs, 3, SPACING, balance=1.0, balance_cap=1e9)[1:]:
         assert abs(channel.sum(dtype=np.float64)) < 1e-4 * np.abs(channel).sum(dtype=np.float64)

@@ -122,3 +122,20 @@ def test_valid_input_of_every_kind_raises_no_warning(rng):
         warnings.simplefilter("error")
         signed_distance_map(rng.integers(0, 2, (1, 4, 5)), 2, [1, 2.5], "kervadec", clip=3, normalize="clip", balance=1)
         assert DistanceMapOptions(clip=np.float32(3), balance=np.float64(0.5)).bounded
+
+
+def test_bfloat16_labels_are_taken(rng):
+    labels = torch.from_numpy(rng.integers(0, 3, (1, 5, 6, 7)))
+    expected = signed_distance_map(labels, 3)
+    for result in (
+        signed_distance_map(labels.bfloat16(), 3),
+        SignedDistanceMap(3, spacing=(1, 1, 1))(labels.bfloat16()),
+    ):
+        assert torch.equal(result, expected)
+        assert result.dtype == torch.float32
+
+
+@pytest.mark.parametrize("function", [lambda a: signed_distance_map(a, 3), SignedDistanceMap(3, spacing=(1, 1))])
+def test_labels_without_values_are_refused(function):
+    with pytest.raises(ValueError, match="labels must hold values, got a tensor on the meta device"):
+        function(torch.zeros(1, 4, 4, device="meta"))

@@ -89,7 +89,7 @@ def test_cached_map_can_be_rescaled(kind, case, tmp_path):
 def test_map_from_a_disk_cache_without_meta_is_refused_by_rescaling(case, tmp_path):
     data = cached("disk", case, tmp_path)
     RescaleDistanceMap()(data[0]["distance_map"])  # the first read makes the file and does not come from it
-    with pytest.raises(ValueError, match=r"distance_map must carry meta\['distance_map_spacing'\], got none"):
+    with pytest.raises(ValueError, match=r"must carry meta\['distance_map_spacing'\], got none.*track_meta=True"):
         RescaleDistanceMap()(data[0]["distance_map"])
 
 
@@ -178,7 +178,7 @@ def test_tolerance_of_the_zoom_can_be_set():
 def test_rescaling_needs_a_metatensor_with_a_record():
     with pytest.raises(TypeError, match="distance_map must be a MetaTensor, got ndarray"):
         RescaleDistanceMap()(np.zeros((1, 2, 2)))
-    with pytest.raises(ValueError, match=r"distance_map must carry meta\['distance_map_spacing'\], got none"):
+    with pytest.raises(ValueError, match=r"must carry meta\['distance_map_spacing'\], got none.*track_meta=True"):
         RescaleDistanceMap()(ball(3, 8, 1.0))
 
 
