@@ -188,7 +188,7 @@ CALLS = {
         boundary(LOGITS, TARGET), ValueError, r"target must be \(1, 2, 3, 4\), got \(1, 1, 3, 4\); .*to_onehot_y=True",
     ),
     "labels where one-hot is due, dice": (
-        dice(LOGITS, TARGET, to_onehot_y=False), ValueError, r"target must be \(1, 2, 3, 4\) .*, got \(1, 1, 3, 4\); .*to_onehot_y",
+        dice(LOGITS, TARGET, to_onehot_y=False), ValueError, r"target must be \(1, 2, 3, 4\), got \(1, 1, 3, 4\); .*to_onehot_y",
     ),
     "one-hot where labels are due": (
         boundary(LOGITS, MAPS, to_onehot_y=True), ValueError, r"target must be \(1, 1, 3, 4\), got \(1, 2, 3, 4\)",
