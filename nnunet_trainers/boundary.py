@@ -78,9 +78,9 @@ class nnUNetTrainerBoundaryPublished(nnUNetTrainerBoundary):
 
 
 class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):
-    """nnU-Net's own loss, kept at weight 1, and the boundary loss with a rising weight."""
+    """nnU-Net's own loss, kept at weight 1, and the boundary loss with a weight rising to 0.3 (docs/collapse.md)."""
 
-    boundary_schedule: ClassVar[Schedule] = Increase()
+    boundary_schedule: ClassVar[Schedule] = Increase(end=0.3)
 
 
 class nnUNetTrainerBoundaryDemo(FewSteps, nnUNetTrainerBoundary):

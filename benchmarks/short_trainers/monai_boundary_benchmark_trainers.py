@@ -4,12 +4,10 @@ Also the pattern for a variant of your own: a file in a folder of yours that nnU
 """
 
 import os
-from typing import ClassVar
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from monai_boundary.schedules import Increase, Schedule
 from nnunet_trainers.boundary import (
     FewSteps,
     nnUNetTrainerBoundary,
@@ -46,12 +44,6 @@ class nnUNetTrainerBoundaryShort(Short, nnUNetTrainerBoundary):
 
 class nnUNetTrainerDiceCEBoundaryShort(Short, nnUNetTrainerDiceCEBoundary):
     """nnU-Net's loss and boundary."""
-
-
-class nnUNetTrainerDiceCEBoundaryMildShort(Short, nnUNetTrainerDiceCEBoundary):
-    """The same with alpha up to 0.3."""
-
-    boundary_schedule: ClassVar[Schedule] = Increase(end=0.3)
 
 
 class nnUNetTrainerBoundaryPublishedShort(Short, nnUNetTrainerBoundaryPublished):

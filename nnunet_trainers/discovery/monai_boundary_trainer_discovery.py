@@ -1,3 +1,4 @@
 """The only module nnU-Net searches. It holds no code of its own: nnU-Net forgets it after the search."""
 
 from nnunet_trainers.boundary import *  # noqa: F403
+from nnunet_trainers.challenges import *  # noqa: F403

@@ -13,6 +13,7 @@ import pickle
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import ModuleType
 
 import nnunetv2
 import pytest
@@ -21,7 +22,7 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 import nnunet_trainers
-from nnunet_trainers import boundary, discovery_folder, require_nnunet
+from nnunet_trainers import boundary, challenges, discovery_folder, require_nnunet
 from nnunet_trainers.boundary import nnUNetTrainerBoundary
 from tests.nnunet.datasets import LABELS
 from tests.nnunet.running import build
@@ -41,9 +42,9 @@ def search(monkeypatch: pytest.MonkeyPatch):
     return recursive_find_trainer_class_by_name
 
 
-@pytest.mark.parametrize("name", boundary.__all__)
-def test_nnunet_finds_every_trainer_by_name(name: str, search) -> None:
-    assert search(name) is getattr(boundary, name)
+@pytest.mark.parametrize(("module", "name"), [(m, name) for m in (boundary, challenges) for name in m.__all__])
+def test_nnunet_finds_every_trainer_by_name(module: ModuleType, name: str, search) -> None:
+    assert search(name) is getattr(module, name)
 
 
 # nnU-Net imports all of its own trainers first, and with them what those import
@@ -53,7 +54,7 @@ def test_no_stock_trainer_hides_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> 
     assert recursive_find_trainer_class_by_name("nnUNetTrainerBoundary") is nnUNetTrainerBoundary
     folder = Path(nnunetv2.__path__[0]) / "training" / "nnUNetTrainer"
     text = "\n".join(path.read_text() for path in folder.rglob("*.py"))
-    assert not [name for name in boundary.__all__ if f"class {name}(" in text]
+    assert not [name for name in boundary.__all__ + challenges.__all__ if f"class {name}(" in text]
 
 
 def test_an_unknown_name_is_nnunets_own_error(search) -> None:
@@ -90,7 +91,9 @@ def test_trainers_have_nnunets_five_arguments(name: str) -> None:
     assert [p.default for p in signature.parameters.values()] == [p.default for p in expected.parameters.values()]
 
 
-@pytest.mark.parametrize("name", [name for name in boundary.__all__ if "epochs" in name or "Demo" in name])
+@pytest.mark.parametrize(
+    "name", [name for name in boundary.__all__ + challenges.__all__ if "epochs" in name or "Demo" in name]
+)
 def test_a_variant_has_a_results_folder_of_its_own(name: str, results: Path) -> None:
     trainer = build(getattr(boundary, name), LABELS, started=False)
     assert Path(trainer.output_folder).parent.name == f"{name}__tinyPlans__3d_fullres"

@@ -45,7 +45,7 @@ def same(got: list[float], expected: list[float]) -> bool:
     [
         (nnUNetTrainerBoundary, Rebalance()),
         (nnUNetTrainerBoundaryPublished, Rebalance(pace=100)),
-        (nnUNetTrainerDiceCEBoundary, Increase()),
+        (nnUNetTrainerDiceCEBoundary, Increase(end=0.3)),
     ],
 )
 def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedule: Rebalance, results: Path) -> None:
