@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -80,9 +81,22 @@ class RegionBoundaryLoss(nn.Module):
         self._weights.copy_(torch.tensor(self._pair, dtype=torch.float64))
 
     def forward(
-        self, input: torch.Tensor, target: torch.Tensor, distance_map: torch.Tensor | None = None
+        self,
+        input: torch.Tensor,
+        target: torch.Tensor | Mapping[str, torch.Tensor],
+        distance_map: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the weighted sum; see the two losses for the shapes."""
+        """Return the weighted sum.
+
+        Args:
+            input: Logits `(B, C, *S)`.
+            target: Label `(B, 1, *S)`, or label and map as ``{"label": ..., "distance_map": ...}``, which is how they
+                pass through a MONAI engine.
+            distance_map: Float `(B, C, *S)` or without the background; ``None`` to compute it from the label.
+        """
+        if not isinstance(target, torch.Tensor):
+            distance_map = target["distance_map"]
+            target = target["label"]
         region = self.region(input, target)
         boundary = self.boundary(input, target, distance_map)
         self.region_term, self.boundary_term = region.detach(), boundary.detach()

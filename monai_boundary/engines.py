@@ -1,0 +1,200 @@
+"""Glue between the losses and MONAI's Ignite engines: JSON alone sets up a `SupervisedTrainer` with them.
+
+    trainer = SupervisedTrainer(..., loss_function=loss, prepare_batch=PrepareBatchDistanceMap(),
+                                train_handlers=[RestoreLabelHandler(), AlphaScheduleHandler(loss, Rebalance()), ...])
+
+`prepare_batch` can hand the loss one target only, so label and map travel to it as a dictionary; `RestoreLabelHandler`
+then puts the label back for metrics, postprocessing and decollating. Multi-GPU configurations of MONAI's model zoo cut
+the last handlers of the list on all ranks but the first: keep these three at its front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+from monai.engines.utils import IterationEvents
+from monai.utils import IgniteInfo, min_version, optional_import
+
+from monai_boundary.schedules import Schedule
+
+Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
+idist, _ = optional_import("ignite", IgniteInfo.OPT_IMPORT_VERSION, min_version, "distributed")
+
+__all__ = ["AlphaScheduleHandler", "LossTermsHandler", "PrepareBatchDistanceMap", "RestoreLabelHandler"]
+
+
+class PrepareBatchDistanceMap(PrepareBatch):
+    """Return the image, and label and distance map as one target: ``{"label": ..., "distance_map": ...}``.
+
+    Args:
+        image_key: Key of the image `(B, C, *S)` in the batch.
+        label_key: Key of the label.
+        map_key: Key of the map that `SignedDistanceMapd` made.
+    """
+
+    def __init__(self, image_key: str = "image", label_key: str = "label", map_key: str = "distance_map") -> None:
+        self.keys = (image_key, label_key, map_key)
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, torch.Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Move the three tensors to `device`.
+
+        Raises:
+            ValueError: A key is not in the batch.
+        """
+        missing = [key for key in self.keys if key not in batchdata]
+        if missing:
+            raise ValueError(
+                f"batchdata must hold {', '.join(self.keys)}, got no {', '.join(missing)} among {sorted(batchdata)}; "
+                "put SignedDistanceMapd into the transforms, or name the keys"
+            )
+        image, label, distance_map = (
+            batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in self.keys
+        )
+        return image, {"label": label, "distance_map": distance_map}
+
+
+class RestoreLabelHandler:
+    """Put the plain label back into the engine's output once the loss has read the target of both."""
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Replace the dictionary."""
+        target = engine.state.output["label"]
+        if isinstance(target, Mapping):
+            engine.state.output["label"] = target["label"]
+
+
+class _EpochMeans:
+    """Means over an epoch and over all ranks, summed on the device: reading a value would wait for it at each step."""
+
+    def __init__(self) -> None:
+        self.total: torch.Tensor | None = None
+        self.count = 0
+
+    def add(self, *values: torch.Tensor) -> None:
+        row = torch.stack([value.detach().double() for value in values])
+        self.total = row if self.total is None else self.total + row
+        self.count += 1
+
+    def pop(self) -> list[float]:
+        if self.total is None:
+            return []
+        total = idist.all_reduce(torch.cat([self.total, self.total.new_tensor([self.count])]))
+        self.total, self.count = None, 0
+        means: list[float] = (total[:-1] / total[-1]).tolist()
+        return means
+
+
+class AlphaScheduleHandler:
+    """Set the weights of the loss at the start of every epoch, on every rank.
+
+    They follow from the epoch alone, so a resumed run gets those of an unbroken one. `WaitForRegion` also looks at the
+    region terms of the epochs before: for it put the handler into the `save_dict` of `CheckpointSaver`, and into the
+    `load_dict` of `CheckpointLoader`.
+
+    Args:
+        loss: `RegionBoundaryLoss`, or any object with `weights` and `region_term`.
+        schedule: From `monai_boundary.schedules`.
+        max_epochs: Length of the schedule; ``None`` for the engine's.
+    """
+
+    def __init__(self, loss: Any, schedule: Schedule, max_epochs: int | None = None) -> None:
+        self.loss = loss
+        self.schedule = schedule
+        self.max_epochs = max_epochs
+        self.history: list[float] = []
+        self._means = _EpochMeans()
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._close)
+
+    def __call__(self, engine: Any) -> None:
+        """Set the weights of this epoch."""
+        epoch = engine.state.epoch - 1
+        del self.history[epoch:]  # an epoch that is run again
+        total = engine.state.max_epochs if self.max_epochs is None else self.max_epochs
+        self.loss.weights = self.schedule.weights(epoch, total, self.history)
+
+    def _collect(self, engine: Any) -> None:  # noqa: ARG002
+        self._means.add(self.loss.region_term)
+
+    def _close(self, engine: Any) -> None:  # noqa: ARG002
+        self.history.extend(self._means.pop())
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """Region terms of the finished epochs."""
+        return {"history": list(self.history)}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        """Take them over."""
+        self.history = [float(value) for value in state["history"]]
+
+
+class LossTermsHandler:
+    """Put both terms and their weights into ``engine.state.metrics`` at the end of every epoch.
+
+    `StatsHandler` and `TensorBoardStatsHandler` show them from there when they come later in the list.
+
+    Args:
+        loss: `RegionBoundaryLoss`, or any object with `weights`, `region_term` and `boundary_term`.
+        gradient_share: Also measure, in the first step of each epoch, which part of the gradient with respect to the
+            network's output is the boundary term's: alpha |gb| / (region weight |gr| + alpha |gb|). Costs one more
+            evaluation of the loss per epoch; needs `region` and `boundary` of `RegionBoundaryLoss`.
+    """
+
+    def __init__(self, loss: Any, gradient_share: bool = False) -> None:
+        self.loss = loss
+        self.gradient_share = gradient_share
+        self._means = _EpochMeans()
+        self._share: float | None = None
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._measure_share)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Write the means of the epoch."""
+        means = self._means.pop()
+        names = ("region_term", "boundary_term")
+        weights = dict(zip(("region_weight", "alpha"), self.loss.weights, strict=True))
+        engine.state.metrics.update(weights, **dict(zip(names, means, strict=bool(means))))
+        if self._share is not None:
+            engine.state.metrics["boundary_gradient_share"] = self._share
+
+    def _start(self, engine: Any) -> None:  # noqa: ARG002
+        self._means, self._share = _EpochMeans(), None
+
+    def _collect(self, engine: Any) -> None:  # noqa: ARG002
+        self._means.add(self.loss.region_term, self.loss.boundary_term)
+
+    def _measure_share(self, engine: Any) -> None:
+        if not self.gradient_share or self._share is not None:
+            return
+        target = engine.state.output["label"]
+        logits = engine.state.output["pred"].detach().requires_grad_()
+        with torch.enable_grad():
+            terms = (
+                self.loss.region(logits, target["label"]),
+                self.loss.boundary(logits, target["label"], target["distance_map"]),
+            )
+            norms = [torch.autograd.grad(term, logits)[0].float().norm().item() for term in terms]
+        region, boundary = (weight * norm for weight, norm in zip(self.loss.weights, norms, strict=True))
+        self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0

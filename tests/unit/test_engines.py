@@ -1,0 +1,209 @@
+"""The engine glue in a real SupervisedTrainer, against a plain loop written out by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader, MetaTensor
+from monai.engines import SupervisedTrainer
+from monai.handlers import CheckpointLoader, CheckpointSaver, MeanDice, from_engine
+from monai.inferers import SimpleInferer
+from monai.networks.nets import UNet
+from monai.transforms import AsDiscreted, Compose
+
+from monai_boundary import GeneralizedDiceBoundaryLoss, Increase, Rebalance, SignedDistanceMap, WaitForRegion
+from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchDistanceMap, RestoreLabelHandler
+
+EPOCHS = 4
+# MONAI and Ignite, not this package
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+def samples(count: int = 4) -> list[dict]:
+    generator = torch.Generator().manual_seed(0)
+    items = []
+    for _ in range(count):
+        label = torch.zeros(1, 16, 16)
+        row, column = torch.randint(2, 9, (2,), generator=generator).tolist()
+        label[:, row : row + 5, column : column + 4] = 1
+        image = label + 0.3 * torch.randn(1, 16, 16, generator=generator)
+        distance_map = SignedDistanceMap(2, "robust", spacing=(1, 1))(label)
+        items.append({"image": MetaTensor(image), "label": MetaTensor(label), "distance_map": distance_map})
+    return items
+
+
+def network() -> UNet:
+    torch.manual_seed(1)
+    return UNet(2, 1, 2, (4, 8), (2,))
+
+
+class Run:
+    """One trainer and what it leaves behind: the loss of every step, weights of every epoch."""
+
+    def __init__(
+        self, schedule=None, max_epochs: int = EPOCHS, handlers=(), post=None, gradient_share=False, **options
+    ):
+        self.network = network()
+        self.loss = GeneralizedDiceBoundaryLoss()
+        self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-2)
+        self.alpha = AlphaScheduleHandler(self.loss, schedule or Rebalance())
+        self.losses: list[float] = []
+        self.weights: list[tuple] = []
+        self.metrics: list[dict] = []
+        self.trainer = SupervisedTrainer(
+            device=torch.device("cpu"), max_epochs=max_epochs, train_data_loader=DataLoader(samples(), batch_size=2),
+            network=self.network, optimizer=self.optimizer, loss_function=self.loss, inferer=SimpleInferer(),
+            prepare_batch=PrepareBatchDistanceMap(), postprocessing=post,
+            key_train_metric={"dice": MeanDice(output_transform=from_engine(["pred", "label"]))} if post else None,
+            train_handlers=[RestoreLabelHandler(), self.alpha, LossTermsHandler(self.loss, gradient_share), *handlers],
+            **options,
+        )  # fmt: skip
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._note_epoch)
+
+    def _note(self, engine: Engine) -> None:
+        output = engine.state.output
+        self.losses.append(float((output[0] if isinstance(output, list) else output)["loss"]))
+
+    def _note_epoch(self, engine: Engine) -> None:
+        self.weights.append(self.loss.weights)
+        self.metrics.append(dict(engine.state.metrics))
+
+
+def by_hand(epochs: int = EPOCHS) -> tuple[UNet, list[float]]:
+    net, losses = network(), []
+    loss, optimizer = GeneralizedDiceBoundaryLoss(), torch.optim.Adam(net.parameters(), 1e-2)
+    for epoch in range(epochs):
+        loss.weights = Rebalance().weights(epoch, epochs)
+        for batch in DataLoader(samples(), batch_size=2):
+            optimizer.zero_grad()
+            value = loss(net(batch["image"]), batch["label"], batch["distance_map"])
+            value.backward()
+            optimizer.step()
+            losses.append(float(value.detach()))
+    return net, losses
+
+
+def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None:
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_engine_trains_like_a_loop_written_by_hand():
+    run = Run()
+    run.trainer.run()
+    net, losses = by_hand()
+    assert run.losses == losses
+    assert_same_weights(run.network, net)
+    assert run.weights == [Rebalance().weights(epoch, EPOCHS) for epoch in range(EPOCHS)]
+
+
+def test_metrics_and_decollating_see_the_plain_label():
+    post = Compose([AsDiscreted("pred", argmax=True, to_onehot=2), AsDiscreted("label", to_onehot=2)])
+    run = Run(post=post)
+    run.trainer.run()
+    assert run.losses == by_hand()[1]
+    output = run.trainer.state.output
+    assert isinstance(output, list)  # decollated
+    assert output[0]["label"].shape == (2, 16, 16)
+    assert 0 <= run.metrics[-1]["dice"] <= 1
+
+
+def test_terms_and_weights_are_among_the_metrics_of_the_epoch():
+    run = Run(max_epochs=2)
+    steps: list[tuple[float, float]] = []
+    run.trainer.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda _: steps.append((float(run.loss.region_term), float(run.loss.boundary_term))),
+    )
+    run.trainer.run()
+    last = run.metrics[1]
+    assert (last["region_weight"], last["alpha"]) == Rebalance().weights(1, 2)
+    assert last["region_term"] == pytest.approx((steps[2][0] + steps[3][0]) / 2, rel=1e-6)
+    assert last["boundary_term"] == pytest.approx((steps[2][1] + steps[3][1]) / 2, rel=1e-6)
+
+
+def test_the_share_of_the_gradient_is_that_of_autograd():
+    schedule = Increase(start=0.2, end=0.2)
+    run = Run(schedule, max_epochs=1, gradient_share=True)
+    net = copy.deepcopy(run.network)
+    run.trainer.run()
+    batch = next(iter(DataLoader(samples(), batch_size=2)))
+    logits = net(batch["image"]).detach().requires_grad_()
+    loss = GeneralizedDiceBoundaryLoss()
+    norms = []
+    for weights in ((1.0, 0.0), (0.0, 0.2)):
+        loss.weights = weights
+        norms.append(torch.autograd.grad(loss(logits, batch["label"], batch["distance_map"]), logits)[0].norm())
+    assert run.metrics[0]["boundary_gradient_share"] == pytest.approx(float(norms[1] / sum(norms)), rel=1e-4)
+    plain = Run(schedule, max_epochs=1)
+    plain.trainer.run()
+    assert run.losses == plain.losses
+
+
+def test_accumulated_gradients_step_once_per_two_batches():
+    run = Run(max_epochs=1, accumulation_steps=2)
+    before = copy.deepcopy(run.network)
+    run.trainer.run()
+    net, loss = before, GeneralizedDiceBoundaryLoss()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    loss.weights = Rebalance().weights(0, 1)
+    for batch in DataLoader(samples(), batch_size=2):
+        (loss(net(batch["image"]), batch["label"], batch["distance_map"]) / 2).backward()
+    optimizer.step()
+    assert_same_weights(run.network, net)
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available:UserWarning")
+def test_mixed_precision_options_do_not_disturb_a_cpu_run():
+    run = Run(amp=True, amp_kwargs={"dtype": torch.bfloat16})
+    run.trainer.run()
+    assert all(map(math.isfinite, run.losses))
+    assert run.weights[-1] == Rebalance().weights(EPOCHS - 1, EPOCHS)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler and of MONAI, which casts MetaTensors
+def test_a_compiled_network_trains_alike():
+    run = Run(max_epochs=1, compile=True, compile_kwargs={"backend": "aot_eager"})
+    run.trainer.run()
+    plain = Run(max_epochs=1)
+    plain.trainer.run()
+    assert run.losses == pytest.approx(plain.losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", [Rebalance(), WaitForRegion(Increase(), window=1, tolerance=1.0)])
+def test_a_resumed_run_is_the_unbroken_one_to_the_bit(schedule, tmp_path: Path):
+    whole = Run(schedule)
+    whole.trainer.run()
+
+    def keep(run: Run) -> dict:
+        return {"net": run.network, "opt": run.optimizer, "trainer": run.trainer, "alpha": run.alpha}
+
+    first = Run(schedule)
+    saver = CheckpointSaver(save_dir=str(tmp_path), save_dict=keep(first), save_interval=1)
+    saver.attach(first.trainer)
+    first.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=2), lambda engine: engine.terminate())
+    first.trainer.run()
+    file = next(tmp_path.glob("*epoch=2*.pt"))
+    second = Run(schedule)
+    CheckpointLoader(str(file), load_dict=keep(second), strict=True).attach(second.trainer)
+    second.trainer.run()
+    assert first.losses + second.losses == whole.losses
+    assert first.weights + second.weights == whole.weights
+    assert_same_weights(second.network, whole.network)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(ValueError, match=r"batchdata must hold image, label, distance_map, got no distance_map among"):
+        PrepareBatchDistanceMap()({"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)})
+
+
+def test_keys_can_be_named():
+    batch = {"ct": torch.ones(1), "mask": torch.zeros(1), "map": torch.full((1,), 2.0)}
+    image, target = PrepareBatchDistanceMap("ct", "mask", "map")(batch, device="cpu")
+    assert (image.item(), target["label"].item(), target["distance_map"].item()) == (1, 0, 2)
