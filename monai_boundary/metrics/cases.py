@@ -1,4 +1,4 @@
-"""Dice and the 95th percentile Hausdorff distance (HD95) per case, from MONAI's metrics.
+"""Dice and the 95th percentile Hausdorff distance (HD95) per case and class.
 
 MONAI leaves a class that is empty on one side at NaN or infinity, and averages over cases then drop the failures.
 Here a failure keeps a finite, bad score: Dice 0 and HD95 = the diagonal of the volume.
@@ -6,19 +6,16 @@ Here a failure keeps a finite, bad score: Dice 0 and HD95 = the diagonal of the 
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance
 
 from monai_boundary._check import check_labels, check_spacing, check_spatial_ndim
 from monai_boundary.datasets.nifti import read_labels, same_grid
+from monai_boundary.metrics.surface import dice_score, surface_distances
 
 __all__ = ["CaseScores", "LabelScore", "score_case", "score_folder"]
 
@@ -134,14 +131,5 @@ def _case_name(path: Path) -> str:
 def _score_label(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...], label: int) -> LabelScore:
     counts = int(target.sum()), int(pred.sum())
     missed = counts[0] > 0 and counts[1] == 0
-    if counts == (0, 0):
-        return LabelScore(label, math.nan, math.nan, missed, *counts)
-    if 0 in counts:
-        diagonal = math.hypot(*(count * size for count, size in zip(target.shape, spacing, strict=True)))
-        return LabelScore(label, 0.0, diagonal, missed, *counts)
-    first, second = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (pred, target))
-    dice = float(compute_dice(first, second))
-    with warnings.catch_warnings():  # MONAI 1.5 and 1.6 call their own function with an argument they have deprecated
-        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
-        hd95 = float(compute_hausdorff_distance(first, second, include_background=True, percentile=95, spacing=spacing))
-    return LabelScore(label, dice, hd95, missed, *counts)
+    hd95 = surface_distances(pred, target, spacing).hausdorff_mm(95)
+    return LabelScore(label, dice_score(pred, target), hd95, missed, *counts)

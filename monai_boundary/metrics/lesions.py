@@ -1,0 +1,87 @@
+"""Detection of single lesions: connected components of the target met by the prediction, and the reverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from monai_boundary._check import as_numpy, check_mask
+
+__all__ = ["LesionCounts", "lesion_counts"]
+
+
+@dataclass(frozen=True)
+class LesionCounts:
+    """Numbers of lesions, and what follows from them.
+
+    Args:
+        target: Lesions of the target.
+        found: Lesions of the target with at least one predicted voxel.
+        predicted: Components of the prediction.
+        true: Components of the prediction with at least one voxel of the target.
+    """
+
+    target: int
+    found: int
+    predicted: int
+    true: int
+
+    @property
+    def recall(self) -> float:
+        """Share of the target's lesions that were found; 1 where the target has none, as the WMH challenge says."""
+        return self.found / self.target if self.target else 1.0
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted components that are true; 1 where nothing is predicted."""
+        return self.true / self.predicted if self.predicted else 1.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of recall and precision; 0 where both are 0."""
+        total = self.recall + self.precision
+        return 2 * self.recall * self.precision / total if total else 0.0
+
+    @property
+    def difference(self) -> int:
+        """Absolute difference of the numbers of lesions (ISLES)."""
+        return abs(self.predicted - self.target)
+
+
+def lesion_counts(
+    pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor, connectivity: int | None = None
+) -> LesionCounts:
+    """Count the lesions of two masks and how many meet.
+
+    Args:
+        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes.
+        target: The same of the ground truth.
+        connectivity: Largest number of axes by which neighbours differ: 1 for faces, up to the number of axes, which is
+            the default (26 neighbours in 3D).
+
+    Raises:
+        TypeError: A mask is not bool or integers.
+        ValueError: Shapes differ, or a mask holds other values than 0 and 1.
+
+    Example:
+        >>> lesion_counts(np.array([1, 0, 0, 0, 1]), np.array([1, 1, 0, 0, 0])).precision
+        0.5
+    """
+    first, second = check_mask("pred", as_numpy("pred", pred)), check_mask("target", as_numpy("target", target))
+    if first.shape != second.shape:
+        raise ValueError(f"pred and target must have the same shape, got {first.shape} and {second.shape}")
+    rank = first.ndim if connectivity is None else connectivity
+    if not 1 <= rank <= first.ndim:
+        raise ValueError(f"connectivity must lie in [1, {first.ndim}], got {connectivity}")
+    structure = ndimage.generate_binary_structure(first.ndim, rank)
+    counts = [
+        (count, np.unique(labels[other]).size - int((labels[other] == 0).any()))
+        for (labels, count), other in (
+            (ndimage.label(second, structure), first),
+            (ndimage.label(first, structure), second),
+        )
+    ]
+    return LesionCounts(int(counts[0][0]), counts[0][1], int(counts[1][0]), counts[1][1])

@@ -1,0 +1,129 @@
+"""Named sets of scores: what the WMH and ISLES challenges report, and the plain surface scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from monai_boundary._check import check_choice, check_spacing, check_spatial_ndim
+from monai_boundary.metrics.lesions import lesion_counts
+from monai_boundary.metrics.surface import Empty, check_empty, dice_score, surface_distances
+
+__all__ = ["PROTOCOLS", "Metric", "Protocol", "score_pair"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of a score table.
+
+    Args:
+        title: Heading with unit.
+        better: Whether ``"higher"`` or ``"lower"`` values are better.
+        places: Decimal places.
+    """
+
+    title: str
+    better: Literal["higher", "lower"]
+    places: int = 3
+
+
+_DICE = Metric("Dice", "higher")
+_HD95 = Metric("HD95 (mm)", "lower", 2)
+_F1 = Metric("lesion F1", "higher")
+
+Protocol = dict[str, Metric]
+#: Columns by protocol and name.
+PROTOCOLS: dict[str, Protocol] = {
+    "wmh": {
+        "dice": _DICE,
+        "hd95_mm": _HD95,
+        "volume_difference_percent": Metric("volume difference (%)", "lower", 1),
+        "lesion_recall": Metric("lesion recall", "higher"),
+        "lesion_f1": _F1,
+    },
+    "isles": {
+        "dice": _DICE,
+        "volume_difference_ml": Metric("volume difference (ml)", "lower", 2),
+        "lesion_f1": _F1,
+        "lesion_count_difference": Metric("lesion count difference", "lower", 0),
+        "hd95_mm": _HD95,
+    },
+    "surface": {
+        "dice": _DICE,
+        "hd95_mm": _HD95,
+        "hausdorff_mm": Metric("HD (mm)", "lower", 2),
+        "average_mm": Metric("ASSD (mm)", "lower", 2),
+        "surface_dice": Metric("surface Dice", "higher"),
+    },
+}
+
+
+def score_pair(
+    protocol: str,
+    pred: np.ndarray,
+    target: np.ndarray,
+    spacing: Sequence[float] | None,
+    label: int = 1,
+    ignore_label: int | None = None,
+    empty: Empty = "diagonal",
+    tolerance_mm: float = 1.0,
+) -> dict[str, float]:
+    """Score one class of a predicted label map.
+
+    Args:
+        protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice (first
+            axis) and whose lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice,
+            HD95, HD, average symmetric surface distance, surface Dice.
+        pred: Integers `(*S)`, slices along the first axis.
+        target: Integers of the same shape, the ground truth.
+        spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
+        label: The class to score.
+        ignore_label: Voxels of the target with this label are taken out of the prediction, as the WMH challenge does
+            with label 2.
+        empty: What HD, HD95 and ASSD are where only one of the two holds the class; see `SurfaceDistances`.
+        tolerance_mm: Of the surface Dice.
+
+    Returns:
+        One value per metric of ``PROTOCOLS[protocol]``. NaN where neither holds the class, except for lesion scores,
+        which are then perfect; the relative volume difference is NaN wherever the target does not hold it.
+
+    Raises:
+        ValueError: Shapes differ, or an argument is wrong.
+
+    References:
+        Kuijf et al., Standardized assessment of automatic segmentation of white matter hyperintensities, TMI 2019.
+        Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
+    """
+    check_choice("protocol", protocol, tuple(PROTOCOLS))
+    check_empty(empty)
+    pred, target = np.asarray(pred), np.asarray(target)
+    if pred.shape != target.shape:
+        raise ValueError(f"pred and target must have the same shape, got {pred.shape} and {target.shape}")
+    sizes = check_spacing(spacing, check_spatial_ndim("target", target.shape))
+    truth = target == label
+    found = pred == label if ignore_label is None else (pred == label) & (target != ignore_label)
+    scores = {"dice": dice_score(found, truth)}
+    if protocol in ("wmh", "isles"):
+        lesions = lesion_counts(found, truth)
+        ml = math.prod(sizes) / 1000
+        difference, volume = abs(int(found.sum()) - int(truth.sum())), int(truth.sum())
+        scores |= {
+            "lesion_recall": lesions.recall,
+            "lesion_f1": lesions.f1,
+            "lesion_count_difference": float(lesions.difference),
+            "volume_difference_ml": difference * ml,
+            "volume_difference_percent": 100 * difference / volume if volume else math.nan,
+        }
+    surface = surface_distances(found, truth, sizes, through_plane=0 if protocol == "wmh" and truth.ndim > 1 else None)
+    scores["hd95_mm"] = surface.hausdorff_mm(95, empty)
+    if protocol == "surface":
+        scores |= {
+            "hausdorff_mm": surface.hausdorff_mm(None, empty),
+            "average_mm": surface.average_mm(empty),
+            "surface_dice": surface.surface_dice(tolerance_mm),
+        }
+    return {name: scores[name] for name in PROTOCOLS[protocol]}

@@ -1,0 +1,242 @@
+"""Surface distances against MONAI, SimpleITK, scipy and closed forms; lesion counts and the challenges' scores."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from monai_boundary.datasets import read_labels
+from monai_boundary.metrics import PROTOCOLS, lesion_counts, score_pair, surface_distances
+
+SPACING = (3.0, 1.0, 0.5)
+DATA = Path(os.environ.get("MONAI_BOUNDARY_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+# MONAI 1.5 and 1.6 call their own functions with an argument they have deprecated
+monai_warns = pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+
+
+def blobs(seed: int, shape=(9, 20, 24)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), 2)
+    other = field + 0.4 * ndimage.gaussian_filter(rng.standard_normal(shape), 2)
+    return field > 0.12, other > 0.12
+
+
+@monai_warns
+@pytest.mark.parametrize("seed", range(4))
+def test_all_reductions_equal_those_of_monai(seed):
+    pred, target = blobs(seed)
+    a, b = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (pred, target))
+    ours = surface_distances(pred, target, SPACING)
+    common = {"include_background": True, "spacing": SPACING}
+    assert ours.hausdorff_mm() == pytest.approx(float(compute_hausdorff_distance(a, b, **common)), rel=1e-5)
+    for percentile in (0.5, 50, 95):
+        expected = float(compute_hausdorff_distance(a, b, percentile=percentile, **common))
+        assert ours.hausdorff_mm(percentile) == pytest.approx(expected, rel=1e-5)
+    assert ours.average_mm() == pytest.approx(
+        float(compute_average_surface_distance(a, b, symmetric=True, **common)), rel=1e-5
+    )
+    for tolerance in (0.0, 0.6, 2.0):
+        expected = float(compute_surface_dice(a, b, [tolerance], **common))
+        assert ours.surface_dice(tolerance) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_moved_box_is_as_far_as_it_was_moved(axis):
+    target = np.zeros((20, 20, 20), bool)
+    target[5:9, 5:9, 5:9] = True
+    found = surface_distances(np.roll(target, 3, axis), target, SPACING)
+    assert found.hausdorff_mm() == pytest.approx(3 * SPACING[axis], rel=1e-6)
+
+
+def test_hausdorff_equals_that_of_simpleitk():
+    pred, target = blobs(7)
+    images = []
+    for mask in (pred, target):
+        images.append(sitk.GetImageFromArray(mask.astype(np.uint8)))
+        images[-1].SetSpacing(SPACING[::-1])
+    hausdorff = sitk.HausdorffDistanceImageFilter()
+    hausdorff.Execute(*images)
+    # SimpleITK measures from all voxels of one mask to the other mask, which has the same maximum
+    assert surface_distances(pred, target, SPACING).hausdorff_mm() == pytest.approx(
+        hausdorff.GetHausdorffDistance(), rel=1e-5
+    )
+
+
+def test_one_and_two_axes_torch_and_integers_are_taken():
+    line = np.array([0, 1, 1, 1, 0, 0])
+    assert surface_distances(line, np.roll(line, 2), (2.0,)).hausdorff_mm() == 4.0
+    plane = torch.zeros(6, 6, dtype=torch.bool)
+    plane[2, 2] = True
+    assert surface_distances(plane, plane.roll(2, 1), (1.0, 1.5)).average_mm() == 3.0
+
+
+@pytest.mark.parametrize(("empty", "value"), [("diagonal", math.hypot(12, 5, 3)), ("nan", math.nan), (42.0, 42.0)])
+def test_an_empty_side_is_what_was_asked_for(empty, value):
+    mask = np.zeros((4, 5, 6), bool)
+    mask[1, 1, 1] = True
+    for pair in ((mask, ~mask & mask), (~mask & mask, mask)):
+        distances = surface_distances(*pair, SPACING)
+        for found in (distances.hausdorff_mm(95, empty), distances.average_mm(empty)):
+            assert found == pytest.approx(value, nan_ok=True)
+        assert distances.surface_dice(1.0) == 0.0
+
+
+def test_two_empty_sides_have_no_score():
+    distances = surface_distances(np.zeros((4, 5), bool), np.zeros((4, 5), bool))
+    for value in (distances.hausdorff_mm(empty=9.0), distances.average_mm(), distances.surface_dice(1.0)):
+        assert math.isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda m: surface_distances(m, m[:2]), r"same shape, got \(4, 5\) and \(2, 5\)"),
+        (lambda m: surface_distances(m, m, (1, 0)), "spacing must hold"),
+        (lambda m: surface_distances(m * 2, m), r"pred must be bool .* got values in \[2, 2\]"),
+        (lambda m: surface_distances(m, m, through_plane=2), "through_plane must be one of the 2 axes, got 2"),
+        (lambda m: surface_distances(m, m).hausdorff_mm(101), r"percentile must lie in \[0, 100\], got 101"),
+        (lambda m: surface_distances(m, 0 * m).hausdorff_mm(empty="zero"), "empty must be 'diagonal', 'nan' or a numb"),
+        (lambda m: surface_distances(m, m).surface_dice(-1), "tolerance_mm must be finite and >= 0, got -1"),
+        (lambda m: lesion_counts(m, m[:2]), r"same shape, got \(4, 5\) and \(2, 5\)"),
+        (lambda m: lesion_counts(m, m, 3), r"connectivity must lie in \[1, 2\], got 3"),
+        (lambda m: score_pair("brats", m, m, None), "protocol must be one of"),
+        (lambda m: score_pair("wmh", m, m[:2], None), r"same shape, got \(4, 5\) and \(2, 5\)"),
+    ],
+)
+def test_wrong_arguments_are_named(call, text):
+    with pytest.raises(ValueError, match=text):
+        call(np.ones((4, 5), int))
+
+
+masks = hnp.arrays(bool, (3, 5, 4)).filter(np.any)
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks, masks, st.tuples(*[st.floats(0.2, 5)] * 3), st.floats(0.1, 10))
+def test_laws(pred, target, spacing, scale):
+    found, swapped = surface_distances(pred, target, spacing), surface_distances(target, pred, spacing)
+    assert found.hausdorff_mm(95) == swapped.hausdorff_mm(95)
+    assert found.average_mm() <= found.hausdorff_mm() * (1 + 1e-6) <= found.diagonal_mm * (1 + 1e-5)
+    assert found.surface_dice(0.5) <= found.surface_dice(2.0) <= found.surface_dice(found.diagonal_mm * 1.01) == 1.0
+    itself = surface_distances(pred, pred, spacing)
+    assert (itself.hausdorff_mm(), itself.average_mm(), itself.surface_dice(0.0)) == (0.0, 0.0, 1.0)
+    scaled = surface_distances(pred, target, tuple(scale * size for size in spacing))
+    assert scaled.average_mm() == pytest.approx(scale * found.average_mm(), rel=1e-5)
+
+
+# Lesions and the challenges
+
+
+def test_lesions_are_counted_by_hand():
+    target = np.array([[1, 1, 0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0, 0, 1]])  # three, one of them joined at a corner
+    pred = np.array([[1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1]])  # three, one of them beside all
+    counts = lesion_counts(pred, target)
+    assert (counts.target, counts.found, counts.predicted, counts.true) == (3, 2, 3, 2)
+    assert (counts.recall, counts.precision, counts.f1) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    assert counts.difference == 0
+    assert lesion_counts(pred, target, connectivity=1).target == 4
+
+
+@pytest.mark.parametrize(
+    ("pred", "target", "recall", "precision", "f1"),
+    [([0, 0], [0, 0], 1, 1, 1), ([1, 0], [0, 0], 1, 0, 0), ([0, 0], [0, 1], 0, 1, 0), ([1, 0], [0, 1], 1, 1, 1)],
+)
+def test_lesion_scores_of_empty_sides_are_those_of_the_challenge(pred, target, recall, precision, f1):
+    counts = lesion_counts(np.array([pred]).repeat(2, 0), np.array([target]).repeat(2, 0))
+    if pred == [1, 0] and target == [0, 1]:  # neighbours, but not the same voxels: found means overlap
+        recall = precision = f1 = 0
+    assert (counts.recall, counts.precision, counts.f1) == (recall, precision, f1)
+
+
+def wmh_challenge(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) -> dict[str, float]:
+    """The challenge's evaluation.py rewritten with SimpleITK; slices along the first array axis."""
+    images = []
+    for array in (target, pred):
+        image = sitk.GetImageFromArray(array.astype(np.uint8))
+        image.SetSpacing(spacing[::-1])
+        images.append(image)
+    truth, result = images
+    result = sitk.Mask(sitk.BinaryThreshold(result, 1, 1, 1, 0), sitk.BinaryThreshold(truth, 2, 2, 0, 1), 0)
+    truth = sitk.BinaryThreshold(truth, 1, 1, 1, 0)
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    overlap.Execute(truth, result)
+    points = []
+    for image in (truth, result):
+        # ITK keeps foreground at the border of the volume; the challenge's volumes end in background
+        padded = sitk.ConstantPad(image, (1, 1, 1), (1, 1, 1), 0)
+        edge = sitk.Subtract(padded, sitk.BinaryErode(padded, (1, 1, 0)))
+        indices = np.flip(np.transpose(np.nonzero(sitk.GetArrayFromImage(edge))), 1).astype(int)
+        points.append(np.array([padded.TransformIndexToPhysicalPoint(tuple(index.tolist())) for index in indices]))
+    gaps = [cKDTree(points[1 - side]).query(points[side])[0] for side in (0, 1)]
+    connected = sitk.ConnectedComponentImageFilter()
+    connected.SetFullyConnected(True)
+    true_parts, parts = (sitk.GetArrayFromImage(connected.Execute(image)) for image in (truth, result))
+    found = np.setdiff1d(np.unique(true_parts[parts > 0]), [0]).size
+    hits = np.setdiff1d(np.unique(parts[true_parts > 0]), [0]).size
+    recall, precision = found / true_parts.max(), hits / parts.max()
+    volumes = [float(sitk.GetArrayFromImage(image).sum()) for image in (truth, result)]
+    return {
+        "dice": overlap.GetDiceCoefficient(),
+        "hd95_mm": max(np.percentile(gap, 95) for gap in gaps),
+        "volume_difference_percent": abs(volumes[0] - volumes[1]) / volumes[0] * 100,
+        "lesion_recall": recall,
+        "lesion_f1": 2 * recall * precision / (recall + precision),
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_five_of_the_wmh_challenge_equal_its_way_with_simpleitk(seed):
+    pred, truth = blobs(seed)
+    labels = truth.astype(int)
+    labels[6:, :8] = 2  # other pathology
+    found = score_pair("wmh", pred.astype(int), labels, SPACING, ignore_label=2)
+    assert found == pytest.approx(wmh_challenge(pred.astype(int), labels, SPACING), rel=1e-5)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the data folder named by MONAI_BOUNDARY_DATA")
+def test_the_five_on_a_real_mask():
+    volume = read_labels(DATA / "ms_lesions" / "masks_raw" / "patient04.nii.gz")
+    where = np.argwhere(volume.array)
+    box = tuple(slice(max(0, low - 2), low + 90) for low in where.min(0))
+    truth = volume.array[box] > 0
+    pred = ndimage.binary_dilation(np.roll(truth, 2, axis=1)) & (np.arange(truth.shape[0])[:, None, None] % 3 > 0)
+    found = score_pair("wmh", pred.astype(int), truth.astype(int), volume.spacing, ignore_label=2)
+    assert found == pytest.approx(wmh_challenge(pred.astype(int), truth.astype(int), volume.spacing), rel=1e-5)
+
+
+def test_isles_scores_by_hand():
+    target, pred = np.zeros((4, 10, 10), int), np.zeros((4, 10, 10), int)
+    target[1, 1:4, 1:5] = 1  # 12 voxels
+    pred[1, 1:4, 1:3] = 1  # 6 of them
+    pred[3, 8, 8] = 1  # and a lesion that is none
+    scores = score_pair("isles", pred, target, (5.0, 2.0, 1.0))
+    assert list(scores) == list(PROTOCOLS["isles"])
+    assert scores["dice"] == pytest.approx(2 * 6 / 19)
+    assert scores["volume_difference_ml"] == pytest.approx(5 * 10 / 1000)
+    assert scores["lesion_f1"] == pytest.approx(2 / 3)
+    assert scores["lesion_count_difference"] == 1
+
+
+def test_scores_of_a_class_that_only_one_side_holds():
+    target, pred = np.zeros((4, 5, 6), int), np.zeros((4, 5, 6), int)
+    target[1, 1, 1] = 1
+    missed = score_pair("surface", pred, target, SPACING)
+    assert missed == pytest.approx(
+        {"dice": 0, "hd95_mm": math.hypot(12, 5, 3), "hausdorff_mm": math.hypot(12, 5, 3),
+         "average_mm": math.hypot(12, 5, 3), "surface_dice": 0}
+    )  # fmt: skip
+    assert math.isnan(score_pair("wmh", target, pred, SPACING)["volume_difference_percent"])
+    assert all(map(math.isnan, score_pair("surface", pred, pred, SPACING).values()))
