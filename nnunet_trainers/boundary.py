@@ -74,7 +74,7 @@ class nnUNetTrainerBoundaryPublished(nnUNetTrainerBoundary):
 
     boundary_map: ClassVar[DistanceMapOptions] = PUBLISHED
     boundary_schedule: ClassVar[Schedule] = Rebalance(pace=100)
-    boundary_hold: ClassVar[bool] = False
+    boundary_pause: ClassVar[bool] = False
 
 
 class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):

@@ -27,7 +27,7 @@ __all__ = ["BoundaryMixin", "GeneralizedDiceMixin"]
 
 #: One value per epoch of each (the last two: one per class), kept in nnU-Net's log and so in its checkpoints.
 LOG_KEYS = (
-    "alpha", "region_weight", "alpha_held", "region_term", "boundary_term", "foreground_predicted", "foreground_true"
+    "alpha", "region_weight", "alpha_paused", "region_term", "boundary_term", "foreground_predicted", "foreground_true"
 )  # fmt: skip
 
 
@@ -54,12 +54,12 @@ class BoundaryMixin:
     Attributes:
         boundary_map: Settings of the distance maps.
         boundary_schedule: Weights of the region and the boundary term over the epochs.
-        boundary_hold: Keep the weights of the epoch before while the predicted foreground, of any class, falls away.
+        boundary_pause: Train on the region term alone while the predicted foreground, of any class, is all but gone.
     """
 
     boundary_map: ClassVar[DistanceMapOptions] = ROBUST
     boundary_schedule: ClassVar[Schedule] = Rebalance()
-    boundary_hold: ClassVar[bool] = True
+    boundary_pause: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -148,23 +148,18 @@ class BoundaryMixin:
         return log
 
     def on_train_epoch_start(self) -> None:
-        """Set the weights of this epoch from the schedule, or keep the last ones while the prediction collapses."""
+        """Set the weights of this epoch; while the prediction collapses the boundary term is left out."""
         super().on_train_epoch_start()  # type: ignore[misc]
         epoch, log = self.current_epoch, self.boundary_log  # type: ignore[attr-defined]
-        held = [int(value == 1) for value in log["alpha_held"][:epoch]]
-        hold = (
-            self.boundary_hold
-            and epoch > 0
-            and self.boundary_guard.collapsed
-            and not math.isnan(log["alpha"][epoch - 1])
-        )
-        if hold:
-            weights = (log["region_weight"][epoch - 1], log["alpha"][epoch - 1])
-        else:
-            weights = self.boundary_schedule.weights(epoch - sum(held), self.num_epochs, log["region_term"][:epoch])  # type: ignore[attr-defined]
+        paused = [int(value == 1) for value in log["alpha_paused"][:epoch]]
+        pause = self.boundary_pause and self.boundary_guard.collapsed
+        # A smaller alpha still pulls at a prediction that is all but empty: the region term has to find the target.
+        weights = (1.0, 0.0) if pause else self.boundary_schedule.weights(
+            epoch - sum(paused), self.num_epochs, log["region_term"][:epoch]  # type: ignore[attr-defined]
+        )  # fmt: skip
         self.loss.weights = weights  # type: ignore[attr-defined]
-        self._log_values(region_weight=weights[0], alpha=weights[1], alpha_held=float(hold))
-        note = " (held: the predicted foreground is falling away)" if hold else ""
+        self._log_values(region_weight=weights[0], alpha=weights[1], alpha_paused=float(pause))
+        note = " (boundary term paused: the predicted foreground is falling away)" if pause else ""
         self.print_to_log_file(f"region weight {weights[0]:.4f}, alpha {weights[1]:.4f}{note}")  # type: ignore[attr-defined]
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:

@@ -21,7 +21,7 @@ def plot_boundary_log(log: Mapping[str, Sequence], path: str | Path, title: str 
     """Write three panels: the weights, both loss terms, and predicted against true foreground.
 
     Args:
-        log: Lists with one value per epoch: alpha, region_weight, alpha_held, region_term, boundary_term, and
+        log: Lists with one value per epoch: alpha, region_weight, alpha_paused, region_term, boundary_term, and
             foreground_predicted and foreground_true with a list of one value per class. NaN leaves a gap.
         path: PNG file to write.
         title: Line above the panels.
@@ -36,11 +36,11 @@ def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
     weights, terms, shares = figure.subplots(3, 1, sharex=True)
     figure.suptitle(title, fontsize=11)
     _lines(weights, log, {"alpha": ("boundary weight alpha", _ORANGE), "region_weight": ("region weight", _BLUE)})
-    for epoch, held in enumerate(log["alpha_held"]):
-        if held == 1:
-            weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0, label="held")
+    for epoch, paused in enumerate(log["alpha_paused"]):
+        if paused == 1:
+            weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0, label="paused")
     weights.set_ylabel("weight")
-    handles = {handle.get_label(): handle for handle in [*weights.lines, *weights.patches]}  # "held" once
+    handles = {handle.get_label(): handle for handle in [*weights.lines, *weights.patches]}  # "paused" once
     weights.legend(handles=list(handles.values()), fontsize=9, frameon=False)
     _lines(terms, log, {"region_term": ("region term", _BLUE)})
     terms.set_ylabel("region term")

@@ -71,11 +71,11 @@ def test_a_missing_checkpoint_and_one_of_another_network_keep_their_own_errors(r
         trainer.load_checkpoint(str(results / "other.pth"))
 
 
-def test_a_nan_loss_is_logged_and_does_not_hold_alpha(results: Path) -> None:
+def test_a_nan_loss_is_logged_and_does_not_pause_the_boundary_term(results: Path) -> None:
     trainer = build(nnUNetTrainerBoundary, LABELS)
     for _ in range(7):
         pretend_epoch(trainer, region_term=float("nan"))
-    assert trainer.boundary_log["alpha_held"] == [0] * 7
+    assert trainer.boundary_log["alpha_paused"] == [0] * 7
     assert all(value != value for value in trainer.boundary_log["region_term"])
 
 

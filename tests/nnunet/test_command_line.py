@@ -72,7 +72,7 @@ def test_ranks_log_and_watch_the_mean_of_all(results: Path, tmp_path: Path) -> N
         assert log["foreground_true"] == pytest.approx([2 * 400 / voxels, 2 * 100 / voxels])
         assert log["ratio"] == pytest.approx(130 / 400)
     shared = set(logs[0]) - {"epoch_start_timestamps", "epoch_end_timestamps"}
-    assert all(logs[0][key] == logs[1][key] for key in shared)  # or the ranks would part at a hold
+    assert all(logs[0][key] == logs[1][key] for key in shared)  # or the ranks would part at a pause
 
 
 def test_train_resume_predict_and_export(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

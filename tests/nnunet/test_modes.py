@@ -57,7 +57,7 @@ def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple, r
         log = trainer.boundary_log
         assert log["alpha"] == [0.01]
         assert log["region_weight"] == [1.0]
-        assert log["alpha_held"] == [0.0]
+        assert log["alpha_paused"] == [0.0]
         assert all(np.isfinite(log[key][0]) for key in ("region_term", "boundary_term"))
         assert 0 < log["foreground_true"][0] < 1
 

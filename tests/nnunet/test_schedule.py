@@ -139,35 +139,35 @@ def test_a_schedule_sees_the_region_terms_before_and_after_resuming(results: Pat
 
 # Predicted foreground voxels, of 100 true ones: gone, and back in the seventh epoch.
 COLLAPSE = [0, 0, 0, 0, 0, 0, 100, 100, 100]
-# The guard speaks after five epochs: two epochs hold the weights of the fifth, then the schedule goes on where it was.
-EFFECTIVE = [0, 1, 2, 3, 4, 4, 4, 5, 6]
-HELD = [0, 0, 0, 0, 0, 1, 1, 0, 0]
+# The guard speaks after five epochs: two epochs leave the boundary term out, then the schedule goes on where it was.
+EFFECTIVE = [0, 1, 2, 3, 4, None, None, 5, 6]
+PAUSED = [0, 0, 0, 0, 0, 1, 1, 0, 0]
 
 
-def test_a_collapse_holds_the_weights_and_the_schedule_goes_on_where_it_stopped(results: Path) -> None:
+def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_stopped(results: Path) -> None:
     trainer = build(nnUNetTrainerBoundary, LABELS)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
-    expected = [Rebalance().weights(epoch, trainer.num_epochs) for epoch in EFFECTIVE]
-    assert trainer.boundary_log["alpha_held"] == HELD
+    expected = [(1.0, 0.0) if epoch is None else Rebalance().weights(epoch, 1000) for epoch in EFFECTIVE]
+    assert trainer.boundary_log["alpha_paused"] == PAUSED
     assert list(zip(trainer.boundary_log["region_weight"], trainer.boundary_log["alpha"], strict=True)) == expected
     assert trainer.loss.weights == expected[-1]
     text = Path(trainer.log_file).read_text()
     for label in (1, 2):
         assert text.count(f"WARNING: the predicted foreground of class {label} is 0 of the true one") == 1
-    assert text.count("(held: the predicted foreground is falling away)") == 2
+    assert text.count("(boundary term paused: the predicted foreground is falling away)") == 2
 
 
-def test_the_loss_of_one_class_of_two_holds_the_weights(results: Path) -> None:
+def test_the_loss_of_one_class_of_two_pauses_the_boundary_term(results: Path) -> None:
     trainer = build(nnUNetTrainerBoundary, LABELS)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, [100.0, predicted])
-    assert trainer.boundary_log["alpha_held"] == HELD
+    assert trainer.boundary_log["alpha_paused"] == PAUSED
     assert "foreground of class 2 is" in Path(trainer.log_file).read_text()
 
 
 @pytest.mark.parametrize("epochs", [4, 5, 6, 7])
-def test_a_hold_is_the_same_after_resuming(epochs: int, results: Path) -> None:
+def test_a_pause_is_the_same_after_resuming(epochs: int, results: Path) -> None:
     first = build(nnUNetTrainerBoundary, LABELS)
     for predicted in COLLAPSE[:epochs]:
         pretend_epoch(first, predicted)
@@ -178,15 +178,17 @@ def test_a_hold_is_the_same_after_resuming(epochs: int, results: Path) -> None:
     assert second.boundary_guard.updates == epochs
     for predicted in COLLAPSE[epochs:]:
         pretend_epoch(second, predicted)
-    assert second.boundary_log["alpha_held"] == HELD
-    assert second.boundary_log["alpha"] == [Rebalance().weights(epoch, 1000)[1] for epoch in EFFECTIVE]
+    assert second.boundary_log["alpha_paused"] == PAUSED
+    assert second.boundary_log["alpha"] == [
+        0.0 if epoch is None else Rebalance().weights(epoch, 1000)[1] for epoch in EFFECTIVE
+    ]
 
 
 def test_the_published_trainer_warns_of_a_collapse_and_goes_on(results: Path) -> None:
     trainer = build(nnUNetTrainerBoundaryPublished, LABELS)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
-    assert trainer.boundary_log["alpha_held"] == [0] * len(COLLAPSE)
+    assert trainer.boundary_log["alpha_paused"] == [0] * len(COLLAPSE)
     assert trainer.boundary_log["alpha"] == pytest.approx([0.01 * (epoch + 1) for epoch in range(len(COLLAPSE))])
     assert "WARNING: the predicted foreground" in Path(trainer.log_file).read_text()
 
@@ -202,15 +204,15 @@ def test_both_pictures_are_written_every_epoch(results: Path, pictures: None) ->
     assert (folder / "progress.png").stat().st_size > 0
 
 
-def test_the_picture_shows_gaps_holds_and_an_empty_log(tmp_path: Path) -> None:
+def test_the_picture_shows_gaps_pauses_and_an_empty_log(tmp_path: Path) -> None:
     epochs = np.arange(12)
     log = {key: np.where(epochs < 2, np.nan, 0.01 * epochs) for key in LOG_KEYS}
-    log["alpha_held"] = np.where(epochs < 2, np.nan, (epochs > 7) * 1.0)
+    log["alpha_paused"] = np.where(epochs < 2, np.nan, (epochs > 7) * 1.0)
     log["foreground_predicted"] = [[0.02, 0.0] if epoch > 6 else math.nan for epoch in epochs]
     pictures = []
     for name, values in (
         ("whole", log),
-        ("no holds", {**log, "alpha_held": 0 * epochs}),
+        ("no pauses", {**log, "alpha_paused": 0 * epochs}),
         ("empty", {key: [] for key in LOG_KEYS}),
     ):
         plot_boundary_log(values, tmp_path / f"{name}.png", "title")

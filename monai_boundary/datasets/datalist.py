@@ -1,0 +1,90 @@
+"""MONAI's datalist JSON: which files make up which case, and the split."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["CaseFiles", "read_datalist", "write_datalist"]
+
+SPLITS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """Files of one case.
+
+    Args:
+        case: Name, unique in the list.
+        image: One file per channel.
+        label: Label map; ``None`` where there is none.
+    """
+
+    case: str
+    image: tuple[Path, ...]
+    label: Path | None
+
+
+def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[CaseFiles]]) -> None:
+    """Write ``{"training": [{"case": ..., "image": [...], "label": ...}], ...}``, paths relative to the file."""
+    folder = Path(path).resolve().parent
+
+    def relative(file: Path) -> str:
+        return Path(os.path.relpath(file.resolve(), folder)).as_posix()
+
+    content = {
+        split: [
+            {"case": case.case, "image": [relative(file) for file in case.image]}
+            | ({} if case.label is None else {"label": relative(case.label)})
+            for case in cases
+        ]
+        for split, cases in splits.items()
+    }
+    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
+    """Read a datalist; relative paths are taken from its folder.
+
+    Args:
+        path: The JSON file, or a folder with a ``datalist.json``.
+
+    Returns:
+        The splits that the file holds, of training, validation and test.
+
+    Raises:
+        ValueError: The file is no datalist, a case is named twice, or a file it names does not exist.
+        OSError: The file does not exist.
+    """
+    file = Path(path) / "datalist.json" if Path(path).is_dir() else Path(path)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        splits = {
+            split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content
+        }
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file} must be a datalist, {{'training': [{{'image': [...], 'label': ...}}], ...}}, got {error!r}; "
+            "monai-boundary convert writes one"
+        ) from None
+    cases = [case for entries in splits.values() for case in entries]
+    names = [case.case for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{file} must name every case once, got {', '.join(twice[:5])} more than once")
+    files = [file for case in cases for file in (*case.image, *([case.label] if case.label else []))]
+    missing = [str(name) for name in files if not name.is_file()]
+    if missing or not cases:
+        raise ValueError(f"{file} must name files that exist, got none at {', '.join(missing[:3]) or 'all'}")
+    return splits
+
+
+def _case(entry: Mapping, folder: Path) -> CaseFiles:
+    image = entry["image"]
+    files = tuple(folder / name for name in ([image] if isinstance(image, str) else image))
+    label = folder / entry["label"] if "label" in entry else None
+    name = entry.get("case") or (label or files[0]).name.split(".")[0]
+    return CaseFiles(str(name), files, label)

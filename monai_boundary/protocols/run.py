@@ -1,0 +1,196 @@
+"""Train one setting with MONAI's engine, follow its scores, and keep one line per finished run."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedTrainer
+from monai.inferers import SimpleInferer
+from monai.networks.nets import UNet
+from monai.utils import set_determinism
+from tqdm import tqdm
+
+from monai_boundary.datasets.datalist import CaseFiles
+from monai_boundary.engines import (
+    AlphaScheduleHandler,
+    Events,
+    LossTermsHandler,
+    PrepareBatchDistanceMap,
+    RestoreLabelHandler,
+)
+from monai_boundary.kernels.map_options import Preset
+from monai_boundary.metrics import score_pair
+from monai_boundary.protocols.settings import SETTINGS, make_loss, make_schedule
+from monai_boundary.protocols.slices import SliceVolume, load_volumes, training_slices
+
+__all__ = ["RunSettings", "finished_runs", "run_protocol"]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What all runs of a table share; the defaults are the published ones.
+
+    Args:
+        preset: ``"published"`` or ``"robust"`` maps and weights.
+        epochs: Number of epochs.
+        batch: Slices per step.
+        lr: Learning rate of Adam (betas 0.9 and 0.99).
+        features: Channels of the UNet, one per resolution.
+        size: Height and width that slices are resized to; ``None`` keeps theirs.
+        empty_share: Share of the training slices without foreground to keep.
+        score_every: Epochs between two points of the curve; the last epoch always has one.
+    """
+
+    preset: Preset = "published"
+    epochs: int = 100
+    batch: int = 8
+    lr: float = 1e-3
+    features: tuple[int, ...] = (32, 64, 128, 256)
+    size: tuple[int, int] | None = (256, 256)
+    empty_share: float = 1.0
+    score_every: int = 10
+
+
+def run_protocol(
+    name: str,
+    splits: dict[str, list[CaseFiles]],
+    out: Path,
+    settings: Sequence[str],
+    seeds: Sequence[int],
+    shared: RunSettings,
+) -> None:
+    """Train every setting with every seed, and append one line per finished run to `out`.
+
+    Runs that are in the file are not repeated, so an interrupted series goes on where it stopped.
+
+    Args:
+        name: Of the data, kept in every line.
+        splits: ``"training"`` and ``"validation"`` cases; the latter are scored.
+        out: JSON lines file.
+        settings: Names of `SETTINGS`.
+        seeds: Of the network's start and the order of the slices.
+        shared: What all runs share.
+    """
+    unknown = [setting for setting in settings if setting not in SETTINGS]
+    if unknown:
+        raise ValueError(f"settings must be among {', '.join(SETTINGS)}, got {', '.join(unknown)}")
+    for split in ("training", "validation"):
+        if not splits.get(split):
+            raise ValueError(f"the datalist must hold {split} cases, got none")
+    done = {_key(row) for row in finished_runs(out)}
+    missing = [
+        (setting, seed)
+        for seed in seeds
+        for setting in settings
+        if (name, setting, shared.preset, seed, shared.epochs) not in done
+    ]
+    if not missing:
+        return
+    train = load_volumes(splits["training"], shared.size, f"{name}, training")
+    test = load_volumes(splits["validation"], shared.size, f"{name}, validation")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for number, (setting, seed) in enumerate(missing, 1):
+        title = f"{name} {number}/{len(missing)} {setting} seed {seed}"
+        row = {"data": name, "setting": setting, "seed": seed, **asdict(shared), "date": str(datetime.date.today())}
+        row |= _train(setting, seed, train, test, shared, title)
+        with out.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+
+def finished_runs(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of `path`; none where there is no file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _key(row: dict[str, Any]) -> tuple:
+    return tuple(row[key] for key in ("data", "setting", "preset", "seed", "epochs"))
+
+
+def _train(
+    setting: str, seed: int, train: list[SliceVolume], test: list[SliceVolume], shared: RunSettings, title: str
+) -> dict[str, Any]:
+    set_determinism(seed)
+    start, chosen = time.monotonic(), SETTINGS[setting]
+    items = training_slices(train, chosen, shared.preset, shared.empty_share, seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    depth = len(shared.features)
+    network = UNet(2, items[0]["image"].shape[0], 2, shared.features, (2,) * (depth - 1), num_res_units=1).to(device)
+    loss = make_loss(chosen, shared.preset).to(device)
+    curve: list[dict[str, Any]] = []
+    trainer = SupervisedTrainer(
+        device=device,
+        max_epochs=shared.epochs,
+        train_data_loader=DataLoader(
+            Dataset(items), batch_size=shared.batch, shuffle=True, drop_last=len(items) > shared.batch
+        ),
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), shared.lr, betas=(0.9, 0.99)),
+        loss_function=loss,
+        inferer=SimpleInferer(),
+        prepare_batch=PrepareBatchDistanceMap(),
+        train_handlers=[
+            RestoreLabelHandler(),
+            AlphaScheduleHandler(loss, make_schedule(chosen, shared.preset)),
+            LossTermsHandler(loss),
+        ],
+    )
+    with tqdm(total=shared.epochs, desc=title, unit="epoch") as bar:
+        follow = _follow(curve, lambda: score_volumes(network, test, device), shared, bar)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, follow)
+        trainer.run()
+    return {
+        "slices": len(items),
+        "cases": curve[-1]["cases"],
+        "curve": curve,
+        "seconds": round(time.monotonic() - start),
+    }
+
+
+def _follow(
+    curve: list[dict[str, Any]], score: Callable[[], list[dict[str, Any]]], shared: RunSettings, bar: tqdm
+) -> Callable[[Any], None]:
+    """Return a handler that adds a point to the curve and moves the bar."""
+
+    def follow(engine: Any) -> None:
+        epoch, metrics = engine.state.epoch, engine.state.metrics
+        bar.update()
+        terms = {key: round(float(metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
+        if epoch % shared.score_every and epoch != shared.epochs:
+            return
+        cases = score()
+        curve.append({"epoch": epoch, **terms, "cases": cases})
+        dice = float(np.nanmean([case["dice"] for case in cases]))
+        bar.set_postfix_str(f"Dice {dice:.3f} region {terms['region_term']:.3f} alpha {terms['alpha']:.2f}")
+
+    return follow
+
+
+@torch.no_grad()
+def score_volumes(
+    network: torch.nn.Module, volumes: Sequence[SliceVolume], device: torch.device
+) -> list[dict[str, Any]]:
+    """Dice and HD95 (mm, the diagonal for an empty prediction) of every volume on the network's grid."""
+    training, rows = network.training, []
+    network.eval()
+    for volume in volumes:
+        slices = torch.from_numpy(volume.image).movedim(-1, 0)
+        parts = [network(part.to(device)).argmax(1).cpu() for part in slices.split(16)]
+        pred = torch.cat(parts).numpy()
+        target = np.moveaxis(volume.label, -1, 0)
+        spacing = (volume.spacing[2], *volume.spacing[:2])
+        ignore = 2 if (target == 2).any() else None
+        scores = score_pair("surface", pred, target, spacing, ignore_label=ignore)
+        missed = bool((target == 1).any() and not (pred == 1).any())
+        rows.append({"case": volume.case, "dice": scores["dice"], "hd95_mm": scores["hd95_mm"], "missed": missed})
+    network.train(training)
+    return rows

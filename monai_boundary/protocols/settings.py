@@ -1,0 +1,58 @@
+"""What is compared: region loss, with or without the boundary term, and whose map that takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from monai.losses import DiceCELoss
+
+from monai_boundary.kernels.map_options import Preset, preset_options
+from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
+from monai_boundary.schedules import Constant, Increase, Rebalance, Schedule
+
+__all__ = ["SETTINGS", "Setting", "make_loss", "make_schedule"]
+
+#: Epochs over which the published weights move.
+PUBLISHED_EPOCHS = 100
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table.
+
+    Args:
+        region: ``"gdl"`` (generalized Dice) or ``"dicece"`` (Dice + cross-entropy).
+        maps: ``"2d"``: one map per slice; ``"3d"``: slices of the map of the volume; ``None``: no boundary term.
+    """
+
+    region: Literal["gdl", "dicece"]
+    maps: Literal["2d", "3d"] | None
+
+
+SETTINGS: dict[str, Setting] = {
+    "gdl": Setting("gdl", None),
+    "gdl+boundary2d": Setting("gdl", "2d"),
+    "gdl+boundary3d": Setting("gdl", "3d"),
+    "dicece": Setting("dicece", None),
+    "dicece+boundary3d": Setting("dicece", "3d"),
+}
+
+
+def make_loss(setting: Setting, preset: Preset) -> RegionBoundaryLoss:
+    """Return the loss for logits `(B, 2, H, W)` and labels `(B, 1, H, W)`."""
+    region = {
+        "gdl": lambda: GeneralizedDiceLoss(softmax=True, to_onehot_y=True),
+        "dicece": lambda: DiceCELoss(softmax=True, to_onehot_y=True),
+    }[setting.region]()
+    boundary = BoundaryLoss(include_background=False, softmax=True, to_onehot_y=True, options=preset_options(preset))
+    return RegionBoundaryLoss(region, boundary)
+
+
+def make_schedule(setting: Setting, preset: Preset) -> Schedule:
+    """Return the published weights and pace, or those that the nnU-Net trainers take with the robust map."""
+    if setting.maps is None:
+        return Constant(0.0)
+    if setting.region == "gdl":
+        return Rebalance(pace=PUBLISHED_EPOCHS if preset == "published" else None)
+    return Increase(pace=PUBLISHED_EPOCHS) if preset == "published" else Increase(end=0.3)
