@@ -10,6 +10,7 @@ import click
 
 from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
+from monai_boundary.cli.reproduce import reproduce
 
 __all__ = ["main"]
 
@@ -62,5 +63,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, inspect, export):
+for command in (demo, nnunet_path, inspect, export, reproduce):
     main.add_command(command)

@@ -1,0 +1,56 @@
+"""Scores over the epochs, one line per setting with the range of its seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["curves_figure"]
+
+# Okabe and Ito's colours, told apart without red-green vision.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def curves_figure(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Draw Dice and HD95 of the scored cases over the epochs.
+
+    Args:
+        rows: Lines of a results file of `run_protocol`; each data set gets a row of panels.
+    """
+    data = list(dict.fromkeys(row["data"] for row in rows))
+    figure = Figure(figsize=(10, 3.2 * max(1, len(data)) + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(max(1, len(data)), 2, squeeze=False)
+    names = list(dict.fromkeys(_name(row) for row in rows))
+    for name, axes in zip(data, panels, strict=False):
+        for axis, (key, title) in zip(axes, (("dice", "Dice"), ("hd95_mm", "HD95 (mm)")), strict=True):
+            chosen: dict[str, list] = defaultdict(list)
+            for row in rows:
+                if row["data"] == name:
+                    chosen[_name(row)].append(row["curve"])
+            for setting, curves in chosen.items():
+                _band(axis, curves, key, setting, _COLORS[names.index(setting) % len(_COLORS)])
+            axis.set(title=name, xlabel="epoch", ylabel=title)
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['setting']} ({row['preset']})" if "boundary" in row["setting"] else row["setting"]
+
+
+def _band(axis: Any, curves: Sequence[Sequence[dict[str, Any]]], key: str, label: str, color: str) -> None:
+    """Median over the seeds, and their range."""
+    length = min(len(curve) for curve in curves)
+    epochs = [point["epoch"] for point in curves[0][:length]]
+    values = np.array([[np.nanmean([case[key] for case in point["cases"]]) for point in c[:length]] for c in curves])
+    axis.plot(epochs, np.median(values, axis=0), color=color, label=label, marker="o", markersize=3)
+    axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0)
