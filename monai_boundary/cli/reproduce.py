@@ -57,10 +57,7 @@ def reproduce(
             f"{data} must hold cases of {' or '.join(map(str, sorted(expected)))} channels for {challenge}, got "
             f"{sorted(channels)}; make it with monai-boundary convert"
         )
-    if quick:
-        shared = RunSettings(preset, 2, features=(8, 16, 32), size=(64, 64))
-    else:
-        shared = RunSettings(preset, epochs)
+    shared = RunSettings(preset, 2, features=(8, 16, 32), size=(64, 64)) if quick else RunSettings(preset, epochs)
     results = output / "results.jsonl"
     run_protocol(challenge, splits, results, names or _SETTINGS, range(1 if quick else seeds), shared)
     rows = finished_runs(results)
