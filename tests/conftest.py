@@ -10,6 +10,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from monai_boundary.datasets import lesion_phantom, write_volume
+from monai_boundary.datasets.datalist import CaseFiles
+
 torch.set_num_threads(1)
 
 # Derandomised and without a database: a red law is red on every machine and in every run.
@@ -44,3 +47,16 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data folder at {folder}; set MONAI_BOUNDARY_DATA")
     return folder
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> dict[str, list[CaseFiles]]:
+    """Two phantoms to train on and one to score, with two channels, as files."""
+    cases = []
+    for number in range(3):
+        phantom = lesion_phantom(number, (12, 40, 36))
+        files = [tmp_path / f"p{number}_{channel}.nii.gz" for channel in ("flair", "t1", "label")]
+        for file, array in zip(files, (phantom.image, 1 - phantom.image, phantom.labels), strict=True):
+            write_volume(file, array, phantom.spacing)
+        cases.append(CaseFiles(f"p{number}", tuple(files[:2]), files[2]))
+    return {"training": cases[:2], "validation": cases[2:]}
