@@ -62,6 +62,8 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
     file = Path(path) / "datalist.json" if Path(path).is_dir() else Path(path)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError(f"a {type(content).__name__}")
         splits = {
             split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content
         }
