@@ -32,6 +32,11 @@ if __name__ == "__main__":
         DATASET,
         "3d_fullres",
         {1: "anterior", 2: "posterior"},
-        ("nnUNetTrainerGDLShort", "nnUNetTrainerBoundaryShort", "nnUNetTrainerDiceCEBoundaryShort"),
+        (
+            "nnUNetTrainerGDLShort",
+            "nnUNetTrainerBoundaryShort",
+            "nnUNetTrainerShort",
+            "nnUNetTrainerDiceCEBoundaryShort",
+        ),
         prepare,
     )

@@ -50,6 +50,11 @@ if __name__ == "__main__":
         DATASET,
         "2d",
         {1: "lesion"},
-        ("nnUNetTrainerGDLShort", "nnUNetTrainerBoundaryShort", "nnUNetTrainerDiceCEBoundaryShort"),
+        (
+            "nnUNetTrainerGDLShort",
+            "nnUNetTrainerBoundaryShort",
+            "nnUNetTrainerShort",
+            "nnUNetTrainerDiceCEBoundaryShort",
+        ),
         prepare,
     )

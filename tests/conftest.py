@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
+from monai_boundary import cli
 from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.datasets.datalist import CaseFiles
 
@@ -60,3 +62,13 @@ def splits(tmp_path: Path) -> dict[str, list[CaseFiles]]:
             write_volume(file, array, phantom.spacing)
         cases.append(CaseFiles(f"p{number}", tuple(files[:2]), files[2]))
     return {"training": cases[:2], "validation": cases[2:]}
+
+
+@pytest.fixture
+def run():
+    """A caller of the command line."""
+
+    def invoke(*arguments):
+        return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+
+    return invoke

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from monai_boundary.cli.bundle import bundle
 from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
 from monai_boundary.cli.reproduce import reproduce
@@ -63,5 +64,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, inspect, export, reproduce):
+for command in (demo, nnunet_path, inspect, export, bundle, reproduce):
     main.add_command(command)

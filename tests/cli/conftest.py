@@ -1,20 +1,10 @@
-"""Fixtures of the command line: a caller, one case, one trained model."""
+"""Fixtures of the command line: one case, one trained model."""
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
-from monai_boundary import cli
 from monai_boundary.datasets import lesion_phantom, write_volume
-
-
-@pytest.fixture
-def run():
-    def invoke(*arguments):
-        return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
-
-    return invoke
 
 
 @pytest.fixture

@@ -1,0 +1,236 @@
+"""The shipped bundles: their text is harmless and complete, and they run as MONAI runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_boundary.bundles import bundle_folder, list_bundles
+from monai_boundary.datasets import lesion_phantom, write_volume
+from monai_boundary.datasets.datalist import CaseFiles, write_datalist
+from monai_boundary.metrics import score_folder
+from tests.cli.calling import assert_fails
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}
+CONFIGS = sorted(path for name in list_bundles() for path in bundle_folder(name).glob("configs/*.json"))
+FORBIDDEN = ("$import", "lambda", "__", "eval(", "exec(", "compile(", "open(", "os.", "sys.", "subprocess", "getattr")
+ALLOWED = ("monai.", "torch.", "ignite.", "monai_boundary.")
+# MONAI's documented mandatory fields; its schema file is on the network
+SCHEMA = {
+    "type": "object",
+    "required": [
+        "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version",
+        "required_packages_version", "task", "description", "authors", "copyright", "network_data_format",
+    ],
+    "properties": {
+        "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
+        "required_packages_version": {"type": "object", "required": ["monai-boundary"]},
+        "network_data_format": {
+            "type": "object",
+            "required": ["inputs", "outputs"],
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "required": [
+                        "type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data",
+                        "channel_def",
+                    ],
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+def strings(value: object):
+    """Every key and every string inside a configuration."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def targets(value: object):
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value["_target_"]
+        for item in value.values():
+            yield from targets(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from targets(item)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parents[1].name}/{path.name}")
+def test_configuration_holds_no_code(path: Path) -> None:
+    content = json.loads(path.read_text())
+    for text in strings(content):
+        if text.startswith("$"):
+            assert not [word for word in FORBIDDEN if word in text], text
+    for target in targets(content):  # short names are found in MONAI only
+        assert target.startswith(ALLOWED) or re.fullmatch(r"[A-Z]\w+", target), target
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_metadata_is_complete_and_names_this_package(name: str) -> None:
+    content = json.loads((bundle_folder(name) / "configs" / "metadata.json").read_text())
+    jsonschema.validate(content, SCHEMA)
+    image = content["network_data_format"]["inputs"]["image"]
+    assert image["num_channels"] == len(image["channel_def"]) == CHANNELS[name]
+    train = json.loads((bundle_folder(name) / "configs" / "train.json").read_text())
+    assert train["network_def"]["in_channels"] == CHANNELS[name]
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_what_sets_weights_stands_before_what_ranks_cut_off(name: str) -> None:
+    read = lambda file: json.loads((bundle_folder(name) / "configs" / file).read_text())  # noqa: E731
+    handlers = [handler["_target_"].rpartition(".")[2] for handler in read("train.json")["train"]["handlers"]]
+    assert handlers[:3] == ["RestoreLabelHandler", "AlphaScheduleHandler", "LossTermsHandler"]
+    # MONAI's model zoo cuts the last two
+    assert "AlphaScheduleHandler" in handlers[:-2]
+    cut = read("multi_gpu_train.json")["train#trainer#train_handlers"]["first_rank_only"]
+    assert handlers[len(handlers) - cut :] == ["StatsHandler"]
+
+
+# Running
+
+
+@pytest.fixture
+def dataset(tmp_path: Path):
+    def make(channels: int) -> Path:
+        folder, cases = tmp_path / "data", []
+        folder.mkdir()
+        for number in range(4):
+            phantom = lesion_phantom(number, (12, 40, 36))
+            labels = phantom.labels.copy()
+            labels[:2, :6, :6] = 2 if channels == 2 else 0  # other pathology
+            files = [folder / f"p{number}_{channel:04d}.nii.gz" for channel in range(channels)]
+            for index, file in enumerate(files):
+                write_volume(file, phantom.image * (-1) ** index, phantom.spacing)
+            write_volume(folder / f"p{number}.nii.gz", labels, phantom.spacing)
+            cases.append(CaseFiles(f"p{number}", tuple(files), folder / f"p{number}.nii.gz"))
+        write_datalist(folder / "datalist.json", {"training": cases[:2], "validation": cases[2:]})
+        return folder
+
+    return make
+
+
+def start(command: list[str], **environment: str) -> str:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def bundle_command(name: str, data: Path, root: Path, *files: Path | str, extra: tuple = ()) -> list[str]:
+    configs = bundle_folder(name) / "configs"
+    names = [str(configs / file) for file in files]
+    return [
+        "monai.bundle", "run", "--config_file", str(names), "--bundle_root", str(root), "--dataset_dir", str(data),
+        "--num_workers", "0", "--network_def#channels", "[4,8,8,8]", *extra,
+    ]  # fmt: skip
+
+
+SHORT = ("--max_epochs", "1", "--val_interval", "1")
+PATCH = ("--patch_size", "[16,16,8]")
+
+
+@pytest.mark.cli
+@pytest.mark.parametrize("name", CHANNELS)
+def test_bundle_trains_evaluates_and_predicts(name: str, dataset, tmp_path: Path) -> None:
+    data, root = dataset(CHANNELS[name]), tmp_path / "root"
+    module = [sys.executable, "-m"]
+    start(module + bundle_command(name, data, root, "train.json", extra=SHORT + PATCH))
+    assert (root / "models" / "model.pt").is_file()
+    output = start(module + bundle_command(name, data, root, "train.json", "evaluate.json", extra=PATCH))
+    assert "val_mean_dice" in output
+    assert (root / "eval" / "val_mean_dice_raw.csv").is_file()
+    start(module + bundle_command(name, data, root, "inference.json", extra=PATCH))
+    predictions = sorted((root / "predictions").iterdir())
+    assert len(predictions) == 2
+    for path, number in zip(predictions, (2, 3), strict=True):
+        truth = nib.load(data / f"p{number}.nii.gz")
+        found = nib.load(path)
+        assert found.shape == truth.shape
+        np.testing.assert_allclose(found.affine, truth.affine, atol=1e-4)
+        path.rename(path.with_name(f"p{number}.nii.gz"))
+    scored = list(score_folder(root / "predictions", data, [1], ["p2", "p3"]))
+    assert [case.case for case in scored] == ["p2", "p3"]
+
+
+@pytest.mark.cli
+def test_bundle_trains_on_slices(dataset, tmp_path: Path) -> None:
+    data = dataset(2)
+    command = bundle_command(
+        "wmh_boundary", data, tmp_path / "root", "train.json", "slices_2d.json",
+        extra=(*SHORT, "--patch_size", "[16,16,1]"),
+    )  # fmt: skip
+    assert "alpha: 0.0100" in start([sys.executable, "-m", *command])
+    assert (tmp_path / "root" / "models" / "model.pt").is_file()
+
+
+@pytest.mark.cli
+@pytest.mark.parametrize("name", CHANNELS)
+def test_two_processes_train_with_one_alpha_and_one_network(name: str, dataset, tmp_path: Path) -> None:
+    data = dataset(CHANNELS[name])
+    record = tmp_path / "record.json"
+    target = {"_target_": "tests.bundles.record.RecordWeights", "loss": "@loss", "folder": str(tmp_path)}
+    record.write_text(json.dumps({"+train#handlers": []}))
+    train = json.loads((bundle_folder(name) / "configs" / "train.json").read_text())
+    handlers = train["train"]["handlers"]
+    record.write_text(json.dumps({"train#handlers": [*handlers[:3], target, *handlers[3:]]}))
+    command = bundle_command(
+        name, data, tmp_path / "root", "train.json", "multi_gpu_train.json", record,
+        extra=("--max_epochs", "2", "--val_interval", "2", "--batch_size", "1", *PATCH),
+    )  # fmt: skip
+    start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "-m", *command])
+    ranks = [(tmp_path / f"rank{rank}.jsonl").read_text() for rank in range(2)]
+    assert ranks[0] == ranks[1]
+    rows = [json.loads(line) for line in ranks[0].splitlines()]
+    assert [row["weights"] for row in rows] == [[1.0, 0.01], [0.1, 1.0]]
+
+
+# The command
+
+
+def test_the_command_lists_and_copies(run, tmp_path: Path) -> None:
+    listed = run("bundle", "list")
+    assert listed.exit_code == 0
+    assert all(name in listed.stdout for name in CHANNELS)
+    assert run("bundle", "copy", "wmh_boundary", tmp_path).exit_code == 0
+    copied = tmp_path / "wmh_boundary"
+    source = bundle_folder("wmh_boundary")
+    assert sorted(p.relative_to(copied) for p in copied.rglob("*")) == sorted(
+        p.relative_to(source) for p in source.rglob("*")
+    )
+    (copied / "configs" / "train.json").write_text("{}")
+    (copied / "notes.txt").write_text("mine")
+    assert_fails(run("bundle", "copy", "wmh_boundary", tmp_path), copied, "--force")
+    assert (copied / "configs" / "train.json").read_text() == "{}"
+    assert run("bundle", "copy", "wmh_boundary", tmp_path, "--force").exit_code == 0
+    assert len((copied / "configs" / "train.json").read_text()) > 100
+    assert (copied / "notes.txt").read_text() == "mine"
+
+
+def test_an_unknown_bundle_is_refused(run, tmp_path: Path) -> None:
+    assert_fails(
+        run("bundle", "copy", "brats", tmp_path), "name must be one of isles_boundary, wmh_boundary, got 'brats'"
+    )
