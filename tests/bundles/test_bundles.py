@@ -193,7 +193,6 @@ def test_two_processes_train_with_one_alpha_and_one_network(name: str, dataset, 
     data = dataset(CHANNELS[name])
     record = tmp_path / "record.json"
     target = {"_target_": "tests.bundles.record.RecordWeights", "loss": "@loss", "folder": str(tmp_path)}
-    record.write_text(json.dumps({"+train#handlers": []}))
     train = json.loads((bundle_folder(name) / "configs" / "train.json").read_text())
     handlers = train["train"]["handlers"]
     record.write_text(json.dumps({"train#handlers": [*handlers[:3], target, *handlers[3:]]}))
@@ -201,7 +200,7 @@ def test_two_processes_train_with_one_alpha_and_one_network(name: str, dataset, 
         name, data, tmp_path / "root", "train.json", "multi_gpu_train.json", record,
         extra=("--max_epochs", "2", "--val_interval", "2", "--batch_size", "1", *PATCH),
     )  # fmt: skip
-    start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "-m", *command])
+    start([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", *command])
     ranks = [(tmp_path / f"rank{rank}.jsonl").read_text() for rank in range(2)]
     assert ranks[0] == ranks[1]
     rows = [json.loads(line) for line in ranks[0].splitlines()]
