@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from monai_boundary.cli.bundle import bundle
+from monai_boundary.cli.convert import convert
 from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
 from monai_boundary.cli.reproduce import reproduce
@@ -64,5 +65,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, inspect, export, bundle, reproduce):
+for command in (demo, nnunet_path, inspect, export, bundle, convert, reproduce):
     main.add_command(command)

@@ -16,7 +16,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes
 
-__all__ = ["Volume", "read_image", "read_labels", "same_grid", "write_volume"]
+__all__ = ["Volume", "load_nifti", "read_image", "read_labels", "same_affine", "same_grid", "write_volume"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +65,15 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
 
 def same_grid(first: Volume, second: Volume, tolerance_mm: float = 1e-2) -> bool:
     """Whether two volumes have the same shape and each voxel lies at the same place, to `tolerance_mm`."""
-    if first.array.shape != second.array.shape:
-        return False
-    corner = np.array([*reversed(first.array.shape), 1.0])  # the farthest voxel shows rotation and spacing errors best
-    origins = np.abs(first.affine[:, 3] - second.affine[:, 3]).max()
-    corners = np.abs(first.affine @ corner - second.affine @ corner).max()
-    return bool(max(origins, corners) <= tolerance_mm)
+    shapes = first.array.shape[::-1], second.array.shape[::-1]
+    return shapes[0] == shapes[1] and same_affine(shapes[0], first.affine, second.affine, tolerance_mm)
+
+
+def same_affine(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray, tolerance_mm: float = 1e-2) -> bool:
+    """Whether two affines put each voxel of `shape` `(x, y, z)` at the same place, to `tolerance_mm`."""
+    corner = np.array([*shape, 1.0])  # the farthest voxel shows rotation and spacing errors best
+    origins = np.abs(first[:, 3] - second[:, 3]).max()
+    return bool(max(origins, np.abs(first @ corner - second @ corner).max()) <= tolerance_mm)
 
 
 def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple[float, ...]) -> None:
@@ -82,7 +85,13 @@ def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple
     nib.save(image, path)
 
 
-def _read(path: Path, dtype: type[np.floating]) -> Volume:
+def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voxels `(x, y, z)` and the affine of a NIfTI file as they are stored; 2-D slices get a third axis.
+
+    Raises:
+        ValueError: The file is no readable NIfTI, is truncated, holds several channels, or has an unusable affine.
+        OSError: The file does not exist or may not be read.
+    """
     try:
         image = nib.load(path)
         values = np.asarray(image.dataobj, dtype=dtype)  # the data are read here, so truncation shows here
@@ -106,7 +115,12 @@ def _read(path: Path, dtype: type[np.floating]) -> Volume:
         raise ValueError(
             f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
         )
-    upright = nib.as_closest_canonical(nib.Nifti1Image(values.reshape((*values.shape, 1)[:3]), affine))
+    return values.reshape((*values.shape, 1)[:3]), affine
+
+
+def _read(path: Path, dtype: type[np.floating]) -> Volume:
+    values, affine = load_nifti(path, dtype)
+    upright = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
     steps = np.linalg.norm(upright.affine[:3, :3], axis=0)
     spacing = tuple(
         float(round(step, 6)) for step in steps[::-1]
