@@ -10,6 +10,7 @@ import click
 
 from monai_boundary.cli.bundle import bundle
 from monai_boundary.cli.convert import convert
+from monai_boundary.cli.evaluate import evaluate
 from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
 from monai_boundary.cli.reproduce import reproduce
@@ -65,5 +66,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, inspect, export, bundle, convert, reproduce):
+for command in (demo, nnunet_path, inspect, export, bundle, convert, evaluate, reproduce):
     main.add_command(command)

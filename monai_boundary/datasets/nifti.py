@@ -16,7 +16,20 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes
 
-__all__ = ["Volume", "load_nifti", "read_image", "read_labels", "same_affine", "same_grid", "write_volume"]
+__all__ = [
+    "NIFTI_ENDINGS",
+    "Volume",
+    "case_name",
+    "load_nifti",
+    "read_image",
+    "read_labels",
+    "same_affine",
+    "same_grid",
+    "write_volume",
+]
+
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +80,11 @@ def same_grid(first: Volume, second: Volume, tolerance_mm: float = 1e-2) -> bool
     """Whether two volumes have the same shape and each voxel lies at the same place, to `tolerance_mm`."""
     shapes = first.array.shape[::-1], second.array.shape[::-1]
     return shapes[0] == shapes[1] and same_affine(shapes[0], first.affine, second.affine, tolerance_mm)
+
+
+def case_name(path: Path) -> str:
+    """Return the name of a NIfTI file without its ending."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def same_affine(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray, tolerance_mm: float = 1e-2) -> bool:

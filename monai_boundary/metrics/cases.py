@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from monai_boundary._check import check_labels, check_spacing, check_spatial_ndim
-from monai_boundary.datasets.nifti import read_labels, same_grid
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, read_labels, same_grid
 from monai_boundary.metrics.surface import dice_score, surface_distances
 
-__all__ = ["CaseScores", "LabelScore", "score_case", "score_folder"]
+__all__ = ["CaseScores", "LabelScore", "read_pair", "score_case", "score_folder"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def score_folder(
     Raises:
         ValueError: There is no ground truth, a prediction is missing, or the two lie on different grids.
     """
-    truths = sorted(path for path in Path(gt_dir).iterdir() if path.name.endswith((".nii.gz", ".nii")))
+    truths = sorted(path for path in Path(gt_dir).iterdir() if path.name.endswith(NIFTI_ENDINGS))
     if cases is not None:
-        truths = [path for path in truths if _case_name(path) in cases]
+        truths = [path for path in truths if case_name(path) in cases]
     if len(truths) < (1 if cases is None else len(cases)):
         wanted = "" if cases is None else f"the {len(cases)} cases to score, as "
         raise ValueError(f"gt_dir must hold {wanted}.nii.gz or .nii files, got {len(truths) or 'none'} in {gt_dir}")
@@ -114,18 +114,25 @@ def score_folder(
             f"pred_dir must hold a prediction for every case, got none for {', '.join(missing[:5])} in {pred_dir}"
         )
     for path in truths:
-        pred, target = read_labels(Path(pred_dir) / path.name), read_labels(path)
-        if not same_grid(pred, target):
-            raise ValueError(
-                f"{path.name} must lie on one grid in both folders, got shapes {pred.array.shape} and "
-                f"{target.array.shape}, spacings {pred.spacing} and {target.spacing}; resample the prediction"
-            )
+        pred, target = read_pair(Path(pred_dir) / path.name, path)
         pairs = [(pred.array == label, target.array == label, label) for label in labels]
-        yield CaseScores(_case_name(path), tuple(_score_label(*pair[:2], target.spacing, pair[2]) for pair in pairs))
+        yield CaseScores(case_name(path), tuple(_score_label(*pair[:2], target.spacing, pair[2]) for pair in pairs))
 
 
-def _case_name(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+def read_pair(pred_file: Path, target_file: Path) -> tuple[Volume, Volume]:
+    """Read a predicted label map and its ground truth.
+
+    Raises:
+        ValueError: A file is no label map, or the two lie on different grids.
+        OSError: A file does not exist or may not be read.
+    """
+    pred, target = read_labels(pred_file), read_labels(target_file)
+    if not same_grid(pred, target):
+        raise ValueError(
+            f"{target_file.name} must lie on one grid in both folders, got shapes {pred.array.shape} and "
+            f"{target.array.shape}, spacings {pred.spacing} and {target.spacing}; resample the prediction"
+        )
+    return pred, target
 
 
 def _score_label(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...], label: int) -> LabelScore:

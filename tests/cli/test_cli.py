@@ -10,7 +10,7 @@ import monai_boundary
 import nnunet_trainers
 from tests.cli.calling import assert_fails
 
-COMMANDS = ("demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "reproduce")
+COMMANDS = ("demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "reproduce")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monai_boundary.datasets.convert.tree import Tree, stem
+from monai_boundary.datasets.convert.tree import Tree
+from monai_boundary.datasets.nifti import case_name
 
 __all__ = ["CHALLENGES", "Challenge", "FoundCase"]
 
@@ -70,7 +71,7 @@ def _plain(text: str) -> str:
 def _wmh(tree: Tree) -> Iterator[FoundCase]:
     files = [file for file in tree.files if "additional_annotations" not in tree.parts(file)]
     folders = {file.parent.parent for file in files if file.parent.name == "pre"}
-    folders |= {file.parent for file in files if stem(file) == "wmh"}
+    folders |= {file.parent for file in files if case_name(file) == "wmh"}
     for folder in sorted(folders):
         parts = tree.parts(folder)
         name = _plain("_".join(parts[-2:]))
@@ -87,7 +88,7 @@ def _isles2018(tree: Tree) -> Iterator[FoundCase]:
     folders: dict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for file in tree.files:
         folder = next((parent for parent in file.parents if re.fullmatch(r"case_\d+", parent.name)), None)
-        found = _SMIR.fullmatch(stem(file))
+        found = _SMIR.fullmatch(case_name(file))
         if folder is not None and folder.is_relative_to(tree.root):
             by_kind = folders[folder]  # a case of which nothing is known by name is a case still
             if found:
@@ -109,7 +110,7 @@ _BIDS = re.compile(r"(sub-[A-Za-z0-9]+)_(ses-[A-Za-z0-9]+)_(dwi|adc|flair|msk)",
 def _isles2022(tree: Tree) -> Iterator[FoundCase]:
     cases: dict[tuple[str, str], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for file in tree.files:
-        found = _BIDS.fullmatch(stem(file))
+        found = _BIDS.fullmatch(case_name(file))
         if found:
             cases[found[1], found[2]][found[3].lower()].append(file)
     sessions = [subject for subject, _ in cases]
@@ -126,14 +127,16 @@ _FRAME = re.compile(r"(patient\d+)_frame\d+")
 
 def _acdc(tree: Tree) -> Iterator[FoundCase]:
     for file in tree.files:
-        found = _FRAME.fullmatch(stem(file))
+        found = _FRAME.fullmatch(case_name(file))
         if not found:
             continue
-        parts = tree.parts(file)
-        case = FoundCase(stem(file), found[1], "/".join(parts[1:]), "testing" in parts)
-        case.images = [tree.only([file], stem(file), case.problems)]
-        truth = [path for path in tree.files if path.parent == file.parent and stem(path) == f"{stem(file)}_gt"]
-        case.label = None if case.test and not truth else tree.only(truth, f"{stem(file)}_gt", case.problems)
+        parts, name = tree.parts(file), case_name(file)
+        case = FoundCase(name, found[1], "/".join(parts[1:]), "testing" in parts)
+        case.images = [tree.only([file], case_name(file), case.problems)]
+        truth = [
+            path for path in tree.files if path.parent == file.parent and case_name(path) == f"{case_name(file)}_gt"
+        ]
+        case.label = None if case.test and not truth else tree.only(truth, f"{case_name(file)}_gt", case.problems)
         yield case
 
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["Tree", "stem"]
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS
 
-_ENDINGS = (".nii.gz", ".nii")
-
-
-def stem(path: Path) -> str:
-    """Return the name of a NIfTI file without its ending."""
-    return next((path.name.removesuffix(ending) for ending in _ENDINGS if path.name.endswith(ending)), path.name)
+__all__ = ["Tree"]
 
 
 class Tree:
@@ -42,7 +37,7 @@ class Tree:
             names[:] = sorted(name for name in names if name != "__MACOSX" and not name.startswith("."))
             self.links += [Path(folder) / name for name in names if (Path(folder) / name).is_symlink()]
             self.files += [
-                Path(folder) / name for name in files if name.endswith(_ENDINGS) and not name.startswith(".")
+                Path(folder) / name for name in files if name.endswith(NIFTI_ENDINGS) and not name.startswith(".")
             ]
         self.files.sort()
         self._known = set(self.files)
@@ -57,7 +52,7 @@ class Tree:
 
     def pick(self, folder: Path, name: str, problems: list[str]) -> Path | None:
         """Return the file `folder`/`name` with either ending; note in `problems` when there is none, or two."""
-        found = [folder / f"{name}{ending}" for ending in _ENDINGS if folder / f"{name}{ending}" in self._known]
+        found = [folder / f"{name}{ending}" for ending in NIFTI_ENDINGS if folder / f"{name}{ending}" in self._known]
         return self.only(found, f"{folder.name}/{name}", problems)
 
     def only(self, found: list[Path], what: str, problems: list[str]) -> Path | None:

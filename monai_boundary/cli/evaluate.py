@@ -1,0 +1,108 @@
+"""``monai-boundary evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from monai_boundary.evaluation import Evaluation
+    from monai_boundary.metrics.surface import Empty
+
+__all__ = ["evaluate"]
+
+
+class _EmptyType(click.ParamType):
+    name = "TEXT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Empty:
+        if value == "diagonal" or value == "nan":
+            chosen: Empty = value
+            return chosen
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"must be 'diagonal', 'nan' or a number of mm, got {value!r}", param, ctx)
+
+
+@click.command(short_help="Score a folder of predictions: table, summary, report.")
+@click.argument("pred", type=click.Path(path_type=Path))
+@click.argument("gt", type=click.Path(path_type=Path))
+@click.option("--protocol", default="surface", show_default=True, type=click.Choice(("wmh", "isles", "surface")),
+              help="Set of scores.")  # fmt: skip
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--images", type=click.Path(path_type=Path),
+              help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
+@click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
+              help="Class to score, may be repeated.  [default: 1; every class with surface]")  # fmt: skip
+@click.option("--ignore-label", type=click.IntRange(min=0),
+              help="Ground truth label where predictions do not count.  [default: 2 with wmh]")  # fmt: skip
+@click.option("--empty", default="diagonal", show_default=True, type=_EmptyType(),
+              help="Distances where one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
+@click.option("--tolerance", default=1.0, show_default=True, type=float, help="Of the surface Dice, in mm.")
+@click.option("--worst", default=3, show_default=True, type=click.IntRange(min=0), help="Cases to show per class.")
+@click.option("--force", is_flag=True, help="Replace earlier results in the folder.")
+def evaluate(  # noqa: PLR0913 - one argument per option
+    pred: Path,
+    gt: Path,
+    protocol: str,
+    output: Path,
+    images: Path | None,
+    labels: tuple[int, ...],
+    ignore_label: int | None,
+    empty: Empty,
+    tolerance: float,
+    worst: int,
+    force: bool,
+) -> None:
+    """Score the predicted label maps in PRED against the ground truth in GT.
+
+    Writes cases.csv, summary.json and report.html, which holds box plots, the misses and pictures of the worst cases.
+    PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr.
+
+    \b
+      wmh      Dice, HD95, volume difference, lesion recall and F1; label 2 ignored
+      isles    Dice, volume difference, lesion F1, lesion count difference, HD95
+      surface  Dice, HD95, HD, average surface distance, surface Dice
+    """  # noqa: D301
+    from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
+
+    settings = EvaluationSettings(protocol, labels or None, ignore_label, empty, tolerance)
+    report = output / "report.html"
+    if report.exists() and not force:
+        raise FileExistsError(f"{report} must not exist, got earlier results; pass --force or another --output")
+    result = evaluate_folder(pred, gt, settings)
+    output.mkdir(parents=True, exist_ok=True)
+    write_tables(result, output)
+    write_report(result, report, images, worst, title=f"{pred.resolve().name}: {protocol} scores")
+    for line in _lines(result):
+        click.echo(line)
+    click.echo(f"\ntable: {output / 'cases.csv'}\nsummary: {output / 'summary.json'}\nreport: {report}")
+    if result.failed:
+        raise click.ClickException(f"{len(result.failed)} cases could not be scored; the reasons are above")
+
+
+def _lines(result: Evaluation) -> list[str]:
+    from monai_boundary.metrics.protocols import PROTOCOLS
+
+    summary, metrics = result.summary(), PROTOCOLS[result.settings.protocol]
+    lines = []
+    for label, found in summary["labels"].items():
+        lines.append(f"\nclass {label}: {summary['cases']} cases, {len(found['missed'])} missed, "
+                     f"{len(found['false_alarms'])} false alarms")  # fmt: skip
+        lines.append(f"  {'':26s}{'mean':>9s}{'sd':>9s}{'median':>9s}{'n':>6s}")
+        for name, metric in metrics.items():
+            score = found["scores"][name]
+            numbers = "".join(_number(score[key], metric.places) for key in ("mean", "sd", "median"))
+            lines.append(f"  {metric.title:26s}{numbers}{score['n']:6d}")
+    lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
+    if result.without_prediction:
+        first = ", ".join(result.without_prediction[:5])
+        lines.append(f"\nno prediction for {len(result.without_prediction)} cases: {first}, ...".removesuffix(", ..."))
+    return lines
+
+
+def _number(value: float | None, places: int) -> str:
+    return f"{'-':>9s}" if value is None else f"{value:9.{places}f}"

@@ -1,0 +1,120 @@
+"""The report: one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from monai_boundary.datasets.nifti import read_image, same_grid
+from monai_boundary.evaluation.pairs import find_image
+from monai_boundary.evaluation.run import CaseRow, Evaluation
+from monai_boundary.metrics.cases import read_pair
+from monai_boundary.metrics.protocols import PROTOCOLS, Metric
+from monai_boundary.reports.figures import overlay_figure
+from monai_boundary.reports.scores import scores_figure
+
+__all__ = ["worst_rows", "write_report"]
+
+
+def write_report(
+    result: Evaluation,
+    path: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    worst: int = 3,
+    title: str = "Segmentation scores",
+) -> Path:
+    """Write the scores as HTML with box plots, counts of misses and pictures of the worst cases.
+
+    Args:
+        result: The scores.
+        path: File to write; its pictures are inside.
+        images: Folder of the images, for the pictures; by default ``imagesTr`` beside ``labelsTr`` and so on. Without
+            images the contours stand on an empty ground.
+        worst: Number of cases to show per class.
+        title: Heading.
+
+    Returns:
+        The path.
+    """
+    metrics = PROTOCOLS[result.settings.protocol]
+    names = {label: f"class {label}" for label in result.labels}
+    panels = {
+        metric.title: {
+            names[label]: [row.scores[name] for row in result.rows if row.label == label] for label in result.labels
+        }
+        for name, metric in metrics.items()
+    }
+    folder = None if images is None else Path(images)
+    pictures = [
+        (row, _png(_overlay(result, row, folder)))
+        for label in result.labels
+        for row in worst_rows([row for row in result.rows if row.label == label], worst)
+    ]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["score"] = _score
+    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
+    text = template.render(
+        title=title,
+        version=version("monai-boundary"),
+        settings=result.settings,
+        summary=result.summary(),
+        metrics=metrics,
+        rows=result.rows,
+        plots=_svg(scores_figure(panels)) if result.rows else "",
+        pictures=pictures,
+        several=len(result.labels) > 1,
+        ignored=[file.name for file in result.without_target],
+    )
+    part = Path(path).with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    return Path(path)
+
+
+def worst_rows(rows: list[CaseRow], count: int) -> list[CaseRow]:
+    """Return the rows with the lowest Dice, those without any last; of equal ones the largest target first."""
+    scored = [row for row in rows if math.isfinite(row.scores["dice"])]
+    return sorted(scored, key=lambda row: (row.scores["dice"], -row.target_voxels, row.case))[:count]
+
+
+def _score(value: float | None, metric: Metric) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{metric.places}f}"
+
+
+def _overlay(result: Evaluation, row: CaseRow, images: Path | None) -> Figure:
+    pred_file, target_file = result.files[row.case]
+    pred, target = read_pair(pred_file, target_file)
+    file = find_image(row.case, target_file.parent, images)
+    ground = target.array * 0.0
+    if file is not None:
+        image = read_image(file)
+        ground = image.array if same_grid(image, target) else ground
+    found = (pred.array == row.label) & (target.array != result.settings.ignore_label)
+    name = row.case if len(result.labels) == 1 else f"{row.case}, class {row.label}"
+    return overlay_figure(
+        ground, target.array == row.label, found, target.spacing, name, row.scores["dice"], row.scores.get("hd95_mm")
+    )
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    write: Callable = figure.savefig
+    write(buffer, format=kind, dpi=110, facecolor="white", metadata={"Date": None} if kind == "svg" else None)
+    return buffer.getvalue()
+
+
+def _png(figure: Figure) -> str:
+    return base64.b64encode(_bytes(figure, "png")).decode("ascii")
+
+
+def _svg(figure: Figure) -> str:
+    return base64.b64encode(_bytes(figure, "svg")).decode("ascii")

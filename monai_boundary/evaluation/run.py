@@ -1,0 +1,218 @@
+"""Score every case of a folder and reduce the scores, without losing a failure."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from monai_boundary._check import check_choice
+from monai_boundary.datasets.datalist import write_json
+from monai_boundary.evaluation.pairs import find_pairs
+from monai_boundary.metrics.cases import read_pair
+from monai_boundary.metrics.protocols import PROTOCOLS, score_pair
+from monai_boundary.metrics.surface import Empty, check_empty
+
+__all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder", "write_tables"]
+
+_IGNORED = {"wmh": 2}  # other pathology
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What to score and how.
+
+    Args:
+        protocol: Name in `PROTOCOLS`.
+        labels: Classes to score; ``None`` for 1, and with ``"surface"`` for every class of the ground truth.
+        ignore_label: Label of the ground truth where predictions do not count; ``None`` for the protocol's own.
+        empty: What distances are where only one side holds the class, see `SurfaceDistances`.
+        tolerance_mm: Of the surface Dice.
+    """
+
+    protocol: str = "surface"
+    labels: tuple[int, ...] | None = None
+    ignore_label: int | None = None
+    empty: Empty = "diagonal"
+    tolerance_mm: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("protocol", self.protocol, tuple(PROTOCOLS))
+        check_empty(self.empty)
+        if self.ignore_label is None:
+            object.__setattr__(self, "ignore_label", _IGNORED.get(self.protocol))
+        if self.labels is None and self.protocol != "surface":
+            object.__setattr__(self, "labels", (1,))
+        if self.labels is not None and (not self.labels or min(self.labels) < 1 or self.ignore_label in self.labels):
+            raise ValueError(f"labels must be classes >= 1 that are not ignored, got {self.labels}")
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """Scores of one class in one case.
+
+    Args:
+        case: Name.
+        label: Class.
+        scores: By name, as `PROTOCOLS` lists them.
+        target_voxels: Voxels of the class in the ground truth.
+        predicted_voxels: Voxels of the class in the prediction, ignored ones not counted.
+    """
+
+    case: str
+    label: int
+    scores: dict[str, float]
+    target_voxels: int
+    predicted_voxels: int
+
+    @property
+    def missed(self) -> bool:
+        """The ground truth holds the class and the prediction does not."""
+        return self.target_voxels > 0 and self.predicted_voxels == 0
+
+    @property
+    def false_alarm(self) -> bool:
+        """The prediction holds the class and the ground truth does not."""
+        return self.target_voxels == 0 and self.predicted_voxels > 0
+
+
+@dataclass
+class Evaluation:
+    """The scores of a folder.
+
+    Args:
+        settings: What was scored.
+        rows: One per case and class.
+        files: Prediction and ground truth by case.
+        failed: Reason by case that could not be scored.
+        without_prediction: Cases that have no prediction.
+        without_target: Files that are no prediction of a known case.
+    """
+
+    settings: EvaluationSettings
+    files: dict[str, tuple[Path, Path]]
+    without_prediction: list[str]
+    without_target: list[Path]
+    rows: list[CaseRow] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes that were scored."""
+        return sorted({row.label for row in self.rows})
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts, and for each class the statistics of each score.
+
+        A score that does not exist for a case, because neither side holds the class, is counted under ``undefined``
+        and takes no part in the statistics. Misses do take part: distances have the value that `empty` gives them.
+        """
+        classes = {str(label): self._class_summary(label) for label in self.labels}
+        return {
+            "settings": asdict(self.settings),
+            "cases": len({row.case for row in self.rows}),
+            "failed": self.failed,
+            "without_prediction": self.without_prediction,
+            "without_target": [file.name for file in self.without_target],
+            "labels": classes,
+        }
+
+    def _class_summary(self, label: int) -> dict[str, Any]:
+        rows = [row for row in self.rows if row.label == label]
+        scores = {name: _statistics([row.scores[name] for row in rows]) for name in PROTOCOLS[self.settings.protocol]}
+        return {
+            "missed": [row.case for row in rows if row.missed],
+            "false_alarms": [row.case for row in rows if row.false_alarm],
+            "scores": scores,
+        }
+
+
+def _statistics(values: Sequence[float]) -> dict[str, Any]:
+    known = np.array([value for value in values if math.isfinite(value)])
+    empty = len(values) - known.size
+    names = ("mean", "sd", "median", "q1", "q3", "min", "max")
+    if not known.size:
+        return {"n": 0, "undefined": empty, **dict.fromkeys(names)}
+    sd = float(known.std(ddof=1)) if known.size > 1 else None
+    quartiles = np.percentile(known, [50, 25, 75]).tolist()
+    numbers = (float(known.mean()), sd, *quartiles, float(known.min()), float(known.max()))
+    return {"n": int(known.size), "undefined": empty, **dict(zip(names, numbers, strict=True))}
+
+
+def evaluate_folder(
+    pred_dir: str | os.PathLike[str],
+    gt_dir: str | os.PathLike[str],
+    settings: EvaluationSettings | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Score the predictions of a folder.
+
+    Args:
+        pred_dir: Predicted label maps, named as by nnU-Net or MONAI; see `find_pairs`.
+        gt_dir: Ground truth, one label map per case.
+        settings: What to score.
+        progress: Show a progress bar.
+
+    Returns:
+        The scores. Cases that cannot be scored are named with the reason and do not stop the others.
+
+    Raises:
+        ValueError: The folders do not hold predictions of one set of cases.
+    """
+    settings = settings or EvaluationSettings()
+    pairs = find_pairs(pred_dir, gt_dir)
+    result = Evaluation(settings, pairs.cases, pairs.without_prediction, pairs.without_target)
+    labels = settings.labels or _labels_of(Path(gt_dir), pairs.cases, settings.ignore_label)
+    for case, files in tqdm(pairs.cases.items(), desc="evaluate", unit="case", disable=not progress):
+        try:
+            pred, target = read_pair(*files)
+        except (ValueError, OSError) as error:
+            result.failed[case] = str(error)
+            continue
+        for label in labels:
+            scores = score_pair(
+                settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_label,
+                settings.empty, settings.tolerance_mm,
+            )  # fmt: skip
+            counted = (pred.array == label) & (target.array != settings.ignore_label)
+            row = CaseRow(case, label, scores, int((target.array == label).sum()), int(counted.sum()))
+            result.rows.append(row)
+    return result
+
+
+def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_label: int | None) -> list[int]:
+    """Classes that nnU-Net's ``dataset.json`` names, or that the ground truth holds."""
+    description = gt_dir.parent / "dataset.json"
+    if description.is_file():
+        named = json.loads(description.read_text(encoding="utf-8"))["labels"]
+        values = {value for name, value in named.items() if name != "ignore" and isinstance(value, int)}
+    else:
+        values = set()
+        for files in cases.values():
+            try:
+                values |= {int(value) for value in np.unique(read_pair(*files)[1].array)}
+            except (ValueError, OSError):  # the reason is reported when the case is scored
+                continue
+    return sorted(values - {0, ignore_label}) or [1]
+
+
+def write_tables(result: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Write ``cases.csv``, one line per case and class, and ``summary.json``; return their paths."""
+    table, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
+    names = list(PROTOCOLS[result.settings.protocol])
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["case", "label", *names, "target_voxels", "predicted_voxels", "missed", "false_alarm"])
+        for row in result.rows:
+            counts = [row.target_voxels, row.predicted_voxels, int(row.missed), int(row.false_alarm)]
+            writer.writerow([row.case, row.label, *(row.scores[name] for name in names), *counts])
+    write_json(summary, result.summary())
+    return table, summary

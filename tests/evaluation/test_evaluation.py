@@ -1,0 +1,265 @@
+"""Scores of folders: every file finds its case, no failure is lost, and the figures are those of the metrics."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monai_boundary.datasets import write_volume
+from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, find_pairs, write_report, write_tables
+from monai_boundary.evaluation.report import worst_rows
+from monai_boundary.evaluation.run import CaseRow
+from monai_boundary.metrics import PROTOCOLS, score_pair
+from tests.cli.calling import assert_fails
+
+SPACING = (3.0, 1.0, 1.0)
+
+
+def cube(shift: int = 0, value: int = 1) -> np.ndarray:
+    array = np.zeros((6, 16, 16), np.uint8)
+    array[2:4, 4:10, 3 + shift : 9 + shift] = value
+    return array
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Five cases: good, shifted, missed, false alarm, and empty on both sides; in nnU-Net's layout."""
+    pairs = {
+        "good": (cube(), cube()), "shifted": (cube(2), cube()), "missed": (cube() * 0, cube()),
+        "alarm": (cube(), cube() * 0), "void": (cube() * 0, cube() * 0),
+    }  # fmt: skip
+    pred, truth = tmp_path / "pred", tmp_path / "raw" / "labelsTr"
+    for folder in (pred, truth, truth.with_name("imagesTr")):
+        folder.mkdir(parents=True)
+    for name, (found, target) in pairs.items():
+        write_volume(pred / f"{name}.nii.gz", found, SPACING)
+        write_volume(truth / f"{name}.nii.gz", target, SPACING)
+        write_volume(truth.with_name("imagesTr") / f"{name}_0000.nii.gz", target.astype(np.float32), SPACING)
+    return pred, truth
+
+
+# Which file belongs to which case
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_names_of_nnunet_and_monai_find_their_cases(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "gt", "a.nii.gz", "a_1.nii.gz", "b.nii", "c.nii.gz")
+    pred = touch(tmp_path / "pred", "a.nii.gz", "a_1/a_1_trans.nii.gz", "b_0000.nii.gz", "other.nii.gz", "plans.json")
+    pairs = find_pairs(pred, truth)
+    found = {case: str(files[0].relative_to(pred)) for case, files in pairs.cases.items()}
+    assert found == {"a": "a.nii.gz", "a_1": "a_1/a_1_trans.nii.gz", "b": "b_0000.nii.gz"}
+    assert pairs.without_prediction == ["c"]
+    assert [path.name for path in pairs.without_target] == ["other.nii.gz"]
+
+
+def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "gt", "a.nii.gz")
+    with pytest.raises(ValueError, match=r"pred_dir must hold one prediction per case, got 2 for a: a\.nii, a_0000"):
+        find_pairs(touch(tmp_path / "two", "a.nii", "a_0000.nii.gz"), truth)
+    with pytest.raises(ValueError, match=r"named as the files of .*such as a\.nii\.gz, got z\.nii\.gz and no other"):
+        find_pairs(touch(tmp_path / "other", "z.nii.gz"), truth)
+    with pytest.raises(ValueError, match=r"pred_dir must be a folder, got .*nowhere"):
+        find_pairs(tmp_path / "nowhere", truth)
+    with pytest.raises(ValueError, match=r"gt_dir must hold \.nii\.gz or \.nii files, got none"):
+        find_pairs(truth, touch(tmp_path / "none", "readme.txt"))
+
+
+# Scores
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_rows_are_the_scores_of_each_pair(protocol: str, folders: tuple[Path, Path]) -> None:
+    result = evaluate_folder(*folders, EvaluationSettings(protocol), progress=False)
+    rows = {row.case: row for row in result.rows}
+    assert set(rows) == {"good", "shifted", "missed", "alarm", "void"}
+    assert rows["shifted"].scores == score_pair(protocol, cube(2), cube(), SPACING)
+    assert rows["good"].scores["dice"] == 1
+    assert rows["missed"].scores["hd95_mm"] == pytest.approx(math.hypot(18, 16, 16))
+    assert [name for name, row in rows.items() if row.missed] == ["missed"]
+    assert [name for name, row in rows.items() if row.false_alarm] == ["alarm"]
+
+
+def test_the_summary_counts_what_it_leaves_out(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "unpredicted.nii.gz").write_bytes((folders[1] / "good.nii.gz").read_bytes())
+    summary = evaluate_folder(*folders, EvaluationSettings("surface"), progress=False).summary()
+    dice = summary["labels"]["1"]["scores"]["dice"]
+    values = [1.0, 2 * 48 / 144, 0.0, 0.0]  # the void case has none
+    assert (dice["n"], dice["undefined"]) == (4, 1)
+    assert dice["mean"] == pytest.approx(np.mean(values))
+    assert dice["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert dice["median"] == pytest.approx(1 / 3)
+    assert summary["without_prediction"] == ["unpredicted"]
+    assert summary["labels"]["1"]["missed"] == ["missed"]
+    assert summary["labels"]["1"]["false_alarms"] == ["alarm"]
+
+
+def test_wmh_takes_ignored_voxels_out_of_the_prediction(tmp_path: Path) -> None:
+    target = cube() + 2 * np.roll(cube(), 7, axis=2)
+    for folder, array in (("p", (target > 0).astype(np.uint8)), ("t", target)):
+        (tmp_path / folder).mkdir()
+        write_volume(tmp_path / folder / "a.nii.gz", array, SPACING)
+    (row,) = evaluate_folder(tmp_path / "p", tmp_path / "t", EvaluationSettings("wmh"), progress=False).rows
+    assert row.scores["dice"] == 1
+    assert row.predicted_voxels == row.target_voxels == 72
+    kept = EvaluationSettings("wmh", ignore_label=9)
+    (row,) = evaluate_folder(tmp_path / "p", tmp_path / "t", kept, progress=False).rows
+    assert row.scores["dice"] < 1
+
+
+def test_the_surface_protocol_scores_every_class(folders: tuple[Path, Path]) -> None:
+    both = cube() + np.roll(cube(value=3), 6, axis=1)
+    for folder in folders:
+        write_volume(folder / "good.nii.gz", both, SPACING)
+    assert evaluate_folder(*folders, progress=False).labels == [1, 3]
+    description = {"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}
+    (folders[1].parent / "dataset.json").write_text(json.dumps(description))
+    assert evaluate_folder(*folders, EvaluationSettings(ignore_label=3), progress=False).labels == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-30]), "complete NIfTI file"),
+        (lambda path: write_volume(path, cube()[:, :, :-1], SPACING), "must lie on one grid in both folders"),
+        (lambda path: write_volume(path, cube(), (3.0, 1.0, 1.5)), "must lie on one grid in both folders"),
+        (lambda path: write_volume(path, cube() * 0.5, SPACING), "must hold labels"),
+    ],
+)
+def test_one_bad_file_does_not_stop_the_others(damage, reason: str, folders: tuple[Path, Path]) -> None:
+    damage(folders[0] / "shifted.nii.gz")
+    result = evaluate_folder(*folders, EvaluationSettings("isles"), progress=False)
+    assert len(result.rows) == 4
+    assert list(result.failed) == ["shifted"]
+    assert reason in result.failed["shifted"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"protocol": "brats"}, "protocol must be one of"),
+        ({"labels": (0,)}, r"labels must be classes >= 1 that are not ignored, got \(0,\)"),
+        ({"protocol": "wmh", "labels": (2,)}, "that are not ignored"),
+        ({"empty": -1.0}, "empty must be 'diagonal', 'nan' or a number of mm >= 0"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        EvaluationSettings(**settings)
+
+
+# Files
+
+
+def test_tables_hold_every_case(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    result = evaluate_folder(*folders, EvaluationSettings("wmh"), progress=False)
+    table, summary = write_tables(result, tmp_path)
+    with table.open(newline="") as stream:
+        rows = {row["case"]: row for row in csv.DictReader(stream)}
+    assert float(rows["shifted"]["dice"]) == result.rows[3].scores["dice"]
+    assert rows["void"]["dice"] == "nan"
+    assert rows["missed"]["missed"] == rows["alarm"]["false_alarm"] == "1"
+    json.loads(summary.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+class Page(HTMLParser):
+    """Collects text and pictures and notes what would be loaded from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text, self.pictures, self.outside, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        if tag not in ("meta", "img", "link"):
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href"):
+                (self.pictures if value.startswith("data:") else self.outside).append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_the_report_needs_nothing_beside_it_and_shows_the_worst(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (folders[1] / "unpredicted.nii.gz").write_bytes((folders[1] / "good.nii.gz").read_bytes())
+    (folders[0] / "good.nii.gz").write_bytes(b"")
+    result = evaluate_folder(*folders, EvaluationSettings("wmh"), progress=False)
+    text = write_report(result, tmp_path / "report.html", worst=2).read_text()
+    page = Page(text)
+    assert page.open == page.outside == []
+    kinds = [picture.split(";")[0] for picture in page.pictures]
+    assert kinds == ["data:image/svg+xml", "data:image/png", "data:image/png"]
+    assert all(len(base64.b64decode(picture.partition(",")[2])) > 5000 for picture in page.pictures)
+    plain = re.sub(r"\s+", " ", " ".join(page.text))
+    for expected in (
+        "4 cases scored", "1 missed", "1 false alarms", "1 without prediction", "1 failed", "no prediction for unpred",
+        "complete NIfTI", "missed: 72 voxels in the ground truth, 0 predicted; missed",
+        "alarm: 0 voxels in the ground truth, 72 predicted; false alarm",
+    ):  # fmt: skip
+        assert expected in plain
+    assert "shifted: 72 voxels" not in plain
+
+
+def test_names_of_cases_are_no_markup(tmp_path: Path) -> None:
+    name = "<script>alert(1)<b>"
+    for folder in ("p", "t"):
+        (tmp_path / folder).mkdir()
+        write_volume(tmp_path / folder / f"{name}.nii.gz", cube(), SPACING)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "t", progress=False)
+    text = write_report(result, tmp_path / "report.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_worst_are_those_of_lowest_dice() -> None:
+    rows = [
+        CaseRow(case, 1, {"dice": dice}, size, 1)
+        for case, dice, size in (("a", 0.5, 9), ("b", math.nan, 0), ("c", 0.0, 3), ("d", 0.0, 8))
+    ]
+    assert [row.case for row in worst_rows(rows, 3)] == ["d", "c", "a"]
+    assert [row.case for row in worst_rows(rows, 9)] == ["d", "c", "a"]
+
+
+# The command
+
+
+def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run("evaluate", *folders, "--protocol", "wmh", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cases.csv", "report.html", "summary.json"]
+    assert "class 1: 5 cases, 1 missed, 1 false alarms" in done.stdout
+    assert re.search(r"Dice +0\.417 +0\.500 +0\.333 +4\n", done.stdout)
+    before = (tmp_path / "out" / "report.html").read_bytes()
+    assert_fails(run("evaluate", *folders, "-o", tmp_path / "out"), "report.html must not exist", "--force")
+    assert (tmp_path / "out" / "report.html").read_bytes() == before
+    options = ("--force", "--empty", "30", "--label", "1", "--tolerance", "2.5")
+    assert run("evaluate", *folders, "-o", tmp_path / "out", *options).exit_code == 0
+    scores = json.loads((tmp_path / "out" / "summary.json").read_text())["labels"]["1"]["scores"]
+    assert scores["hd95_mm"]["max"] == 30.0
+
+
+def test_the_command_ends_with_an_error_when_a_case_failed(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (folders[0] / "good.nii.gz").write_bytes(b"")
+    done = run("evaluate", *folders, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "not scored: good: " in done.stdout
+    assert "1 cases could not be scored" in done.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+    assert_fails(run("evaluate", *folders, "-o", tmp_path / "o2", "--empty", "far"), "'--empty'", "got 'far'")
