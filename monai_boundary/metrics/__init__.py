@@ -1,6 +1,7 @@
 """Scores of predicted label maps: surface distances, lesions, and what challenges report."""
 
 from monai_boundary.metrics.cases import CaseScores, LabelScore, score_case, score_folder
+from monai_boundary.metrics.cumulative import ProtocolMetric
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
 from monai_boundary.metrics.protocols import PROTOCOLS, score_pair
 from monai_boundary.metrics.surface import SurfaceDistances, surface_distances
@@ -10,6 +11,7 @@ __all__ = [
     "CaseScores",
     "LabelScore",
     "LesionCounts",
+    "ProtocolMetric",
     "SurfaceDistances",
     "lesion_counts",
     "score_case",

@@ -13,7 +13,7 @@ from monai_boundary._check import check_choice, check_spacing, check_spatial_ndi
 from monai_boundary.metrics.lesions import lesion_counts
 from monai_boundary.metrics.surface import Empty, check_empty, dice_score, surface_distances
 
-__all__ = ["PROTOCOLS", "Metric", "Protocol", "score_pair"]
+__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "score_pair"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,18 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def score_pair(
+def check_scores(protocol: str, scores: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the scores to compute: `scores`, or all of the protocol for ``None``."""
+    check_choice("protocol", protocol, tuple(PROTOCOLS))
+    known = PROTOCOLS[protocol]
+    if scores is None:
+        return tuple(known)
+    if isinstance(scores, str) or not scores or any(name not in known for name in scores):
+        raise ValueError(f"scores must be names of the protocol {protocol!r}, {', '.join(known)}, got {scores!r}")
+    return tuple(scores)
+
+
+def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keyword
     protocol: str,
     pred: np.ndarray,
     target: np.ndarray,
@@ -71,14 +82,16 @@ def score_pair(
     ignore_label: int | None = None,
     empty: Empty = "diagonal",
     tolerance_mm: float = 1.0,
+    slice_axis: int = 0,
+    scores: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """Score one class of a predicted label map.
 
     Args:
-        protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice (first
-            axis) and whose lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice,
-            HD95, HD, average symmetric surface distance, surface Dice.
-        pred: Integers `(*S)`, slices along the first axis.
+        protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice and whose
+            lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice, HD95, HD,
+            average symmetric surface distance, surface Dice.
+        pred: Integers `(*S)`.
         target: Integers of the same shape, the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         label: The class to score.
@@ -86,10 +99,12 @@ def score_pair(
             with label 2.
         empty: What HD, HD95 and ASSD are where only one of the two holds the class; see `SurfaceDistances`.
         tolerance_mm: Of the surface Dice.
+        slice_axis: Axis across the slices, for ``"wmh"``; 0 in arrays (z, y, x), 2 in MONAI's (x, y, z).
+        scores: Names of the scores to compute, of those in ``PROTOCOLS[protocol]``; ``None`` for all.
 
     Returns:
-        One value per metric of ``PROTOCOLS[protocol]``. NaN where neither holds the class, except for lesion scores,
-        which are then perfect; the relative volume difference is NaN wherever the target does not hold it.
+        One value per score. NaN where neither holds the class, except for lesion scores, which are then perfect; the
+        relative volume difference is NaN wherever the target does not hold it.
 
     Raises:
         ValueError: Shapes differ, or an argument is wrong.
@@ -98,7 +113,7 @@ def score_pair(
         Kuijf et al., Standardized assessment of automatic segmentation of white matter hyperintensities, TMI 2019.
         Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
     """
-    check_choice("protocol", protocol, tuple(PROTOCOLS))
+    names = check_scores(protocol, scores)
     check_empty(empty)
     pred, target = np.asarray(pred), np.asarray(target)
     if pred.shape != target.shape:
@@ -106,24 +121,25 @@ def score_pair(
     sizes = check_spacing(spacing, check_spatial_ndim("target", target.shape))
     truth = target == label
     found = pred == label if ignore_label is None else (pred == label) & (target != ignore_label)
-    scores = {"dice": dice_score(found, truth)}
-    if protocol in ("wmh", "isles"):
+    values = {"dice": dice_score(found, truth)}
+    if any(name.startswith("volume") for name in names):
+        values |= _volumes(found, truth, math.prod(sizes))
+    if any(name.startswith("lesion") for name in names):
         lesions = lesion_counts(found, truth)
-        ml = math.prod(sizes) / 1000
-        difference, volume = abs(int(found.sum()) - int(truth.sum())), int(truth.sum())
-        scores |= {
-            "lesion_recall": lesions.recall,
-            "lesion_f1": lesions.f1,
-            "lesion_count_difference": float(lesions.difference),
-            "volume_difference_ml": difference * ml,
-            "volume_difference_percent": 100 * difference / volume if volume else math.nan,
-        }
-    surface = surface_distances(found, truth, sizes, through_plane=0 if protocol == "wmh" and truth.ndim > 1 else None)
-    scores["hd95_mm"] = surface.hausdorff_mm(95, empty)
-    if protocol == "surface":
-        scores |= {
-            "hausdorff_mm": surface.hausdorff_mm(None, empty),
-            "average_mm": surface.average_mm(empty),
-            "surface_dice": surface.surface_dice(tolerance_mm),
-        }
-    return {name: scores[name] for name in PROTOCOLS[protocol]}
+        values["lesion_recall"], values["lesion_f1"] = lesions.recall, lesions.f1
+        values["lesion_count_difference"] = float(lesions.difference)
+    if any(name.endswith("_mm") or name == "surface_dice" for name in names):
+        surface = surface_distances(found, truth, sizes, slice_axis if protocol == "wmh" and truth.ndim > 1 else None)
+        values["hd95_mm"] = surface.hausdorff_mm(95, empty)
+        values["hausdorff_mm"] = surface.hausdorff_mm(None, empty)
+        values["average_mm"] = surface.average_mm(empty)
+        values["surface_dice"] = surface.surface_dice(tolerance_mm)
+    return {name: values[name] for name in names}
+
+
+def _volumes(found: np.ndarray, truth: np.ndarray, voxel_mm3: float) -> dict[str, float]:
+    difference, volume = abs(int(found.sum()) - int(truth.sum())), int(truth.sum())
+    return {
+        "volume_difference_ml": difference * voxel_mm3 / 1000,
+        "volume_difference_percent": 100 * difference / volume if volume else math.nan,
+    }

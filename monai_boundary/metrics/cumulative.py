@@ -1,0 +1,156 @@
+"""The scores as MONAI metric: called per batch, aggregated over cases and ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.metrics import CumulativeIterationMetric, do_metric_reduction
+
+from monai_boundary._check import as_numpy, check_labels, check_number
+from monai_boundary.metrics.protocols import PROTOCOLS, check_scores, score_pair
+from monai_boundary.metrics.surface import Empty, check_empty
+from monai_boundary.transforms._affine import image_spacing
+
+__all__ = ["ProtocolMetric"]
+
+_FAILURES = ("missed", "false_alarm")
+
+
+class ProtocolMetric(CumulativeIterationMetric):
+    """Scores of a protocol per case and class, measured together.
+
+    Called with predictions and targets as other MONAI metrics: tensors `(B, C, *S)` or lists of `(C, *S)`, one-hot, or
+    label maps with one channel where `num_classes` is given. Spacing comes from the keyword ``spacing`` (one value per
+    axis in mm, for all cases), else from a target that is a `MetaTensor`; without both, distances are in voxels and a
+    warning says so.
+
+    Beside the scores of the protocol there are ``"missed"`` (1 where the target holds the class and the prediction does
+    not) and ``"false_alarm"`` (the reverse), whose mean is a share and whose sum is a count.
+
+    Args:
+        protocol: Name in `PROTOCOLS`.
+        scores: Which to compute, in this order; ``None`` for all of the protocol and ``"missed"``.
+        include_background: Score class 0, too.
+        num_classes: Number of classes of label maps; ``None`` for one-hot input.
+        ignore_label: Voxels of the target label map with this value are taken out of the prediction. Needs
+            `num_classes`.
+        empty: What distances are where only one of the two holds the class, see `SurfaceDistances`.
+        tolerance_mm: Of the surface Dice.
+        slice_axis: Spatial axis across the slices, for ``"wmh"``; the last in MONAI's arrays.
+        reduction: As in MONAI's metrics. A score that no case has stays NaN; MONAI would make it 0.
+        get_not_nans: Return the number of cases behind each aggregate, too.
+
+    Raises:
+        ValueError: An argument is wrong.
+
+    Example:
+        >>> metric = ProtocolMetric("surface", scores=("dice", "hd95_mm"), num_classes=2)
+        >>> pred = torch.zeros(1, 1, 8, 8); pred[..., 2:5, 2:5] = 1
+        >>> _ = metric(pred, pred.roll(2, -1), spacing=(1.0, 0.5))
+        >>> [round(float(value), 3) for value in metric.aggregate()]
+        [0.333, 1.0]
+    """
+
+    def __init__(  # noqa: PLR0913 - all by keyword, as in MONAI's metrics
+        self,
+        protocol: str = "surface",
+        scores: Sequence[str] | None = None,
+        include_background: bool = False,
+        num_classes: int | None = None,
+        ignore_label: int | None = None,
+        empty: Empty = "diagonal",
+        tolerance_mm: float = 1.0,
+        slice_axis: int = -1,
+        reduction: str = "mean",
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__()
+        if isinstance(scores, str):
+            scores = (scores,)
+        wanted = None if scores is None else tuple(name for name in scores if name not in _FAILURES)
+        self._measured = () if wanted == () else check_scores(protocol, wanted)
+        self.scores = (*PROTOCOLS[protocol], "missed") if scores is None else tuple(scores)
+        check_empty(empty)
+        check_number("tolerance_mm", tolerance_mm, strict=False)
+        if num_classes is not None and num_classes < 2:
+            raise ValueError(f"num_classes must be >= 2 (background counts), got {num_classes}")
+        if ignore_label is not None and num_classes is None:
+            raise ValueError("ignore_label must come with num_classes and label maps, got one-hot input; one-hot "
+                             "channels hold no ignored voxels")  # fmt: skip
+        self.protocol, self.include_background = protocol, include_background
+        self.num_classes, self.ignore_label = num_classes, ignore_label
+        self.empty, self.tolerance_mm, self.slice_axis = empty, tolerance_mm, slice_axis
+        self.reduction, self.get_not_nans = reduction, get_not_nans
+
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        if y is None or y_pred.shape != y.shape or y.ndim < 3:
+            got = None if y is None else tuple(y.shape)
+            raise ValueError(f"y_pred and y must be (B, C, *S) of one shape, got {tuple(y_pred.shape)} and {got}")
+        rows = [
+            self._score_case(as_numpy("y_pred", pred), as_numpy("y", target), self._spacing(target, **kwargs))
+            for pred, target in zip(y_pred, y, strict=True)
+        ]
+        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
+
+    def _spacing(self, target: torch.Tensor, spacing: Sequence[float] | None = None) -> tuple[float, ...]:
+        needless = not any(name.endswith("_mm") or name in ("surface_dice", "volume_difference_ml")
+                           for name in self._measured)  # fmt: skip
+        if needless and not isinstance(target, MetaTensor) and spacing is None:
+            return (1.0,) * (target.ndim - 1)  # no score has a unit, nothing to warn of
+        return image_spacing(target, spacing, target.ndim - 1)
+
+    def _score_case(self, pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) -> list[list[float]]:
+        first = 0 if self.include_background else 1
+        if self.num_classes is None:
+            for name, array in (("y_pred", pred), ("y", target)):
+                if not np.isin(array, (0, 1)).all():
+                    raise ValueError(f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, or "
+                                     "pass num_classes with label maps")  # fmt: skip
+            return [self._score(pred[label], target[label], 1, spacing) for label in range(first, len(target))]
+        if len(target) != 1:
+            raise ValueError(f"y must have one channel when num_classes is given, got {len(target)}")
+        maps = (
+            check_labels(pred[0], self.num_classes, None),
+            check_labels(target[0], self.num_classes, self.ignore_label),
+        )
+        return [self._score(*maps, label, spacing) for label in range(first, self.num_classes)]
+
+    def _score(self, pred: np.ndarray, target: np.ndarray, label: int, spacing: tuple[float, ...]) -> list[float]:
+        values: dict[str, float] = {}
+        if self._measured:
+            values = score_pair(
+                self.protocol, pred, target, spacing, label, self.ignore_label, self.empty, self.tolerance_mm,
+                self.slice_axis, self._measured,
+            )  # fmt: skip
+        found = pred == label
+        if self.ignore_label is not None:
+            found = found & (target != self.ignore_label)
+        sides = bool(found.any()), bool((target == label).any())
+        values["missed"], values["false_alarm"] = float(sides == (False, True)), float(sides == (True, False))
+        return [values[name] for name in self.scores]
+
+    def aggregate(self, reduction: str | None = None) -> Any:
+        """Reduce the scores of all cases so far, on all ranks.
+
+        Args:
+            reduction: ``None`` for that of the constructor.
+
+        Returns:
+            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
+            `get_not_nans` a pair of this and the counts.
+        """
+        data = self.get_buffer()
+        if not isinstance(data, torch.Tensor):
+            raise ValueError("the metric must have been called before aggregate, got no case")
+        values, counts = do_metric_reduction(data, reduction or self.reduction)
+        values = torch.where(counts > 0, values, math.nan)
+        results = [values[..., index] for index in range(len(self.scores))]
+        if not self.get_not_nans:
+            return results if len(results) > 1 else results[0]
+        numbers = [counts[..., index] for index in range(len(self.scores))]
+        return (results, numbers) if len(results) > 1 else (results[0], numbers[0])

@@ -1,0 +1,57 @@
+"""The scores as handler of Ignite's engines; needs the extra `bundle` (pytorch-ignite)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.handlers import IgniteMetricHandler
+
+from monai_boundary.metrics.cumulative import ProtocolMetric
+
+__all__ = ["ProtocolScores"]
+
+
+class ProtocolScores(IgniteMetricHandler):
+    """`ProtocolMetric` for MONAI's trainers and evaluators.
+
+    Attached as ``name``, it writes the first score to ``engine.state.metrics[name]``, where key metrics are looked up,
+    and each further one to ``engine.state.metrics[f"{name}_{score}"]``. The scores per case and class are in
+    ``engine.state.metric_details`` under the same names, for `MetricsSaver`.
+
+    Args:
+        output_transform: Makes ``(y_pred, y)`` of the engine's output, as in MONAI's metric handlers.
+        save_details: Keep the scores per case.
+        **settings: Arguments of `ProtocolMetric`; reductions that leave one number per score.
+    """
+
+    def __init__(
+        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
+    ) -> None:
+        super().__init__(
+            metric_fn=ProtocolMetric(**settings), output_transform=output_transform, save_details=save_details
+        )
+
+    def compute(self) -> Any:
+        """Aggregate, write all scores but the first to the engine, and return the first."""
+        metric = self.metric_fn
+        result = metric.aggregate()
+        if metric.get_not_nans:  # type: ignore[attr-defined]
+            result = result[0]
+        values = result if isinstance(result, list) else [result]
+        self._is_reduced = True
+        if self._engine is None or self._name is None:
+            raise RuntimeError("the handler must be attached to an engine before compute, got none; call attach()")
+        names = [self._name, *(f"{self._name}_{score}" for score in metric.scores[1:])]  # type: ignore[attr-defined]
+        details: torch.Tensor = metric.get_buffer()
+        for index, (name, value) in enumerate(zip(names, values, strict=True)):
+            if self.save_details:
+                self._engine.state.metric_details[name] = details[..., index]
+            if index:
+                self._engine.state.metrics[name] = _number(value)
+        return _number(values[0])
+
+
+def _number(value: torch.Tensor) -> float | torch.Tensor:
+    return value.item() if value.numel() == 1 else value
