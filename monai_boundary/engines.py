@@ -5,7 +5,8 @@
 
 `prepare_batch` can hand the loss one target only, so label and map travel to it as a dictionary; `RestoreLabelHandler`
 then puts the label back for metrics, postprocessing and decollating. Multi-GPU configurations of MONAI's model zoo cut
-the last handlers of the list on all ranks but the first: keep these three at its front.
+the last handlers of the list on all ranks but the first: keep these three at its front. A rank without them would train
+with other weights; the means over the ranks that the others wait for make such a run break off after its first epoch.
 """
 
 from __future__ import annotations

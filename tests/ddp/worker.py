@@ -1,0 +1,128 @@
+"""One rank of a training that MONAI's engine runs from JSON; the single process of the test runs the same code.
+
+python -m torch.distributed.run --standalone --nproc_per_node=2 -m tests.ddp.worker FOLDER SCENARIO ...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser
+from monai.data import Dataset, DistributedSampler
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from monai_boundary import SignedDistanceMap
+
+EPOCHS, SAMPLES = 3, 4
+# Word for word from multi_gpu_train.json of MONAI's model zoo
+CUT = "$@train#handlers[: -2 if dist.get_rank() > 0 else None]"
+RESTORE = {"_target_": "monai_boundary.engines.RestoreLabelHandler"}
+ALPHA = {"_target_": "monai_boundary.engines.AlphaScheduleHandler", "loss": "@loss", "schedule": "@schedule"}
+TERMS = {"_target_": "monai_boundary.engines.LossTermsHandler", "loss": "@loss"}
+STATS = {"_target_": "StatsHandler", "epoch_log": False, "iteration_log": False}
+REBALANCE = {"_target_": "monai_boundary.Rebalance"}
+# After two epochs the region term has fallen by 3.6 % on rank 0, by 4.2 % on rank 1 and by 3.8 % over both: of its own
+# history rank 1 would go on waiting where the single process does not.
+WAIT = {
+    "_target_": "monai_boundary.WaitForRegion",
+    "then": {"_target_": "monai_boundary.Increase"},
+    "window": 1,
+    "tolerance": 0.04,
+    "latest": 1.0,
+}
+# Scenario: the schedule, the handlers, and whether the ranks but the first lose the last two.
+SCENARIOS: dict[str, tuple[dict, list[dict], bool]] = {
+    "whole": (REBALANCE, [RESTORE, ALPHA, TERMS], False),
+    "cut": (REBALANCE, [RESTORE, ALPHA, TERMS, STATS, STATS], True),
+    "wait": (WAIT, [RESTORE, ALPHA, TERMS, STATS, STATS], True),
+    "alpha last": (REBALANCE, [RESTORE, TERMS, STATS, ALPHA], True),
+}
+
+
+def samples() -> list[dict[str, torch.Tensor]]:
+    """Rectangles of unequal size, so that the terms of two ranks differ."""
+    generator = torch.Generator().manual_seed(0)
+    items = []
+    for number in range(SAMPLES):
+        label = torch.zeros(1, 12, 12)
+        label[:, 2 : 4 + 2 * number, 3:7] = 1
+        image = label.double() + 0.3 * torch.randn(1, 12, 12, generator=generator, dtype=torch.float64)
+        distance_map = SignedDistanceMap(2, "robust", spacing=(1, 1))(label).double()
+        items.append({"image": image, "label": label, "distance_map": distance_map})
+    return items
+
+
+def network() -> torch.nn.Module:
+    """A network without batch statistics: those of a batch of 1 are not those of a batch of 2."""
+    torch.manual_seed(1)
+    layers = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Tanh(), torch.nn.Conv2d(4, 2, 3, padding=1)
+    return torch.nn.Sequential(*layers).double()
+
+
+def configuration(schedule: dict, handlers: list[dict], cut: bool) -> dict[str, Any]:
+    """The training as a bundle's JSON has it."""
+    return {
+        "loss": {"_target_": "monai_boundary.GeneralizedDiceBoundaryLoss"},
+        "schedule": schedule,
+        "optimizer": {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.5, "momentum": 0.9},
+        "train": {
+            "handlers": handlers,
+            "trainer": {
+                "_target_": "SupervisedTrainer",
+                "device": "$torch.device('cpu')",
+                "max_epochs": EPOCHS,
+                "train_data_loader": "@loader",
+                "network": "@network",
+                "loss_function": "@loss",
+                "optimizer": "@optimizer",
+                "prepare_batch": {"_target_": "monai_boundary.engines.PrepareBatchDistanceMap"},
+                "train_handlers": CUT if cut else "@train#handlers",
+            },
+        },
+    }
+
+
+def train(scenario: str, folder: Path) -> None:
+    """Train, and write the weights of the loss in each epoch, the metrics of each epoch, and the parameters."""
+    schedule, handlers, cut = SCENARIOS[scenario]
+    dataset, module = Dataset(samples()), network()
+    ranked = dist.is_initialized()
+    sampler = DistributedSampler(dataset, shuffle=False) if ranked else None
+    parser = ConfigParser(
+        configuration(schedule, handlers, cut and ranked), globals={"dist": "torch.distributed", "torch": "torch"}
+    )
+    parser["network"] = DistributedDataParallel(module) if ranked else module
+    # Rank r takes the samples r, r + 2, ...: both ranks together those of one batch of the single process.
+    parser["loader"] = torch.utils.data.DataLoader(dataset, batch_size=1 if ranked else 2, sampler=sampler)
+    trainer, loss = parser.get_parsed_content("train#trainer"), parser.get_parsed_content("loss")
+    name = f"{scenario} {dist.get_rank() if ranked else 'single'}"
+
+    def note(kind: str, row: Any) -> None:
+        with (folder / f"{name} {kind}.jsonl").open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    # At the start of the epoch, and written at once: ranks that lack a handler break off at its end.
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: note("weights", loss.weights))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: note("metrics", trainer.state.metrics))
+    trainer.run()
+    torch.save(module.state_dict(), folder / f"{name}.pt")
+
+
+def main() -> None:
+    """Run the scenarios as one of the ranks and write what each leaves behind."""
+    folder, *scenarios = sys.argv[1:]
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    for scenario in scenarios:
+        train(scenario, Path(folder))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
