@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from monai_boundary.losses import (
         BoundaryLoss,
         CollapseGuard,
+        DeepSupervisionLoss,
         GeneralizedDiceBoundaryLoss,
         GeneralizedDiceLoss,
         RegionBoundaryLoss,
@@ -28,6 +29,7 @@ _HOMES = {
     "losses": (
         "BoundaryLoss",
         "CollapseGuard",
+        "DeepSupervisionLoss",
         "GeneralizedDiceBoundaryLoss",
         "GeneralizedDiceLoss",
         "RegionBoundaryLoss",
@@ -40,6 +42,7 @@ __all__ = [
     "BoundaryLoss",
     "CollapseGuard",
     "Constant",
+    "DeepSupervisionLoss",
     "DistanceMapOptions",
     "GeneralizedDiceBoundaryLoss",
     "GeneralizedDiceLoss",

@@ -106,7 +106,7 @@ class AlphaScheduleHandler:
     `load_dict` of `CheckpointLoader`.
 
     Args:
-        loss: `RegionBoundaryLoss`, or any object with `weights` and `region_term`.
+        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, or any object with `weights` and `region_term`.
         schedule: From `monai_boundary.schedules`.
         max_epochs: Length of the schedule; ``None`` for the engine's.
     """
@@ -152,7 +152,8 @@ class LossTermsHandler:
     `StatsHandler` and `TensorBoardStatsHandler` show them from there when they come later in the list.
 
     Args:
-        loss: `RegionBoundaryLoss`, or any object with `weights`, `region_term` and `boundary_term`.
+        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, or any object with `weights`, `region_term` and
+            `boundary_term`.
         gradient_share: Also measure, in the first step of each epoch, which part of the gradient with respect to the
             network's output is the boundary term's: alpha |gb| / (region weight |gr| + alpha |gb|). Costs one more
             evaluation of the loss per epoch; needs `region` and `boundary` of `RegionBoundaryLoss`.
@@ -190,12 +191,21 @@ class LossTermsHandler:
         if not self.gradient_share or self._share is not None:
             return
         target = engine.state.output["label"]
-        logits = engine.state.output["pred"].detach().requires_grad_()
+        pred = engine.state.output["pred"]
+        # Networks with deep supervision may return a list of heads.
+        heads = [head.detach().requires_grad_() for head in ([pred] if isinstance(pred, torch.Tensor) else pred)]
+        logits = heads[0] if isinstance(pred, torch.Tensor) else heads
         with torch.enable_grad():
             terms = (
                 self.loss.region(logits, target["label"]),
                 self.loss.boundary(logits, target["label"], target["distance_map"]),
             )
-            norms = [torch.autograd.grad(term, logits)[0].float().norm().item() for term in terms]
+            norms = [_gradient_norm(term, heads) for term in terms]
         region, boundary = (weight * norm for weight, norm in zip(self.loss.weights, norms, strict=True))
         self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
+
+
+def _gradient_norm(term: torch.Tensor, heads: Sequence[torch.Tensor]) -> float:
+    gradients = torch.autograd.grad(term, heads, allow_unused=True)  # a head of weight 0 is not used
+    norms = [gradient.float().norm() for gradient in gradients if gradient is not None]
+    return float(torch.stack(norms).norm())

@@ -13,10 +13,10 @@ import monai_boundary
 from monai_boundary import kernels, losses, schedules, transforms
 
 PUBLIC = {
-    "BoundaryLoss", "CollapseGuard", "Constant", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss",
-    "GeneralizedDiceLoss", "Increase", "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd",
-    "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "distance_transform", "signed_distance",
-    "signed_distance_map", "suggest_alpha",
+    "BoundaryLoss", "CollapseGuard", "Constant", "DeepSupervisionLoss", "DistanceMapOptions",
+    "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase", "Rebalance", "RegionBoundaryLoss",
+    "RescaleDistanceMap", "RescaleDistanceMapd", "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup",
+    "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
 }  # fmt: skip
 PARTS = {
     kernels: {
@@ -27,8 +27,8 @@ PARTS = {
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",
     },
     losses: {
-        "BoundaryLoss", "CollapseGuard", "CollapseWarning", "DeepSupervisionBoundary", "GeneralizedDiceBoundaryLoss",
-        "GeneralizedDiceLoss", "RegionBoundaryLoss", "foreground_shares",
+        "BoundaryLoss", "CollapseGuard", "CollapseWarning", "DeepSupervisionBoundary", "DeepSupervisionLoss",
+        "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "RegionBoundaryLoss", "foreground_shares",
     },
     schedules: {"Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"},
 }  # fmt: skip

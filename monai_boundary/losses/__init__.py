@@ -2,7 +2,7 @@
 
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.collapse import CollapseGuard, CollapseWarning, foreground_shares
-from monai_boundary.losses.deep_supervision import DeepSupervisionBoundary
+from monai_boundary.losses.deep_supervision import DeepSupervisionBoundary, DeepSupervisionLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.region_boundary import GeneralizedDiceBoundaryLoss, RegionBoundaryLoss
 
@@ -11,6 +11,7 @@ __all__ = [
     "CollapseGuard",
     "CollapseWarning",
     "DeepSupervisionBoundary",
+    "DeepSupervisionLoss",
     "GeneralizedDiceBoundaryLoss",
     "GeneralizedDiceLoss",
     "RegionBoundaryLoss",

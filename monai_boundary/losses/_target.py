@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 from monai_boundary._check import check_same_device
 
-__all__ = ["activate", "as_float32", "check_network_output", "check_target", "onehot_target"]
+__all__ = ["activate", "as_float32", "check_network_output", "check_target", "onehot_target", "split_target"]
 
 
 def check_network_output(logits: torch.Tensor) -> None:
@@ -58,6 +58,15 @@ def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) 
             f"input and target shapes do not match: target must be {expected}, got {tuple(target.shape)}{remedy}"
         )
     return target, to_onehot_y and channels > 1
+
+
+def split_target(
+    target: torch.Tensor | Mapping[str, torch.Tensor], distance_map: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return label and map, whether they come apart or together as the target that passes through a MONAI engine."""
+    if isinstance(target, torch.Tensor):
+        return target, distance_map
+    return target["label"], target["distance_map"]
 
 
 def onehot_target(

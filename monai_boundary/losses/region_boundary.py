@@ -10,6 +10,7 @@ from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
 from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
+from monai_boundary.losses._target import split_target
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 
@@ -94,11 +95,11 @@ class RegionBoundaryLoss(nn.Module):
                 pass through a MONAI engine.
             distance_map: Float `(B, C, *S)` or without the background; ``None`` to compute it from the label.
         """
-        if not isinstance(target, torch.Tensor):
-            distance_map = target["distance_map"]
-            target = target["label"]
-        region = self.region(input, target)
-        boundary = self.boundary(input, target, distance_map)
+        label, distance_map = split_target(target, distance_map)
+        return self.combine(self.region(input, label), self.boundary(input, label, distance_map))
+
+    def combine(self, region: torch.Tensor, boundary: torch.Tensor) -> torch.Tensor:
+        """Keep both terms for logging, and return their weighted sum."""
         self.region_term, self.boundary_term = region.detach(), boundary.detach()
         weights = self._weights.to(region.dtype)
         total: torch.Tensor = weights[0] * region + weights[1] * boundary

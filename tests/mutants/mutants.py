@@ -21,6 +21,7 @@ MAP, DIST, SLICES = "unit/test_distance_map.py", "unit/test_distance.py", "unit/
 BAD, ODD = "unit/test_bad_input.py", "unit/test_odd_input.py"
 MAKE, CARRY = "unit/test_transforms.py", "unit/test_transforms_carry.py"
 BL, GDL, RB = "unit/test_boundary_loss.py", "unit/test_generalized_dice.py", "unit/test_region_boundary.py"
+HEADS = "unit/test_deep_supervision_heads.py"
 NUM, GUARD, SCHED = "unit/test_loss_numerics.py", "unit/test_collapse.py", "unit/test_schedules.py"
 
 _D, _G, _E = "kernels/distance.py", "kernels/_signed.py", "kernels/_engines.py"
@@ -125,7 +126,16 @@ LOSSES = [
     Mutant("preset counts the background", _R, "include_background=include_background or sigmoid", "include_background=True", RB),
     Mutant("map of a head interpolated", _P, 'mode="nearest-exact"', 'mode="bilinear"', RB),
     Mutant("map of a head off by a voxel", _P, 'mode="nearest-exact"', 'mode="nearest"', RB),
-    Mutant("head weights ignored", _P, "total + weight * self.boundary", "total + self.boundary", RB),
+    Mutant("head weights ignored", _P, "[weight * term(head) for", "[term(head) for", RB),
+    Mutant("default head weights not normalised", _P, "half / sum(halves) for", "half for", HEADS),
+    Mutant("default head weights equal", _P, "0.5**index", "0.5", HEADS),
+    Mutant("heads of weight 0 evaluated", _P, "strict=True) if weight]", "strict=True)]", f"{RB} {HEADS}"),
+    Mutant("heads stacked on the batch axis", _P, "output.unbind(1)", "output.unbind(0)", HEADS),
+    Mutant("map of each head from its own label", _P, "self._compute_map(heads[0], target)", "self._compute_map(heads[-1], _resample(target, heads[-1].shape[2:]))", HEADS),
+    Mutant("integer labels of lower heads become floats", _P, ".to(volume.dtype)", "", HEADS),
+    Mutant("heads from low to high resolution accepted", _P, "if not heads or sizes[0] != tuple(label.shape[2:]):", "if not heads:", HEADS),
+    Mutant("wrong number of head weights accepted", _P, "if len(heads) != len(weights):", "if len(heads) > len(weights):", HEADS),
+    Mutant("weights set on the loss of several heads lost", _P, "self.loss.weights = pair", "pass", HEADS),
     Mutant("guard warns at every step", _K, "            self._warned.add(index)\n", "", GUARD),
     Mutant("guard keeps NaN", _K, "if not all(map(math.isfinite, predictions + truths)):", "if False:", GUARD),
     Mutant("guard's warm-up off by one", _K, "seen >= max(1, self.warmup)", "seen > max(1, self.warmup)", GUARD),

@@ -194,7 +194,7 @@ def test_deep_supervision_passes_over_heads_of_weight_zero():
 
 def test_deep_supervision_needs_one_head_per_weight():
     loss = DeepSupervisionBoundary(BoundaryLoss(), (1.0, 0.5))
-    with pytest.raises(ValueError, match=r"heads must hold one output per weight \(2\), got 1"):
+    with pytest.raises(ValueError, match=r"weights must hold one value per head \(1\), got 2; name one for each"):
         loss([torch.zeros(1, 2, 4)], torch.zeros(1, 2, 4))
 
 

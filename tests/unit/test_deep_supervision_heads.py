@@ -1,0 +1,263 @@
+"""The loss of several heads against its sum over them, written by hand of the losses of one."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monai_boundary import (
+    BoundaryLoss,
+    DeepSupervisionLoss,
+    DistanceMapOptions,
+    GeneralizedDiceBoundaryLoss,
+    GeneralizedDiceLoss,
+    RegionBoundaryLoss,
+    SignedDistanceMap,
+)
+
+MM = DistanceMapOptions()
+# Sizes of the heads, of which none but the first in 2D divides the one before in each axis
+SIZES = {"2D": [(16, 12), (8, 6), (4, 3)], "anisotropic 3D": [(14, 9, 5), (7, 5, 5), (4, 3, 3)]}
+DEFAULT = (4 / 7, 2 / 7, 1 / 7)
+
+
+def at_nearest(volume: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """The voxels that hold the centres of a coarser grid's voxels, by integer arithmetic."""
+    array = volume.numpy()
+    for axis, (old, new) in enumerate(zip(volume.shape[2:], size, strict=True), start=2):
+        array = np.take(array, [(2 * i + 1) * old // (2 * new) for i in range(new)], axis=axis)
+    return torch.from_numpy(array)
+
+
+def case(sizes: list[tuple[int, ...]], classes: int = 3) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Heads, labels and maps in mm, of two samples."""
+    heads = [torch.randn(2, classes, *size, requires_grad=True) for size in sizes]
+    labels = torch.zeros(2, 1, *sizes[0])
+    labels[0, :, 2:7, 3:8], labels[0, :, 8:, 1:4], labels[1, :, 1:9, :5] = 1, 2, 1
+    spacing = (3.0, 1.0, 0.5)[: len(sizes[0])]
+    maps = torch.stack([torch.as_tensor(SignedDistanceMap(classes, spacing=spacing)(label)) for label in labels])
+    return heads, labels, maps
+
+
+def by_hand(weights, heads, labels, maps, alpha: float) -> torch.Tensor:
+    """Of public losses, one head after the other."""
+    dice = GeneralizedDiceLoss(softmax=True, to_onehot_y=True)
+    boundary = BoundaryLoss(include_background=False, softmax=True)
+    total = torch.zeros(())
+    for weight, head in zip(weights, heads, strict=True):
+        size = tuple(head.shape[2:])
+        region = dice(head, at_nearest(labels, size))
+        total = total + weight * (max(0.1, 1 - alpha) * region + alpha * boundary(head, None, at_nearest(maps, size)))
+    return total
+
+
+def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+# The value
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 0.3, 0.4)])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_a_list_of_heads_scores_the_weighted_sum_over_heads_and_each_gets_its_gradient(sizes, weights):
+    heads, labels, maps = case(sizes)
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=0.3), weights)
+    value, expected = loss(heads, labels, maps), by_hand(weights or DEFAULT, heads, labels, maps, 0.3)
+    close(value, expected)
+    gradients, wanted = torch.autograd.grad(value, heads), torch.autograd.grad(expected, heads)
+    for gradient, want in zip(gradients, wanted, strict=True):
+        assert gradient.abs().max() > 0
+        close(gradient, want)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_stacked_heads_score_what_a_list_of_them_does(sizes):
+    heads, labels, maps = case([sizes[0]] * 3)
+    stacked = torch.stack(heads, dim=1).detach().requires_grad_()
+    value = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=0.3))(stacked, labels, maps)
+    expected = by_hand(DEFAULT, heads, labels, maps, 0.3)
+    close(value, expected)
+    close(torch.autograd.grad(value, stacked)[0], torch.stack(torch.autograd.grad(expected, heads), dim=1))
+
+
+def test_label_and_map_may_come_together():
+    heads, labels, maps = case(SIZES["2D"])
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=0.3))
+    assert loss(heads, {"label": labels, "distance_map": maps}) == loss(heads, labels, maps)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.int16])
+def test_integer_labels_are_resampled_too(dtype):
+    heads, labels, maps = case(SIZES["2D"])
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss())
+    assert loss(heads, labels.to(dtype), maps) == loss(heads, labels, maps)
+
+
+def test_labels_of_lower_heads_keep_their_type():
+    seen = []
+
+    class Region(nn.Module):
+        def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            seen.append(target.dtype)
+            return logits.mean()
+
+    heads, labels, maps = case(SIZES["2D"])
+    DeepSupervisionLoss(RegionBoundaryLoss(Region(), BoundaryLoss(softmax=True)))(heads, labels.long(), maps)
+    assert seen == [torch.int64] * 3
+
+
+def test_ignored_voxels_stay_ignored_in_every_head():
+    heads, labels, maps = case(SIZES["2D"])
+    labels[:, :, 4:9] = 255
+    maps[:, :, 4:9] = 0
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(ignore_index=255, alpha=0.5))
+    edited = [
+        torch.where(at_nearest(labels, tuple(head.shape[2:])) == 255, 50 * torch.randn_like(head), head)
+        for head in heads
+    ]
+    assert all((a != b).any() for a, b in zip(edited, heads, strict=True))
+    close(loss(edited, labels, maps), loss(heads, labels, maps))
+
+
+class SeenMaps(BoundaryLoss):
+    """A boundary loss that remembers the maps it was given."""
+
+    def forward(self, input, target=None, distance_map=None):
+        self.seen = [*getattr(self, "seen", []), distance_map]
+        return super().forward(input, target, distance_map)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_each_head_sees_millimetres_of_the_full_resolution(given: bool):
+    heads, labels, maps = case([(16, 12), (8, 12), (4, 6)])
+    boundary = SeenMaps(include_background=False, to_onehot_y=True, softmax=True, options=MM, spacing=(3.0, 1.0))
+    loss = RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True, to_onehot_y=True), boundary)
+    DeepSupervisionLoss(loss)(heads, labels, maps if given else None)
+    for seen, head in zip(boundary.seen, heads, strict=True):
+        torch.testing.assert_close(seen[:, -2:], at_nearest(maps[:, 1:], tuple(head.shape[2:])), rtol=0, atol=1e-5)
+    # a coarser grid has no shorter distances: 3 mm a row, whatever the head
+    assert boundary.seen[2].max() > 0.7 * boundary.seen[0].max()
+
+
+def test_a_head_of_weight_zero_is_skipped():
+    heads, labels, maps = case(SIZES["2D"])
+    heads[1] = torch.full_like(heads[1], math.nan).requires_grad_()
+    value = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=0.3), (0.7, 0, 0.3))(heads, labels, maps)
+    close(value, by_hand((0.7, 0.3), heads[::2], labels, maps, 0.3))
+    assert torch.autograd.grad(value, heads, allow_unused=True)[1] is None
+
+
+@pytest.mark.parametrize("maps_given", [True, False])
+def test_the_one_output_of_evaluation_scores_as_without_heads(maps_given: bool):
+    (head, *_), labels, maps = case(SIZES["anisotropic 3D"])
+    inner = GeneralizedDiceBoundaryLoss(alpha=0.3)
+    expected = inner(head, labels, maps if maps_given else None)
+    loss = DeepSupervisionLoss(copy.deepcopy(inner), (0.5, 0.3, 0.2))
+    assert loss(head, labels, maps if maps_given else None) == expected
+
+
+def test_default_weights_add_up_to_one_for_any_number_of_heads():
+    heads, labels, maps = case(SIZES["2D"])
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss())
+    single = loss(heads[0], labels, maps)
+    for count in (1, 2, 5):
+        close(loss([heads[0]] * count, labels, maps), single)
+
+
+def test_half_precision_heads_score_in_float32():
+    heads, labels, maps = case(SIZES["2D"])
+    value = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=1.0))([h.half() for h in heads], labels, 200 * maps)
+    assert value.dtype == torch.float32
+    assert value.isfinite()
+
+
+# What handlers read and set
+
+
+def test_weights_and_terms_are_those_of_the_loss_inside():
+    heads, labels, maps = case(SIZES["2D"])
+    inner = GeneralizedDiceBoundaryLoss()
+    loss = DeepSupervisionLoss(inner)
+    loss.weights = (0.25, 0.75)
+    value = loss(heads, labels, maps)
+    assert inner.weights == loss.weights == (0.25, 0.75)
+    assert inner.region_term is loss.region_term
+    assert inner.boundary_term is loss.boundary_term
+    close(value.detach(), 0.25 * loss.region_term + 0.75 * loss.boundary_term)
+    close(loss.boundary_term, by_hand(DEFAULT, heads, labels, maps, 1.0).detach() - 0.1 * loss.region_term)
+    loss.alpha = 0.4
+    assert (inner.alpha, loss.alpha, inner.weights) == (0.4, 0.4, (0.6, 0.4))
+
+
+def test_nothing_of_it_goes_into_a_checkpoint():
+    assert not DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(), (1, 2)).state_dict()
+
+
+# Wrong arguments
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("weights", [(0.6, 0.4), (0.4, 0.3, 0.2, 0.1)])
+def test_a_wrong_number_of_weights_is_refused(weights, stacked: bool):
+    heads, labels, maps = case([(16, 12)] * 3)
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(), weights)
+    message = rf"weights must hold one value per head \(3\), got {len(weights)}; .*or pass None for 1, 1/2, 1/4"
+    with pytest.raises(ValueError, match=message):
+        loss(torch.stack(heads, 1) if stacked else heads, labels, maps)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((), "weights must hold a value above 0"),
+        ((0, 0.0), "weights must hold a value above 0"),
+        ((1, -0.5), "weights must be finite and >= 0, got -0.5"),
+        ((1, math.nan), "weights must be finite and >= 0, got nan"),
+    ],
+)
+def test_weights_that_weigh_nothing_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(), weights)
+
+
+def test_heads_from_low_to_high_resolution_are_refused():
+    heads, labels, maps = case(SIZES["2D"])
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss())
+    for wrong in (heads[::-1], heads[1:], [], torch.stack([heads[1]] * 2, dim=1)):
+        with pytest.raises(
+            ValueError, match=r"the target's size \(16, 12\) first, got .*; order them from high to low"
+        ):
+            loss(wrong, labels, maps)
+
+
+def test_a_loss_without_a_boundary_term_is_refused():
+    with pytest.raises(TypeError, match="loss must be a RegionBoundaryLoss, got GeneralizedDiceLoss; wrap"):
+        DeepSupervisionLoss(GeneralizedDiceLoss())
+
+
+def test_a_map_is_asked_for_when_the_boundary_loss_computes_none():
+    class Product(nn.Module):
+        def forward(self, logits, target, distance_map):  # noqa: ARG002
+            return (logits * distance_map).mean()
+
+    heads, labels, maps = case(SIZES["2D"])
+    loss = DeepSupervisionLoss(RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True, to_onehot_y=True), Product()))
+    assert loss(heads, labels, maps).isfinite()
+    with pytest.raises(ValueError, match="distance_map must be given, got None and Product cannot compute it; put"):
+        loss(heads, labels)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler
+def test_the_compiled_loss_equals_the_eager_one_at_every_alpha():
+    heads, labels, maps = case(SIZES["2D"])
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss())
+    graph = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for alpha in (0.01, 0.7):
+        loss.alpha = alpha
+        close(graph(heads, labels, maps), loss(heads, labels, maps))
