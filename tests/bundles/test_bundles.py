@@ -17,7 +17,7 @@ import pytest
 from monai_boundary.bundles import bundle_folder, list_bundles
 from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
-from monai_boundary.metrics import score_folder
+from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 from tests.cli.calling import assert_fails
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -115,7 +115,7 @@ def test_what_sets_weights_stands_before_what_ranks_cut_off(name: str) -> None:
 def dataset(tmp_path: Path):
     def make(channels: int) -> Path:
         folder, cases = tmp_path / "data", []
-        folder.mkdir()
+        (folder / "labels").mkdir(parents=True)
         for number in range(4):
             phantom = lesion_phantom(number, (12, 40, 36))
             labels = phantom.labels.copy()
@@ -123,8 +123,8 @@ def dataset(tmp_path: Path):
             files = [folder / f"p{number}_{channel:04d}.nii.gz" for channel in range(channels)]
             for index, file in enumerate(files):
                 write_volume(file, phantom.image * (-1) ** index, phantom.spacing)
-            write_volume(folder / f"p{number}.nii.gz", labels, phantom.spacing)
-            cases.append(CaseFiles(f"p{number}", tuple(files), folder / f"p{number}.nii.gz"))
+            write_volume(folder / "labels" / f"p{number}.nii.gz", labels, phantom.spacing)
+            cases.append(CaseFiles(f"p{number}", tuple(files), folder / "labels" / f"p{number}.nii.gz"))
         write_datalist(folder / "datalist.json", {"training": cases[:2], "validation": cases[2:]})
         return folder
 
@@ -161,19 +161,19 @@ def test_bundle_trains_evaluates_and_predicts(name: str, dataset, tmp_path: Path
     start(module + bundle_command(name, data, root, "train.json", extra=SHORT + PATCH))
     assert (root / "models" / "model.pt").is_file()
     output = start(module + bundle_command(name, data, root, "train.json", "evaluate.json", extra=PATCH))
-    assert "val_mean_dice" in output
-    assert (root / "eval" / "val_mean_dice_raw.csv").is_file()
+    assert "val_dice_lesion_f1" in output
+    assert (root / "eval" / "val_dice_hd95_mm_raw.csv").is_file()
     start(module + bundle_command(name, data, root, "inference.json", extra=PATCH))
     predictions = sorted((root / "predictions").iterdir())
     assert len(predictions) == 2
     for path, number in zip(predictions, (2, 3), strict=True):
-        truth = nib.load(data / f"p{number}.nii.gz")
+        truth = nib.load(data / "labels" / f"p{number}.nii.gz")
         found = nib.load(path)
         assert found.shape == truth.shape
         np.testing.assert_allclose(found.affine, truth.affine, atol=1e-4)
-        path.rename(path.with_name(f"p{number}.nii.gz"))
-    scored = list(score_folder(root / "predictions", data, [1], ["p2", "p3"]))
-    assert [case.case for case in scored] == ["p2", "p3"]
+    scored = evaluate_folder(root / "predictions", data / "labels", EvaluationSettings("wmh"), progress=False)
+    assert [row.case for row in scored.rows] == ["p2", "p3"]
+    assert scored.without_prediction == ["p0", "p1"]
 
 
 @pytest.mark.cli
