@@ -108,7 +108,7 @@ class ProtocolMetric(CumulativeIterationMetric):
         first = 0 if self.include_background else 1
         if self.num_classes is None:
             for name, array in (("y_pred", pred), ("y", target)):
-                if not np.isin(array, (0, 1)).all():
+                if not ((array == 0) | (array == 1)).all():
                     raise ValueError(f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, or "
                                      "pass num_classes with label maps")  # fmt: skip
             return [self._score(pred[label], target[label], 1, spacing) for label in range(first, len(target))]

@@ -13,12 +13,16 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from monai_boundary._check import as_numpy, check_mask, check_number, check_spacing
 from monai_boundary.kernels._engines import seed_distance
 from monai_boundary.kernels._slices import bounding_box
 
 __all__ = ["Empty", "SurfaceDistances", "check_empty", "dice_score", "surface_distances"]
+
+# A tree of the points beats a distance transform of the box while there are this many voxels per point.
+_VOXELS_PER_POINT = 8
 
 #: What stands for a distance that does not exist because one of the two masks is empty.
 Empty = Literal["diagonal", "nan"] | float
@@ -137,24 +141,38 @@ def surface_distances(
         return SurfaceDistances(nothing, nothing, diagonal, *empty)
     box = bounding_box(first | second, sizes, 0.0)
     surfaces = [_surface(mask[box], through_plane) for mask in (first, second)]
-    to_target, to_pred = (
-        seed_distance(surface, sizes)[other]
-        for surface, other in ((surfaces[1], surfaces[0]), (surfaces[0], surfaces[1]))
-    )
-    return SurfaceDistances(to_target, to_pred, diagonal, *empty)
+    return SurfaceDistances(*_both_ways(surfaces[0], surfaces[1], sizes), diagonal, *empty)
+
+
+def _both_ways(first: np.ndarray, second: np.ndarray, sizes: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of every voxel of `first` to the nearest of `second`, and the reverse."""
+    indices = np.flatnonzero(first), np.flatnonzero(second)
+    if (indices[0].size + indices[1].size) * _VOXELS_PER_POINT > first.size:
+        return seed_distance(second, sizes)[first], seed_distance(first, sizes)[second]
+    points = [np.stack(np.unravel_index(index, first.shape), axis=-1) * np.asarray(sizes) for index in indices]
+    shared = second.ravel()[indices[0]], first.ravel()[indices[1]]
+    found = []
+    for own, other, same in ((points[0], points[1], shared[0]), (points[1], points[0], shared[1])):
+        distance = np.zeros(len(own))
+        # no reuse that a balanced tree would pay for
+        tree = cKDTree(other, balanced_tree=False, compact_nodes=False)
+        distance[~same] = tree.query(own[~same])[0]
+        found.append(distance)
+    return found[0], found[1]
 
 
 def _surface(mask: np.ndarray, through_plane: int | None) -> np.ndarray:
     """Voxels of the mask with a neighbour outside; beyond the array all is outside."""
     axes = [axis for axis in range(mask.ndim) if through_plane is None or axis != through_plane % mask.ndim]
+    mask = mask.view(np.uint8)  # numpy's loops for bool branch on every voxel
     inner = mask.copy()
     for axis in axes:
         # faces only: each axis looks at the mask; a box: at what the axes before have left
         low, high = np.moveaxis(inner, axis, 0), np.moveaxis(mask if through_plane is None else inner.copy(), axis, 0)
         low[1:] &= high[:-1]
         low[:-1] &= high[1:]
-        low[0], low[-1] = False, False
-    surface: np.ndarray = mask & ~inner
+        low[0], low[-1] = 0, 0
+    surface: np.ndarray = (mask ^ inner).view(np.bool_)  # inner is part of the mask
     return surface
 
 

@@ -240,3 +240,19 @@ def test_scores_of_a_class_that_only_one_side_holds():
     )  # fmt: skip
     assert math.isnan(score_pair("wmh", target, pred, SPACING)["volume_difference_percent"])
     assert all(map(math.isnan, score_pair("surface", pred, pred, SPACING).values()))
+
+
+@pytest.mark.parametrize("through_plane", [None, 0])
+@pytest.mark.parametrize("shape", [(40,), (17, 23), (9, 14, 16)])
+def test_tree_and_transform_measure_the_same(
+    shape: tuple[int, ...], through_plane: int | None, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pred, target = rng.random(shape) < 0.3, rng.random(shape) < 0.1
+    spacing = (2.5, 0.7, 1.3)[: len(shape)]
+    found = []
+    for per_point in (0, 10**6):  # always the tree, always the transform
+        monkeypatch.setattr("monai_boundary.metrics.surface._VOXELS_PER_POINT", per_point)
+        plane = through_plane if len(shape) > 1 else None
+        found.append(surface_distances(pred, target, spacing, plane))
+    np.testing.assert_allclose(found[0].pred_to_target, found[1].pred_to_target, atol=1e-5)
+    np.testing.assert_allclose(found[0].target_to_pred, found[1].target_to_pred, atol=1e-5)
