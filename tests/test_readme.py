@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+from monai_boundary.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -37,7 +40,14 @@ def test_readme_has_exactly_two_set_up_lines() -> None:
     ]
 
 
-def test_every_link_of_the_readme_to_a_file_exists() -> None:
-    root = Path(__file__).parents[1]
-    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
-        assert (root / target).exists(), target
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_link_to_a_file_exists(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    commands = set(re.findall(r"monai-boundary ([a-z][a-z-]+)", README))
+    assert {"convert", "evaluate", "reproduce"} <= commands <= set(main.commands)

@@ -32,6 +32,15 @@ def list_() -> None:
 
 @bundle.command()
 @click.argument("name")
+def path(name: str) -> None:
+    """Print the folder of the bundle NAME inside the installed package."""
+    from monai_boundary.bundles import bundle_folder
+
+    click.echo(bundle_folder(name))
+
+
+@bundle.command()
+@click.argument("name")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace the files of an earlier copy.")
 def copy(name: str, destination: Path, force: bool) -> None:

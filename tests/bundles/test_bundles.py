@@ -229,6 +229,10 @@ def test_the_command_lists_and_copies(run, tmp_path: Path) -> None:
     assert (copied / "notes.txt").read_text() == "mine"
 
 
+def test_the_command_says_where_a_bundle_is(run) -> None:
+    assert run("bundle", "path", "isles_boundary").stdout == f"{bundle_folder('isles_boundary')}\n"
+
+
 def test_an_unknown_bundle_is_refused(run, tmp_path: Path) -> None:
     assert_fails(
         run("bundle", "copy", "brats", tmp_path), "name must be one of isles_boundary, wmh_boundary, got 'brats'"
