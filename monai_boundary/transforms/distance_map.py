@@ -29,10 +29,10 @@ class SignedDistanceMap(Transform):
     """Signed distance map of every class, negative inside, computed on the whole array it is given.
 
     Place it before the first random transform: the map then belongs to the full volume and is cached by `CacheDataset`
-    and `PersistentDataset` (which forgets the affine unless made with ``track_meta=True, weights_only=False``). Crops,
-    flips and 90 degree rotations carry it exactly; after a random zoom add `RescaleDistanceMapd`; after an elastic or
-    anisotropic deformation compute it again. Spatial transforms must pad it with ``padding_mode="border"`` or
-    ``"reflection"``: a border of zeros would be a false contour.
+    and `VerifiedPersistentDataset` (MONAI's `PersistentDataset` forgets the affine unless made with
+    ``track_meta=True, weights_only=False``). Crops, flips and 90 degree rotations carry it exactly; after a random zoom
+    add `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again. Spatial transforms must pad
+    it with ``padding_mode="border"`` or ``"reflection"``: a border of zeros would be a false contour.
 
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the

@@ -42,14 +42,14 @@ class RescaleDistanceMap(Transform):
         """Return the rescaled map `(C, *S)`; its record is updated, so a second call changes nothing."""
         if not isinstance(distance_map, MetaTensor):
             raise TypeError(
-                f"distance_map must be a MetaTensor, got {type(distance_map).__name__}; turn on track_meta (in a "
-                "PersistentDataset: track_meta=True, weights_only=False)"
+                f"distance_map must be a MetaTensor, got {type(distance_map).__name__}; turn on track_meta (on disk: "
+                "VerifiedPersistentDataset, or PersistentDataset with track_meta=True, weights_only=False)"
             )
         recorded = distance_map.meta.get(SPACING_META_KEY)
         if recorded is None:
             raise ValueError(
-                f"distance_map must carry meta[{SPACING_META_KEY!r}], got none; make it with SignedDistanceMapd, and a "
-                "PersistentDataset with track_meta=True, weights_only=False"
+                f"distance_map must carry meta[{SPACING_META_KEY!r}], got none; make it with SignedDistanceMapd, and "
+                "cache it with VerifiedPersistentDataset or PersistentDataset(track_meta=True, weights_only=False)"
             )
         present = affine_spacing(distance_map, len(recorded))
         factors = np.asarray(recorded, dtype=float) / present

@@ -1,6 +1,6 @@
 """Apply every fault of mutants.py to a copy of the package and see the tests that watch it turn red.
 
-Run as ``python -m tests.mutants.run [words of a fault ...]``. It is no part of the ordinary test run: it takes several
+Run as ``python -m tests.mutants.run [words of a fault or of its file ...]``. It is no part of the ordinary test run: it takes several
 minutes. The heavy imports are done once; each fault gets a forked process, which therefore needs a POSIX system.
 """
 
@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
+from tests.mutants.pipelines import PIPELINES  # noqa: E402
 
 PRELOADED = (
     "pytest",
@@ -87,7 +88,8 @@ def try_mutant(folder: Path, mutant: Mutant) -> str:
 
 def main(words: list[str]) -> int:
     """Print one line per fault; return 1 unless all of them are killed."""
-    mutants = [mutant for mutant in (*MUTANTS, *NNUNET) if not words or any(word in mutant.what for word in words)]
+    table = (*MUTANTS, *NNUNET, *PIPELINES)
+    mutants = [row for row in table if not words or any(word in f"{row.file} {row.what}" for word in words)]
     for name in PRELOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as name:
