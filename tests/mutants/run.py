@@ -1,6 +1,7 @@
 """Apply every fault of mutants.py to a copy of the package and see the tests that watch it turn red.
 
-Run as ``python -m tests.mutants.run [words of a fault or of its file ...]``. It is no part of the ordinary test run: it takes several
+Run as ``python -m tests.mutants.run [words of a fault or of its file ...]``. It is no part of the ordinary test run: it
+takes several
 minutes. The heavy imports are done once; each fault gets a forked process, which therefore needs a POSIX system.
 """
 
