@@ -46,8 +46,9 @@ def sliced_distance(seeds: np.ndarray, spacing: tuple[float, ...], out: np.ndarr
     Returns:
         Whether `out` was written. If not, its content is undefined.
     """
-    occupied = np.flatnonzero(seeds.any(axis=(1, 2)))
-    crops = [_slice_crop(seeds[index], spacing[1:], limit) for index in occupied]
+    profiles: list[np.ndarray] = [np.any(seeds, axis=2), np.any(seeds, axis=1)]
+    occupied = np.flatnonzero(profiles[0].any(axis=1))
+    crops = _slice_crops([profile[occupied] for profile in profiles], spacing[1:], limit)
     area = sum(math.prod(part.stop - part.start for part in crop) for crop in crops)
     rows = max(1, _BLOCK // seeds.shape[2])
     blocks = [slice(start, start + rows) for start in range(0, seeds.shape[1], rows)]
@@ -81,11 +82,18 @@ def sliced_distance(seeds: np.ndarray, spacing: tuple[float, ...], out: np.ndarr
     return True
 
 
-def _slice_crop(seeds: np.ndarray, spacing: tuple[float, ...], limit: float | None) -> tuple[slice, ...]:
-    """Part of a slice outside which all distances pass the limit."""
-    if limit is None:
-        return tuple(slice(0, count) for count in seeds.shape)
-    return bounding_box(seeds, spacing, limit)
+def _slice_crops(
+    profiles: list[np.ndarray], spacing: tuple[float, ...], limit: float | None
+) -> list[tuple[slice, ...]]:
+    """Part of each slice outside which all distances pass the limit; `profiles`: which rows and columns hold seeds."""
+    axes = []
+    for profile, size in zip(profiles, spacing, strict=True):
+        count = profile.shape[1]
+        margin = count if limit is None else math.ceil(min(limit / size, count))
+        low = np.maximum(profile.argmax(axis=1) - margin, 0).tolist()
+        high = np.minimum(count - profile[:, ::-1].argmax(axis=1) + margin, count).tolist()
+        axes.append([slice(*ends) for ends in zip(low, high, strict=True)])
+    return list(zip(*axes, strict=True))
 
 
 def _slice_squared(
