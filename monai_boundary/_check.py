@@ -23,6 +23,7 @@ __all__ = [
     "check_same_device",
     "check_spacing",
     "check_spatial_ndim",
+    "check_windows",
 ]
 
 
@@ -60,6 +61,19 @@ def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> in
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")
     return ndim
+
+
+def check_windows(name: str, window: Any, ndim: int) -> tuple[int, ...]:
+    """Return `window` as one odd width per spatial axis; one integer stands for all."""
+    widths = tuple(window) if isinstance(window, list | tuple) else (window,) * ndim
+    if any(isinstance(width, bool) or not isinstance(width, int | np.integer) for width in widths):
+        raise TypeError(f"{name} must be an odd integer or one per spatial axis ({ndim}), got {window!r}")
+    if len(widths) != ndim or any(width < 1 or width % 2 == 0 for width in widths):
+        raise ValueError(
+            f"{name} must be odd and >= 1, one width or one per spatial axis ({ndim}), got {window!r}; "
+            "an even window has no centre: take the next odd one"
+        )
+    return tuple(int(width) for width in widths)
 
 
 def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:

@@ -20,7 +20,8 @@ PUBLIC = {
 }  # fmt: skip
 PARTS = {
     kernels: {
-        "PUBLISHED", "ROBUST", "DistanceMapOptions", "distance_transform", "signed_distance", "signed_distance_map",
+        "PUBLISHED", "ROBUST", "DistanceMapOptions", "boundary_band", "box_max_pool", "box_min_pool",
+        "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
     },
     transforms: {
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",
