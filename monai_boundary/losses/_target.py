@@ -9,7 +9,17 @@ import torch
 
 from monai_boundary._check import check_same_device
 
-__all__ = ["activate", "as_float32", "check_network_output", "check_target", "onehot_target", "split_target"]
+__all__ = [
+    "activate",
+    "as_float32",
+    "check_network_output",
+    "check_target",
+    "counted_channels",
+    "first_counted_channel",
+    "onehot_target",
+    "reduce_loss",
+    "split_target",
+]
 
 
 def check_network_output(logits: torch.Tensor) -> None:
@@ -37,6 +47,43 @@ def activate(logits: torch.Tensor, sigmoid: bool, softmax: bool, other_act: Call
     elif softmax:
         return torch.softmax(logits, dim=1)
     return logits if other_act is None else other_act(logits)
+
+
+def first_counted_channel(channels: int, include_background: bool) -> int:
+    """Return the index of the first channel that counts; a single channel always does, with MONAI's warning."""
+    if include_background:
+        return 0
+    if channels == 1:
+        warnings.warn("single channel prediction, `include_background=False` ignored.", stacklevel=4)
+        return 0
+    return 1
+
+
+def counted_channels(
+    name: str, values: torch.Tensor, logits: torch.Tensor, first: int, include_background: bool
+) -> torch.Tensor:
+    """Return the channels from `first` on of a precomputed target `(B, C, *S)` or, without background, `(B, C-1, *S)`.
+
+    Raises:
+        ValueError: Another shape, or another device than that of `logits`.
+    """
+    check_same_device(name, values, "input", logits)
+    if first and values.ndim == logits.ndim and values.shape[1] == logits.shape[1]:
+        values = values[:, first:]
+    expected = (logits.shape[0], logits.shape[1] - first, *logits.shape[2:])
+    if tuple(values.shape) != expected:
+        raise ValueError(
+            f"{name} must have shape {expected} to match input {tuple(logits.shape)} with "
+            f"include_background={include_background}, got {tuple(values.shape)}"
+        )
+    return values
+
+
+def reduce_loss(values: torch.Tensor, reduction: str) -> torch.Tensor:
+    """Reduce one value per sample and channel as MONAI's ``reduction`` says."""
+    if reduction == "mean":
+        return values.mean()
+    return values.sum() if reduction == "sum" else values
 
 
 def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) -> tuple[torch.Tensor, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -10,12 +9,20 @@ import torch
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import as_numpy, check_activation, check_choice, check_same_device, check_spacing
+from monai_boundary._check import as_numpy, check_activation, check_choice, check_spacing
 from monai_boundary.kernels._engines import Backend
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
 from monai_boundary.losses._fused import softmax_map_sum
-from monai_boundary.losses._target import activate, as_float32, check_network_output, check_target
+from monai_boundary.losses._target import (
+    activate,
+    as_float32,
+    check_network_output,
+    check_target,
+    counted_channels,
+    first_counted_channel,
+    reduce_loss,
+)
 
 __all__ = ["BoundaryLoss"]
 
@@ -104,11 +111,13 @@ class BoundaryLoss(_Loss):
         """
         logits = input
         check_network_output(logits)
-        first = self._first_channel(logits.shape[1])
+        first = first_counted_channel(logits.shape[1], self.include_background)
         if distance_map is None:
             maps = self.compute_distance_map(logits, target)
         else:
-            maps = self._counted_channels(distance_map, logits, first)
+            maps = counted_channels("distance_map", distance_map, logits, first, self.include_background)
+            if not maps.is_floating_point():
+                raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
         loss = self._one_pass(logits, maps, first) if self._can_fuse(logits) else self._plain(logits, maps, first)
         if self.offset is not None:
             loss = loss - self._reduce(as_float32(maps).clamp(max=0).flatten(2).mean(-1))
@@ -122,7 +131,7 @@ class BoundaryLoss(_Loss):
         channels = logits.shape[1]
         target, labelled = check_target(target, logits, self.to_onehot_y)
         spacing = check_spacing(self.spacing, logits.ndim - 2)
-        first = self._first_channel(channels)
+        first = first_counted_channel(channels, self.include_background)
         if labelled:
             maps = [
                 labels_distance_map(labels, channels, spacing, self.options, first == 0, self.ignore_index, self.engine)
@@ -132,28 +141,6 @@ class BoundaryLoss(_Loss):
             masks = as_numpy("target", target[:, first:] > 0.5)
             maps = [torch.from_numpy(masks_distance_map(m, spacing, self.options, backend=self.engine)) for m in masks]
         return torch.stack(maps).to(logits.device)
-
-    def _first_channel(self, channels: int) -> int:
-        if self.include_background:
-            return 0
-        if channels == 1:
-            warnings.warn("single channel prediction, `include_background=False` ignored.", stacklevel=4)
-            return 0
-        return 1
-
-    def _counted_channels(self, maps: torch.Tensor, logits: torch.Tensor, first: int) -> torch.Tensor:
-        check_same_device("distance_map", maps, "input", logits)
-        if not maps.is_floating_point():
-            raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
-        if first and maps.ndim == logits.ndim and maps.shape[1] == logits.shape[1]:
-            maps = maps[:, first:]
-        expected = (logits.shape[0], logits.shape[1] - first, *logits.shape[2:])
-        if tuple(maps.shape) != expected:
-            raise ValueError(
-                f"distance_map must have shape {expected} to match input {tuple(logits.shape)} with "
-                f"include_background={self.include_background}, got {tuple(maps.shape)}"
-            )
-        return maps
 
     def _can_fuse(self, logits: torch.Tensor) -> bool:
         whole = self.reduction in ("mean", "sum")
@@ -172,9 +159,7 @@ class BoundaryLoss(_Loss):
         """Reduce `(B, C)` as asked for."""
         if self.batch:
             per_channel = per_channel.mean(dim=0)
-        if self.reduction == "mean":
-            return per_channel.mean()
-        return per_channel.sum() if self.reduction == "sum" else per_channel
+        return reduce_loss(per_channel, self.reduction)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""

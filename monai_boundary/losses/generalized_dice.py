@@ -9,7 +9,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_activation
-from monai_boundary.losses._target import activate, check_network_output, onehot_target
+from monai_boundary.losses._target import activate, check_network_output, onehot_target, reduce_loss
 
 __all__ = ["GeneralizedDiceLoss"]
 
@@ -78,7 +78,4 @@ class GeneralizedDiceLoss(_Loss):
         weights = volume.clamp(min=1e-8).square().reciprocal() * (volume > 0)
         weights = torch.where(volume > 0, weights, weights.amax(dim=1, keepdim=True))
         score = (2 * (weights * overlap).sum(1) + self.smooth) / ((weights * total).sum(1) + self.smooth)
-        loss = 1 - score
-        if self.reduction == "mean":
-            return loss.mean()
-        return loss.sum() if self.reduction == "sum" else loss
+        return reduce_loss(1 - score, self.reduction)
