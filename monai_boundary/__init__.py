@@ -12,33 +12,57 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monai_boundary.kernels import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
     from monai_boundary.losses import (
+        BoundaryF1IoULoss,
+        BoundaryF1Loss,
         BoundaryLoss,
         CollapseGuard,
         DeepSupervisionLoss,
         GeneralizedDiceBoundaryLoss,
         GeneralizedDiceLoss,
         RegionBoundaryLoss,
+        SensitivitySpecificityLoss,
     )
     from monai_boundary.schedules import Constant, Increase, Rebalance, WaitForRegion, Warmup, suggest_alpha
-    from monai_boundary.transforms import RescaleDistanceMap, RescaleDistanceMapd, SignedDistanceMap, SignedDistanceMapd
+    from monai_boundary.transforms import (
+        BoundaryBand,
+        BoundaryBandd,
+        RescaleDistanceMap,
+        RescaleDistanceMapd,
+        SignedDistanceMap,
+        SignedDistanceMapd,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "kernels": ("DistanceMapOptions", "distance_transform", "signed_distance", "signed_distance_map"),
     "losses": (
+        "BoundaryF1IoULoss",
+        "BoundaryF1Loss",
         "BoundaryLoss",
         "CollapseGuard",
         "DeepSupervisionLoss",
         "GeneralizedDiceBoundaryLoss",
         "GeneralizedDiceLoss",
         "RegionBoundaryLoss",
+        "SensitivitySpecificityLoss",
     ),
     "schedules": ("Constant", "Increase", "Rebalance", "WaitForRegion", "Warmup", "suggest_alpha"),
-    "transforms": ("RescaleDistanceMap", "RescaleDistanceMapd", "SignedDistanceMap", "SignedDistanceMapd"),
+    "transforms": (
+        "BoundaryBand",
+        "BoundaryBandd",
+        "RescaleDistanceMap",
+        "RescaleDistanceMapd",
+        "SignedDistanceMap",
+        "SignedDistanceMapd",
+    ),
 }
 
 __all__ = [
+    "BoundaryBand",
+    "BoundaryBandd",
+    "BoundaryF1IoULoss",
+    "BoundaryF1Loss",
     "BoundaryLoss",
     "CollapseGuard",
     "Constant",
@@ -51,6 +75,7 @@ __all__ = [
     "RegionBoundaryLoss",
     "RescaleDistanceMap",
     "RescaleDistanceMapd",
+    "SensitivitySpecificityLoss",
     "SignedDistanceMap",
     "SignedDistanceMapd",
     "WaitForRegion",

@@ -13,10 +13,11 @@ import monai_boundary
 from monai_boundary import kernels, losses, schedules, transforms
 
 PUBLIC = {
-    "BoundaryLoss", "CollapseGuard", "Constant", "DeepSupervisionLoss", "DistanceMapOptions",
-    "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase", "Rebalance", "RegionBoundaryLoss",
-    "RescaleDistanceMap", "RescaleDistanceMapd", "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup",
-    "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
+    "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
+    "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase", "Rebalance",
+    "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
+    "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "distance_transform", "signed_distance",
+    "signed_distance_map", "suggest_alpha",
 }  # fmt: skip
 PARTS = {
     kernels: {
@@ -24,12 +25,14 @@ PARTS = {
         "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
     },
     transforms: {
+        "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",
     },
     losses: {
-        "BoundaryLoss", "CollapseGuard", "CollapseWarning", "DeepSupervisionBoundary", "DeepSupervisionLoss",
-        "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "RegionBoundaryLoss", "foreground_shares",
+        "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
+        "DeepSupervisionBoundary", "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
+        "RegionBoundaryLoss", "SensitivitySpecificityLoss", "foreground_shares",
     },
     schedules: {"Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"},
 }  # fmt: skip

@@ -1,12 +1,17 @@
 """Losses with MONAI's interface."""
 
 from monai_boundary.losses.boundary import BoundaryLoss
+from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
+from monai_boundary.losses.boundary_f1_iou import BoundaryF1IoULoss
 from monai_boundary.losses.collapse import CollapseGuard, CollapseWarning, foreground_shares
 from monai_boundary.losses.deep_supervision import DeepSupervisionBoundary, DeepSupervisionLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.region_boundary import GeneralizedDiceBoundaryLoss, RegionBoundaryLoss
+from monai_boundary.losses.sensitivity_specificity import SensitivitySpecificityLoss
 
 __all__ = [
+    "BoundaryF1IoULoss",
+    "BoundaryF1Loss",
     "BoundaryLoss",
     "CollapseGuard",
     "CollapseWarning",
@@ -15,5 +20,6 @@ __all__ = [
     "GeneralizedDiceBoundaryLoss",
     "GeneralizedDiceLoss",
     "RegionBoundaryLoss",
+    "SensitivitySpecificityLoss",
     "foreground_shares",
 ]

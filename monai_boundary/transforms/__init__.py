@@ -1,5 +1,6 @@
-"""MONAI transforms: labels to distance maps."""
+"""MONAI transforms: labels to distance maps and to boundaries."""
 
+from monai_boundary.transforms.boundary_band import BoundaryBand, BoundaryBandD, BoundaryBandd, BoundaryBandDict
 from monai_boundary.transforms.distance_map import (
     SignedDistanceMap,
     SignedDistanceMapD,
@@ -14,6 +15,10 @@ from monai_boundary.transforms.rescale import (
 )
 
 __all__ = [
+    "BoundaryBand",
+    "BoundaryBandD",
+    "BoundaryBandDict",
+    "BoundaryBandd",
     "RescaleDistanceMap",
     "RescaleDistanceMapD",
     "RescaleDistanceMapDict",

@@ -1,0 +1,174 @@
+"""The boundary F1 loss: precision and recall of the soft boundary within a tolerance, made of max pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from monai.utils import LossReduction
+from torch.nn.modules.loss import _Loss
+
+from monai_boundary._check import check_activation, check_number, check_windows
+from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
+from monai_boundary.losses._target import (
+    activate,
+    check_network_output,
+    counted_channels,
+    first_counted_channel,
+    onehot_target,
+    reduce_loss,
+)
+
+__all__ = ["BoundaryF1Loss"]
+
+
+class BoundaryF1Loss(_Loss):
+    """1 - 2PR / (P + R), with the precision P and recall R of the predicted boundary, per class and sample.
+
+    P is the share of the predicted boundary that lies in the extended target boundary, R the share of the target
+    boundary in the extended prediction's. Both get `smooth` above and below, so with boundary sums M of the
+    prediction and G of the target, in voxels:
+
+    * Prediction equal to the target: exactly 0. As P and R are at most 1 this is the minimum, but not the only one:
+      every prediction whose boundary stays within (theta - 1) / 2 voxels scores 0, the inverted mask among them.
+    * Target without a boundary (class absent, or filling the image): 0 for a prediction without one, else
+      M / (M + 2 smooth), which is 1 with hardly a gradient.
+    * Prediction without a boundary (any constant) on a target that has one: G / (G + 2 smooth), which is 1.
+    * Object cut by the image edge: no boundary there, in target and prediction alike. Voxels that are not counted act
+      as the edge does.
+
+    Hence it needs a region loss beside it that tells inside from outside, and a small weight at first
+    (`BoundaryF1IoULoss`). Its gradient reaches the largest voxel of each window only (ties: see `kernels.pooling`).
+
+    Args:
+        theta0: Odd width of the window that finds the boundary, in voxels, or one per spatial axis. The smallest is
+            best; ``(1, 3, 3)`` leaves slices of thick-sliced volumes apart.
+        theta: Odd width of the window that extends it: the tolerance is (theta - 1) / 2 voxels along each axis and
+            diagonally. Smaller than the least distance between two objects.
+        include_background: Whether channel 0 counts. A given target boundary may hold or leave out that channel.
+        to_onehot_y: Whether the target is a label map `(B, 1, *S)` or `(B, *S)`.
+        sigmoid: Apply a sigmoid to the input.
+        softmax: Apply a softmax over the channels to the input.
+        other_act: Apply this function to the input instead; its values must lie in [0, 1].
+        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
+        batch: Sum the boundaries over the batch before dividing, as in MONAI's Dice, so that a sample without the class
+            is no case of its own. Under DDP this is the batch of one process.
+        smooth: > 0, added above and below in P and R.
+        ignore_index: Label that is not counted, in targets. A given target boundary says so itself.
+
+    Raises:
+        TypeError: A width is no integer; `other_act` is not callable; `input` is not floating point.
+        ValueError: A width is even; more than one activation; wrong shapes, labels or reduction.
+
+    References:
+        Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, eqs. 1 to 4.
+
+    Example:
+        >>> target = torch.zeros(1, 1, 9, 9)
+        >>> target[..., 2:6, 3:8] = 1
+        >>> float(BoundaryF1Loss()(target, target))
+        0.0
+    """
+
+    def __init__(  # noqa: PLR0913 - MONAI's arguments
+        self,
+        theta0: int | Sequence[int] = 3,
+        theta: int | Sequence[int] = 5,
+        include_background: bool = True,
+        to_onehot_y: bool = False,
+        sigmoid: bool = False,
+        softmax: bool = False,
+        other_act: Callable | None = None,
+        reduction: LossReduction | str = LossReduction.MEAN,
+        batch: bool = False,
+        smooth: float = 1e-5,
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__(reduction=LossReduction(reduction).value)
+        check_activation(sigmoid, softmax, other_act)
+        for name, window in (("theta0", theta0), ("theta", theta)):
+            check_windows(name, window, len(window) if isinstance(window, list | tuple) else 1)
+        self.theta0 = theta0
+        self.theta = theta
+        self.include_background = include_background
+        self.to_onehot_y = to_onehot_y
+        self.sigmoid = sigmoid
+        self.softmax = softmax
+        self.other_act = other_act
+        self.batch = batch
+        self.smooth = check_number("smooth", smooth)
+        self.ignore_index = ignore_index
+
+    def forward(
+        self, input: torch.Tensor, target: torch.Tensor | None = None, target_boundary: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss.
+
+        Args:
+            input: Logits, or probabilities without an activation, `(B, C, *S)` with 1 to 3 spatial axes.
+            target: Binary `(B, C, *S)` (soft ones are cut at 0.5), or labels with `to_onehot_y`; not read when
+                `target_boundary` is given.
+            target_boundary: What `BoundaryBandd` makes with the same theta0 and theta, `(B, C, *S)`, or
+                `(B, C - 1, *S)` with ``include_background=False``.
+        """
+        logits = input
+        check_network_output(logits)
+        first = first_counted_channel(logits.shape[1], self.include_background)
+        if target_boundary is None:
+            band, masked = self.compute_target_boundary(logits, target), self.ignore_index is not None
+        else:
+            band = counted_channels("target_boundary", target_boundary, logits, first, self.include_background)
+            masked = _check_codes(band)
+        probs = activate(logits, self.sigmoid, self.softmax, self.other_act)[:, first:]
+        return reduce_loss(1 - self._score(probs, band, masked), self.reduction)
+
+    def compute_target_boundary(self, logits: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
+        """Return the `boundary_band` of `target` for the counted channels, as `forward` does when it is given none."""
+        if target is None:
+            raise ValueError("target_boundary must be given when target is None; pass one of them")
+        onehot, valid = onehot_target(target, logits, self.to_onehot_y, self.ignore_index)
+        first = first_counted_channel(logits.shape[1], self.include_background)
+        masks = (onehot if onehot.dtype == torch.bool else onehot > 0.5)[:, first:]
+        if valid is not None and valid.shape[1] > 1:
+            valid = valid[:, first:]
+        return boundary_band(masks, self.theta0, self.theta, valid)
+
+    def _score(self, probs: torch.Tensor, band: torch.Tensor, masked: bool) -> torch.Tensor:
+        """F1 of each class `(B, C)`, `(C,)` with `batch`; eqs. 3 and 4."""
+        on_target = band == BAND_BOUNDARY
+        near_target = (band == 1) | on_target
+        predicted = soft_boundary(probs, self.theta0, band != BAND_IGNORED if masked else None)
+        near_predicted = box_max_pool(predicted, self.theta)
+        precision = self._share(predicted * near_target.to(predicted.dtype), predicted)
+        target = on_target.to(predicted.dtype)
+        recall = self._share(target * near_predicted, target)
+        return 2 * precision * recall / (precision + recall)
+
+    def _share(self, part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        over = [*([0] if self.batch else []), *range(2, whole.ndim)]
+        return (part.sum(over) + self.smooth) / (whole.sum(over) + self.smooth)
+
+    def extra_repr(self) -> str:
+        """Show the settings that change the value."""
+        return (
+            f"theta0={self.theta0}, theta={self.theta}, include_background={self.include_background}, "
+            f"reduction={self.reduction!r}"
+        )
+
+
+def _check_codes(band: torch.Tensor) -> bool:
+    """Return whether voxels are to be left out; on the CPU also check that these are codes of `boundary_band`."""
+    if band.dtype == torch.bool:
+        raise TypeError("target_boundary must hold the codes 0, 1, 2 and 255 of BoundaryBand, got bool")
+    if torch.compiler.is_compiling() or band.device.type != "cpu":
+        return True  # looking at values on a CUDA device would stall every step, and cannot be traced
+    if band.dtype == torch.uint8 and band.max() <= BAND_BOUNDARY:
+        return False  # the usual case, in one pass
+    ignored = band == BAND_IGNORED
+    wrong = ~(ignored | (band == 0) | (band == 1) | (band == BAND_BOUNDARY))
+    if wrong.any():
+        raise ValueError(
+            f"target_boundary must hold the codes 0, 1, 2 and 255 of BoundaryBand, got {band[wrong][0].item():g} among "
+            "them; resample it with mode='nearest', or make it after the transforms that interpolate"
+        )
+    return bool(ignored.any())

@@ -1,0 +1,152 @@
+"""Labels to the target boundary of the boundary F1 loss, as a MONAI transform pair."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.config.type_definitions import NdarrayOrTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
+
+from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spatial_ndim, check_windows
+from monai_boundary.kernels.pooling import boundary_band
+
+__all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
+
+
+class BoundaryBand(Transform):
+    """Boundary of every class and its extension, coded in one byte per voxel, for `BoundaryF1Loss`.
+
+    2 on the boundary, 1 in the rest of the extended boundary, 0 elsewhere, 255 on voxels that are not counted. Place it
+    after the last spatial transform, so that the crop's edge cuts target and prediction alike; made before a crop it
+    holds boundaries that the prediction cannot show. It takes some milliseconds, in the worker of the data loader.
+
+    Args:
+        num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
+            input is one-hot or multi-label `(C, *S)` of 0 and 1, each channel a mask of its own.
+        theta0: Odd width of the window that finds the boundary, in voxels, or one per spatial axis; as in the loss.
+        theta: Odd width of the window that extends it; as in the loss.
+        include_background: Whether channel 0 has a band.
+        ignore_index: Label that is not counted (label maps only).
+
+    Returns:
+        Uint8 `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
+
+    Raises:
+        TypeError: Labels of a wrong kind; a width is no integer.
+        ValueError: Wrong shape, labels out of range or not 0 and 1, even width.
+
+    References:
+        Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, eqs. 1, 2.
+
+    Example:
+        >>> BoundaryBand(theta=3)(np.array([[0, 0, 0, 1, 1]])).tolist()
+        [[0, 0, 1, 2, 1]]
+    """
+
+    backend: ClassVar = [TransformBackends.TORCH, TransformBackends.NUMPY]
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        theta0: int | Sequence[int] = 3,
+        theta: int | Sequence[int] = 5,
+        *,
+        include_background: bool = True,
+        ignore_index: int | None = None,
+    ) -> None:
+        for name, window in (("theta0", theta0), ("theta", theta)):
+            check_windows(name, window, len(window) if isinstance(window, list | tuple) else 1)
+        if num_classes is not None:
+            check_number("num_classes", num_classes, low=2, strict=False)
+        elif ignore_index is not None:
+            raise ValueError(
+                f"ignore_index must be None for one-hot input, got {ignore_index!r}; pass labels and num_classes"
+            )
+        self.num_classes = num_classes
+        self.theta0 = theta0
+        self.theta = theta
+        self.include_background = include_background
+        self.ignore_index = ignore_index
+
+    def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
+        """Return the band `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
+        array = as_numpy("labels", labels)
+        check_spatial_ndim("labels", array.shape, channels=1)
+        masks, valid = self._masks(array)
+        counted = None if valid is None else torch.from_numpy(valid)[None, None]
+        band = boundary_band(torch.from_numpy(masks)[None], self.theta0, self.theta, counted)[0]
+        result: NdarrayOrTensor = convert_to_dst_type(band, labels, dtype=band.dtype)[0]
+        return result
+
+    def _masks(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Bool `(C, *S)`, and `(*S)` of the voxels that count."""
+        first = 0 if self.include_background else 1
+        if self.num_classes is None:
+            if len(array) <= first:
+                raise ValueError(
+                    "labels must have a channel besides the background, got 1; pass num_classes for a label map"
+                )
+            return np.stack([_mask(channel) for channel in array[first:]]), None
+        if len(array) != 1:
+            raise ValueError(
+                f"labels must have one channel, (1, *S), got shape {array.shape}; use argmax on one-hot labels"
+            )
+        classes = check_labels(array[0], self.num_classes, self.ignore_index)
+        masks = np.stack([classes == index for index in range(first, self.num_classes)])
+        return masks, None if self.ignore_index is None else classes != self.ignore_index
+
+
+def _mask(channel: np.ndarray) -> np.ndarray:
+    if channel.dtype.kind == "f":
+        if not np.isin(channel, (0, 1)).all():
+            raise ValueError("one-hot labels must hold 0 and 1, got other values; threshold them first")
+        return channel.astype(bool)
+    return check_mask("labels", channel)
+
+
+class BoundaryBandd(MapTransform):
+    """Dictionary twin of `BoundaryBand`: the band of each key is stored under `output_keys`.
+
+    Args:
+        keys: Keys of the label maps.
+        output_keys: One key per label key; by default ``"target_boundary"`` for a single key, else
+            ``"<key>_target_boundary"``.
+        allow_missing_keys: Pass over absent keys.
+        **settings: Arguments of `BoundaryBand`.
+
+    Example:
+        >>> transform = BoundaryBandd(keys="label", num_classes=2, include_background=False, theta=3)
+        >>> transform({"label": np.array([[0, 0, 1, 1]])})["target_boundary"].tolist()
+        [[0, 1, 2, 1]]
+    """
+
+    backend = BoundaryBand.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_keys: KeysCollection | None = None,
+        allow_missing_keys: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        default = ("target_boundary",) if len(self.keys) == 1 else tuple(f"{key}_target_boundary" for key in self.keys)
+        self.output_keys = ensure_tuple_rep(output_keys, len(self.keys)) if output_keys is not None else default
+        if len(set(self.output_keys)) != len(self.keys):
+            raise ValueError(f"output_keys must name one key per label key ({len(self.keys)}), got {self.output_keys}")
+        self.transform = BoundaryBand(**settings)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Return `data` with the bands added."""
+        d = dict(data)
+        for key, output_key in self.key_iterator(d, self.output_keys):
+            d[output_key] = self.transform(d[key])
+        return d
+
+
+BoundaryBandD = BoundaryBandDict = BoundaryBandd
