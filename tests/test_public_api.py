@@ -14,8 +14,8 @@ from monai_boundary import kernels, losses, schedules, transforms
 
 PUBLIC = {
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
-    "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase", "Rebalance",
-    "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
+    "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
+    "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "distance_transform", "signed_distance",
     "signed_distance_map", "suggest_alpha",
 }  # fmt: skip

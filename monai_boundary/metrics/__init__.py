@@ -1,5 +1,6 @@
 """Scores of predicted label maps: surface distances, lesions, and what challenges report."""
 
+from monai_boundary.metrics.boundary_f1 import BoundaryF1, BoundaryF1Metric, boundary_f1
 from monai_boundary.metrics.cases import CaseScores, LabelScore, score_case, score_folder
 from monai_boundary.metrics.cumulative import ProtocolMetric
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
@@ -8,11 +9,14 @@ from monai_boundary.metrics.surface import SurfaceDistances, surface_distances
 
 __all__ = [
     "PROTOCOLS",
+    "BoundaryF1",
+    "BoundaryF1Metric",
     "CaseScores",
     "LabelScore",
     "LesionCounts",
     "ProtocolMetric",
     "SurfaceDistances",
+    "boundary_f1",
     "lesion_counts",
     "score_case",
     "score_folder",

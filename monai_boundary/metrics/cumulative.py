@@ -16,7 +16,7 @@ from monai_boundary.metrics.protocols import PROTOCOLS, check_scores, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
 from monai_boundary.transforms._affine import image_spacing
 
-__all__ = ["ProtocolMetric"]
+__all__ = ["ProtocolMetric", "aggregate_scores"]
 
 _FAILURES = ("missed", "false_alarm")
 
@@ -144,13 +144,20 @@ class ProtocolMetric(CumulativeIterationMetric):
             One tensor per score, in the order of `scores`; a single tensor where there is one score. With
             `get_not_nans` a pair of this and the counts.
         """
-        data = self.get_buffer()
-        if not isinstance(data, torch.Tensor):
-            raise ValueError("the metric must have been called before aggregate, got no case")
-        values, counts = do_metric_reduction(data, reduction or self.reduction)
-        values = torch.where(counts > 0, values, math.nan)
-        results = [values[..., index] for index in range(len(self.scores))]
-        if not self.get_not_nans:
-            return results if len(results) > 1 else results[0]
-        numbers = [counts[..., index] for index in range(len(self.scores))]
-        return (results, numbers) if len(results) > 1 else (results[0], numbers[0])
+        return aggregate_scores(self.get_buffer(), len(self.scores), reduction or self.reduction, self.get_not_nans)
+
+
+def aggregate_scores(buffer: Any, number: int, reduction: str, get_not_nans: bool) -> Any:
+    """Reduce a buffer `(cases, classes, number)`; a score that no case has is NaN, where MONAI makes it 0.
+
+    Returns:
+        One tensor per score, a single tensor for one score; with `get_not_nans` a pair of this and the counts.
+    """
+    if not isinstance(buffer, torch.Tensor):
+        raise ValueError("the metric must have been called before aggregate, got no case")
+    values, counts = do_metric_reduction(buffer, reduction)
+    values = torch.where(counts > 0, values, math.nan)
+    results, numbers = ([table[..., index] for index in range(number)] for table in (values, counts))
+    if not get_not_nans:
+        return results if number > 1 else results[0]
+    return (results, numbers) if number > 1 else (results[0], numbers[0])

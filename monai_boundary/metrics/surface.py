@@ -19,7 +19,7 @@ from monai_boundary._check import as_numpy, check_mask, check_number, check_spac
 from monai_boundary.kernels._engines import seed_distance
 from monai_boundary.kernels._slices import bounding_box
 
-__all__ = ["Empty", "SurfaceDistances", "check_empty", "dice_score", "surface_distances"]
+__all__ = ["Empty", "SurfaceDistances", "check_empty", "dice_score", "surface_distances", "surface_voxels"]
 
 # A tree of the points beats a distance transform of the box while there are this many voxels per point.
 _VOXELS_PER_POINT = 8
@@ -140,7 +140,7 @@ def surface_distances(
         nothing = np.empty(0, np.float32)
         return SurfaceDistances(nothing, nothing, diagonal, *empty)
     box = bounding_box(first | second, sizes, 0.0)
-    surfaces = [_surface(mask[box], through_plane) for mask in (first, second)]
+    surfaces = [surface_voxels(mask[box], through_plane) for mask in (first, second)]
     return SurfaceDistances(*_both_ways(surfaces[0], surfaces[1], sizes), diagonal, *empty)
 
 
@@ -161,7 +161,7 @@ def _both_ways(first: np.ndarray, second: np.ndarray, sizes: tuple[float, ...]) 
     return found[0], found[1]
 
 
-def _surface(mask: np.ndarray, through_plane: int | None) -> np.ndarray:
+def surface_voxels(mask: np.ndarray, through_plane: int | None = None) -> np.ndarray:
     """Voxels of the mask with a neighbour outside; beyond the array all is outside."""
     axes = [axis for axis in range(mask.ndim) if through_plane is None or axis != through_plane % mask.ndim]
     mask = mask.view(np.uint8)  # numpy's loops for bool branch on every voxel
