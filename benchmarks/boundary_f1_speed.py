@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write all raw times here")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    console, about = Console(width=160), machine()
+    console, about = Console(width=180), machine()
     wanted = track(rows(options.quick), description="measuring", console=console)
     records = [measure_row(row, 3 if options.quick else 7) for row in wanted]
     show(records, console)

@@ -106,7 +106,7 @@ LOSSES = [
     Mutant("batch summed in place of averaged", _B, "per_channel = per_channel.mean(dim=0)", "per_channel = per_channel.sum(dim=0)", BL),
     Mutant("offset uses the outside", _B, "clamp(max=0)", "clamp(min=0)", BL),
     Mutant("offset added", _B, "loss = loss - self._reduce(", "loss = loss + self._reduce(", BL),
-    Mutant("wrong channel of the map dropped", _B, "maps = maps[:, first:]", "maps = maps[:, :-first]", BL),
+    Mutant("wrong channel of the map dropped", "losses/_target.py", "values = values[:, first:]", "values = values[:, :-first]", BL),
     Mutant("wrong channel of the output dropped", _B, "self.other_act)[:, first:]", "self.other_act)[:, : logits.shape[1] - first]", BL),
     Mutant("target read although a map is given", _B, "if distance_map is None:", "if target is not None:", BL),
     Mutant("map options ignored", _B, "spacing, self.options, first == 0", "spacing, DistanceMapOptions(), first == 0", BL),

@@ -1,8 +1,8 @@
-"""Apply every fault of mutants.py to a copy of the package and see the tests that watch it turn red.
+"""Apply every fault of this folder to a copy of the package and see the tests that watch it turn red.
 
 Run as ``python -m tests.mutants.run [words of a fault or of its file ...]``. It is no part of the ordinary test run: it
-takes several
-minutes. The heavy imports are done once; each fault gets a forked process, which therefore needs a POSIX system.
+takes many minutes. The heavy imports are done once; each fault gets a forked process, which therefore needs a POSIX
+system.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.mutants.boundary_f1 import BOUNDARY_F1  # noqa: E402
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
 from tests.mutants.pipelines import PIPELINES  # noqa: E402
@@ -89,7 +90,7 @@ def try_mutant(folder: Path, mutant: Mutant) -> str:
 
 def main(words: list[str]) -> int:
     """Print one line per fault; return 1 unless all of them are killed."""
-    table = (*MUTANTS, *NNUNET, *PIPELINES)
+    table = (*MUTANTS, *BOUNDARY_F1, *NNUNET, *PIPELINES)
     mutants = [row for row in table if not words or any(word in f"{row.file} {row.what}" for word in words)]
     for name in PRELOADED:
         importlib.import_module(name)
