@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
 from monai_boundary.datasets.convert import convert_challenge
+from monai_boundary.datasets.convert.case import write_case
 from tests.cli.calling import assert_fails
 from tests.convert import trees
 
@@ -189,6 +191,50 @@ def test_a_kill_between_two_cases_is_resumed(source: Path, tmp_path: Path) -> No
     assert sorted(result.kept) == ["GE3T_1", "Singapore_50"]
     assert len(result.written) == 4
     assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 6
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that breaks a conversion off while it writes its case of this number."""
+
+    def convert_until(number: int, source: Path, target: Path, **options: bool) -> Path:
+        left = iter(range(number))
+
+        def write(*arguments):
+            if next(left, None) is None:
+                (arguments[1] / ".partial").mkdir()  # as a process that is killed leaves it
+                raise KeyboardInterrupt
+            return write_case(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("monai_boundary.datasets.convert.run.write_case", write)
+            with pytest.raises(KeyboardInterrupt):
+                convert(source, target, **options)
+        return target / "Dataset501_WMH2017"
+
+    return convert_until
+
+
+def test_a_kill_in_the_first_case_is_resumed(kill, source: Path, tmp_path: Path) -> None:
+    kill(0, source, tmp_path / "raw")
+    assert len(convert(source, tmp_path / "raw").written) == 6
+
+
+def test_a_half_line_of_the_record_spoils_no_later_one(source: Path, tmp_path: Path) -> None:
+    record = convert(source, tmp_path / "raw").folder / "conversion.jsonl"
+    record.write_text(record.read_text()[:-20])
+    assert len(convert(source, tmp_path / "raw").written) == 1
+    assert len(convert(source, tmp_path / "raw").kept) == 6
+
+
+@pytest.mark.parametrize("killed", [0, 3])
+def test_a_data_set_that_is_being_replaced_is_none(killed: int, kill, source: Path, tmp_path: Path) -> None:
+    convert(source, tmp_path / "raw")
+    folder = kill(killed, source, tmp_path / "raw", overwrite=True)
+    assert not (folder / "dataset.json").exists()
+    result = convert(source, tmp_path / "raw")
+    assert (len(result.kept), len(result.written)) == (killed, 6 - killed)
+    verify_dataset_integrity(str(folder), num_processes=1)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from monai_boundary.datasets.datalist import CaseFiles, write_datalist, write_js
 __all__ = ["Conversion", "convert_challenge"]
 
 _DONE = "conversion.jsonl"
+_LISTS = ("dataset.json", "splits_final.json", "datalist.json")
 
 
 @dataclass
@@ -93,12 +94,10 @@ def convert_challenge(
     result = Conversion(folder, (counts[False], counts[True]), kind.expected, kind.split)
     for link in tree.links:
         result.skipped[link.relative_to(tree.root).as_posix()] = "a link to a folder is not followed"
-    done = {} if overwrite else _finished(folder)
-    if overwrite and not dry_run:
-        (folder / _DONE).unlink(missing_ok=True)
+    record = _recorded(folder, overwrite)
     _refuse_doubles(cases)
     for case in tqdm(cases, desc=f"convert {challenge}", unit="case", disable=not progress):
-        _convert_case(case, kind, done.get(case.case), result, dry_run)
+        _convert_case(case, kind, record, result, dry_run)
     good = {*result.written, *result.kept}
     result.splits = _splits(cases, kind, good)
     if not dry_run and good:
@@ -106,20 +105,39 @@ def convert_challenge(
     return result
 
 
-def _finished(folder: Path) -> dict[str, list]:
-    """Cases that an earlier run wrote, with the sizes and times of the files they came from."""
+def _recorded(folder: Path, overwrite: bool) -> dict[str, list | None]:
+    """Cases that earlier runs wrote, with the sizes and times of the files they came from; ``None`` to write again."""
     record = folder / _DONE
-    if not record.is_file() and folder.exists() and any(folder.iterdir()):
+    if not record.is_file() and folder.exists() and any(folder.iterdir()) and not overwrite:
         raise FileExistsError(f"{folder} must be new or made by this command, got other files in it; pass --force")
     lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
-    done = {}
+    done: dict[str, list | None] = {}
     for line in lines:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:  # a run that was killed while it wrote the line
             continue
-        done[row["case"]] = row["sources"]
+        done[row["case"]] = None if overwrite else row["sources"]
     return done
+
+
+def _begin(folder: Path, record: dict[str, list | None]) -> None:
+    """Make the folder known as this command's and no data set, so that a kill from here on is seen and resumed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _DONE).touch()
+    _write_record(folder, record)
+    for name in _LISTS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write_record(folder: Path, record: dict[str, list | None]) -> None:
+    part = folder / f".{_DONE}.part"
+    part.write_text("".join(map(_line, record, record.values())), encoding="utf-8")
+    part.replace(folder / _DONE)
+
+
+def _line(case: str, sources: list | None) -> str:
+    return json.dumps({"case": case, "sources": sources}) + "\n"
 
 
 def _refuse_doubles(cases: list[FoundCase]) -> None:
@@ -134,8 +152,10 @@ def _sources(case: FoundCase) -> list:
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _convert_case(case: FoundCase, kind: Challenge, done: list | None, result: Conversion, dry_run: bool) -> None:
-    folder = result.folder
+def _convert_case(
+    case: FoundCase, kind: Challenge, record: dict[str, list | None], result: Conversion, dry_run: bool
+) -> None:
+    folder, done = result.folder, record.get(case.case)
     images, label = case_files(case.case, case.test, len(kind.channels))
     files = [folder / name for name in (*images, *([label] if case.label is not None else []))]
     if done is not None and not case.problems and all(file.is_file() for file in files):
@@ -151,9 +171,11 @@ def _convert_case(case: FoundCase, kind: Challenge, done: list | None, result: C
     if read.notes:
         result.notes[case.case] = read.notes
     if not dry_run:
+        if not result.written:
+            _begin(folder, record)
         write_case(read, folder, case)
         with (folder / _DONE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"case": case.case, "sources": _sources(case)}) + "\n")
+            stream.write(_line(case.case, _sources(case)))
     result.written.append(case.case)
 
 
