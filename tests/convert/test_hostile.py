@@ -154,6 +154,32 @@ def test_a_case_made_from_other_files_is_not_replaced_unasked(source: Path, tmp_
     assert (folder / "labelsTr" / "Singapore_50.nii.gz").read_bytes() != before
 
 
+LOSSES = [
+    (lambda case: shutil.rmtree(case), "cannot be made again: it is not in the source; pass --force to remove it"),
+    (
+        lambda case: (case / "pre" / "T1.nii.gz").unlink(),
+        "cannot be made again: pre/T1 is missing; pass --force to",
+    ),
+    (lambda case: truncate(case / "pre" / "T1.nii.gz"), "was made from other files; pass --force to replace it"),
+]
+
+
+@pytest.mark.parametrize(("lose", "text"), LOSSES, ids=["gone", "incomplete", "damaged"])
+def test_a_case_that_was_lost_since_is_removed_only_on_demand(
+    lose: Callable[[Path], object], text: str, source: Path, tmp_path: Path
+) -> None:
+    folder = convert(source, tmp_path / "raw").folder
+    lose(source / CASE)
+    before = snapshot(folder)
+    with pytest.raises(FileExistsError, match=f"Singapore_50 in .* {text}"):
+        convert(source, tmp_path / "raw")
+    assert snapshot(folder) == before
+    convert(source, tmp_path / "raw", overwrite=True)
+    assert not list(folder.rglob("Singapore_50*"))
+    verify_dataset_integrity(str(folder), num_processes=1)  # nnU-Net would count the files in imagesTr
+    assert len(convert(source, tmp_path / "raw").kept) == 5
+
+
 SMALL_FILES = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

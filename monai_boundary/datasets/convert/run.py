@@ -96,11 +96,13 @@ def convert_challenge(
         result.skipped[link.relative_to(tree.root).as_posix()] = "a link to a folder is not followed"
     record = _recorded(folder, overwrite)
     _refuse_doubles(cases)
+    _refuse_changes(cases, kind, record, folder)
     for case in tqdm(cases, desc=f"convert {challenge}", unit="case", disable=not progress):
         _convert_case(case, kind, record, result, dry_run)
     good = {*result.written, *result.kept}
     result.splits = _splits(cases, kind, good)
     if not dry_run and good:
+        _remove_stale([case for case in cases if case.case in good], kind, record, folder)
         _write_lists(result, kind, {case.case: case for case in cases})
     return result
 
@@ -152,15 +154,46 @@ def _sources(case: FoundCase) -> list:
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
+def _files(case: FoundCase, kind: Challenge, folder: Path) -> list[Path]:
+    images, label = case_files(case.case, case.test, len(kind.channels))
+    return [folder / name for name in (*images, *([label] if case.label is not None else []))]
+
+
+def _written(case: str, kind: Challenge, folder: Path) -> set[Path]:
+    """Files of a case that are there, whether it is or was for training or for testing."""
+    sides = [case_files(case, test, len(kind.channels)) for test in (False, True)]
+    files = [folder / name for images, label in sides for name in (*images, label)]
+    return {file for file in files if file.is_file()}
+
+
+def _refuse_changes(cases: list[FoundCase], kind: Challenge, record: dict[str, list | None], folder: Path) -> None:
+    """Refuse to mix two states of the source: nnU-Net takes every file in imagesTr, in the lists or not."""
+    found = {case.case: case for case in cases}
+    for name, done in record.items():
+        if done is None or not _written(name, kind, folder):
+            continue
+        if name not in found or found[name].problems:
+            reason = "; ".join(found[name].problems) if name in found else "it is not in the source"
+            raise FileExistsError(f"{name} in {folder} cannot be made again: {reason}; pass --force to remove it")
+        if done != _sources(found[name]):
+            raise FileExistsError(f"{name} in {folder} was made from other files; pass --force to replace it")
+
+
+def _remove_stale(good: list[FoundCase], kind: Challenge, record: dict[str, list | None], folder: Path) -> None:
+    """Remove what earlier runs wrote and this one did not: a case that is gone or damaged, a label that is gone."""
+    current = {file for case in good for file in _files(case, kind, folder)}
+    for case in record:
+        for file in _written(case, kind, folder) - current:
+            file.unlink()
+    names = {case.case for case in good}
+    _write_record(folder, {case: done for case, done in _recorded(folder, False).items() if case in names})
+
+
 def _convert_case(
     case: FoundCase, kind: Challenge, record: dict[str, list | None], result: Conversion, dry_run: bool
 ) -> None:
     folder, done = result.folder, record.get(case.case)
-    images, label = case_files(case.case, case.test, len(kind.channels))
-    files = [folder / name for name in (*images, *([label] if case.label is not None else []))]
-    if done is not None and not case.problems and all(file.is_file() for file in files):
-        if done != _sources(case):
-            raise FileExistsError(f"{case.case} in {folder} was made from other files; pass --force to replace it")
+    if done is not None and done == _sources(case) and all(file.is_file() for file in _files(case, kind, folder)):
         result.kept.append(case.case)
         return
     try:
