@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes
+from nibabel.spatialimages import HeaderDataError
 
 __all__ = [
     "NIFTI_ENDINGS",
@@ -115,7 +116,7 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
         values = np.asarray(image.dataobj, dtype=dtype)  # the data are read here, so truncation shows here
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; check the path") from error
-    except (ImageFileError, EOFError, zlib.error, TypeError) as error:
+    except (ImageFileError, HeaderDataError, EOFError, OverflowError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {error}") from error
     except OSError as error:
         if error.errno is not None:  # a real one, such as a missing permission; truncated data carry no errno

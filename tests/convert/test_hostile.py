@@ -56,6 +56,15 @@ def not_finite(path: Path) -> None:
     trees.volume(path, array)
 
 
+def broken_header(place: int, value: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[place] = value
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return damage
+
+
 def leads_out(path: Path) -> None:
     outside = path.parents[4] / "secret.nii.gz"
     shutil.move(path, outside)
@@ -69,6 +78,8 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("pre/T1.nii.gz", truncate, "T1.nii.gz must be a complete NIfTI file"),
     ("pre/FLAIR.nii.gz", lambda path: path.write_bytes(b""), "FLAIR.nii.gz must be a complete NIfTI file"),
     ("pre/FLAIR.nii.gz", lambda path: path.write_bytes(gzip.compress(b"no image")), "must be a complete NIfTI file"),
+    ("pre/FLAIR.nii.gz", broken_header(71, 127), "FLAIR.nii.gz must be a complete NIfTI file"),  # type of the voxels
+    ("pre/T1.nii.gz", broken_header(43, 255), "T1.nii.gz must be a complete NIfTI file"),  # a negative length
     ("pre/T1.nii.gz", four_dimensional, "T1.nii.gz must hold one 3-D volume, got shape (12, 10, 4, 2)"),
     ("pre/T1.nii.gz", not_finite, "T1.nii.gz must hold finite values, got NaN or infinity in 1 voxels"),
     ("pre/T1.nii.gz", lambda path: trees.volume(path, np.zeros((12, 10, 5))),
