@@ -124,6 +124,15 @@ def test_the_split_does_not_move_when_one_case_is_damaged(tmp_path: Path) -> Non
     assert {split: [case for case in cases if case != "case_1"] for split, cases in before.items()} == after
 
 
+@pytest.mark.parametrize(("challenge", "folder"), [("wmh", "test"), ("isles2018", "TESTING"), ("acdc", "testing")])
+def test_a_download_in_a_folder_called_test_keeps_its_training_cases(
+    challenge: str, folder: str, tmp_path: Path
+) -> None:
+    source = trees.wmh(tmp_path / folder, True) if challenge == "wmh" else trees.TREES[challenge](tmp_path / folder)
+    result = convert(challenge, source, tmp_path / "raw", dry_run=True)
+    assert (result.found, result.skipped) == ((COUNTS[challenge][0], 3 if challenge == "wmh" else 2), {})
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     result = convert("acdc", trees.acdc(tmp_path / "download"), tmp_path / "raw", dry_run=True)
     assert len(result.written) == 12

@@ -68,6 +68,11 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
 
 
+def _is_test(folders: tuple[str, ...], training: str, test: str) -> bool:
+    """Whether the innermost of the two names says so: the download may lie in a folder called test itself."""
+    return next((name.lower() == test for name in reversed(folders) if name.lower() in (training, test)), False)
+
+
 def _wmh(tree: Tree) -> Iterator[FoundCase]:
     files = [file for file in tree.files if "additional_annotations" not in tree.parts(file)]
     folders = {file.parent.parent for file in files if file.parent.name == "pre"}
@@ -75,7 +80,7 @@ def _wmh(tree: Tree) -> Iterator[FoundCase]:
     for folder in sorted(folders):
         parts = tree.parts(folder)
         name = _plain("_".join(parts[-2:]))
-        case = FoundCase(name, name, "/".join(parts[1:]), "test" in parts)
+        case = FoundCase(name, name, "/".join(parts[1:]), _is_test(parts, "training", "test"))
         case.images = [tree.pick(folder / "pre", channel, case.problems) for channel in ("FLAIR", "T1")]
         case.label = tree.pick(folder, "wmh", case.problems)
         yield case
@@ -95,7 +100,7 @@ def _isles2018(tree: Tree) -> Iterator[FoundCase]:
                 by_kind[found[1]].append(file)
     for folder, kinds in sorted(folders.items()):
         parts = tree.parts(folder)
-        test = "TESTING" in (part.upper() for part in parts[:-1])
+        test = _is_test(parts[:-1], "training", "testing")
         name = f"test_{folder.name}" if test else folder.name
         case = FoundCase(name, name, "/".join(parts[1:]), test)
         names = ("CT", "CT_CBF", "CT_CBV", "CT_MTT", "CT_Tmax")
@@ -131,7 +136,7 @@ def _acdc(tree: Tree) -> Iterator[FoundCase]:
         if not found:
             continue
         parts, name = tree.parts(file), case_name(file)
-        case = FoundCase(name, found[1], "/".join(parts[1:]), "testing" in parts)
+        case = FoundCase(name, found[1], "/".join(parts[1:]), _is_test(parts, "training", "testing"))
         case.images = [tree.only([file], case_name(file), case.problems)]
         truth = [
             path for path in tree.files if path.parent == file.parent and case_name(path) == f"{case_name(file)}_gt"
