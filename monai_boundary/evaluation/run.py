@@ -190,18 +190,25 @@ def evaluate_folder(
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_label: int | None) -> list[int]:
     """Classes that nnU-Net's ``dataset.json`` names, or that the ground truth holds."""
-    description = gt_dir.parent / "dataset.json"
-    if description.is_file():
-        named = json.loads(description.read_text(encoding="utf-8"))["labels"]
-        values = {value for name, value in named.items() if name != "ignore" and isinstance(value, int)}
-    else:
-        values = set()
+    values = _named_labels(gt_dir.parent / "dataset.json")
+    if not values - {0, ignore_label}:
         for files in cases.values():
             try:
                 values |= {int(value) for value in np.unique(read_pair(*files)[1].array)}
             except (ValueError, OSError):  # the reason is reported when the case is scored
                 continue
     return sorted(values - {0, ignore_label}) or [1]
+
+
+def _named_labels(description: Path) -> set[int]:
+    """Classes in ``dataset.json``: ``{"name": 1}``, regions ``{"name": [1, 2]}``, or nnU-Net 1's ``{"1": "name"}``."""
+    try:
+        named = json.loads(description.read_text(encoding="utf-8"))["labels"].items()
+        pairs = [(value, int(name)) if isinstance(value, str) else (name, value) for name, value in named]
+        values = [value if isinstance(value, list) else [value] for name, value in pairs if name != "ignore"]
+        return {int(label) for region in values for label in region}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not of nnU-Net
+        return set()
 
 
 def write_tables(result: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:

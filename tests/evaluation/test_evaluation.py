@@ -131,6 +131,25 @@ def test_the_surface_protocol_scores_every_class(folders: tuple[Path, Path]) -> 
 
 
 @pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        ({"labels": {"0": "background", "1": "one", "3": "three", "4": "ignore"}}, [1, 3]),  # nnU-Net 1 and MSD
+        ({"labels": {"background": 0, "whole": [1, 2, 3], "core": 3, "ignore": 4}}, [1, 2, 3]),  # regions
+        ({"name": "no data set of nnU-Net"}, [1, 3]),
+        ([], [1, 3]),
+    ],
+)
+def test_no_class_is_lost_for_the_form_of_the_description(
+    description: object, expected: list[int], folders: tuple[Path, Path]
+) -> None:
+    both = cube() + np.roll(cube(value=3), 6, axis=1)
+    for folder in folders:
+        write_volume(folder / "good.nii.gz", both, SPACING)
+    (folders[1].parent / "dataset.json").write_text(json.dumps(description))
+    assert evaluate_folder(*folders, progress=False).labels == expected
+
+
+@pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-30]), "complete NIfTI file"),
