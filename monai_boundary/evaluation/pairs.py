@@ -80,6 +80,7 @@ def _nifti_files(name: str, folder: Path, pattern: str) -> list[Path]:
 
 def find_image(case: str, gt_dir: Path, images: Path | None) -> Path | None:
     """Return the first channel of a case: in `images`, or beside an nnU-Net folder of labels."""
+    gt_dir = gt_dir.absolute()  # "." has no name
     beside = gt_dir.with_name(gt_dir.name.replace("labels", "images"))
     folder = images if images is not None else beside if beside != gt_dir else None
     names = [f"{case}{part}{ending}" for part in ("_0000", "") for ending in NIFTI_ENDINGS]

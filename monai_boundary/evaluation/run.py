@@ -190,7 +190,7 @@ def evaluate_folder(
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_label: int | None) -> list[int]:
     """Classes that nnU-Net's ``dataset.json`` names, or that the ground truth holds."""
-    values = _named_labels(gt_dir.parent / "dataset.json")
+    values = _named_labels(gt_dir.absolute().parent / "dataset.json")
     if not values - {0, ignore_label}:
         for files in cases.values():
             try:

@@ -274,6 +274,16 @@ def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple
     assert scores["hd95_mm"]["max"] == 30.0
 
 
+def test_the_command_runs_inside_the_folder_of_the_labels(
+    run, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders[1].parent / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "one": 1, "two": 2}}))
+    monkeypatch.chdir(folders[1])
+    done = run("evaluate", folders[0], ".", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert list(json.loads((tmp_path / "out" / "summary.json").read_text())["labels"]) == ["1", "2"]
+
+
 def test_the_command_ends_with_an_error_when_a_case_failed(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[0] / "good.nii.gz").write_bytes(b"")
     done = run("evaluate", *folders, "-o", tmp_path / "out")
