@@ -11,10 +11,11 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from monai_boundary.datasets.nifti import read_image, same_grid
+from monai_boundary.datasets.nifti import Volume, read_image, same_grid
 from monai_boundary.evaluation.pairs import find_image
 from monai_boundary.evaluation.run import CaseRow, Evaluation
 from monai_boundary.metrics.cases import read_pair
@@ -93,16 +94,21 @@ def _score(value: float | None, metric: Metric) -> str:
 def _overlay(result: Evaluation, row: CaseRow, images: Path | None) -> Figure:
     pred_file, target_file = result.files[row.case]
     pred, target = read_pair(pred_file, target_file)
-    file = find_image(row.case, target_file.parent, images)
-    ground = target.array * 0.0
-    if file is not None:
-        image = read_image(file)
-        ground = image.array if same_grid(image, target) else ground
+    ground = _ground(find_image(row.case, target_file.parent, images), target)
     found = (pred.array == row.label) & (target.array != result.settings.ignore_label)
     name = row.case if len(result.labels) == 1 else f"{row.case}, class {row.label}"
     return overlay_figure(
         ground, target.array == row.label, found, target.spacing, name, row.scores["dice"], row.scores.get("hd95_mm")
     )
+
+
+def _ground(file: Path | None, target: Volume) -> np.ndarray:
+    """Return the image to draw on; an empty one where there is none of use: no picture is worth the report."""
+    try:
+        image = target if file is None else read_image(file)
+    except (ValueError, OSError):  # several channels in one file, as the Medical Segmentation Decathlon has them
+        image = target
+    return image.array if image is not target and same_grid(image, target) else np.zeros(target.array.shape)
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:

@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -234,6 +235,18 @@ def test_the_report_needs_nothing_beside_it_and_shows_the_worst(folders: tuple[P
     ):  # fmt: skip
         assert expected in plain
     assert "shifted: 72 voxels" not in plain
+
+
+@pytest.mark.parametrize("damage", ["channels", "truncated"])
+def test_a_useless_image_costs_no_report(damage: str, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    image = folders[1].with_name("imagesTr") / "missed_0000.nii.gz"
+    if damage == "channels":
+        nib.save(nib.Nifti1Image(np.zeros((16, 16, 6, 2), np.float32), np.eye(4)), image)
+    else:
+        image.write_bytes(image.read_bytes()[:-30])
+    result = evaluate_folder(*folders, progress=False)
+    page = Page(write_report(result, tmp_path / "report.html").read_text())
+    assert len(page.pictures) == 4
 
 
 def test_names_of_cases_are_no_markup(tmp_path: Path) -> None:
