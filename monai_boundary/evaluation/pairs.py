@@ -41,7 +41,11 @@ def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str])
     Raises:
         ValueError: A folder is none, holds no NIfTI file, a case has two predictions, or no case has one.
     """
-    targets = {case_name(file): file for file in _nifti_files("gt_dir", Path(gt_dir), "*")}
+    truths = _nifti_files("gt_dir", Path(gt_dir), "*")
+    targets = {case_name(file): file for file in truths}
+    if len(targets) < len(truths):
+        twice = next(file.name for file in truths if targets[case_name(file)] != file)
+        raise ValueError(f"gt_dir must hold one label map per case, got {twice} and another of its name in {gt_dir}")
     found: dict[str, list[Path]] = defaultdict(list)
     stray = []
     for file in _nifti_files("pred_dir", Path(pred_dir), "**/*"):
@@ -72,7 +76,8 @@ def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str])
 def _nifti_files(name: str, folder: Path, pattern: str) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"{name} must be a folder, got {folder}")
-    files = sorted(file for file in folder.glob(pattern) if file.name.endswith(NIFTI_ENDINGS) and file.is_file())
+    named = (file for file in folder.glob(pattern) if file.name.endswith(NIFTI_ENDINGS))
+    files = sorted(file for file in named if not file.name.startswith(".") and file.is_file())  # ._a: shadow of macOS
     if not files:
         raise ValueError(f"{name} must hold .nii.gz or .nii files, got none in {folder}")
     return files

@@ -58,8 +58,8 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_names_of_nnunet_and_monai_find_their_cases(tmp_path: Path) -> None:
-    truth = touch(tmp_path / "gt", "a.nii.gz", "a_1.nii.gz", "b.nii", "c.nii.gz")
-    pred = touch(tmp_path / "pred", "a.nii.gz", "a_1/a_1_trans.nii.gz", "b_0000.nii.gz", "other.nii.gz", "plans.json")
+    truth = touch(tmp_path / "gt", "a.nii.gz", "a_1.nii.gz", "b.nii", "c.nii.gz", "._a.nii.gz")
+    pred = touch(tmp_path / "pred", "a.nii.gz", "a_1/a_1_trans.nii.gz", "b_0000.nii.gz", "other.nii.gz", "._b.nii")
     pairs = find_pairs(pred, truth)
     found = {case: str(files[0].relative_to(pred)) for case, files in pairs.cases.items()}
     assert found == {"a": "a.nii.gz", "a_1": "a_1/a_1_trans.nii.gz", "b": "b_0000.nii.gz"}
@@ -73,6 +73,8 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         find_pairs(touch(tmp_path / "two", "a.nii", "a_0000.nii.gz"), truth)
     with pytest.raises(ValueError, match=r"named as the files of .*such as a\.nii\.gz, got z\.nii\.gz and no other"):
         find_pairs(touch(tmp_path / "other", "z.nii.gz"), truth)
+    with pytest.raises(ValueError, match=r"gt_dir must hold one label map per case, got a\.nii and another"):
+        find_pairs(truth, touch(tmp_path / "double", "a.nii", "a.nii.gz"))
     with pytest.raises(ValueError, match=r"pred_dir must be a folder, got .*nowhere"):
         find_pairs(tmp_path / "nowhere", truth)
     with pytest.raises(ValueError, match=r"gt_dir must hold \.nii\.gz or \.nii files, got none"):
