@@ -99,8 +99,8 @@ def _lines(result: Evaluation) -> list[str]:
             lines.append(f"  {metric.title:26s}{numbers}{score['n']:6d}")
     lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
     if result.without_prediction:
-        first = ", ".join(result.without_prediction[:5])
-        lines.append(f"\nno prediction for {len(result.without_prediction)} cases: {first}, ...".removesuffix(", ..."))
+        first = ", ".join(result.without_prediction[:5]) + (", ..." if len(result.without_prediction) > 5 else "")
+        lines.append(f"\nno prediction for {len(result.without_prediction)} cases: {first}")
     return lines
 
 

@@ -289,6 +289,16 @@ def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple
     assert scores["hd95_mm"]["max"] == 30.0
 
 
+@pytest.mark.parametrize(("number", "text"), [(5, "x0, x1, x2, x3, x4\n"), (6, "x0, x1, x2, x3, x4, ...\n")])
+def test_the_command_says_that_it_names_only_some(
+    number: int, text: str, run, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for case in range(number):
+        write_volume(folders[1] / f"x{case}.nii.gz", cube(), SPACING)
+    done = run("evaluate", *folders, "-o", tmp_path / "out", "--worst", "0")
+    assert f"no prediction for {number} cases: {text}" in done.stdout
+
+
 def test_the_command_runs_inside_the_folder_of_the_labels(
     run, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
