@@ -13,6 +13,8 @@ import jsonschema
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
 from monai_boundary.bundles import bundle_folder, list_bundles
 from monai_boundary.datasets import lesion_phantom, write_volume
@@ -106,6 +108,18 @@ def test_what_sets_weights_stands_before_what_ranks_cut_off(name: str) -> None:
     assert "AlphaScheduleHandler" in handlers[:-2]
     cut = read("multi_gpu_train.json")["train#trainer#train_handlers"]["first_rank_only"]
     assert handlers[len(handlers) - cut :] == ["StatsHandler"]
+
+
+def test_wmh_patches_are_not_centred_on_what_the_loss_ignores() -> None:
+    config = ConfigParser(json.loads((bundle_folder("wmh_boundary") / "configs" / "train.json").read_text()))
+    config["patch_size"] = [4, 4, 4]
+    config["train"]["random_transforms"][0]["num_samples"] = 200
+    config.parse()
+    crop = config.get_parsed_content("train#random_transforms#0").set_random_state(0)
+    label = torch.zeros(1, 16, 16, 16)
+    label[0, 2, 2, 2], label[0, 6:, 6:, 6:] = 1, 2
+    patches = [patch["label"] for patch in crop({"image": label, "label": label, "distance_map": label})]
+    assert 80 < sum(bool((patch == 1).any()) for patch in patches) < 130
 
 
 # Running
