@@ -17,7 +17,7 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def curves_figure(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Draw Dice and HD95 of the scored cases over the epochs.
+    """Draw Dice and HD95 of the scored cases over the epochs: a colour per setting, dashes for the robust map.
 
     Args:
         rows: Lines of a results file of `run_protocol`; each data set gets a row of panels.
@@ -26,15 +26,16 @@ def curves_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(10, 3.2 * max(1, len(data)) + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(max(1, len(data)), 2, squeeze=False)
-    names = list(dict.fromkeys(_name(row) for row in rows))
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
     for name, axes in zip(data, panels, strict=False):
         for axis, (key, title) in zip(axes, (("dice", "Dice"), ("hd95_mm", "HD95 (mm)")), strict=True):
             chosen: dict[str, list] = defaultdict(list)
             for row in rows:
                 if row["data"] == name:
                     chosen[_name(row)].append(row["curve"])
-            for setting, curves in chosen.items():
-                _band(axis, curves, key, setting, _COLORS[names.index(setting) % len(_COLORS)])
+            for label, curves in chosen.items():
+                color = _COLORS[settings.index(label.split(" ")[0]) % len(_COLORS)]
+                _band(axis, curves, key, label, {"color": color, "linestyle": "--" if "robust" in label else "-"})
             axis.set(title=name, xlabel="epoch", ylabel=title)
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
@@ -47,10 +48,10 @@ def _name(row: dict[str, Any]) -> str:
     return f"{row['setting']} ({row['preset']})" if "boundary" in row["setting"] else row["setting"]
 
 
-def _band(axis: Any, curves: Sequence[Sequence[dict[str, Any]]], key: str, label: str, color: str) -> None:
+def _band(axis: Any, curves: Sequence[Sequence[dict[str, Any]]], key: str, label: str, style: dict[str, str]) -> None:
     """Median over the seeds, and their range."""
     length = min(len(curve) for curve in curves)
     epochs = [point["epoch"] for point in curves[0][:length]]
     values = np.array([[np.nanmean([case[key] for case in point["cases"]]) for point in c[:length]] for c in curves])
-    axis.plot(epochs, np.median(values, axis=0), color=color, label=label, marker="o", markersize=3)
-    axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0)
+    axis.plot(epochs, np.median(values, axis=0), label=label, **style, marker="o", markersize=3)
+    axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.12, linewidth=0)
