@@ -59,7 +59,12 @@ def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple, r
         assert log["region_weight"] == [1.0]
         assert log["alpha_paused"] == [0.0]
         assert all(np.isfinite(log[key][0]) for key in ("region_term", "boundary_term"))
-        assert 0 < log["foreground_true"][0] < 1
+        labels = trainer.label_manager
+        foreground = labels.foreground_regions if labels.has_regions else labels.foreground_labels
+        for shares in (log["foreground_true"][0], log["foreground_predicted"][0]):
+            assert len(shares) == len(foreground)
+            assert all(0 <= share < 1 for share in shares)
+        assert sum(log["foreground_true"][0]) > 0
 
 
 class BoundaryNoDA(BoundaryMixin, nnUNetTrainerNoDA):
