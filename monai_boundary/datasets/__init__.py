@@ -1,11 +1,15 @@
-"""Data sources: NIfTI volumes and synthetic lesion phantoms."""
+"""Data sources: NIfTI volumes, synthetic lesion phantoms and synthetic buildings."""
 
+from monai_boundary.datasets.buildings import BuildingPhantom, BuildingPhantoms, building_phantom
 from monai_boundary.datasets.nifti import Volume, read_image, read_labels, same_grid, write_volume
 from monai_boundary.datasets.phantoms import Phantom, lesion_phantom, write_nnunet_phantoms
 
 __all__ = [
+    "BuildingPhantom",
+    "BuildingPhantoms",
     "Phantom",
     "Volume",
+    "building_phantom",
     "lesion_phantom",
     "read_image",
     "read_labels",
