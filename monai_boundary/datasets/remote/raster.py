@@ -1,0 +1,149 @@
+"""Windows of GeoTIFFs, read through rasterio."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from monai_boundary.datasets.remote.tiles import Layer
+
+__all__ = ["Georeference", "TileReader", "import_rasterio", "without_georeference_warning"]
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where the pixels of a tile lie.
+
+    Args:
+        crs: Coordinate reference system as rasterio has it, or ``None``.
+        transform: Affine from (column, row) to coordinates.
+    """
+
+    crs: Any
+    transform: Any
+
+
+def import_rasterio() -> Any:
+    """Return the module rasterio.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import rasterio
+    except ImportError as error:
+        raise ImportError(
+            'GeoTIFF windows need rasterio, which is not installed; pip install "monai-boundary[remote]"'
+        ) from error
+    return rasterio
+
+
+@contextmanager
+def without_georeference_warning() -> Iterator[None]:
+    """Silence rasterio's warning about files without georeference, which are as good as others here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", import_rasterio().errors.NotGeoreferencedWarning)
+        yield
+
+
+class TileReader:
+    """The image of a tile, or its mask, of which windows are read: the whole is never in memory.
+
+    Files that GDAL knows are read, GeoTIFF first of all. Not to be shared by processes: open one in each.
+
+    Args:
+        layers: A file, or `Layer` objects whose bands are put one after the other; they must have one size.
+
+    Attributes:
+        shape: Pixels (H, W).
+        channels: Number of bands.
+        georeference: Of the first file; ``None`` where it has none, which is no fault.
+        files: The files.
+
+    Raises:
+        ImportError: rasterio is not installed.
+        ValueError: A file is no complete raster, lacks a band, or two files differ in size.
+        FileNotFoundError: A file does not exist.
+    """
+
+    def __init__(self, layers: str | os.PathLike[str] | Sequence[Layer]) -> None:
+        rasterio = import_rasterio()
+        if isinstance(layers, str | os.PathLike):
+            layers = (Layer(Path(layers)),)
+        if not layers:
+            raise ValueError("layers must name at least one file, got none")
+        self.files = tuple(layer.path for layer in layers)
+        with ExitStack() as opened, without_georeference_warning():
+            files = []
+            for layer in layers:
+                with _reading(layer.path):
+                    files.append(opened.enter_context(rasterio.open(layer.path)))
+            self._sources = [
+                (file, layer.path, layer.bands or tuple(range(1, file.count + 1)))
+                for file, layer in zip(files, layers, strict=True)
+            ]
+            self._check()
+            self._opened = opened.pop_all()
+        first = files[0]
+        self.shape: tuple[int, int] = (first.height, first.width)
+        self.channels = sum(len(bands) for *_, bands in self._sources)
+        known = first.crs is not None or not first.transform.is_identity
+        self.georeference = Georeference(first.crs, first.transform) if known else None
+
+    def _check(self) -> None:
+        first, path, _ = self._sources[0]
+        for file, other, bands in self._sources:
+            if (file.height, file.width) != (first.height, first.width):
+                raise ValueError(
+                    f"{other} must have the size of {path}, got {(file.height, file.width)} and "
+                    f"{(first.height, first.width)} pixels (H, W); resample it onto the same grid"
+                )
+            if not set(bands) <= set(range(1, file.count + 1)):
+                raise ValueError(f"{other} must have the bands {bands}, got {file.count} bands; choose other bands")
+
+    def read(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return the stored values `(C, rows, columns)` of a window inside the tile.
+
+        Raises:
+            ValueError: The file is damaged there.
+        """
+        window = import_rasterio().windows.Window.from_slices(rows, columns)
+        parts = []
+        for file, path, bands in self._sources:
+            with _reading(path):
+                parts.append(file.read(list(bands), window=window))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._opened.close()
+
+    def __enter__(self) -> TileReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say which file is damaged; rasterio's texts often do not."""
+    try:
+        yield
+    except import_rasterio().errors.RasterioIOError as error:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; check the path") from error
+        if not os.access(path, os.R_OK):
+            raise PermissionError(f"{path} must be readable; change its permissions") from error
+        reason = str(error.__cause__ or error).strip()
+        raise ValueError(f"{path} must be a complete GeoTIFF, got: {reason}; download or copy it again") from error

@@ -1,0 +1,166 @@
+"""Tiles cut into windows that overlap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from monai.data.utils import dense_patch_slices
+
+from monai_boundary.datasets.remote.codes import MaskCodes
+from monai_boundary.datasets.remote.raster import Georeference, TileReader
+from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles
+
+__all__ = ["TileWindows", "check_size", "check_tile", "window_grid"]
+
+Window = tuple[slice, slice]
+_STRIP = 512  # rows that `check_tile` holds
+
+
+def window_grid(shape: tuple[int, int], size: int | tuple[int, int] = 512, overlap: float = 0.0) -> list[Window]:
+    """Return the windows that cover a tile, row by row; the last of a row or column is moved back inside.
+
+    The places are those of MONAI's sliding windows.
+
+    Args:
+        shape: Pixels (H, W) of the tile, at least `size`.
+        size: Pixels of a window, (height, width) or one number for both.
+        overlap: Share of a window that its neighbour covers too, in [0, 1).
+
+    Raises:
+        ValueError: The tile is smaller than a window, or a number is out of its range.
+    """
+    sizes = check_size(size)
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap must lie in [0, 1), got {overlap}")
+    if shape[0] < sizes[0] or shape[1] < sizes[1]:
+        raise ValueError(
+            f"size must not exceed the tile, {tuple(shape)} pixels (H, W), got {sizes}; pass a smaller size"
+        )
+    steps = [max(1, int(one * (1 - overlap))) for one in sizes]
+    return [(slice(int(a), int(b)), slice(int(c), int(d)))
+            for (a, b), (c, d) in dense_patch_slices(shape, sizes, steps, return_slice=False)]  # fmt: skip
+
+
+def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return a window's size as two integers >= 1."""
+    sizes = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sizes) != 2 or not all(isinstance(one, int) and one >= 1 for one in sizes):
+        raise ValueError(f"size must be one integer >= 1 or two (height, width), got {size!r}")
+    return sizes
+
+
+class TileWindows(Sequence):
+    """The windows of many tiles as MONAI-style items, each read from its files when it is asked for.
+
+    ``monai.data.Dataset(TileWindows(tiles), transform)`` feeds a DataLoader; files are opened anew in each access, so
+    workers share nothing. An item is ``{"image": float32 (C, h, w), "label": uint8 (1, h, w), "case": name, "rows":
+    (first, last + 1), "columns": (first, last + 1)}``, without ``"label"`` where the tile has no mask. Values of the
+    image are as stored (0 to 255 for bytes, metres for surface models): scale them in `transform`.
+
+    Args:
+        tiles: As `inria_tiles` and `potsdam_tiles` list them, or made by hand.
+        size: Pixels of a window, (height, width) or one number for both.
+        overlap: Share of a window that its neighbour covers too, in [0, 1).
+
+    Raises:
+        ImportError: rasterio is not installed.
+        ValueError: Two tiles have one name, a mask has another size than its image, a tile is smaller than a window,
+            or a file is damaged. The pixels of a mask are looked at when they are read; `check_tile` looks at all.
+        FileNotFoundError: A file does not exist.
+    """
+
+    def __init__(self, tiles: Sequence[Tile], size: int | tuple[int, int] = 512, overlap: float = 0.0) -> None:
+        check_tiles(tiles)
+        self.tiles = list(tiles)
+        self.windows: list[tuple[int, Window]] = []
+        for number, tile in enumerate(self.tiles):
+            shape = _check_grids(tile)
+            try:
+                self.windows += [(number, window) for window in window_grid(shape, size, overlap)]
+            except ValueError as error:
+                raise ValueError(f"tile {tile.name}: {error}") from None
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number, (rows, columns) = self.windows[index]
+        tile = self.tiles[number]
+        with TileReader(tile.layers) as reader:
+            item: dict[str, Any] = {"image": reader.read(rows, columns).astype(np.float32)}
+        if tile.mask is not None:
+            with _mask_reader(tile.mask, tile.codes) as reader:
+                ends = f"rows {rows.start} to {rows.stop - 1}, columns {columns.start} to {columns.stop - 1}"
+                item["label"] = tile.codes.decode(reader.read(rows, columns), f"{tile.mask} ({ends})")[None]
+        return item | {
+            "case": tile.name, "rows": (rows.start, rows.stop), "columns": (columns.start, columns.stop),
+        }  # fmt: skip
+
+
+def check_tile(tile: Tile) -> None:
+    """Read a tile and its mask from end to end, a few rows at a time.
+
+    Raises:
+        ImportError: rasterio is not installed.
+        ValueError: A file is damaged, the mask has another size or place than the image, or holds values without a
+            meaning: the text names them and counts their pixels in the whole tile.
+        FileNotFoundError: A file does not exist.
+    """
+    height, width = _check_grids(tile)
+    strips = [slice(top, min(top + _STRIP, height)) for top in range(0, height, _STRIP)]
+    with TileReader(tile.layers) as reader:
+        for rows in strips:
+            reader.read(rows, slice(0, width))
+    if tile.mask is None:
+        return
+    unknown: Counter = Counter()
+    with _mask_reader(tile.mask, tile.codes) as reader:
+        for rows in strips:
+            unknown.update(tile.codes.unknown(reader.read(rows, slice(0, width))))
+    if unknown:
+        raise ValueError(tile.codes.refusal(unknown, str(tile.mask)))
+
+
+def _mask_reader(mask: Path, codes: MaskCodes) -> TileReader:
+    """Reader of as many bands as the codes need; an alpha band, or grey stored three times, does not matter."""
+    return TileReader((Layer(mask, tuple(range(1, codes.bands + 1))),))
+
+
+def _check_grids(tile: Tile) -> tuple[int, int]:
+    """Size of a tile, when its mask lies on the same grid."""
+    with TileReader(tile.layers) as image:
+        shape, place = image.shape, image.georeference
+    if tile.mask is None:
+        return shape
+    with _mask_reader(tile.mask, tile.codes) as mask:
+        if mask.shape != shape:
+            raise ValueError(
+                f"{tile.mask} must have the size of its image, {shape} pixels (H, W), got {mask.shape}; "
+                "check that both are of one tile"
+            )
+        # A mask without georeference is common and lies on its image by its name; one from elsewhere is a mistake.
+        if place is not None and mask.georeference is not None:
+            apart = _pixels_apart(shape, place, mask.georeference)
+            if apart > 1:
+                raise ValueError(
+                    f"{tile.mask} must lie where its image lies, got corners {apart:g} pixels apart; "
+                    "check that both are of one tile"
+                )
+    return shape
+
+
+def _pixels_apart(shape: tuple[int, int], first: Georeference, second: Georeference) -> float:
+    """How far two georeferences put the corners of a tile from each other, in pixels of the first."""
+    corners = np.array([[0, 0, 1], [shape[1], shape[0], 1]]).T
+    one, other = (np.array(list(place.transform)).reshape(3, 3) for place in (first, second))
+    return float(np.abs(np.linalg.solve(one, other @ corners) - corners).max())

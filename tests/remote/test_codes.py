@@ -1,0 +1,63 @@
+"""Mask values and colours to labels and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_boundary.datasets.remote import IGNORE, POTSDAM_CLASSES, ColourCodes, ValueCodes, potsdam_codes
+
+COLOURS = np.array(list(POTSDAM_CLASSES.values()), np.uint8)
+
+
+@pytest.mark.parametrize("nearest", [False, True])
+def test_colours_make_the_round_trip(rng: np.random.Generator, nearest: bool) -> None:
+    labels = rng.integers(0, 6, (9, 13))
+    colours = COLOURS[labels].transpose(2, 0, 1)
+    codes = potsdam_codes(nearest=nearest)
+    np.testing.assert_array_equal(codes.decode(colours, "mask"), labels)
+    np.testing.assert_array_equal(codes.encode(labels), colours)
+    assert codes.decode(colours, "mask").dtype == codes.encode(labels).dtype == np.uint8
+
+
+def test_black_is_ignored_where_borders_are_black_and_refused_elsewhere() -> None:
+    colours = np.zeros((3, 2, 2), np.uint8)
+    colours[2, 0, 0] = 255
+    codes = potsdam_codes("no_boundary")
+    np.testing.assert_array_equal(codes.decode(colours, "mask"), [[1, IGNORE], [IGNORE, IGNORE]])
+    np.testing.assert_array_equal(codes.encode(codes.decode(colours, "mask")), colours)
+    with pytest.raises(ValueError, match=r"mask must hold the colours .* got \(0, 0, 0\) at 3 pixels; .*nearest=True"):
+        potsdam_codes().decode(colours, "mask")
+
+
+def test_the_nearest_colour_is_that_of_the_least_distance(rng: np.random.Generator) -> None:
+    colours = rng.integers(0, 256, (3, 20, 30)).astype(np.uint8)
+    steps = colours.transpose(1, 2, 0)[:, :, None].astype(float) - COLOURS
+    truth = np.linalg.norm(steps, axis=-1).argmin(-1)
+    np.testing.assert_array_equal(potsdam_codes(nearest=True).decode(colours, "mask"), truth)
+    assert not potsdam_codes(nearest=True).unknown(colours)
+
+
+def test_an_error_names_the_colours_most_common_first_and_counts_their_pixels() -> None:
+    colours = np.zeros((3, 1, 40), np.uint8) + 255
+    for number in range(7):
+        colours[:, 0, : 2 * (7 - number)] = np.array([number, 250, 3])[:, None]
+    with pytest.raises(ValueError, match=r"got \(\d, 250, 3\), .* and 2 more at 14 pixels") as caught:
+        potsdam_codes().decode(colours, "mask.tif")
+    assert str(caught.value).startswith("mask.tif must hold the colours (255, 255, 255), (0, 0, 255)")
+    assert potsdam_codes().unknown(colours) == {(number, 250, 3): 2 for number in range(7)}
+
+
+def test_values_are_mapped_and_the_last_of_a_label_is_written() -> None:
+    codes = ValueCodes({0: 0, 1: 1, 255: 1})
+    np.testing.assert_array_equal(codes.decode(np.array([[[0, 1, 255]]]), "mask"), [[0, 1, 1]])
+    np.testing.assert_array_equal(codes.encode(np.array([[0, 1, 1]])), [[[0, 255, 255]]])
+    with pytest.raises(ValueError, match=r"mask must hold the values 0, 1, 255, got 7, 9 at 3 pixels; .*ValueCodes"):
+        codes.decode(np.array([[[0, 7, 7, 9]]]), "mask")
+
+
+def test_a_label_without_a_code_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels must be of \[0, 1\], got \[3\] at 2 pixels"):
+        ValueCodes({0: 0, 255: 1}).encode(np.array([[3, 3, 1]]))
+    with pytest.raises(ValueError, match=r"labels must be of \[4\], got \[0\] at 1 pixels"):
+        ColourCodes({(1, 2, 3): 4}).encode(np.array([[0, 4]]))
