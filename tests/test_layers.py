@@ -17,7 +17,7 @@ RANK = {
     "losses": 3,
     "schedules": 4,
     "engines": 5, "nnunet_trainers": 5,
-    "metrics": 6, "export": 6,
+    "metrics": 6, "export": 6, "inference": 6,
     "reports": 7,
     "demo": 8, "_inspect": 8, "bundles": 8, "evaluation": 8, "protocols": 8,
     "cli": 9,
