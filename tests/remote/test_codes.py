@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -40,12 +42,13 @@ def test_the_nearest_colour_is_that_of_the_least_distance(rng: np.random.Generat
 
 def test_an_error_names_the_colours_most_common_first_and_counts_their_pixels() -> None:
     colours = np.zeros((3, 1, 40), np.uint8) + 255
-    for number in range(7):
-        colours[:, 0, : 2 * (7 - number)] = np.array([number, 250, 3])[:, None]
-    with pytest.raises(ValueError, match=r"got \(\d, 250, 3\), .* and 2 more at 14 pixels") as caught:
+    for number in range(7):  # from 7 pixels of the first down to 1 of the last
+        colours[:, 0, : (7 - number) * (8 - number) // 2] = np.array([9 - number, 250, 3])[:, None]
+    shown = ", ".join(f"({9 - number}, 250, 3)" for number in range(5))
+    with pytest.raises(ValueError, match=re.escape(f"got {shown} and 2 more at 28 pixels")) as caught:
         potsdam_codes().decode(colours, "mask.tif")
     assert str(caught.value).startswith("mask.tif must hold the colours (255, 255, 255), (0, 0, 255)")
-    assert potsdam_codes().unknown(colours) == {(number, 250, 3): 2 for number in range(7)}
+    assert potsdam_codes().unknown(colours) == {(9 - number, 250, 3): 7 - number for number in range(7)}
 
 
 def test_values_are_mapped_and_the_last_of_a_label_is_written() -> None:
