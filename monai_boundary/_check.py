@@ -16,15 +16,20 @@ import torch
 __all__ = [
     "check_activation",
     "check_choice",
+    "check_connectivity",
     "check_fraction",
     "check_labels",
     "check_mask",
     "check_number",
+    "check_reach",
     "check_same_device",
     "check_spacing",
     "check_spatial_ndim",
     "check_windows",
 ]
+
+# Neighbours of a voxel on 1, 2 and 3 axes, by connectivity from 1 on.
+NEIGHBOURS = {1: (2,), 2: (4, 8), 3: (6, 18, 26)}
 
 
 def check_choice(name: str, value: Any, options: Sequence[Any]) -> Any:
@@ -74,6 +79,26 @@ def check_windows(name: str, window: Any, ndim: int) -> tuple[int, ...]:
             "an even window has no centre: take the next odd one"
         )
     return tuple(int(width) for width in widths)
+
+
+def check_connectivity(connectivity: Any, ndim: int) -> int:
+    """Return `connectivity`, the number of axes along which two neighbours may differ, 1 to `ndim`."""
+    if isinstance(connectivity, bool) or not isinstance(connectivity, int | np.integer):
+        raise TypeError(f"connectivity must be an integer, got {type(connectivity).__name__}")
+    if not 1 <= connectivity <= ndim:
+        counts = ", ".join(f"{rank} for {count} neighbours" for rank, count in enumerate(NEIGHBOURS[ndim], start=1))
+        raise ValueError(f"connectivity must be {counts} on {ndim} axes, got {connectivity}")
+    return int(connectivity)
+
+
+def check_reach(name: str, reach: Any, ndim: int) -> tuple[int, ...]:
+    """Return `reach` as one integer >= 0 per spatial axis; one integer stands for all."""
+    values = tuple(reach) if isinstance(reach, list | tuple) else (reach,) * ndim
+    if any(isinstance(value, bool) or not isinstance(value, int | np.integer) for value in values):
+        raise TypeError(f"{name} must be an integer or one per spatial axis ({ndim}), got {reach!r}")
+    if len(values) != ndim or any(value < 0 for value in values):
+        raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {reach!r}")
+    return tuple(int(value) for value in values)
 
 
 def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
