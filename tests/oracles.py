@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 
 import numpy as np
@@ -101,3 +102,94 @@ def published_weights(epochs: int) -> list[tuple[float, float]]:
         weights.append((region, boundary))
         region, boundary = max(0.1, region - 0.01), boundary + 0.01
     return weights
+
+
+def barrier_by_states(values: np.ndarray, seeds: np.ndarray, connectivity: int = 1) -> np.ndarray:
+    """Exact minimum-barrier distance of every voxel to each seed label, `(K, *S)`: every (voxel, low, high) reached."""
+    distances = np.full((seeds.max(), *values.shape), np.inf)
+    for label in range(1, seeds.max() + 1):
+        front = [(voxel, values[voxel], values[voxel]) for voxel in zip(*np.nonzero(seeds == label), strict=True)]
+        seen = set(front)
+        while front:
+            voxel, low, high = front.pop()
+            distances[(label - 1, *voxel)] = min(distances[(label - 1, *voxel)], float(high) - float(low))
+            for near in neighbours(voxel, values.shape, connectivity):
+                state = (near, min(low, values[near]), max(high, values[near]))
+                if state not in seen:
+                    seen.add(state)
+                    front.append(state)
+    return distances
+
+
+def barrier_by_thresholds(values: np.ndarray, seeds: np.ndarray, connectivity: int = 1) -> np.ndarray:
+    """The same by sweeping the lowest value a path may have: least maximum over the paths from there up, less it."""
+    distances = np.full((seeds.max(), *values.shape), np.inf)
+    for label in range(1, seeds.max() + 1):
+        starts = list(zip(*np.nonzero(seeds == label), strict=True))
+        highest_seed = max((values[voxel] for voxel in starts), default=-np.inf)
+        for low in np.unique(values[values <= highest_seed]):
+            highs = _least_maximum(values, [voxel for voxel in starts if values[voxel] >= low], low, connectivity)
+            distances[label - 1] = np.minimum(distances[label - 1], highs - float(low))
+    return distances
+
+
+def _least_maximum(values: np.ndarray, starts: list, low: float, connectivity: int) -> np.ndarray:
+    highs = np.full(values.shape, np.inf)
+    queue = [(float(values[voxel]), voxel) for voxel in starts]
+    heapq.heapify(queue)
+    while queue:
+        high, voxel = heapq.heappop(queue)
+        if high >= highs[voxel]:
+            continue
+        highs[voxel] = high
+        for near in neighbours(voxel, values.shape, connectivity):
+            if values[near] >= low:
+                heapq.heappush(queue, (max(high, float(values[near])), near))
+    return highs
+
+
+def neighbours(voxel: tuple[int, ...], shape: tuple[int, ...], connectivity: int) -> list[tuple[int, ...]]:
+    """Voxels of the array that differ by at most 1 along at most `connectivity` axes."""
+    steps = [
+        step for step in itertools.product((-1, 0, 1), repeat=len(shape)) if 0 < sum(map(abs, step)) <= connectivity
+    ]
+    moved = [tuple(int(place) + move for place, move in zip(voxel, step, strict=True)) for step in steps]
+    return [near for near in moved if all(0 <= place < size for place, size in zip(near, shape, strict=True))]
+
+
+def barrier_regions(distances: np.ndarray, seeds: np.ndarray, connectivity: int = 1) -> np.ndarray:
+    """Regions from the distances `(K, *S)`: strictly nearest, and connected to the seed, which always belongs to it."""
+    structure = ndimage.generate_binary_structure(seeds.ndim, connectivity)
+    regions = seeds.copy()
+    for label, distance in enumerate(distances, start=1):
+        others = np.delete(distances, label - 1, axis=0)
+        won = distance < (others.min(axis=0) if len(others) else np.inf)
+        parts, _ = ndimage.label(won | (seeds == label), structure)
+        regions[np.isin(parts, parts[seeds == label])] = label
+    return regions
+
+
+def outer_contours(regions: np.ndarray, connectivity: int = 1) -> dict[int, np.ndarray]:
+    """Mask of the voxels outside each region that have a neighbour in it."""
+    structure = ndimage.generate_binary_structure(regions.ndim, connectivity)
+    labels = np.unique(regions[regions > 0]).tolist()
+    return {label: ndimage.binary_dilation(regions == label, structure) & (regions != label) for label in labels}
+
+
+def contour_weights(
+    contours: dict[int, np.ndarray], membrane: np.ndarray, dilation: int | tuple[int, ...], weighting: str
+) -> np.ndarray:
+    """Weight of every voxel in the boundary-aware loss, region by region (Vu Ngoc et al. 2021, eq. 4 and its code)."""
+    reach = (dilation,) * membrane.ndim if isinstance(dilation, int) else dilation
+    box = np.ones([2 * width + 1 for width in reach], bool)
+    masks = [ndimage.binary_dilation(mask, box) for mask in contours.values()]
+    size, total = membrane.size, np.zeros(membrane.shape)
+    for mask in masks:
+        positive = (mask & membrane).sum()
+        if weighting == "area":
+            total += mask / mask.sum() / len(masks)
+        elif weighting == "published":
+            total += mask * np.where(membrane, (size - positive) / size, 1.1 * positive / size)
+        else:
+            total += mask
+    return total / {"mean": total.sum(), "count": size, "area": 1, "published": len(masks) * size / 10}[weighting]

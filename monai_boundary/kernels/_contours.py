@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import int64, uintp
 
-from monai_boundary.kernels._numba import compiled
+from monai_boundary.kernels._numba import compiled, int64, uintp
 
 __all__ = [
     "EACH_REGION_ONE",

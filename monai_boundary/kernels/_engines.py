@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from monai_boundary.kernels._slices import bounding_box, sliced_distance
 
-__all__ = ["Backend", "opposite_distance", "seed_distance"]
+__all__ = ["Backend", "label_distance", "opposite_distance", "seed_distance"]
 
 Backend = Literal["auto", "edt", "scipy"]
 Engine = Callable[[np.ndarray, tuple[float, ...], np.ndarray, float | None], None]
@@ -124,3 +124,19 @@ def seed_distance(
 ) -> np.ndarray:
     """Distance from every voxel to the nearest True voxel, 0 on the seeds; `out` and `limit` as above."""
     return _run(_ENGINES[resolve_backend(backend)][1], seeds, spacing, out, limit)
+
+
+def label_distance(labels: np.ndarray, spacing: tuple[float, ...], backend: Backend = "auto") -> np.ndarray:
+    """Distance from every voxel of a label > 0 to the nearest voxel of any other label; inf where there is none."""
+
+    def run_edt(labels: np.ndarray, spacing: tuple[float, ...], out: np.ndarray, limit: float | None) -> None:  # noqa: ARG001
+        _edt(labels, spacing, out)
+
+    return _run(run_edt if resolve_backend(backend) == "edt" else _scipy_labels, labels, spacing, None, None)
+
+
+def _scipy_labels(labels: np.ndarray, spacing: tuple[float, ...], out: np.ndarray, limit: float | None) -> None:  # noqa: ARG001
+    out[...] = 0
+    for label in np.unique(labels[labels > 0]):
+        own = labels == label
+        out[own] = ndimage.distance_transform_edt(own, sampling=spacing)[own] if not own.all() else math.inf

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 try:
     import numba
+    from numba import int64, uintp
 except ImportError as error:
     raise ImportError(
         'the minimum-barrier cut needs numba, which is not installed; pip install "monai-boundary[em]"'
     ) from error
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "int64", "uintp"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -12,9 +12,8 @@ keeps every front out.
 from __future__ import annotations
 
 import numpy as np
-from numba import int64, uintp
 
-from monai_boundary.kernels._numba import compiled
+from monai_boundary.kernels._numba import compiled, int64, uintp
 
 __all__ = ["FLOAT_SLOT", "LEVEL_SLOT", "NUM_LEVELS", "propagate_floats", "propagate_levels"]
 
@@ -141,7 +140,7 @@ def propagate_floats(values, slots, seeds, labels, offsets):  # type: ignore[no-
 
     An entry of the heap whose slot was improved later is passed over when its turn comes.
     """
-    capacity = max(1024, len(values))
+    capacity = max(256, len(values) // 4)
     keys, items, size = np.empty(capacity, np.float32), np.empty(capacity, np.int64), 0
     for index in range(len(seeds)):
         seed, slot = uintp(seeds[index]), uintp(2 * seeds[index])

@@ -1,0 +1,138 @@
+"""Components and seeds of regions."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from monai_boundary.kernels._engines import label_distance
+from monai_boundary.kernels.regions import connected_regions, region_distance, region_seeds
+from tests.oracles import brute_force_distance
+from tests.strategies import shapes, spacings
+
+label_arrays = shapes.flatmap(lambda shape: hnp.arrays(np.int64, shape, elements=st.integers(0, 3)))
+
+
+@given(label_arrays, st.data())
+def test_components_are_scipys_numbered_in_raster_order(labels, data):
+    connectivity = data.draw(st.integers(1, labels.ndim))
+    structure = ndimage.generate_binary_structure(labels.ndim, connectivity)
+    found = connected_regions(labels, connectivity)
+    assert (found > 0).tolist() == (labels > 0).tolist()
+    for label in range(1, 4):
+        parts, count = ndimage.label(labels == label, structure)
+        pairs = set(zip(parts[labels == label].tolist(), found[labels == label].tolist(), strict=True))
+        assert len(pairs) == count == len({region for _, region in pairs})
+    first = [int(np.flatnonzero(found == region)[0]) for region in range(1, found.max() + 1)]
+    assert first == sorted(first)
+
+
+@given(label_arrays, st.booleans(), st.data())
+def test_distance_is_that_to_the_nearest_voxel_of_another_region(labels, image_edge, data):
+    spacing = data.draw(spacings(labels.ndim))
+    edge = [(int(image_edge and size > 1),) * 2 for size in labels.shape]
+    padded, inside = np.pad(labels, edge), tuple(slice(a, -a or None) for a, _ in edge)
+    expected = np.zeros(labels.shape)
+    for label in range(1, 4):
+        own = labels == label
+        others = padded != label
+        expected[own] = brute_force_distance(others, spacing)[inside][own] if others.any() else np.inf
+    np.testing.assert_allclose(region_distance(labels, spacing, image_edge), expected, rtol=1e-5)
+
+
+@given(label_arrays, st.data())
+def test_scipy_and_edt_measure_the_same(labels, data):
+    spacing = data.draw(spacings(labels.ndim))
+    first, second = (label_distance(labels.astype(np.uint32), spacing, engine) for engine in ("edt", "scipy"))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+@given(label_arrays, st.data())
+def test_every_region_has_one_seed_at_its_first_farthest_voxel(labels, data):
+    spacing = data.draw(spacings(labels.ndim))
+    regions = connected_regions(labels)
+    seeds, distance = region_seeds(regions, spacing), region_distance(regions, spacing)
+    assert sorted(seeds[seeds > 0].tolist()) == list(range(1, regions.max() + 1))
+    assert (regions[seeds > 0] == seeds[seeds > 0]).all()
+    for region in range(1, regions.max() + 1):
+        own = np.where(regions == region, distance, -1).ravel()
+        assert np.flatnonzero(seeds == region)[0] == np.argmax(own)
+
+
+def test_image_edge_keeps_the_seed_away_from_it():
+    strip = np.zeros((9, 9), int)
+    strip[:, :4] = 1
+    inner, free = region_seeds(strip), region_seeds(strip, image_edge=False)
+    assert np.argwhere(inner).tolist() == [[1, 1]]
+    assert np.argwhere(free).tolist() == [[0, 0]]
+
+
+def test_spacing_decides_where_the_middle_is():
+    shape = np.zeros((9, 13), int)
+    shape[1:8, 1:4] = shape[2:5, 1:12] = 1  # an upright bar with a long arm
+    assert np.argwhere(region_seeds(shape, (1, 1))).tolist() != np.argwhere(region_seeds(shape, (1, 9))).tolist()
+
+
+def test_small_regions_get_no_seed_and_keep_the_numbers_of_the_others():
+    regions = np.array([[1, 1, 1, 0, 2, 0, 3, 3]])
+    assert region_seeds(regions, min_region_size=2).max() == 3
+    assert (region_seeds(regions, min_region_size=2) > 0).sum() == 2
+    assert not region_seeds(regions, min_region_size=4).any()
+
+
+def test_connectivity_decides_whether_corners_join():
+    corner = np.eye(2, dtype=np.uint8)
+    assert [connected_regions(corner, connectivity).max() for connectivity in (1, 2)] == [2, 1]
+    edge, point = np.zeros((2, 2, 2), int), np.zeros((2, 2, 2), int)
+    edge[0, 0, 0] = edge[0, 1, 1] = point[0, 0, 0] = point[1, 1, 1] = 1
+    assert [connected_regions(edge, connectivity).max() for connectivity in (1, 2, 3)] == [2, 1, 1]
+    assert [connected_regions(point, connectivity).max() for connectivity in (1, 2, 3)] == [2, 2, 1]
+
+
+def test_ids_of_any_width_and_tensors_are_taken():
+    ids = np.array([[2**63, 2**63, 0, 2**40]], np.uint64)
+    assert connected_regions(ids).tolist() == [[1, 1, 0, 2]]
+    assert connected_regions(torch.tensor([[9, 9, 0, 4]])).tolist() == [[1, 1, 0, 2]]
+    assert connected_regions(np.array([[9.0, 9.0, 0.0, 4.0]], np.float32)).tolist() == [[1, 1, 0, 2]]
+    assert connected_regions(np.array([True, False, True])).tolist() == [1, 0, 2]
+
+
+WRONG = [
+    (np.array([0.5]), ValueError, "labels must hold integers, got float64 with fractional"),
+    (np.array([2.0**24], np.float32), ValueError, "labels of float32 must be below 16777216"),
+    (np.array([-1]), ValueError, "labels must be >= 0"),
+    (np.array(["a"]), TypeError, "labels must hold integers"),
+    (np.zeros((1, 1, 1, 1)), ValueError, "labels must be"),
+    (np.zeros((0, 2)), ValueError, "labels must not be empty"),
+]
+
+
+@pytest.mark.parametrize("call", [connected_regions, region_distance, region_seeds])
+@pytest.mark.parametrize(("labels", "error", "text"), WRONG)
+def test_bad_labels_are_refused(call, labels, error, text):
+    with pytest.raises(error, match=text):
+        call(labels)
+
+
+def test_ids_too_large_for_a_seed_map_are_refused():
+    with pytest.raises(ValueError, match=r"regions must be below 2\*\*31"):
+        region_seeds(np.array([2**31]))
+
+
+def test_negative_size_is_refused():
+    with pytest.raises(ValueError, match="min_region_size must be finite and >= 0"):
+        region_seeds(np.array([1]), min_region_size=-1)
+
+
+def test_without_the_component_library_one_line_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cc3d", None)
+    with pytest.raises(ImportError, match=r'pip install "monai-boundary\[em\]"') as caught:
+        connected_regions(np.array([1]))
+    assert "\n" not in str(caught.value)
