@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monai_boundary.kernels import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
     from monai_boundary.losses import (
+        BoundaryAwareDeepSupervisionLoss,
+        BoundaryAwareLoss,
         BoundaryF1IoULoss,
         BoundaryF1Loss,
         BoundaryLoss,
         CollapseGuard,
+        CrossEntropyBoundaryAwareLoss,
         DeepSupervisionLoss,
         GeneralizedDiceBoundaryLoss,
         GeneralizedDiceLoss,
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from monai_boundary.transforms import (
         BoundaryBand,
         BoundaryBandd,
+        RegionSeeds,
+        RegionSeedsd,
         RescaleDistanceMap,
         RescaleDistanceMapd,
         SignedDistanceMap,
@@ -37,10 +42,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "kernels": ("DistanceMapOptions", "distance_transform", "signed_distance", "signed_distance_map"),
     "losses": (
+        "BoundaryAwareDeepSupervisionLoss",
+        "BoundaryAwareLoss",
         "BoundaryF1IoULoss",
         "BoundaryF1Loss",
         "BoundaryLoss",
         "CollapseGuard",
+        "CrossEntropyBoundaryAwareLoss",
         "DeepSupervisionLoss",
         "GeneralizedDiceBoundaryLoss",
         "GeneralizedDiceLoss",
@@ -51,6 +59,8 @@ _HOMES = {
     "transforms": (
         "BoundaryBand",
         "BoundaryBandd",
+        "RegionSeeds",
+        "RegionSeedsd",
         "RescaleDistanceMap",
         "RescaleDistanceMapd",
         "SignedDistanceMap",
@@ -59,6 +69,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "BoundaryAwareDeepSupervisionLoss",
+    "BoundaryAwareLoss",
     "BoundaryBand",
     "BoundaryBandd",
     "BoundaryF1IoULoss",
@@ -66,6 +78,7 @@ __all__ = [
     "BoundaryLoss",
     "CollapseGuard",
     "Constant",
+    "CrossEntropyBoundaryAwareLoss",
     "DeepSupervisionLoss",
     "DistanceMapOptions",
     "GeneralizedDiceBoundaryLoss",
@@ -73,6 +86,8 @@ __all__ = [
     "Increase",
     "Rebalance",
     "RegionBoundaryLoss",
+    "RegionSeeds",
+    "RegionSeedsd",
     "RescaleDistanceMap",
     "RescaleDistanceMapd",
     "SensitivitySpecificityLoss",

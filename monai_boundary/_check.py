@@ -23,6 +23,7 @@ __all__ = [
     "check_number",
     "check_reach",
     "check_same_device",
+    "check_slice_axis",
     "check_spacing",
     "check_spatial_ndim",
     "check_windows",
@@ -99,6 +100,19 @@ def check_reach(name: str, reach: Any, ndim: int) -> tuple[int, ...]:
     if len(values) != ndim or any(value < 0 for value in values):
         raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {reach!r}")
     return tuple(int(value) for value in values)
+
+
+def check_slice_axis(axis: Any, ndim: int) -> int | None:
+    """Return `axis` as index of a spatial axis of several, or ``None``; negative ones count from the end."""
+    if axis is None:
+        return None
+    if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+        raise TypeError(f"slice_axis must be None or an integer, got {type(axis).__name__}")
+    if ndim < 2 or not -ndim <= axis < ndim:
+        raise ValueError(
+            f"slice_axis must be one of {ndim} spatial axes (two at least), got {axis}; pass None for none"
+        )
+    return int(axis) % ndim
 
 
 def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:

@@ -11,9 +11,11 @@ import pytest
 
 import monai_boundary
 from monai_boundary import kernels, losses, schedules, transforms
+from monai_boundary.kernels import barrier, regions
 
 PUBLIC = {
-    "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
+    "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
+    "RegionSeedsd", "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "distance_transform", "signed_distance",
@@ -24,12 +26,16 @@ PARTS = {
         "PUBLISHED", "ROBUST", "DistanceMapOptions", "boundary_band", "box_max_pool", "box_min_pool",
         "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
     },
+    barrier: {"BarrierCut", "barrier_weights", "minimum_barrier_cut"},
+    regions: {"connected_regions", "region_distance", "region_seeds"},
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
+        "RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd",
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",
     },
     losses: {
+        "BinaryCrossEntropyLoss", "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss",
         "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
         "DeepSupervisionBoundary", "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
         "RegionBoundaryLoss", "SensitivitySpecificityLoss", "foreground_shares",

@@ -27,7 +27,7 @@ from monai_boundary._check import (
 from monai_boundary.kernels import _contours
 from monai_boundary.kernels._propagation import FLOAT_SLOT, LEVEL_SLOT, NUM_LEVELS, propagate_floats, propagate_levels
 
-__all__ = ["BarrierCut", "Weighting", "barrier_weights", "minimum_barrier_cut"]
+__all__ = ["BarrierCut", "barrier_weights", "minimum_barrier_cut"]
 
 Weighting = Literal["mean", "count", "area", "published"]
 WEIGHTINGS = ("mean", "count", "area", "published")

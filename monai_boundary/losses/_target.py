@@ -17,6 +17,7 @@ __all__ = [
     "counted_channels",
     "first_counted_channel",
     "onehot_target",
+    "probability_target",
     "reduce_loss",
     "split_target",
 ]
@@ -108,12 +109,32 @@ def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) 
 
 
 def split_target(
-    target: torch.Tensor | Mapping[str, torch.Tensor], distance_map: torch.Tensor | None
+    target: torch.Tensor | Mapping[str, torch.Tensor], precomputed: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return label and map, whether they come apart or together as the target that passes through a MONAI engine."""
+    """Return label and map (or seeds), whether they come apart or as the one target of a MONAI engine."""
     if isinstance(target, torch.Tensor):
-        return target, distance_map
-    return target["label"], target["distance_map"]
+        return target, precomputed
+    return target["label"], target["seeds"] if "seeds" in target else target["distance_map"]
+
+
+def probability_target(target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Return `target` in the type of `logits`, as a plain tensor.
+
+    Raises:
+        ValueError: Another shape or device, or values outside [0, 1].
+    """
+    check_same_device("target", target, "input", logits)
+    if target.shape != logits.shape:
+        raise ValueError(
+            f"input and target shapes do not match: target must be {tuple(logits.shape)}, got {tuple(target.shape)}"
+        )
+    # Looking at values on a CUDA device would stall every step.
+    if target.device.type == "cpu" and not (target.min() >= 0 and target.max() <= 1):
+        raise ValueError(
+            f"target must lie in [0, 1], got values in [{target.min().item():g}, {target.max().item():g}]; "
+            "make a mask of it"
+        )
+    return target.detach().as_subclass(torch.Tensor).to(logits.dtype)
 
 
 def onehot_target(

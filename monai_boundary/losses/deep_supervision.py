@@ -46,7 +46,7 @@ class DeepSupervisionBoundary(nn.Module):
         Raises:
             ValueError: The numbers of heads and weights differ.
         """
-        return _sum_over_heads(
+        return sum_over_heads(
             lambda head: self.boundary(head, None, _resample(distance_map, head.shape[2:])), heads, self.head_weights
         )
 
@@ -152,17 +152,17 @@ class DeepSupervisionLoss(nn.Module):
 
     def region(self, input: Heads, target: torch.Tensor) -> torch.Tensor:
         """Return the region term; arguments as of the call, `target` the label."""
-        heads = _split_heads(input, target)
+        heads = split_heads(input, target)
         if heads is None:
             term: torch.Tensor = self.loss.region(input, target)
             return term
-        return _sum_over_heads(
+        return sum_over_heads(
             lambda head: self.loss.region(head, _resample(target, head.shape[2:])), heads, self.head_weights
         )
 
     def boundary(self, input: Heads, target: torch.Tensor, distance_map: torch.Tensor | None = None) -> torch.Tensor:
         """Return the boundary term; arguments as of the call, `target` the label."""
-        heads = _split_heads(input, target)
+        heads = split_heads(input, target)
         if heads is None:
             term: torch.Tensor = self.loss.boundary(input, target, distance_map)
             return term
@@ -186,7 +186,7 @@ class DeepSupervisionLoss(nn.Module):
         return f"head_weights={self.head_weights}"
 
 
-def _split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | None:
+def split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | None:
     """Return the heads, or ``None`` for the one output of evaluation."""
     if isinstance(output, torch.Tensor) and output.ndim != label.ndim + 1:
         return None
@@ -207,7 +207,7 @@ def _check_weights(weights: Sequence[float]) -> tuple[float, ...]:
     return checked
 
 
-def _sum_over_heads(
+def sum_over_heads(
     term: Callable[[torch.Tensor], torch.Tensor], heads: Sequence[torch.Tensor], weights: Sequence[float] | None
 ) -> torch.Tensor:
     if weights is None:

@@ -1,4 +1,4 @@
-"""MONAI transforms: labels to distance maps and to boundaries."""
+"""MONAI transforms: labels to distance maps, to boundaries, and to seeds."""
 
 from monai_boundary.transforms.boundary_band import BoundaryBand, BoundaryBandD, BoundaryBandd, BoundaryBandDict
 from monai_boundary.transforms.distance_map import (
@@ -7,6 +7,7 @@ from monai_boundary.transforms.distance_map import (
     SignedDistanceMapd,
     SignedDistanceMapDict,
 )
+from monai_boundary.transforms.region_seeds import RegionSeeds, RegionSeedsD, RegionSeedsd, RegionSeedsDict
 from monai_boundary.transforms.rescale import (
     RescaleDistanceMap,
     RescaleDistanceMapD,
@@ -19,6 +20,10 @@ __all__ = [
     "BoundaryBandD",
     "BoundaryBandDict",
     "BoundaryBandd",
+    "RegionSeeds",
+    "RegionSeedsD",
+    "RegionSeedsDict",
+    "RegionSeedsd",
     "RescaleDistanceMap",
     "RescaleDistanceMapD",
     "RescaleDistanceMapDict",

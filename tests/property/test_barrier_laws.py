@@ -88,10 +88,9 @@ def test_regions_hold_their_seeds_hang_together_and_are_strictly_nearest(image, 
     assert (cut.distance[seeds > 0] == 0).all()
     assert (cut.distance < cut.second_distance)[(cut.regions > 0) & (seeds == 0)].all()
     for label in range(1, seeds.max() + 1):
-        alone = np.where(cut.regions == label, 1.0, 0.0)[None]
-        assert (
-            barrier_regions(-alone, seeds * (seeds == label) // label, connectivity)[cut.regions == label] == 1
-        ).all()
+        own = cut.regions == label
+        together = barrier_regions(np.where(own, 0.0, np.inf)[None], (seeds == label).astype(np.int32), connectivity)
+        assert (own == (together == 1)).all()
 
 
 @given(seeded_images(), KINDS, st.integers(1, 20))

@@ -1,0 +1,167 @@
+"""Instance ids or a membrane mask to the seeds and the target of the boundary-aware loss, as a MONAI transform pair."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.config.type_definitions import NdarrayOrTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, convert_to_dst_type
+
+from monai_boundary._check import as_numpy, check_choice, check_mask, check_number, check_slice_axis, check_spatial_ndim
+from monai_boundary.kernels.regions import connected_regions, region_distance, region_seeds
+from monai_boundary.transforms._affine import image_spacing
+
+__all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
+
+
+class RegionSeeds(Transform):
+    """Seeds of all regions, and the membrane to learn, for `BoundaryAwareLoss`; needs the extra `em`.
+
+    Place it after the last spatial transform: a crop cuts regions in two, moves their middle and takes seeds away, and
+    flips and crops of a seed map that was made before them leave regions without a seed. It takes some milliseconds, in
+    the worker of the data loader.
+
+    Args:
+        source: ``"instances"``: ids, 0 on membranes, such as the neuron ids of CREMI. ``"membrane"``: a mask of the
+            membranes. A mask of the cells, such as the labels of ISBI 2012, is a map of instances too.
+        connectivity: Axes along which neighbours may differ; that of the loss. 1 keeps diagonal membranes of one voxel
+            closed.
+        min_region_size: Regions of fewer voxels get no seed. Seeds of tiny regions often lie on predicted membranes,
+            from where they win whole networks of them.
+        membrane_width: Voxels whose distance to the nearest voxel of another id is at most this also are membrane, in
+            the unit of `spacing`. For ids that touch, such as those of CREMI; 0 adds none.
+        slice_axis: Spatial axis of a volume whose slices are taken one by one, for ``slice_axis`` of the loss;
+            ``None`` for regions across slices.
+        spacing: Voxel size, one per spatial axis; ``None`` for that of the MetaTensor, else 1
+            with a warning.
+        image_edge: Whether the edge of the image bounds regions, which keeps seeds away from it.
+
+    Returns:
+        Seeds, int32 `(1, *S)` with a number of its own at one voxel per region and 0 elsewhere, and membrane, uint8
+        `(1, *S)` of 0 and 1; of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
+
+    Raises:
+        ImportError: The extra `em` is not installed.
+        TypeError: Labels or settings of a wrong kind.
+        ValueError: Wrong shape; labels that are no ids, or no mask.
+
+    References:
+        Vu Ngoc et al., Introducing the boundary-aware loss for deep image segmentation, BMVC 2021, section 4.1.
+
+    Example:
+        >>> seeds, membrane = RegionSeeds(spacing=(1.0,))(np.array([[8, 8, 8, 0, 5]]))
+        >>> seeds.tolist(), membrane.tolist()
+        ([[0, 1, 0, 0, 2]], [[0, 0, 0, 1, 0]])
+    """
+
+    backend: ClassVar = [TransformBackends.TORCH, TransformBackends.NUMPY]
+
+    def __init__(
+        self,
+        source: Literal["instances", "membrane"] = "instances",
+        *,
+        connectivity: int = 1,
+        min_region_size: int = 0,
+        membrane_width: float = 0.0,
+        slice_axis: int | None = None,
+        spacing: Sequence[float] | None = None,
+        image_edge: bool = True,
+    ) -> None:
+        self.source = check_choice("source", source, ("instances", "membrane"))
+        self.connectivity = connectivity
+        self.min_region_size = check_number("min_region_size", min_region_size, strict=False)
+        self.membrane_width = check_number("membrane_width", membrane_width, strict=False)
+        if source == "membrane" and membrane_width:
+            raise ValueError(f"membrane_width must be 0 for source='membrane', got {membrane_width}; widen the mask")
+        self.slice_axis = slice_axis
+        self.spacing = spacing
+        self.image_edge = image_edge
+
+    def __call__(self, labels: NdarrayOrTensor) -> tuple[NdarrayOrTensor, NdarrayOrTensor]:
+        """Return seeds and membrane of `labels`, `(1, *S)`."""
+        array = as_numpy("labels", labels)
+        ndim = check_spatial_ndim("labels", array.shape, channels=1)
+        if array.shape[0] != 1:
+            raise ValueError(f"labels must have one channel, (1, *S), got shape {array.shape}; use one map of ids")
+        spacing = image_spacing(labels, self.spacing, ndim)
+        ids = ~check_mask("labels", array[0]) if self.source == "membrane" else array[0]
+        seeds, membrane = np.zeros(ids.shape, np.int32), np.zeros(ids.shape, np.uint8)
+        axis = check_slice_axis(self.slice_axis, ndim)
+        parts = [()] if axis is None else [(slice(None),) * axis + (index,) for index in range(ids.shape[axis])]
+        sizes = [size for index, size in enumerate(spacing) if index != axis]
+        count = 0  # labels go on from slice to slice
+        for part in parts:
+            found, membrane[part] = self._seeds(ids[part], sizes)
+            seeds[part] = np.where(found > 0, found + count, 0)
+            count += int(found.max())
+        return _like(labels, seeds[None]), _like(labels, membrane[None])
+
+    def _seeds(self, ids: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        regions = connected_regions(ids, self.connectivity)
+        if self.membrane_width > 0:
+            # Of the ids, not of the regions: parts of one id that a crop has cut apart do not bound each other.
+            numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + (ids.min() > 0)
+            thin = region_distance(numbers, spacing, image_edge=False) <= self.membrane_width
+            regions = connected_regions(np.where(thin, 0, regions), self.connectivity)
+        seeds = region_seeds(regions, spacing, int(self.min_region_size), self.image_edge)
+        return seeds, (regions == 0).astype(np.uint8)
+
+
+def _like(reference: NdarrayOrTensor, values: np.ndarray) -> NdarrayOrTensor:
+    tensor = torch.from_numpy(values)
+    result: NdarrayOrTensor = convert_to_dst_type(tensor, reference, dtype=tensor.dtype)[0]
+    return result
+
+
+class RegionSeedsd(MapTransform):
+    """Dictionary twin of `RegionSeeds` for one label map.
+
+    Args:
+        keys: Key of the label map.
+        seeds_key: Key that the seeds are stored under.
+        membrane_key: Key that the membrane is stored under; may be that of the label map.
+        allow_missing_keys: Pass over an absent key.
+        **settings: Arguments of `RegionSeeds`.
+
+    Raises:
+        ValueError: Several keys.
+
+    Example:
+        >>> transform = RegionSeedsd("label", spacing=(1.0,))
+        >>> sorted(transform({"label": np.array([[8, 8, 0, 5, 5]])}))
+        ['label', 'membrane', 'seeds']
+    """
+
+    backend = RegionSeeds.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        seeds_key: str = "seeds",
+        membrane_key: str = "membrane",
+        allow_missing_keys: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys must name one label map, got {self.keys}; use one RegionSeedsd for each")
+        if seeds_key in (membrane_key, *self.keys):
+            raise ValueError(f"seeds_key must differ from the other keys, got {seeds_key!r}")
+        self.seeds_key = seeds_key
+        self.membrane_key = membrane_key
+        self.transform = RegionSeeds(**settings)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Return `data` with seeds and membrane added."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[self.seeds_key], d[self.membrane_key] = self.transform(d[key])
+        return d
+
+
+RegionSeedsD = RegionSeedsDict = RegionSeedsd
