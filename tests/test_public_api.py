@@ -15,7 +15,8 @@ from monai_boundary.kernels import barrier, regions
 
 PUBLIC = {
     "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
-    "RegionSeedsd", "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
+    "RegionSeedsd",
+    "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "distance_transform", "signed_distance",
@@ -35,7 +36,8 @@ PARTS = {
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",
     },
     losses: {
-        "BinaryCrossEntropyLoss", "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss",
+        "BinaryCrossEntropyLoss", "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss",
+        "CrossEntropyBoundaryAwareLoss",
         "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
         "DeepSupervisionBoundary", "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
         "RegionBoundaryLoss", "SensitivitySpecificityLoss", "foreground_shares",

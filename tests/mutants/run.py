@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.mutants.boundary_aware import BOUNDARY_AWARE  # noqa: E402
 from tests.mutants.boundary_f1 import BOUNDARY_F1  # noqa: E402
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
@@ -32,6 +33,8 @@ PRELOADED = (
     "monai.data",
     "scipy.spatial",
     "hypothesis.extra.numpy",
+    "numba",
+    "cc3d",
     "matplotlib.figure",
     "nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5",
 )
@@ -90,7 +93,7 @@ def try_mutant(folder: Path, mutant: Mutant) -> str:
 
 def main(words: list[str]) -> int:
     """Print one line per fault; return 1 unless all of them are killed."""
-    table = (*MUTANTS, *BOUNDARY_F1, *NNUNET, *PIPELINES)
+    table = (*MUTANTS, *BOUNDARY_AWARE, *BOUNDARY_F1, *NNUNET, *PIPELINES)
     mutants = [row for row in table if not words or any(word in f"{row.file} {row.what}" for word in words)]
     for name in PRELOADED:
         importlib.import_module(name)

@@ -1,0 +1,231 @@
+"""BoundaryAwareLoss: value and gradient from independent formulas, batches, slices, numerics, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from monai_boundary import BoundaryAwareLoss
+from monai_boundary.kernels.barrier import minimum_barrier_cut
+from tests.oracles import contour_weights, outer_contours
+
+close = torch.testing.assert_close
+
+
+def cells(shape: tuple[int, ...], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, membrane and seeds `(2, 1, *shape)`: a wall halfway along the last axis, with one gap in the logits."""
+    generator = torch.Generator().manual_seed(seed)
+    membrane, seeds = torch.zeros(2, 1, *shape), torch.zeros(2, 1, *shape, dtype=torch.int32)
+    middle = shape[-1] // 2
+    membrane[..., middle] = 1
+    seeds[(slice(None), 0, *[size // 2 for size in shape[:-1]], 1)] = 1
+    seeds[(slice(None), 0, *[size // 2 for size in shape[:-1]], -2)] = 2
+    logits = 6 * membrane - 3 + torch.rand(membrane.shape, generator=generator)
+    logits[(0, 0, *[0] * (len(shape) - 1), middle)] = -1.5
+    return logits, membrane, seeds
+
+
+def oracle(logits, membrane, seeds, dilation, weighting) -> list[float]:
+    """Value of every sample, from cut to sum, in NumPy."""
+    values = []
+    for z, y, s in zip(logits[:, 0].double().numpy(), membrane[:, 0].numpy(), seeds[:, 0].numpy(), strict=True):
+        likelihood = np.floor(255 / (1 + np.exp(-z))).astype(np.uint8)
+        contours = outer_contours(minimum_barrier_cut(likelihood, s).regions)
+        weights = contour_weights(contours, y > 0.5, dilation, weighting)
+        values.append(float((weights * (np.logaddexp(0, z) - y * z)).sum()))
+    return values
+
+
+@pytest.mark.parametrize("shape", [(12,), (7, 12), (4, 5, 12)])
+@pytest.mark.parametrize("weighting", ["mean", "count", "area", "published"])
+def test_value_is_the_weighted_cross_entropy_along_the_contours(shape, weighting):
+    logits, membrane, seeds = cells(shape)
+    expected = torch.tensor(oracle(logits, membrane, seeds, 2, weighting))
+    settings = {"dilation": 2, "weighting": weighting}
+    close(BoundaryAwareLoss(**settings)(logits, membrane, seeds), expected.mean(), rtol=1e-5, atol=1e-7)
+    close(BoundaryAwareLoss(**settings, reduction="sum")(logits, membrane, seeds), expected.sum(), rtol=1e-5, atol=1e-7)
+    close(BoundaryAwareLoss(**settings, reduction="none")(logits, membrane, seeds), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_gradient_pulls_the_gap_up_and_is_weight_times_error():
+    logits, membrane, seeds = cells((7, 12))
+    loss = BoundaryAwareLoss()
+    logits.requires_grad_(True)
+    loss(logits, membrane, seeds).backward()
+    weights = loss.compute_weights(logits, membrane, seeds)
+    close(logits.grad, weights * (torch.sigmoid(logits.detach()) - membrane) / 2)
+    assert logits.grad[0, 0, 0, 6] == logits.grad.min() < 0
+
+
+def test_leak_costs_more_than_a_closed_wall():
+    logits, membrane, seeds = cells((7, 12))
+    leaking, closed = BoundaryAwareLoss(reduction="none")(logits, membrane, seeds)
+    assert leaking > 1.1 * closed
+
+
+@pytest.mark.parametrize("labels", [0, 1])
+def test_fewer_than_two_regions_give_an_exact_zero_with_a_graph(labels):
+    logits, membrane, seeds = cells((7, 12))
+    seeds = torch.where(seeds == 2, 0, seeds) * labels
+    logits.requires_grad_(True)
+    for weighting in ("mean", "count", "area", "published"):
+        value = BoundaryAwareLoss(weighting=weighting)(logits, membrane, seeds)
+        assert value.item() == 0.0
+        (gradient,) = torch.autograd.grad(value, logits)
+        assert not gradient.any()
+
+
+def test_sample_without_regions_leaves_the_others_alone():
+    logits, membrane, seeds = cells((7, 12))
+    seeds[1] = 0
+    first, second = BoundaryAwareLoss(reduction="none")(logits, membrane, seeds)
+    assert first == BoundaryAwareLoss()(logits[:1], membrane[:1], seeds[:1])
+    assert second == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_batch_is_each_sample_alone_in_any_number_of_threads(threads):
+    parts = [cells((7, 12), seed) for seed in range(3)]
+    logits, membrane, seeds = (torch.cat(group) for group in zip(*parts, strict=True))
+    together = BoundaryAwareLoss(threads=threads, reduction="none")(logits, membrane, seeds)
+    alone = [BoundaryAwareLoss()(logits[i : i + 1], membrane[i : i + 1], seeds[i : i + 1]) for i in range(6)]
+    close(together, torch.stack(alone))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_volume_cut_by_slices_is_the_mean_over_its_slices(axis):
+    logits, membrane, seeds = cells((4, 5, 12))
+    seeds[:, 0, :, 2, 1], seeds[:, 0, :, 2, -2] = 1, 2
+    logits, membrane, seeds = (
+        tensor.movedim(2, axis if axis < 0 else 2 + axis) for tensor in (logits, membrane, seeds)
+    )
+    loss = BoundaryAwareLoss(slice_axis=axis, reduction="none")
+    flat = BoundaryAwareLoss(reduction="none")
+    slices = [tensor.unbind(axis if axis < 0 else 2 + axis) for tensor in (logits, membrane, seeds)]
+    expected = torch.stack([flat(*group) for group in zip(*slices, strict=True)]).mean(0)
+    close(loss(logits, membrane, seeds), expected)
+    assert (expected > 0).all()
+
+
+def test_double_sigmoid_is_the_cross_entropy_of_the_published_code():
+    logits, membrane, seeds = cells((7, 12))
+    loss = BoundaryAwareLoss(weighting="published", double_sigmoid=True, reduction="none")
+    weights = loss.compute_weights(logits, membrane, seeds)
+    values = F.binary_cross_entropy_with_logits(torch.sigmoid(logits), membrane, reduction="none")
+    close(loss(logits, membrane, seeds), (weights * values).flatten(1).sum(1))
+
+
+def test_unquantized_cut_sees_steps_below_one_level():
+    logits, membrane, seeds = cells((7, 12))
+    logits = torch.full_like(logits, -6.0)
+    logits[..., 6] += 0.01  # less than a 256th of probability
+    fine = BoundaryAwareLoss(dilation=0, quantize=False).compute_weights(logits, membrane, seeds)
+    coarse = BoundaryAwareLoss(dilation=0).compute_weights(logits, membrane, seeds)
+    assert (fine[0, 0] > 0).nonzero()[:, 1].unique().tolist() == [6]
+    assert (coarse[0] > 0).sum() == 8  # a flat leak: the neighbours of the two seeds
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.int64, torch.uint8, torch.bool])
+def test_targets_of_every_type_score_the_same(kind):
+    logits, membrane, seeds = cells((7, 12))
+    assert BoundaryAwareLoss()(logits, membrane.to(kind), seeds) == BoundaryAwareLoss()(logits, membrane, seeds)
+
+
+@pytest.mark.parametrize("seeds_type", [torch.uint8, torch.int16, torch.int64])
+def test_seeds_of_every_integer_type_cut_the_same(seeds_type):
+    logits, membrane, seeds = cells((7, 12))
+    assert BoundaryAwareLoss()(logits, membrane, seeds.to(seeds_type)) == BoundaryAwareLoss()(logits, membrane, seeds)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_under_autocast_is_finite_and_that_of_float32(kind):
+    logits, membrane, seeds = cells((7, 12))
+    half = (20 * logits).to(kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = BoundaryAwareLoss()(half, membrane, seeds)
+    assert value.dtype == torch.float32
+    close(value, BoundaryAwareLoss()(half.float(), membrane, seeds))
+
+
+@pytest.mark.parametrize("double_sigmoid", [False, True])
+def test_gradcheck(double_sigmoid):
+    logits, membrane, seeds = cells((5, 8))
+    logits = logits.double().requires_grad_(True)
+    loss = BoundaryAwareLoss(dilation=1, double_sigmoid=double_sigmoid)
+    assert torch.autograd.gradcheck(lambda z: loss(z, membrane.double(), seeds), logits)
+
+
+def test_nan_in_the_prediction_is_not_hidden():
+    logits, membrane, seeds = cells((7, 12))
+    logits[0, 0, 0, 0] = torch.nan
+    assert BoundaryAwareLoss()(logits, membrane, seeds).isnan()
+
+
+def test_loss_is_copied_and_pickled():
+    logits, membrane, seeds = cells((7, 12))
+    loss = BoundaryAwareLoss(dilation=(1, 2), weighting="area")
+    for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):  # noqa: S301
+        assert twin(logits, membrane, seeds) == loss(logits, membrane, seeds)
+    assert repr(loss) == "BoundaryAwareLoss(dilation=(1, 2), weighting='area', connectivity=1)"
+
+
+WRONG_SETTINGS = [
+    ({"dilation": -1}, ValueError, "dilation must be >= 0"),
+    ({"dilation": 1.5}, TypeError, "dilation must be an integer"),
+    ({"weighting": "sum"}, ValueError, "weighting must be one of"),
+    ({"threads": 0}, ValueError, "threads must be None or an integer >= 1"),
+    ({"reduction": "max"}, ValueError, "max"),
+]
+
+
+@pytest.mark.parametrize(("settings", "error", "text"), WRONG_SETTINGS)
+def test_wrong_settings_are_refused_at_once(settings, error, text):
+    with pytest.raises(error, match=text):
+        BoundaryAwareLoss(**settings)
+
+
+WRONG_INPUT = [
+    (lambda z, y, s: (z.repeat(1, 2, 1, 1), y, s), ValueError, "input must have one channel"),
+    (lambda z, y, s: (z.long(), y, s), TypeError, "input must be floating point"),
+    (lambda z, y, s: (z, y[..., 1:], s), ValueError, "target must be"),
+    (lambda z, y, s: (z, y * 255, s), ValueError, r"target must lie in \[0, 1\], got values in \[0, 255\]"),
+    (lambda z, y, s: (z, y * torch.nan, s), ValueError, r"target must lie in \[0, 1\]"),
+    (lambda z, y, _: (z, y, None), ValueError, "seeds must be given"),
+    (lambda z, y, s: (z, y, s[..., 1:]), ValueError, "input and seeds must share their shape"),
+    (lambda z, y, s: (z, y, s.float()), TypeError, "seeds must hold integers"),
+    (lambda z, y, s: (z, y, -s), ValueError, "seeds must lie in"),
+    (lambda z, y, s: (z.to("meta"), y, s), ValueError, "on one device"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "text"), WRONG_INPUT)
+def test_wrong_input_is_refused_by_name(change, error, text):
+    with pytest.raises(error, match=text):
+        BoundaryAwareLoss()(*change(*cells((7, 12))))
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"connectivity": 3}, "connectivity must be 1 for 4 neighbours"),
+        ({"dilation": (1, 1, 1)}, "dilation must be >= 0, one value or one per spatial axis"),
+        ({"slice_axis": 2}, "slice_axis must be one of 2 spatial axes"),
+    ],
+)
+def test_settings_that_do_not_fit_the_image_are_refused(settings, text):
+    with pytest.raises(ValueError, match=text):
+        BoundaryAwareLoss(**settings)(*cells((7, 12)))
+
+
+def test_without_numba_the_loss_is_refused_before_training(monkeypatch):
+    for name in ("barrier", "_propagation", "_contours", "_numba"):
+        monkeypatch.delitem(sys.modules, f"monai_boundary.kernels.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r'pip install "monai-boundary\[em\]"'):
+        BoundaryAwareLoss()
