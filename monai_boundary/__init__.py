@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         SignedDistanceMap,
         SignedDistanceMapd,
     )
+    from monai_boundary.weight_search import WeightSearch
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ _HOMES = {
         "SignedDistanceMap",
         "SignedDistanceMapd",
     ),
+    "weight_search": ("WeightSearch",),
 }
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "SignedDistanceMapd",
     "WaitForRegion",
     "Warmup",
+    "WeightSearch",
     "distance_transform",
     "signed_distance",
     "signed_distance_map",

@@ -16,7 +16,7 @@ RANK = {
     "transforms": 2, "datasets": 2,
     "losses": 3,
     "schedules": 4,
-    "engines": 5, "nnunet_trainers": 5,
+    "engines": 5, "nnunet_trainers": 5, "weight_search": 5,
     "metrics": 6, "export": 6, "inference": 6,
     "reports": 7,
     "demo": 8, "_inspect": 8, "bundles": 8, "evaluation": 8, "protocols": 8,

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 import monai_boundary
-from monai_boundary import kernels, losses, schedules, transforms
+from monai_boundary import kernels, losses, schedules, transforms, weight_search
 from monai_boundary.kernels import barrier, regions
 
 PUBLIC = {
@@ -19,8 +19,8 @@ PUBLIC = {
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
-    "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "distance_transform", "signed_distance",
-    "signed_distance_map", "suggest_alpha",
+    "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "WeightSearch", "distance_transform",
+    "signed_distance", "signed_distance_map", "suggest_alpha",
 }  # fmt: skip
 PARTS = {
     kernels: {
@@ -43,6 +43,7 @@ PARTS = {
         "RegionBoundaryLoss", "SensitivitySpecificityLoss", "foreground_shares",
     },
     schedules: {"Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"},
+    weight_search: {"SearchRound", "WeightSearch", "WeightSearchHandler"},
 }  # fmt: skip
 CALLABLES = sorted(
     {getattr(module, name) for module, names in PARTS.items() for name in names if callable(getattr(module, name))},

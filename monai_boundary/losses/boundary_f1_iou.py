@@ -24,8 +24,8 @@ __all__ = ["BoundaryF1IoULoss"]
 class BoundaryF1IoULoss(nn.Module):
     """Cross-entropy + weight * boundary F1 loss + (1 - weight) * IoU loss, of logits.
 
-    Set `weight` during training as the paper does: every 30 epochs from epoch 8 it tries 0.1, 0.3, 0.5, 0.7, 0.9. After
-    each call `cross_entropy_term`, `boundary_term` and `region_term` hold the three unweighted terms, detached.
+    `WeightSearch` sets the weight during training as the paper does; `AlphaScheduleHandler` raises it by a schedule.
+    After each call `cross_entropy_term`, `boundary_term` and `region_term` hold the three unweighted terms, detached.
 
     Args:
         weight: Weight of the boundary term in [0, 1].
@@ -88,6 +88,18 @@ class BoundaryF1IoULoss(nn.Module):
     def weight(self, value: float) -> None:
         self._number = check_fraction("weight", value)
         self._weight.fill_(self._number)
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """(region, boundary), always 1 - weight and weight, so that schedules and handlers can drive this loss.
+
+        Of a pair that is set the boundary's counts, and must lie in [0, 1]; the IoU term gets the rest to 1.
+        """
+        return 1 - self.weight, self.weight
+
+    @weights.setter
+    def weights(self, values: Sequence[float]) -> None:
+        _, self.weight = values
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor, target_boundary: torch.Tensor | None = None

@@ -1,0 +1,107 @@
+"""Glue between `WeightSearch` and MONAI's Ignite engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from monai.utils import IgniteInfo, min_version, optional_import
+
+from monai_boundary.weight_search.search import WeightSearch
+
+Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
+
+__all__ = ["WeightSearchHandler"]
+
+
+class WeightSearchHandler:
+    """Run a `WeightSearch` inside a `SupervisedTrainer`; the trainer's epoch goes back with every candidate.
+
+        search = WeightSearch(loss, {"network": network, "optimizer": optimizer}, "search", max_epochs)
+        trainer = SupervisedTrainer(..., max_epochs=max_epochs, loss_function=loss,
+                                    train_handlers=[..., WeightSearchHandler(search, evaluator)])
+
+    It acts after all other handlers of an epoch, so a learning-rate handler has made its step before the state is
+    saved. With ``amp=True`` the trainer's gradient scaler is saved, too. Its folder takes the place of a
+    `CheckpointSaver` and `CheckpointLoader` on the trainer: start a killed run again with the same script. Every epoch
+    begins with a new pass over the loader, also where it is shorter than that.
+
+    Args:
+        search: Its `max_epochs` is the trainer's.
+        evaluator: A MONAI evaluator, run at the end of every trial.
+        score: Name of the score in ``evaluator.state.metrics``, higher is better; ``None`` for its key metric.
+
+    Raises:
+        ValueError: The trainer has another `max_epochs`, or a loader without length and no `epoch_length`; the
+            evaluator does not give the score.
+    """
+
+    def __init__(self, search: WeightSearch, evaluator: Any, score: str | None = None) -> None:
+        self.search, self.evaluator, self.score = search, evaluator, score
+        self._attached: Any = None
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.STARTED, self)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def __call__(self, engine: Any) -> None:
+        """Put trainer and state to where the search stands."""
+        if engine.state.max_epochs != self.search.plan.max_epochs:
+            raise ValueError(
+                f"max_epochs of search and trainer must be the same, got {self.search.plan.max_epochs} and "
+                f"{engine.state.max_epochs}"
+            )
+        if not engine.state.epoch_length:
+            raise ValueError("epoch_length must be given to the trainer, got a loader without length")
+        if getattr(engine, "scaler", None) is not None:
+            self.search.register("trainer.scaler", _Scaler(engine))
+        if self._attached is not engine:
+            # Only now, so that they come after the handlers that the trainer was given.
+            engine.add_event_handler(Events.EPOCH_STARTED, self._renew_loader)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
+            self._attached = engine
+        self.search.restore()
+        self._settle(engine)
+
+    def _finish_epoch(self, engine: Any) -> None:
+        self.search.finish_epoch()
+        self._settle(engine)
+
+    def _renew_loader(self, engine: Any) -> None:
+        engine.set_data(engine.state.dataloader)  # as a run that is resumed here does
+
+    def _settle(self, engine: Any) -> None:
+        if self.search.awaits_score:
+            self.search.add_score(self._evaluate())
+        engine.state.epoch = self.search.epoch
+        engine.state.iteration = self.search.epoch * engine.state.epoch_length
+
+    def _evaluate(self) -> float:
+        self.evaluator.run(self.search.epoch)
+        state = self.evaluator.state
+        name = state.key_metric_name if self.score is None else self.score
+        if name not in state.metrics:
+            raise ValueError(
+                f"score must name a metric of the evaluator, got {name!r} and the metrics {sorted(state.metrics)}; "
+                "give the evaluator a key_val_metric"
+            )
+        value: float = state.metrics[name]
+        return value
+
+    def _close(self, engine: Any) -> None:  # noqa: ARG002
+        self.search.close()
+
+
+class _Scaler:
+    """The gradient scaler of a trainer, which makes a new one at every start."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = self._engine.scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._engine.scaler.load_state_dict(state)

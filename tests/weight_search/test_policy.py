@@ -1,0 +1,276 @@
+"""The policy of the search against a loop written by hand, and its numbers against the paper's."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from monai_boundary import BoundaryF1IoULoss, GeneralizedDiceBoundaryLoss, Increase, WaitForRegion, Warmup
+from monai_boundary.weight_search import SearchRound, WeightSearch
+from tests.weight_search.course import CANDIDATES, MAX_EPOCHS, Training, make_search, run_whole
+
+
+class Counter:
+    """A training without a network: its state is the list of (epoch, weight) that led to it."""
+
+    def __init__(self, score=lambda path: path[-1][1]) -> None:
+        self.loss = SimpleNamespace(weights=(1.0, 0.0))
+        self.path: list[tuple[int, float]] = []
+        self.trained: list[tuple[int, float]] = []
+        self.score = score
+
+    def state_dict(self) -> dict:
+        return {"path": list(self.path)}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.path = list(state["path"])
+
+    def train_epoch(self, epoch: int) -> None:
+        self.path.append((epoch, self.loss.weights[1]))
+        self.trained.append(self.path[-1])
+
+    def run(self, folder: Path, max_epochs: int, **options) -> WeightSearch:
+        search = WeightSearch(self.loss, {"path": self}, folder, max_epochs, progress=False, **options)
+        search.run(self.train_epoch, lambda: self.score(self.path))
+        return search
+
+
+def remember(training: Training) -> tuple:
+    objects = [training.network, training.optimizer, training.scheduler]
+    generators = training.order.get_state(), training.noise.bit_generator.state, training.flip.R.get_state()
+    global_ones = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    return copy.deepcopy(([item.state_dict() for item in objects], generators, global_ones))
+
+
+def go_back(training: Training, memory: tuple) -> None:
+    states, (order, noise, flip), (python, numpy, torch_state) = copy.deepcopy(memory)
+    for item, state in zip((training.network, training.optimizer, training.scheduler), states, strict=True):
+        item.load_state_dict(state)
+    training.order.set_state(order)
+    training.noise.bit_generator.state = noise
+    training.flip.R.set_state(flip)
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.set_rng_state(torch_state)
+
+
+def by_hand() -> tuple[list[torch.Tensor], list[list[float]]]:
+    """The policy of `course.NUMBERS`, in memory and without any of the package's code for it."""
+    training, table = Training(), []
+    for epoch, weight in enumerate((0.0, 0.1)):
+        training.loss.weight = weight
+        training.train_epoch(epoch)
+    for epochs in ((2, 3, 4), (5, 6, 7), (8,)):
+        start, ends, scores = remember(training), [], []
+        for weight in CANDIDATES:
+            go_back(training, start)
+            training.loss.weight = weight
+            for epoch in epochs:
+                training.train_epoch(epoch)
+            ends.append(remember(training))
+            scores.append(training.validate())
+        table.append(scores)
+        best = scores.index(max(scores))
+        go_back(training, ends[best])
+        training.loss.weight = CANDIDATES[best]
+    return training.fingerprint(), table
+
+
+def test_a_search_is_the_loop_written_by_hand_to_the_bit(tmp_path):
+    ours, search = run_whole(tmp_path)
+    theirs, table = by_hand()
+    assert [list(entry.scores) for entry in search.rounds] == table
+    assert [entry.kept for entry in search.rounds][:2] == [0.9, 0.5]
+    assert all(map(torch.equal, ours, theirs))
+
+
+def test_the_paper_searches_every_30_epochs_from_epoch_8_among_five_weights(tmp_path):
+    counter = Counter(score=lambda path: -abs(path[-1][1] - 0.7))
+    search = counter.run(tmp_path, 98, save_every=30)
+    assert [(r.start, r.epochs, r.weights, r.kept) for r in search.rounds] == [
+        (start, 30, (0.1, 0.3, 0.5, 0.7, 0.9), 0.7) for start in (8, 38, 68)
+    ]
+    assert len(counter.trained) == 8 + 3 * 5 * 30
+    assert [epoch for epoch, _ in counter.path] == list(range(98))
+    assert [weight for _, weight in counter.path[:8]] == pytest.approx([0.1 * epoch / 7 for epoch in range(8)])
+    assert {weight for _, weight in counter.path[8:]} == {0.7}
+
+
+def test_every_candidate_starts_from_one_state_and_the_best_goes_on(tmp_path):
+    counter = Counter(score=lambda path: 1.0 if path[-1] in ((2, 0.6), (4, 0.4)) else 0.0)
+    search = counter.run(tmp_path, 5, candidates=(0.4, 0.6), first=1, every=2, before=Increase(0.2, 0.2))
+    assert counter.trained == [
+        (0, 0.2), (1, 0.4), (2, 0.4), (1, 0.6), (2, 0.6), (3, 0.4), (4, 0.4), (3, 0.6), (4, 0.6)
+    ]  # fmt: skip
+    assert counter.path == [(0, 0.2), (1, 0.6), (2, 0.6), (3, 0.4), (4, 0.4)]
+    assert search.course() == [0.2, 0.6, 0.6, 0.4, 0.4]
+    assert counter.loss.weights == (1 - 0.4, 0.4)
+
+
+def test_short_trials_are_followed_by_the_rest_of_the_period_with_the_best_weight(tmp_path):
+    counter = Counter(score=lambda path: {0.4: 0.5, 0.6: 0.7}[path[-1][1]])
+    search = counter.run(tmp_path, 9, candidates=(0.4, 0.6), first=1, every=4, trial=2, before=Increase(0.2, 0.2))
+    kept = [(epoch, 0.6) for epoch in range(1, 9)]
+    assert counter.trained == [
+        (0, 0.2), (1, 0.4), (2, 0.4), *kept[:4], (5, 0.4), (6, 0.4), *kept[4:]
+    ]  # fmt: skip
+    assert [(entry.start, entry.epochs) for entry in search.rounds] == [(1, 2), (5, 2)]
+
+
+@pytest.mark.parametrize(("max_epochs", "last"), [(5, 1), (6, 2), (7, 3), (8, 1)])
+def test_trials_end_with_the_training(tmp_path, max_epochs, last):
+    counter = Counter()
+    search = counter.run(tmp_path, max_epochs, candidates=(0.4, 0.6), first=1, every=3)
+    assert search.rounds[-1].epochs == last
+    assert [epoch for epoch, _ in counter.path] == list(range(max_epochs))
+    assert search.finished
+
+
+def test_the_search_may_begin_with_the_first_epoch(tmp_path):
+    counter = Counter()
+    counter.run(tmp_path, 2, candidates=(0.4, 0.6), first=0, every=2)
+    assert counter.trained == [(0, 0.4), (1, 0.4), (0, 0.6), (1, 0.6)]
+
+
+def test_of_equal_scores_the_earlier_candidate_wins(tmp_path):
+    search = Counter(score=lambda _: 0.5).run(tmp_path, 2, candidates=(0.6, 0.4, 0.5), first=1, every=1)
+    assert search.rounds[0].kept == 0.6
+
+
+def test_a_diverged_candidate_is_the_worst(tmp_path):
+    scores = {0.1: math.nan, 0.2: -2.0, 0.3: math.nan}
+    counter = Counter(score=lambda path: scores[path[-1][1]])
+    search = counter.run(tmp_path, 2, candidates=(0.1, 0.2, 0.3), first=1, every=1)
+    assert search.rounds[0].kept == 0.2
+    again = WeightSearch(counter.loss, {"path": counter}, tmp_path, 2, candidates=(0.1, 0.2, 0.3), first=1, every=1)
+    again.restore()
+    again.close()
+    assert again.table() == search.table()
+    assert "nan" in again.table()
+
+
+def test_candidates_that_all_diverged_stop_the_training(tmp_path):
+    counter = Counter(score=lambda _: math.nan)
+    with pytest.raises(RuntimeError, match="NaN for all 2 from epoch 1; the training diverged"):
+        counter.run(tmp_path, 2, candidates=(0.4, 0.6), first=1, every=1)
+
+
+@pytest.mark.parametrize(
+    ("score", "error", "text"),
+    [
+        (None, TypeError, "validate must return a number, got NoneType"),
+        (math.inf, ValueError, "validate must return a finite score, or NaN for the worst, got inf"),
+    ],
+)
+def test_a_score_that_is_none_is_refused(tmp_path, score, error, text):
+    with pytest.raises(error, match=text):
+        Counter(score=lambda _: score).run(tmp_path, 2, candidates=(0.4, 0.6), first=1, every=1)
+
+
+def test_a_score_may_be_a_tensor(tmp_path):
+    counter = Counter(score=lambda path: torch.tensor(path[-1][1]))
+    assert counter.run(tmp_path, 2, candidates=(0.4, 0.6), first=1, every=1).rounds[0].kept == 0.6
+
+
+def test_saving_more_seldom_changes_nothing(tmp_path):
+    often, _ = run_whole(tmp_path / "often")
+    seldom, search = run_whole(tmp_path / "seldom", save_every=4)
+    assert all(map(torch.equal, often, seldom))
+    assert search.finished
+
+
+def test_any_schedule_of_the_epoch_leads_up_to_the_first_search(tmp_path):
+    before = Warmup(2, Increase(0.2, 0.6))
+    counter = Counter()
+    counter.run(tmp_path, 6, candidates=(0.4,), first=5, every=1, before=before)
+    assert [weight for _, weight in counter.path] == pytest.approx([0, 0, 0.2, 0.4, 0.6, 0.4])
+
+
+def test_losses_with_two_weights_are_driven_as_well(tmp_path):
+    loss = GeneralizedDiceBoundaryLoss()
+    search = WeightSearch(loss, {}, tmp_path, 2, candidates=(0.25,), first=1, every=1, progress=False)
+    pairs = []
+    search.run(lambda _: pairs.append(loss.weights), lambda: 0.0)
+    assert pairs == [(1.0, 0.0), (0.75, 0.25)]
+
+
+def test_the_bar_counts_every_epoch_of_every_candidate(tmp_path, capsys):
+    run_whole(tmp_path, progress=True)
+    shown = capsys.readouterr().err
+    total = 2 + 3 * 3 + 3 * 3 + 3 * 1
+    assert f"100%|██████████| {total}/{total}" in shown
+    assert "search 2, weight 0.9 (3/3)" in shown
+    assert "best 1." in shown
+
+
+def test_the_table_shows_what_is_decided_and_what_is_not(tmp_path):
+    training = Training()
+    search = make_search(training, tmp_path)
+    assert search.table() == "no search yet"
+    search.restore()
+    for score in (None, None, None, None, None, 0.5, None, None, None, 0.25):
+        if score is None:
+            search.finish_epoch()
+        else:
+            search.add_score(score)
+    assert search.table().splitlines() == [
+        "   epochs    w=0.2    w=0.5    w=0.9  kept",
+        "      2-4   0.5000   0.2500        -     -",
+    ]
+    assert search.course() == [0.0, 0.1]
+    assert search.weight == 0.9
+
+
+def test_a_score_out_of_turn_is_refused(tmp_path):
+    search = make_search(Training(), tmp_path)
+    search.restore()
+    with pytest.raises(
+        RuntimeError, match="add_score must follow the last epoch of a trial, got a call after 0 epochs"
+    ):
+        search.add_score(0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"candidates": ()}, ValueError, "candidates must be different weights in .0, 1., at least one, got"),
+        ({"candidates": (0.5, 0.5)}, ValueError, "candidates must be different weights"),
+        ({"candidates": (0.5, 1.5)}, ValueError, r"candidates must lie in \[0, 1\], got 1.5"),
+        ({"candidates": ("a",)}, TypeError, "candidates must be a number, got str"),
+        ({"first": -1}, ValueError, "first must be an integer >= 0, got -1"),
+        ({"first": 2.0}, ValueError, "first must be an integer >= 0, got 2.0"),
+        ({"first": MAX_EPOCHS}, ValueError, "max_epochs must be > first=9, got 9; without a search use a schedule"),
+        ({"max_epochs": True}, ValueError, "max_epochs must be an integer >= 1, got True"),
+        ({"every": 0}, ValueError, "every must be an integer >= 1, got 0"),
+        ({"trial": 0}, ValueError, "trial must be an integer >= 1, got 0"),
+        ({"trial": 4}, ValueError, "trial must be <= every=3, got 4"),
+        ({"save_every": 0}, ValueError, "save_every must be an integer >= 1, got 0"),
+        ({"before": Increase(0.5, 2.0)}, ValueError, r"the boundary weight of before must lie in \[0, 1\], got 2"),
+        ({"before": WaitForRegion()}, ValueError, "history must hold one region term per finished epoch"),
+    ],
+)
+def test_wrong_numbers_are_named(tmp_path, options, error, text):
+    with pytest.raises(error, match=text):
+        make_search(Training(), tmp_path, **options)
+
+
+def test_a_loss_without_weights_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"loss must have weights \(region, boundary\) that can be set, got MSELoss"):
+        WeightSearch(torch.nn.MSELoss(), {}, tmp_path, 9)
+
+
+def test_an_object_without_a_state_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"state\['net'\] must have state_dict and load_state_dict, or be a random"):
+        WeightSearch(BoundaryF1IoULoss(), {"net": 3}, tmp_path, 9)
+
+
+def test_a_round_without_a_number_has_no_best():
+    assert SearchRound(0, 1, (0.1, 0.2), (math.nan,)).best is None
+    assert SearchRound(0, 1, (0.1, 0.2), (math.nan, 0.0)).kept == 0.2
