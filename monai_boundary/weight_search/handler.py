@@ -24,7 +24,8 @@ class WeightSearchHandler:
     It acts after all other handlers of an epoch, so a learning-rate handler has made its step before the state is
     saved. With ``amp=True`` the trainer's gradient scaler is saved, too. Its folder takes the place of a
     `CheckpointSaver` and `CheckpointLoader` on the trainer: start a killed run again with the same script. Every epoch
-    begins with a new pass over the loader, also where it is shorter than that.
+    begins with a new pass over the loader, also where it is shorter than that. Other handlers see the same epoch
+    once for every candidate.
 
     Args:
         search: Its `max_epochs` is the trainer's.

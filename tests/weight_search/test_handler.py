@@ -1,0 +1,292 @@
+"""The search in MONAI's SupervisedTrainer against the plain loop, and schedules that drive the weight of the loss."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import LrScheduleHandler, MeanIoUHandler, ValidationHandler, from_engine
+from monai.inferers import SimpleInferer
+from monai.transforms import AsDiscreted
+from torch import nn
+
+from monai_boundary import BoundaryF1IoULoss, Increase, Warmup, WeightSearch
+from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler
+from monai_boundary.weight_search import WeightSearchHandler
+
+# MONAI and Ignite, not this package
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:.*CUDA is not available:UserWarning"
+)
+CPU, MAX_EPOCHS = torch.device("cpu"), 6
+
+
+def items() -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.zeros(4, 1, 12, 12)
+    for index, label in enumerate(labels):
+        label[:, 2 + index : 9, 3 : 8 + index] = 1
+    return [{"image": label + 0.5 * torch.randn(1, 12, 12, generator=generator), "label": label} for label in labels]
+
+
+class Run:
+    """Trainer, evaluator and search; training draws from the global generator by shuffling and dropout."""
+
+    def __init__(self, folder: Path, handlers=(), trainer=None, score=None, key=True, **numbers) -> None:
+        torch.manual_seed(1)
+        self.loss = BoundaryF1IoULoss()
+        self.network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Dropout(0.2), nn.Conv2d(4, 1, 1))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), 0.02)
+        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 2, 0.5)
+        self.loader = DataLoader(items(), batch_size=2, shuffle=True)
+        iou = MeanIoUHandler(output_transform=from_engine(["pred", "label"]))
+        self.evaluator = SupervisedEvaluator(
+            CPU, DataLoader(items(), batch_size=2), self.network, inferer=SimpleInferer(),
+            postprocessing=AsDiscreted("pred", threshold=0.0), key_val_metric={"iou": iou} if key else None,
+        )  # fmt: skip
+        state = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        numbers = {"max_epochs": MAX_EPOCHS, "candidates": (0.2, 0.8), "first": 1, "every": 3, **numbers}
+        self.search = WeightSearch(self.loss, state, folder, progress=False, **numbers)
+        self.handler = WeightSearchHandler(self.search, self.evaluator, score)
+        self.seen: list[tuple[int, float]] = []
+        self.trainer = SupervisedTrainer(
+            device=CPU, max_epochs=MAX_EPOCHS, train_data_loader=self.loader, network=self.network,
+            optimizer=self.optimizer, loss_function=self.loss, inferer=SimpleInferer(),
+            train_handlers=[self.handler, LrScheduleHandler(self.scheduler, print_lr=False), *handlers],
+            **(trainer or {}),
+        )  # fmt: skip
+        self.trainer.add_event_handler(Events.EPOCH_STARTED, self._note)
+
+    def _note(self, engine) -> None:
+        self.seen.append((engine.state.epoch - 1, self.loss.weight))
+
+    def train_epoch(self, epoch: int) -> None:
+        self.network.train()
+        self.seen.append((epoch, self.loss.weight))
+        for batch in self.loader:
+            self.optimizer.zero_grad()
+            self.loss(self.network(batch["image"]), batch["label"]).backward()
+            self.optimizer.step()
+        self.scheduler.step()
+
+    def validate(self) -> float:
+        self.evaluator.run(1)
+        return self.evaluator.state.metrics["iou"]
+
+    def end(self) -> tuple:
+        weights = [*self.network.state_dict().values(), *self.optimizer.state_dict()["state"][0].values()]
+        return [weight.tolist() for weight in weights], self.scheduler.get_last_lr(), torch.rand(2).tolist()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = Run(tmp_path_factory.mktemp("unbroken"))
+        run.trainer.run()
+        run.result = run.end()
+    return run
+
+
+def test_the_engine_searches_like_the_plain_loop(unbroken, tmp_path):
+    plain = Run(tmp_path)
+    plain.search.run(plain.train_epoch, plain.validate)
+    assert unbroken.search.rounds == plain.search.rounds
+    assert unbroken.seen == plain.seen
+    assert unbroken.result == plain.end()
+    assert [(entry.start, entry.epochs) for entry in plain.search.rounds] == [(1, 3), (4, 2)]
+
+
+def test_the_trainer_ends_after_its_epochs_with_the_last_one_counted(unbroken):
+    assert unbroken.trainer.state.epoch == MAX_EPOCHS
+    assert unbroken.trainer.state.iteration == MAX_EPOCHS * 2
+    assert len(unbroken.seen) == 1 + 2 * 3 + 2 * 2
+
+
+class Killer:
+    """Raises at the given count of an event, as a kill would end the run."""
+
+    def __init__(self, event: Events, count: int) -> None:
+        self.event, self.count = event, count
+
+    def attach(self, engine) -> None:
+        engine.add_event_handler(self.event, self)
+
+    def __call__(self, _engine) -> None:
+        self.count -= 1
+        if self.count == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("event", "count"),
+    [
+        (Events.ITERATION_COMPLETED, 1),
+        (Events.ITERATION_COMPLETED, 9),
+        (Events.EPOCH_COMPLETED, 4),
+        (Events.EPOCH_STARTED, 8),
+        (Events.EPOCH_COMPLETED, 11),
+    ],
+)
+def test_a_killed_run_started_again_is_the_unbroken_one_to_the_bit(unbroken, tmp_path, event, count):
+    broken = Run(tmp_path, [Killer(event, count)])
+    with pytest.raises(KeyboardInterrupt):
+        broken.trainer.run()
+    again = Run(tmp_path)
+    torch.manual_seed(99)  # the saved generators count, not these
+    again.trainer.run()
+    assert again.search.rounds == unbroken.search.rounds
+    assert again.end() == unbroken.result
+
+
+def test_a_kill_between_training_and_validation_is_caught_up(unbroken, tmp_path):
+    broken = Run(tmp_path)
+    evaluate = Killer(Events.STARTED, 2)
+    evaluate.attach(broken.evaluator)
+    with pytest.raises(KeyboardInterrupt):
+        broken.trainer.run()
+    assert broken.search.awaits_score
+    again = Run(tmp_path)
+    again.trainer.run()
+    assert again.end() == unbroken.result
+
+
+def test_a_terminated_trainer_goes_on_with_the_next_run(unbroken, tmp_path):
+    run = Run(tmp_path)
+    stop = run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda engine: engine.terminate())
+    run.trainer.run()
+    stop.remove()  # else the other candidate's third epoch ends the run, too
+    assert not run.search.finished
+    run.trainer.run()
+    assert run.search.finished
+    assert run.end() == unbroken.result
+
+
+def test_a_finished_search_trains_no_more(unbroken):
+    again = Run(unbroken.search.folder)
+    again.trainer.run()
+    assert again.seen == []
+    assert again.end() == unbroken.result
+
+
+def test_a_validation_of_every_epoch_does_not_disturb(unbroken, tmp_path):
+    run = Run(tmp_path)
+    # An evaluation draws the seed of its loader from the global generator: another course, but the same after a kill.
+    ValidationHandler(1, run.evaluator).attach(run.trainer)
+    run.trainer.run()
+    expected = run.end()
+    broken = Run(tmp_path / "broken", [Killer(Events.ITERATION_COMPLETED, 9)])
+    ValidationHandler(1, broken.evaluator).attach(broken.trainer)
+    with pytest.raises(KeyboardInterrupt):
+        broken.trainer.run()
+    again = Run(tmp_path / "broken")
+    ValidationHandler(1, again.evaluator).attach(again.trainer)
+    again.trainer.run()
+    assert again.end() == expected
+    assert [entry.start for entry in run.search.rounds] == [entry.start for entry in unbroken.search.rounds]
+
+
+def test_an_epoch_shorter_than_the_loader_begins_with_a_new_pass(tmp_path):
+    options = {"trainer": {"epoch_length": 1}}
+    whole = Run(tmp_path / "whole", **options)
+    whole.trainer.run()
+    expected = whole.end()
+    broken = Run(tmp_path / "broken", [Killer(Events.ITERATION_COMPLETED, 5)], **options)
+    with pytest.raises(KeyboardInterrupt):
+        broken.trainer.run()
+    again = Run(tmp_path / "broken", **options)
+    again.trainer.run()
+    assert again.end() == expected
+
+
+class Scaler:
+    """Stands in for CUDA's gradient scaler, which has no state on the CPU."""
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+
+    def state_dict(self) -> dict:
+        return {"scale": self.scale}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.scale = state["scale"]
+
+
+def test_the_gradient_scaler_of_the_trainer_is_part_of_the_state(tmp_path):
+    def attach(run: Run, scales: list[float]) -> None:
+        def make(engine) -> None:
+            engine.scaler = Scaler()
+
+        def grow(engine) -> None:
+            engine.scaler.scale *= 2
+            scales.append(engine.scaler.scale)
+
+        # before the handler of the search, as MONAI makes a scaler before the engine starts
+        run.trainer._event_handlers[Events.STARTED].insert(0, (make, (run.trainer,), {}))
+        run.trainer.add_event_handler(Events.EPOCH_COMPLETED, grow)
+
+    run, scales = Run(tmp_path), []
+    attach(run, scales)
+    step = run.trainer._process_function
+    run.trainer._process_function = lambda engine, batch: _without_scaler(engine, batch, step)
+    run.trainer.run()
+    assert scales == [2, 4, 8, 16, 4, 8, 16, 32, 64, 32, 64]
+
+
+def _without_scaler(engine, batch, step):
+    scaler, engine.scaler = engine.scaler, None
+    try:
+        return step(engine, batch)
+    finally:
+        engine.scaler = scaler
+
+
+def test_a_mixed_precision_run_on_the_cpu_is_searched(tmp_path):
+    run = Run(tmp_path, trainer={"amp": True, "amp_kwargs": {"dtype": torch.bfloat16}})
+    run.trainer.run()
+    assert run.search.finished
+
+
+def test_another_score_of_the_evaluator_can_be_named(tmp_path):
+    run = Run(tmp_path, score="mine")
+    run.evaluator.add_event_handler(Events.COMPLETED, lambda engine: engine.state.metrics.update(mine=run.loss.weight))
+    run.trainer.run()
+    assert [entry.scores for entry in run.search.rounds] == [(0.2, 0.8)] * 2
+
+
+@pytest.mark.parametrize(("score", "key"), [("dice", True), (None, False)])
+def test_a_score_that_the_evaluator_does_not_have_is_refused(tmp_path, score, key):
+    with pytest.raises(ValueError, match="score must name a metric of the evaluator, got"):
+        Run(tmp_path, score=score, key=key).trainer.run()
+
+
+def test_another_number_of_epochs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="max_epochs of search and trainer must be the same, got 7 and 6"):
+        Run(tmp_path, max_epochs=7).trainer.run()
+
+
+def test_schedules_drive_the_weight_of_the_loss(tmp_path):
+    run = Run(tmp_path)
+    alpha = AlphaScheduleHandler(run.loss, Warmup(2, Increase(0.1, 0.5)))
+    metrics = []
+    trainer = SupervisedTrainer(
+        device=CPU, max_epochs=5, train_data_loader=run.loader, network=run.network, optimizer=run.optimizer,
+        loss_function=run.loss, inferer=SimpleInferer(), train_handlers=[alpha, LossTermsHandler(run.loss)],
+    )  # fmt: skip
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: metrics.append(dict(engine.state.metrics)))
+    trainer.run()
+    assert [row["alpha"] for row in metrics] == pytest.approx([0, 0, 0.1, 0.3, 0.5])
+    assert [row["region_weight"] for row in metrics] == pytest.approx([1, 1, 0.9, 0.7, 0.5])
+    assert 0 < metrics[-1]["boundary_term"] <= 1
+    assert run.loss.weight == 0.5
+
+
+def test_a_schedule_that_leaves_the_range_of_the_weight_is_refused():
+    loss = BoundaryF1IoULoss()
+    with pytest.raises(ValueError, match=r"weight must lie in \[0, 1\], got 2"):
+        loss.weights = Increase(end=2.0).weights(9, 10)
