@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         GeneralizedDiceLoss,
         RegionBoundaryLoss,
         SensitivitySpecificityLoss,
+        TopologyLoss,
     )
     from monai_boundary.schedules import Constant, Increase, Rebalance, WaitForRegion, Warmup, suggest_alpha
     from monai_boundary.transforms import (
@@ -55,6 +56,7 @@ _HOMES = {
         "GeneralizedDiceLoss",
         "RegionBoundaryLoss",
         "SensitivitySpecificityLoss",
+        "TopologyLoss",
     ),
     "schedules": ("Constant", "Increase", "Rebalance", "WaitForRegion", "Warmup", "suggest_alpha"),
     "transforms": (
@@ -95,6 +97,7 @@ __all__ = [
     "SensitivitySpecificityLoss",
     "SignedDistanceMap",
     "SignedDistanceMapd",
+    "TopologyLoss",
     "WaitForRegion",
     "Warmup",
     "WeightSearch",

@@ -19,8 +19,8 @@ PUBLIC = {
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
-    "SignedDistanceMap", "SignedDistanceMapd", "WaitForRegion", "Warmup", "WeightSearch", "distance_transform",
-    "signed_distance", "signed_distance_map", "suggest_alpha",
+    "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
+    "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
 }  # fmt: skip
 PARTS = {
     kernels: {
@@ -40,7 +40,7 @@ PARTS = {
         "CrossEntropyBoundaryAwareLoss",
         "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
         "DeepSupervisionBoundary", "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
-        "RegionBoundaryLoss", "SensitivitySpecificityLoss", "foreground_shares",
+        "RegionBoundaryLoss", "SensitivitySpecificityLoss", "TopologyLoss", "foreground_shares",
     },
     schedules: {"Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"},
     weight_search: {"SearchRound", "WeightSearch", "WeightSearchHandler"},

@@ -14,6 +14,7 @@ from monai_boundary.losses.deep_supervision import DeepSupervisionBoundary, Deep
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.region_boundary import GeneralizedDiceBoundaryLoss, RegionBoundaryLoss
 from monai_boundary.losses.sensitivity_specificity import SensitivitySpecificityLoss
+from monai_boundary.losses.topology import TopologyLoss
 
 __all__ = [
     "BinaryCrossEntropyLoss",
@@ -31,5 +32,6 @@ __all__ = [
     "GeneralizedDiceLoss",
     "RegionBoundaryLoss",
     "SensitivitySpecificityLoss",
+    "TopologyLoss",
     "foreground_shares",
 ]

@@ -9,6 +9,7 @@ from tests.mutants.mutants import Mutant
 POOL, BAND, METRIC = (f"unit/test_{name}.py" for name in ("pooling", "boundary_band", "boundary_f1_metric"))
 LOSS = "unit/test_boundary_f1.py unit/test_boundary_f1_iou.py unit/test_boundary_f1_numerics.py"
 _C, _P, _F, _I = "_check.py", "kernels/pooling.py", "losses/boundary_f1.py", "losses/boundary_f1_iou.py"
+VGG, _V = "unit/test_topology.py", "losses/topology.py"
 _S, _T, _M = "losses/sensitivity_specificity.py", "transforms/boundary_band.py", "metrics/boundary_f1.py"
 BOUNDARY_F1 = [
     Mutant("even window accepted", _C, "width < 1 or width % 2 == 0", "width < 1", POOL),
@@ -62,4 +63,23 @@ BOUNDARY_F1 = [
     Mutant("image edge never a boundary", _M, "    if image_edge:\n", "    if False:\n", METRIC),
     Mutant("metric: classes shifted", _M, "0 if self.include_background or len(target) == 1 else 1", "0", METRIC),
     Mutant("metric: spacing of the call ignored", _M, "self.spacing if spacing is None else spacing", "self.spacing", METRIC),
+    Mutant("distance over layers averaged", _V, "torch.stack(distances).sum(0)", "torch.stack(distances).mean(0)", VGG),
+    Mutant("features not normalised", _V, "unsqueeze(1) - mean) / std", "unsqueeze(1).expand(-1, 3, -1, -1))", VGG),
+    Mutant("absolute distance of features", _V, "(a - b).square()", "(a - b).abs()", VGG),
+    Mutant("ReLU in place", _V, "nn.ReLU() if isinstance(module, nn.ReLU) else module", "module", VGG),
+    Mutant("layer after the ReLU taken for the one before", _V, 'places[f"relu{block}_{number}"] = index, index + 1', 'places[f"relu{block}_{number}"] = index + 1, index', VGG),
+    Mutant("gradient through the target", _V, "with torch.no_grad():\n                expected", "if True:\n                expected", VGG),
+    Mutant("network trained", _V, "network.requires_grad_(False).eval()", "network.eval()", VGG),
+    Mutant("network always in the state", _V, "        if in_state_dict:\n", "        if True:\n", VGG),
+    Mutant("network never in the state", _V, "        if in_state_dict:\n", "        if False:\n", VGG),
+    Mutant("features in half precision", _V, "enabled=False", "enabled=True", VGG),
+    Mutant("background of the features kept", _V, "probs[:, first:], onehot[:, first:]", "probs[:, : len(probs[0]) - first], onehot[:, : len(probs[0]) - first]", VGG),
+    Mutant("ignored pixels of the features kept", _V, "torch.where(valid, probs, 0), torch", "probs, torch", VGG),
+    Mutant("file of the whole model not read", _V, 're.sub(r"^features\\.", "", name)', "name", VGG),
+    Mutant("weights of another network accepted", _V, "    if wrong:\n", "    if False:\n", VGG),
+    Mutant("pickle that runs code loaded", _V, "weights_only=True)\n", "weights_only=False)\n", VGG),
+    Mutant("untrained network draws from the global generator", _V, "generator=generator", "generator=None", VGG),
+    Mutant("volume accepted by VGG", _V, "if logits.ndim != 4:", "if False:", VGG),
+    Mutant("tiny image accepted by VGG", _V, "if min(logits.shape[2:]) < least:", "if False:", VGG),
+    Mutant("torchvision of another build not explained", _V, "except (ImportError, RuntimeError)", "except ImportError", VGG),
 ]  # fmt: skip

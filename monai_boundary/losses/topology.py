@@ -1,0 +1,232 @@
+"""The distance of prediction and target in features of a VGG network, for two-dimensional images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.utils import LossReduction
+from torch import nn
+from torch.nn.modules.loss import _Loss
+
+from monai_boundary._check import check_activation
+from monai_boundary.losses._target import (
+    activate,
+    check_network_output,
+    first_counted_channel,
+    onehot_target,
+    reduce_loss,
+)
+
+__all__ = ["TopologyLoss"]
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which VGG was trained on
+
+
+class TopologyLoss(_Loss):
+    """Mean squared distance between VGG19 features of prediction and target, summed over layers, per class and sample.
+
+    The probability map of each class is repeated to three channels and normalised as the network's training images
+    were: (p - mean) / std with ImageNet's (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225). The target goes the same
+    way. 0 for a prediction equal to the target; a term to add to a pixel-wise loss, with a weight of its own. Computed
+    in float32, also inside autocast; each of the first layers keeps 64 maps of the image's size per class and sample.
+
+    The network comes from torchvision, its weights from a file of yours: nothing is downloaded. It is frozen, and
+    unless `in_state_dict` it is neither among the parameters nor in the state of the loss; it follows the input's
+    device.
+
+    Args:
+        weights: File with the state dictionary of torchvision's ``vgg19`` (the whole model's, or that of its
+            ``features`` alone), such as ``vgg19-dcbb9e9d.pth``. ``None`` takes an untrained network, always the same:
+            for tests, not for training.
+        layers: Names such as ``"relu1_2"``, or ``"conv1_2"`` for the values before the ReLU. By default the three of
+            the paper: conv1_2, conv2_2 and conv3_4, after their ReLU.
+        include_background: Whether channel 0 counts.
+        to_onehot_y: Whether the target is a label map.
+        sigmoid: Apply a sigmoid to the input.
+        softmax: Apply a softmax over the channels to the input.
+        other_act: Apply this function to the input instead.
+        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`.
+        ignore_index: Label of pixels that are not counted: both maps are 0 there.
+        in_state_dict: Whether the network is a submodule, so that its weights are part of the loss's state.
+
+    Raises:
+        FileNotFoundError: There is no file `weights`.
+        ImportError: torchvision is not installed, or does not fit torch.
+        TypeError: `other_act` is not callable; `input` is not floating point.
+        ValueError: The file is no such state dictionary; a layer is unknown; `input` is not `(B, C, H, W)`, or smaller
+            than the poolings before the last layer; more than one activation; wrong shapes, labels or reduction.
+
+    References:
+        Mosinska et al., Beyond the pixel-wise loss for topology-aware delineation, CVPR 2018; the baseline L_VGG of
+        Bokhovkin and Burnaev, ISNN 2019, section 2.
+
+    Example:
+        >>> loss = TopologyLoss(weights=None, sigmoid=True)  # untrained, to show the shapes
+        >>> loss(torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)).ndim
+        0
+    """
+
+    def __init__(  # noqa: PLR0913 - MONAI's arguments
+        self,
+        weights: str | Path | None,
+        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_4"),
+        include_background: bool = True,
+        to_onehot_y: bool = False,
+        sigmoid: bool = False,
+        softmax: bool = False,
+        other_act: Callable | None = None,
+        reduction: LossReduction | str = LossReduction.MEAN,
+        ignore_index: int | None = None,
+        in_state_dict: bool = False,
+    ) -> None:
+        super().__init__(reduction=LossReduction(reduction).value)
+        check_activation(sigmoid, softmax, other_act)
+        self.include_background = include_background
+        self.to_onehot_y = to_onehot_y
+        self.sigmoid = sigmoid
+        self.softmax = softmax
+        self.other_act = other_act
+        self.ignore_index = ignore_index
+        self.layers = tuple(layers)
+        network, self._stops = _vgg19(self.layers)
+        if weights is None:
+            _draw_weights(network)
+        else:
+            _load_weights(network, Path(weights))
+        network.requires_grad_(False).eval()
+        self.network: nn.Sequential
+        if in_state_dict:
+            self.network = network
+        else:  # past nn.Module, which would register it
+            object.__setattr__(self, "network", network)
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss.
+
+        Args:
+            input: Logits, or probabilities without an activation, `(B, C, H, W)`.
+            target: `(B, C, H, W)`, or labels with `to_onehot_y`.
+        """
+        logits = input
+        check_network_output(logits)
+        self._check_size(logits)
+        onehot, valid = onehot_target(target, logits, self.to_onehot_y, self.ignore_index)
+        probs = activate(logits, self.sigmoid, self.softmax, self.other_act)
+        onehot = onehot.to(probs.dtype)
+        if valid is not None:
+            probs, onehot = torch.where(valid, probs, 0), torch.where(valid, onehot, 0)
+        first = first_counted_channel(logits.shape[1], self.include_background)
+        return reduce_loss(self._distance(probs[:, first:], onehot[:, first:]), self.reduction)
+
+    def _distance(self, probs: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
+        """Sum over the layers of the mean squared distance, `(B, C)`."""
+        if next(self.network.parameters()).device != probs.device:
+            self.network.to(probs.device)
+        with torch.autocast(probs.device.type, enabled=False):
+            with torch.no_grad():
+                expected = self._features(onehot)
+            found = self._features(probs)
+            distances = [(a - b).square().mean((1, 2, 3)) for a, b in zip(found, expected, strict=True)]
+        return torch.stack(distances).sum(0).view(probs.shape[:2])
+
+    def _features(self, maps: torch.Tensor) -> list[torch.Tensor]:
+        """Features `(B C, F, h, w)` of every layer for maps `(B, C, H, W)`."""
+        mean, std = (torch.tensor(values, device=maps.device).view(3, 1, 1) for values in (_MEAN, _STD))
+        values = (maps.float().flatten(0, 1).unsqueeze(1) - mean) / std  # (B C, 3, H, W)
+        features = []
+        for index, module in enumerate(self.network):
+            values = module(values)
+            if index in self._stops:
+                features.append(values)
+        return features
+
+    def _check_size(self, logits: torch.Tensor) -> None:
+        if logits.ndim != 4:
+            raise ValueError(
+                f"input must be (B, C, H, W) as VGG is two-dimensional, got shape {tuple(logits.shape)}; pass the "
+                "slices of a volume as a batch"
+            )
+        least = 2 ** sum(isinstance(module, nn.MaxPool2d) for module in self.network)
+        if min(logits.shape[2:]) < least:
+            raise ValueError(
+                f"input must have at least {least} pixels along each axis for the layers {', '.join(self.layers)}, "
+                f"got shape {tuple(logits.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        """Show the settings that change the value."""
+        return f"layers={self.layers}, include_background={self.include_background}, reduction={self.reduction!r}"
+
+
+def _vgg19(layers: Sequence[str]) -> tuple[nn.Sequential, set[int]]:
+    """Return torchvision's VGG19 up to the last of `layers`, without values, and the indices of these layers."""
+    try:
+        from torchvision.models import vgg19
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
+        raise ImportError(
+            f"TopologyLoss needs torchvision of the same build as torch, got: {error}; install monai-boundary[remote], "
+            "torch and torchvision together"
+        ) from error
+    with torch.device("meta"):  # nothing is drawn, and the classifier takes no memory
+        modules = list(vgg19(weights=None).features)
+    places: dict[str, int] = {}
+    block = number = 1
+    for index, module in enumerate(modules):
+        if isinstance(module, nn.Conv2d):
+            places[f"conv{block}_{number}"], places[f"relu{block}_{number}"] = index, index + 1
+            number += 1
+        elif isinstance(module, nn.MaxPool2d):
+            block, number = block + 1, 1
+    if not layers or isinstance(layers, str) or not set(layers) <= set(places):
+        raise ValueError(f"layers must be names among {', '.join(places)}, got {layers!r}")
+    stops = {places[name] for name in layers}
+    # A ReLU in place would write over the values that a conv layer gives.
+    kept = [nn.ReLU() if isinstance(module, nn.ReLU) else module for module in modules[: max(stops) + 1]]
+    return nn.Sequential(*kept).to_empty(device="cpu"), stops
+
+
+def _draw_weights(network: nn.Module) -> None:
+    """Fill the network from a fixed seed, as torchvision initialises it; the global generator is left alone."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu", generator=generator)
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights must name the file with torchvision's VGG19 weights, got {path}, which is no file; download "
+            "vgg19-dcbb9e9d.pth from pytorch.org yourself and give its path"
+        )
+    state = _read_state(path)
+    # The whole model calls them features.0.weight, the features alone 0.weight.
+    state = {re.sub(r"^features\.", "", name): values for name, values in state.items()}
+    wanted = {name: tuple(values.shape) for name, values in network.state_dict().items()}
+    found = {name: tuple(getattr(state.get(name), "shape", ())) for name in wanted}
+    wrong = [name for name in wanted if found[name] != wanted[name]]
+    if wrong:
+        name = wrong[0]
+        raise ValueError(
+            f"weights must hold features.{name} of shape {wanted[name]}, got {found[name] or 'none'} in {path}; it "
+            "must be the state dictionary of torchvision's vgg19"
+        )
+    network.load_state_dict({name: state[name] for name in wanted})
+
+
+def _read_state(path: Path) -> Mapping[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of zip, pickle or torch, depending on the damage
+        raise ValueError(
+            f"weights must be a state dictionary that torch.load(weights_only=True) reads, got {path}: {error}"
+        ) from error
+    if not isinstance(state, Mapping):
+        raise ValueError(f"weights must be a state dictionary, got a {type(state).__name__} in {path}")
+    return state
