@@ -24,7 +24,13 @@ from monai_boundary.schedules import Schedule
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 idist, _ = optional_import("ignite", IgniteInfo.OPT_IMPORT_VERSION, min_version, "distributed")
 
-__all__ = ["AlphaScheduleHandler", "LossTermsHandler", "PrepareBatchDistanceMap", "RestoreLabelHandler"]
+__all__ = [
+    "AlphaScheduleHandler",
+    "LossTermsHandler",
+    "PrepareBatchDistanceMap",
+    "PrepareBatchTargetBoundary",
+    "RestoreLabelHandler",
+]
 
 
 class PrepareBatchDistanceMap(PrepareBatch):
@@ -35,6 +41,8 @@ class PrepareBatchDistanceMap(PrepareBatch):
         label_key: Key of the label.
         map_key: Key of the map that `SignedDistanceMapd` made.
     """
+
+    _name, _transform = "distance_map", "SignedDistanceMapd"
 
     def __init__(self, image_key: str = "image", label_key: str = "label", map_key: str = "distance_map") -> None:
         self.keys = (image_key, label_key, map_key)
@@ -55,12 +63,29 @@ class PrepareBatchDistanceMap(PrepareBatch):
         if missing:
             raise ValueError(
                 f"batchdata must hold {', '.join(self.keys)}, got no {', '.join(missing)} among {sorted(batchdata)}; "
-                "put SignedDistanceMapd into the transforms, or name the keys"
+                f"put {self._transform} into the transforms, or name the keys"
             )
-        image, label, distance_map = (
+        image, label, precomputed = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in self.keys
         )
-        return image, {"label": label, "distance_map": distance_map}
+        return image, {"label": label, self._name: precomputed}
+
+
+class PrepareBatchTargetBoundary(PrepareBatchDistanceMap):
+    """The same for `BoundaryF1IoULoss`: ``{"label": ..., "target_boundary": ...}``.
+
+    Args:
+        image_key: Key of the image `(B, C, *S)` in the batch.
+        label_key: Key of the label.
+        boundary_key: Key of the target boundary that `BoundaryBandd` made.
+    """
+
+    _name, _transform = "target_boundary", "BoundaryBandd"
+
+    def __init__(
+        self, image_key: str = "image", label_key: str = "label", boundary_key: str = "target_boundary"
+    ) -> None:
+        super().__init__(image_key, label_key, boundary_key)
 
 
 class RestoreLabelHandler:
@@ -106,7 +131,8 @@ class AlphaScheduleHandler:
     `load_dict` of `CheckpointLoader`.
 
     Args:
-        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, or any object with `weights` and `region_term`.
+        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, `BoundaryF1IoULoss`, whose boundary weight alone is taken
+            from the schedule, or any object with `weights` and `region_term`.
         schedule: From `monai_boundary.schedules`.
         max_epochs: Length of the schedule; ``None`` for the engine's.
     """
@@ -152,8 +178,8 @@ class LossTermsHandler:
     `StatsHandler` and `TensorBoardStatsHandler` show them from there when they come later in the list.
 
     Args:
-        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, or any object with `weights`, `region_term` and
-            `boundary_term`.
+        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, `BoundaryF1IoULoss`, or any object with `weights`,
+            `region_term` and `boundary_term`.
         gradient_share: Also measure, in the first step of each epoch, which part of the gradient with respect to the
             network's output is the boundary term's: alpha |gb| / (region weight |gr| + alpha |gb|). Costs one more
             evaluation of the loss per epoch; needs `region` and `boundary` of `RegionBoundaryLoss`.

@@ -109,12 +109,12 @@ def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) 
 
 
 def split_target(
-    target: torch.Tensor | Mapping[str, torch.Tensor], precomputed: torch.Tensor | None
+    target: torch.Tensor | Mapping[str, torch.Tensor], precomputed: torch.Tensor | None, key: str = "distance_map"
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return label and map (or seeds), whether they come apart or as the one target of a MONAI engine."""
+    """Return label and what was made of it, apart or together as the target that passes through a MONAI engine."""
     if isinstance(target, torch.Tensor):
         return target, precomputed
-    return target["label"], target["seeds"] if "seeds" in target else target["distance_map"]
+    return target["label"], target[key]
 
 
 def probability_target(target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

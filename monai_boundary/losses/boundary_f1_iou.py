@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from monai_boundary.losses._target import (
     check_network_output,
     first_counted_channel,
     onehot_target,
+    split_target,
 )
 from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
 
@@ -102,18 +103,23 @@ class BoundaryF1IoULoss(nn.Module):
         _, self.weight = values
 
     def forward(
-        self, input: torch.Tensor, target: torch.Tensor, target_boundary: torch.Tensor | None = None
+        self,
+        input: torch.Tensor,
+        target: torch.Tensor | Mapping[str, torch.Tensor],
+        target_boundary: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the weighted sum.
 
         Args:
             input: Logits `(B, C, *S)`.
-            target: `(B, C, *S)`, or labels with `to_onehot_y`.
+            target: `(B, C, *S)`, or labels with `to_onehot_y`; or both as one target of a MONAI engine, from
+                `PrepareBatchTargetBoundary`.
             target_boundary: See `BoundaryF1Loss`; ``None`` to compute it from the target.
         """
         logits = input
         check_network_output(logits)
         logits = as_float32(logits)
+        target, target_boundary = split_target(target, target_boundary, "target_boundary")
         settings = self.boundary
         onehot, valid = onehot_target(target, logits, settings.to_onehot_y, settings.ignore_index)
         onehot = onehot.to(logits.dtype)

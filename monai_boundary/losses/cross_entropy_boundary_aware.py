@@ -94,7 +94,7 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
                 taken too.
             seeds: Integers `(B, 1, *S)` of `RegionSeeds`.
         """
-        membrane, seeds = split_target(target, seeds)
+        membrane, seeds = split_target(target, seeds, "seeds")
         self.boundary.check_input(input, membrane, seeds)  # also while alpha is 0: not only after the warm-up
         region = self.region(input, membrane)
         return self.combine(region, self.boundary(input, membrane, seeds) if self.alpha else torch.zeros_like(region))
@@ -150,7 +150,7 @@ class BoundaryAwareDeepSupervisionLoss(DeepSupervisionLoss):
         Raises:
             ValueError: The numbers of heads and weights differ, or the first head does not have the target's size.
         """
-        membrane, seeds = split_target(target, seeds)
+        membrane, seeds = split_target(target, seeds, "seeds")
         heads = split_heads(input, membrane)
         first = cast(torch.Tensor, input) if heads is None else heads[0]
         self.loss.boundary.check_input(first, membrane, seeds)
