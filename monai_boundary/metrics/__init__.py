@@ -1,6 +1,7 @@
 """Scores of predicted label maps: surface distances, lesions, and what challenges report."""
 
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, BoundaryF1Metric, boundary_f1
+from monai_boundary.metrics.buildings import BuildingMetric, BuildingScore, score_buildings
 from monai_boundary.metrics.cases import CaseScores, LabelScore, score_case, score_folder
 from monai_boundary.metrics.cumulative import ProtocolMetric
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
@@ -11,6 +12,8 @@ __all__ = [
     "PROTOCOLS",
     "BoundaryF1",
     "BoundaryF1Metric",
+    "BuildingMetric",
+    "BuildingScore",
     "CaseScores",
     "LabelScore",
     "LesionCounts",
@@ -18,6 +21,7 @@ __all__ = [
     "SurfaceDistances",
     "boundary_f1",
     "lesion_counts",
+    "score_buildings",
     "score_case",
     "score_folder",
     "score_pair",

@@ -8,30 +8,14 @@ from typing import Any
 import torch
 from monai.handlers import IgniteMetricHandler
 
+from monai_boundary.metrics.buildings import BuildingMetric
 from monai_boundary.metrics.cumulative import ProtocolMetric
 
-__all__ = ["ProtocolScores"]
+__all__ = ["BuildingScores", "ProtocolScores"]
 
 
-class ProtocolScores(IgniteMetricHandler):
-    """`ProtocolMetric` for MONAI's trainers and evaluators.
-
-    Attached as ``name``, it writes the first score to ``engine.state.metrics[name]``, where key metrics are looked up,
-    and each further one to ``engine.state.metrics[f"{name}_{score}"]``. The scores per case and class are in
-    ``engine.state.metric_details`` under the same names, for `MetricsSaver`.
-
-    Args:
-        output_transform: Makes ``(y_pred, y)`` of the engine's output, as in MONAI's metric handlers.
-        save_details: Keep the scores per case.
-        **settings: Arguments of `ProtocolMetric`; reductions that leave one number per score.
-    """
-
-    def __init__(
-        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
-    ) -> None:
-        super().__init__(
-            metric_fn=ProtocolMetric(**settings), output_transform=output_transform, save_details=save_details
-        )
+class _NamedScores(IgniteMetricHandler):
+    """A metric with several scores, each of which the engine gets under a name of its own."""
 
     def compute(self) -> Any:
         """Aggregate, write all scores but the first to the engine, and return the first."""
@@ -51,6 +35,44 @@ class ProtocolScores(IgniteMetricHandler):
             if index:
                 self._engine.state.metrics[name] = _number(value)
         return _number(values[0])
+
+
+class ProtocolScores(_NamedScores):
+    """`ProtocolMetric` for MONAI's trainers and evaluators.
+
+    Attached as ``name``, it writes the first score to ``engine.state.metrics[name]``, where key metrics are looked up,
+    and each further one to ``engine.state.metrics[f"{name}_{score}"]``. The scores per case and class are in
+    ``engine.state.metric_details`` under the same names, for `MetricsSaver`.
+
+    Args:
+        output_transform: Makes ``(y_pred, y)`` of the engine's output, as in MONAI's metric handlers.
+        save_details: Keep the scores per case.
+        **settings: Arguments of `ProtocolMetric`; reductions that leave one number per score.
+    """
+
+    def __init__(
+        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
+    ) -> None:
+        super().__init__(
+            metric_fn=ProtocolMetric(**settings), output_transform=output_transform, save_details=save_details
+        )
+
+
+class BuildingScores(_NamedScores):
+    """The same for `BuildingMetric`: ``name`` is the IoU, ``name_boundary_f1`` and so on the others.
+
+    Args:
+        output_transform: Makes ``(y_pred, y)`` of the engine's output, as in MONAI's metric handlers.
+        save_details: Keep the scores per case.
+        **settings: Arguments of `BuildingMetric`.
+    """
+
+    def __init__(
+        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
+    ) -> None:
+        super().__init__(
+            metric_fn=BuildingMetric(**settings), output_transform=output_transform, save_details=save_details
+        )
 
 
 def _number(value: torch.Tensor) -> float | torch.Tensor:
