@@ -23,7 +23,7 @@ from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 from tests.cli.calling import assert_fails
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}
+CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}  # of volumes; tiles have their own file
 CONFIGS = sorted(path for name in list_bundles() for path in bundle_folder(name).glob("configs/*.json"))
 FORBIDDEN = ("$import", "lambda", "__", "eval(", "exec(", "compile(", "open(", "os.", "sys.", "subprocess", "getattr")
 ALLOWED = ("monai.", "torch.", "ignite.", "monai_boundary.")
@@ -89,17 +89,17 @@ def test_configuration_holds_no_code(path: Path) -> None:
         assert target.startswith(ALLOWED) or re.fullmatch(r"[A-Z]\w+", target), target
 
 
-@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("name", list_bundles())
 def test_metadata_is_complete_and_names_this_package(name: str) -> None:
     content = json.loads((bundle_folder(name) / "configs" / "metadata.json").read_text())
     jsonschema.validate(content, SCHEMA)
     image = content["network_data_format"]["inputs"]["image"]
-    assert image["num_channels"] == len(image["channel_def"]) == CHANNELS[name]
     train = json.loads((bundle_folder(name) / "configs" / "train.json").read_text())
-    assert train["network_def"]["in_channels"] == CHANNELS[name]
+    channels = len(train["subtrahend"]) if "subtrahend" in train else train["network_def"]["in_channels"]
+    assert image["num_channels"] == len(image["channel_def"]) == channels == CHANNELS.get(name, 3)
 
 
-@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("name", list_bundles())
 def test_what_sets_weights_stands_before_what_ranks_cut_off(name: str) -> None:
     read = lambda file: json.loads((bundle_folder(name) / "configs" / file).read_text())  # noqa: E731
     handlers = [handler["_target_"].rpartition(".")[2] for handler in read("train.json")["train"]["handlers"]]
@@ -249,5 +249,6 @@ def test_the_command_says_where_a_bundle_is(run) -> None:
 
 def test_an_unknown_bundle_is_refused(run, tmp_path: Path) -> None:
     assert_fails(
-        run("bundle", "copy", "brats", tmp_path), "name must be one of isles_boundary, wmh_boundary, got 'brats'"
+        run("bundle", "copy", "brats", tmp_path),
+        "name must be one of buildings_boundary_f1, isles_boundary, wmh_boundary, got 'brats'",
     )
