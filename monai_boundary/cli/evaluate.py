@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation import Evaluation
+    from monai_boundary.evaluation.tiles import TileEvaluation
     from monai_boundary.metrics.surface import Empty
 
 __all__ = ["evaluate"]
@@ -30,8 +31,8 @@ class _EmptyType(click.ParamType):
 @click.command(short_help="Score a folder of predictions: table, summary, report.")
 @click.argument("pred", type=click.Path(path_type=Path))
 @click.argument("gt", type=click.Path(path_type=Path))
-@click.option("--protocol", default="surface", show_default=True, type=click.Choice(("wmh", "isles", "surface")),
-              help="Set of scores.")  # fmt: skip
+@click.option("--protocol", default="surface", show_default=True,
+              type=click.Choice(("wmh", "isles", "surface", "buildings")), help="Set of scores.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--images", type=click.Path(path_type=Path),
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
@@ -42,6 +43,9 @@ class _EmptyType(click.ParamType):
 @click.option("--empty", default="diagonal", show_default=True, type=_EmptyType(),
               help="Distances where one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
 @click.option("--tolerance", default=1.0, show_default=True, type=float, help="Of the surface Dice, in mm.")
+@click.option("--theta", default=3.0, show_default=True, type=float,
+              help="Of the boundary F1: distance that counts as wrong (buildings).")  # fmt: skip
+@click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Of --theta.")
 @click.option("--worst", default=3, show_default=True, type=click.IntRange(min=0), help="Cases to show per class.")
 @click.option("--force", is_flag=True, help="Replace earlier results in the folder.")
 def evaluate(  # noqa: PLR0913 - one argument per option
@@ -54,6 +58,8 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     ignore_label: int | None,
     empty: Empty,
     tolerance: float,
+    theta: float,
+    unit: Literal["px", "m"],
     worst: int,
     force: bool,
 ) -> None:
@@ -63,10 +69,17 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr.
 
     \b
-      wmh      Dice, HD95, volume difference, lesion recall and F1; label 2 ignored
-      isles    Dice, volume difference, lesion F1, lesion count difference, HD95
-      surface  Dice, HD95, HD, average surface distance, surface Dice
+      wmh        Dice, HD95, volume difference, lesion recall and F1; label 2 ignored
+      isles      Dice, volume difference, lesion F1, lesion count difference, HD95
+      surface    Dice, HD95, HD, average surface distance, surface Dice
+      buildings  IoU, boundary F1, precision, recall of GeoTIFFs, such as train/gt of INRIA;
+                 takes --theta and --unit alone, and writes no report
     """  # noqa: D301
+    if protocol == "buildings":
+        if images or labels or ignore_label is not None:
+            raise click.UsageError("--images, --label and --ignore-label must not be given with --protocol buildings")
+        _evaluate_tiles(pred, gt, output, theta, unit, force)
+        return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
     settings = EvaluationSettings(protocol, labels or None, ignore_label, empty, tolerance)
@@ -84,6 +97,40 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         raise click.ClickException(f"{len(result.failed)} cases could not be scored; the reasons are above")
 
 
+def _evaluate_tiles(pred: Path, gt: Path, output: Path, theta: float, unit: Literal["px", "m"], force: bool) -> None:
+    from monai_boundary.evaluation.tiles import evaluate_tiles, write_tile_tables
+
+    summary = output / "summary.json"
+    if summary.exists() and not force:
+        raise FileExistsError(f"{summary} must not exist, got earlier results; pass --force or another --output")
+    result = evaluate_tiles(pred, gt, theta, unit)
+    output.mkdir(parents=True, exist_ok=True)
+    table, summary = write_tile_tables(result, output)
+    for line in _tile_lines(result):
+        click.echo(line)
+    click.echo(f"\ntable: {table}\nsummary: {summary}")
+    if result.failed:
+        raise click.ClickException(f"{len(result.failed)} tiles could not be scored; the reasons are above")
+
+
+def _tile_lines(result: TileEvaluation) -> list[str]:
+    summary = result.summary()
+    lines = [f"\n{summary['tiles']} tiles, boundary F1 with theta {result.theta:g} {result.unit}",
+             f"  {'IoU of all pixels':26s}{_number(summary['iou_of_all_pixels'], 3)}",
+             f"  {'per tile':26s}{'mean':>9s}{'sd':>9s}{'n':>6s}"]  # fmt: skip
+    for name, score in summary["scores"].items():
+        title = name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1")
+        lines.append(f"  {title:26s}{_number(score['mean'], 3)}{_number(score['sd'], 3)}{score['n']:6d}")
+    lines += [f"\nnot scored: {name}: {reason}" for name, reason in result.failed.items()]
+    return [*lines, *_without_prediction(result.without_prediction)]
+
+
+def _without_prediction(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"\nno prediction for {len(names)} cases: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"]
+
+
 def _lines(result: Evaluation) -> list[str]:
     from monai_boundary.metrics.protocols import PROTOCOLS
 
@@ -98,10 +145,7 @@ def _lines(result: Evaluation) -> list[str]:
             numbers = "".join(_number(score[key], metric.places) for key in ("mean", "sd", "median"))
             lines.append(f"  {metric.title:26s}{numbers}{score['n']:6d}")
     lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
-    if result.without_prediction:
-        first = ", ".join(result.without_prediction[:5]) + (", ..." if len(result.without_prediction) > 5 else "")
-        lines.append(f"\nno prediction for {len(result.without_prediction)} cases: {first}")
-    return lines
+    return lines + _without_prediction(result.without_prediction)
 
 
 def _number(value: float | None, places: int) -> str:

@@ -14,7 +14,7 @@ from monai_boundary.datasets.remote.codes import MaskCodes
 from monai_boundary.datasets.remote.raster import Georeference, TileReader
 from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles
 
-__all__ = ["TileWindows", "check_size", "check_tile", "window_grid"]
+__all__ = ["TileWindows", "check_grids", "check_size", "check_tile", "mask_reader", "window_grid"]
 
 Window = tuple[slice, slice]
 _STRIP = 512  # rows that `check_tile` holds
@@ -78,7 +78,7 @@ class TileWindows(Sequence):
         self.tiles = list(tiles)
         self.windows: list[tuple[int, Window]] = []
         for number, tile in enumerate(self.tiles):
-            shape = _check_grids(tile)
+            shape = check_grids(tile)
             try:
                 self.windows += [(number, window) for window in window_grid(shape, size, overlap)]
             except ValueError as error:
@@ -99,7 +99,7 @@ class TileWindows(Sequence):
         with TileReader(tile.layers) as reader:
             item: dict[str, Any] = {"image": reader.read(rows, columns).astype(np.float32)}
         if tile.mask is not None:
-            with _mask_reader(tile.mask, tile.codes) as reader:
+            with mask_reader(tile.mask, tile.codes) as reader:
                 ends = f"rows {rows.start} to {rows.stop - 1}, columns {columns.start} to {columns.stop - 1}"
                 item["label"] = tile.codes.decode(reader.read(rows, columns), f"{tile.mask} ({ends})")[None]
         return item | {
@@ -116,7 +116,7 @@ def check_tile(tile: Tile) -> None:
             meaning: the text names them and counts their pixels in the whole tile.
         FileNotFoundError: A file does not exist.
     """
-    height, width = _check_grids(tile)
+    height, width = check_grids(tile)
     strips = [slice(top, min(top + _STRIP, height)) for top in range(0, height, _STRIP)]
     with TileReader(tile.layers) as reader:
         for rows in strips:
@@ -124,25 +124,29 @@ def check_tile(tile: Tile) -> None:
     if tile.mask is None:
         return
     unknown: Counter = Counter()
-    with _mask_reader(tile.mask, tile.codes) as reader:
+    with mask_reader(tile.mask, tile.codes) as reader:
         for rows in strips:
             unknown.update(tile.codes.unknown(reader.read(rows, slice(0, width))))
     if unknown:
         raise ValueError(tile.codes.refusal(unknown, str(tile.mask)))
 
 
-def _mask_reader(mask: Path, codes: MaskCodes) -> TileReader:
-    """Reader of as many bands as the codes need; an alpha band, or grey stored three times, does not matter."""
+def mask_reader(mask: Path, codes: MaskCodes) -> TileReader:
+    """Return a reader of the bands that the codes need; an alpha band, or grey stored three times, does not matter."""
     return TileReader((Layer(mask, tuple(range(1, codes.bands + 1))),))
 
 
-def _check_grids(tile: Tile) -> tuple[int, int]:
-    """Size of a tile, when its mask lies on the same grid."""
+def check_grids(tile: Tile) -> tuple[int, int]:
+    """Return the size (H, W) of a tile.
+
+    Raises:
+        ValueError: The mask has another size or place than the image.
+    """
     with TileReader(tile.layers) as image:
         shape, place = image.shape, image.georeference
     if tile.mask is None:
         return shape
-    with _mask_reader(tile.mask, tile.codes) as mask:
+    with mask_reader(tile.mask, tile.codes) as mask:
         if mask.shape != shape:
             raise ValueError(
                 f"{tile.mask} must have the size of its image, {shape} pixels (H, W), got {mask.shape}; "

@@ -1,0 +1,182 @@
+"""Score predicted GeoTIFFs of buildings against the masks of INRIA, Potsdam or a folder of one's own."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from monai_boundary._check import check_choice, check_number
+from monai_boundary.datasets.datalist import write_json
+from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, Tile, TileReader, potsdam_codes
+from monai_boundary.datasets.remote.tiles import BINARY, raster_files
+from monai_boundary.datasets.remote.windows import check_grids, mask_reader
+from monai_boundary.metrics.buildings import BuildingScore, score_buildings
+
+__all__ = ["TileEvaluation", "evaluate_tiles", "write_tile_tables"]
+
+_POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
+_STRIP = 512  # rows decoded at once
+_COLUMNS = ("iou", "boundary_f1", "boundary_precision", "boundary_recall")
+
+
+@dataclass
+class TileEvaluation:
+    """The scores of a folder of tiles.
+
+    Args:
+        theta: Of the boundary F1.
+        unit: Of theta, ``"px"`` or ``"m"``.
+        rows: Scores by tile.
+        failed: Reason by tile that could not be scored.
+        without_prediction: Masks that have no prediction.
+    """
+
+    theta: float
+    unit: str
+    rows: dict[str, BuildingScore] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    without_prediction: list[str] = field(default_factory=list)
+
+    @property
+    def iou(self) -> float:
+        """IoU of all pixels together, as the INRIA benchmark reports it; NaN without any building."""
+        union = sum(row.union for row in self.rows.values())
+        return sum(row.intersection for row in self.rows.values()) / union if union else math.nan
+
+    def summary(self) -> dict[str, Any]:
+        """Return the IoU of all pixels and, for every score, mean and standard deviation over the tiles that have it.
+
+        What is not defined is ``None``: scores of tiles without buildings, the spread of one tile.
+        """
+        table = np.array([_values(row) for row in self.rows.values()]).reshape(-1, len(_COLUMNS))
+        scores = {}
+        for name, column in zip(_COLUMNS, table.T, strict=True):
+            known = column[np.isfinite(column)]
+            scores[name] = {
+                "mean": float(known.mean()) if known.size else None,
+                "sd": float(known.std(ddof=1)) if known.size > 1 else None,
+                "n": int(known.size),
+            }
+        return {
+            "theta": self.theta, "unit": self.unit, "tiles": len(self.rows),
+            "iou_of_all_pixels": None if math.isnan(self.iou) else self.iou, "scores": scores,
+            "failed": self.failed, "without_prediction": self.without_prediction,
+        }  # fmt: skip
+
+
+def _values(row: BuildingScore) -> tuple[float, ...]:
+    return row.iou, row.boundary.f1, row.boundary.precision, row.boundary.recall
+
+
+def evaluate_tiles(
+    pred_dir: str | os.PathLike[str],
+    gt_dir: str | os.PathLike[str],
+    theta: float = 3.0,
+    unit: Literal["px", "m"] = "px",
+    progress: bool = True,
+) -> TileEvaluation:
+    """Score every predicted tile of a folder; the edge of a tile is no boundary.
+
+    A prediction belongs to the mask of its name: ``austin1.tif`` to ``austin1.tif``, ``potsdam_2_13.tif`` to
+    ``top_potsdam_2_13_label.tif``. Masks hold 0 and 1 or 255 = building; those of Potsdam hold its colours, of which
+    black is not counted.
+
+    Args:
+        pred_dir: Folder with predictions, 0 and 1 or 255, or Potsdam's colours.
+        gt_dir: Folder with masks, such as ``train/gt`` of INRIA.
+        theta: Distance that still counts as wrong in the boundary F1.
+        unit: Of theta: pixels, or metres by the georeference of the prediction.
+        progress: Show a progress bar.
+
+    Returns:
+        The scores. Tiles that cannot be scored are named with the reason and do not stop the others.
+
+    Raises:
+        ImportError: rasterio is not installed.
+        ValueError: A folder holds no GeoTIFF or two of one tile, or no prediction has a mask.
+    """
+    check_choice("unit", unit, ("px", "m"))
+    result = TileEvaluation(check_number("theta", theta), unit)
+    found, masks = _by_name("pred_dir", Path(pred_dir)), _by_name("gt_dir", Path(gt_dir))
+    pairs = {name: (found[name], masks[name]) for name in masks if name in found}
+    if not pairs:
+        raise ValueError(f"pred_dir must hold predictions named as the masks of {gt_dir}, such as {next(iter(masks))}"
+                         f".tif, got {', '.join(list(found)[:3])}")  # fmt: skip
+    result.without_prediction = [name for name in masks if name not in found]
+    for name, (prediction, mask) in tqdm(pairs.items(), desc="evaluate", unit="tile", disable=not progress):
+        try:
+            result.rows[name] = _score(name, prediction, mask, result.theta, unit)
+        except (ValueError, OSError) as error:
+            result.failed[name] = str(error)
+    return result
+
+
+def write_tile_tables(result: TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Write ``cases.csv``, one line per tile, and ``summary.json``; return their paths."""
+    table, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["case", *_COLUMNS, "intersection", "union"])
+        writer.writerows([name, *_values(row), row.intersection, row.union] for name, row in result.rows.items())
+    write_json(summary, result.summary())
+    return table, summary
+
+
+def _score(name: str, prediction: Path, mask: Path, theta: float, unit: str) -> BuildingScore:
+    codes = _codes(mask)
+    check_grids(Tile(name, (Layer(prediction),), mask, "test", codes))
+    pred, target = _labels(prediction, _codes(prediction)), _labels(mask, codes)
+    with TileReader(prediction) as reader:
+        spacing = _metres(prediction, reader.georeference) if unit == "m" else None
+    return score_buildings(pred, target, theta, spacing)
+
+
+def _codes(path: Path) -> MaskCodes:
+    """Colours only under Potsdam's names: a grey mask stored in three bands is none."""
+    if _POTSDAM.match(path.stem):
+        with TileReader(path) as reader:
+            if reader.channels >= 3:
+                return potsdam_codes("no_boundary", "buildings")
+    return BINARY
+
+
+def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
+    """Uint8 `(H, W)`, decoded by strips: the colours of a whole tile would take twelve times its size."""
+    with mask_reader(path, codes) as reader:
+        height, width = reader.shape
+        labels = np.empty((height, width), np.uint8)
+        for top in range(0, height, _STRIP):
+            rows = slice(top, min(top + _STRIP, height))
+            labels[rows] = codes.decode(reader.read(rows, slice(0, width)), str(path))
+    return labels
+
+
+def _metres(path: Path, place: Georeference | None) -> tuple[float, float]:
+    """Size (height, width) of a pixel in metres."""
+    if place is None or place.crs is None or not place.crs.is_projected:
+        raise ValueError(f"{path} must have a georeference in a projected system for distances in metres, got "
+                         f"{None if place is None else place.crs}; measure in pixels, unit='px'")  # fmt: skip
+    factor, matrix = place.crs.linear_units_factor[1], place.transform
+    return math.hypot(matrix.b, matrix.e) * factor, math.hypot(matrix.a, matrix.d) * factor
+
+
+def _by_name(argument: str, folder: Path) -> dict[str, Path]:
+    """Files by the name of their tile."""
+    named: dict[str, Path] = {}
+    for path in raster_files(folder):
+        place = _POTSDAM.match(path.stem)
+        name = f"potsdam_{place[1]}_{place[2]}" if place else re.sub(r"(?<!\d)0+(?=\d+$)", "", path.stem.lower())
+        if name in named:
+            raise ValueError(f"{argument} must hold one file per tile, got {named[name]} and {path}; move one away")
+        named[name] = path
+    if not named:
+        raise ValueError(f"{argument} must hold .tif files, got none in {folder}")
+    return named
