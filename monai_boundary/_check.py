@@ -18,6 +18,7 @@ __all__ = [
     "check_choice",
     "check_connectivity",
     "check_fraction",
+    "check_ids",
     "check_labels",
     "check_mask",
     "check_number",
@@ -185,6 +186,32 @@ def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None)
             f"{int(wrong.sum())} voxels; check the label map, or pass num_classes={max(high, 0) + 1} or ignore_index"
         )
     return labels
+
+
+def check_ids(name: str, ids: np.ndarray) -> np.ndarray:
+    """Return instance ids as integers >= 0 of any width, with 1 to 3 axes.
+
+    Floats are accepted when every value is an integer that the type can tell from its neighbours.
+    """
+    check_spatial_ndim(name, ids.shape)
+    if ids.dtype.kind == "f":
+        largest = 2 ** (np.finfo(ids.dtype).nmant + 1)
+        if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all() and np.abs(ids).max() <= largest):
+            raise ValueError(
+                f"{name} must hold ids, integers >= 0, got {ids.dtype} with values that are fractional, not finite or "
+                f"beyond {largest}, where the type skips integers; keep ids in an integer type"
+            )
+        ids = ids.astype(np.int64)
+    elif ids.dtype == np.bool_:
+        ids = ids.view(np.uint8)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold ids, integers >= 0, got dtype {ids.dtype}")
+    if ids.dtype.kind == "i" and ids.min() < 0:
+        raise ValueError(
+            f"{name} must hold ids >= 0, got {int(ids.min())}; ids beyond the signed range come out negative: keep "
+            "them unsigned, and give voxels without object the id 0"
+        )
+    return ids
 
 
 def check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:

@@ -1,0 +1,157 @@
+"""Variation of information, adapted Rand and the CREMI score against counts by hand and other implementations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from scipy.stats import entropy
+
+from monai_boundary.metrics import INSTANCE_SCORES, cremi_target, instance_scores
+
+
+def by_pairs(pred: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Adapted Rand precision and recall: every voxel against every voxel, itself included."""
+    counted = target.ravel() > 0
+    p, t = pred.ravel()[counted], target.ravel()[counted]
+    same_target = t[:, None] == t[None]
+    same_pred = (p[:, None] == p[None]) & (p[:, None] > 0)
+    singles = (p == 0).sum() / target.size
+    both = (same_target & same_pred).sum() + singles
+    return both / (same_pred.sum() + singles), both / same_target.sum()
+
+
+def by_entropy(pred: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """H(pred | target) and H(target | pred) from scipy's entropies of the joint table."""
+    counted = target.ravel() > 0
+    rows, columns = (np.unique(ids.ravel()[counted], return_inverse=True)[1] for ids in (target, pred))
+    joint = sparse.coo_matrix((np.ones(rows.size), (rows, columns))).toarray()
+    whole = entropy(joint.ravel(), base=2)
+    return whole - entropy(joint.sum(1), base=2), whole - entropy(joint.sum(0), base=2)
+
+
+@pytest.fixture(params=[(40,), (9, 13), (4, 6, 7)], ids=["1d", "2d", "3d"])
+def maps(request, rng):
+    """A prediction and a target with voxels of no object in both."""
+    return rng.integers(0, 6, request.param), rng.integers(0, 4, request.param)
+
+
+def test_adapted_rand_counts_every_pair(maps):
+    scores = instance_scores(*maps)
+    precision, recall = by_pairs(*maps)
+    assert scores.adapted_rand_precision == pytest.approx(precision, rel=1e-12)
+    assert scores.adapted_rand_recall == pytest.approx(recall, rel=1e-12)
+    assert scores.adapted_rand_error == pytest.approx(1 - 2 * precision * recall / (precision + recall), rel=1e-12)
+    assert scores.adapted_rand_index == pytest.approx(1 - scores.adapted_rand_error)
+
+
+def test_variation_of_information_is_that_of_the_entropies(maps):
+    scores = instance_scores(*maps)
+    assert (scores.voi_split, scores.voi_merge) == pytest.approx(by_entropy(*maps), abs=1e-12)
+    assert scores.voi == scores.voi_split + scores.voi_merge
+    assert scores.cremi_score == pytest.approx(math.sqrt(scores.voi * scores.adapted_rand_error))
+
+
+def test_counts_by_hand_give_these_scores():
+    # target 1 has six voxels: four in object 1, one in object 2, one without; target 2 has two, in object 2
+    target = np.array([1, 1, 1, 1, 1, 1, 2, 2, 0, 0])
+    pred = np.array([1, 1, 1, 1, 2, 0, 2, 2, 1, 3])
+    scores = instance_scores(pred, target)
+    together = 16 + 1 + 4 + 1 / 10
+    assert scores.adapted_rand_precision == pytest.approx(together / (16 + 9 + 1 / 10))
+    assert scores.adapted_rand_recall == pytest.approx(together / (36 + 4))
+    assert scores.voi_split == pytest.approx((4 * math.log2(6 / 4) + 2 * math.log2(6)) / 8)
+    assert scores.voi_merge == pytest.approx((1 * math.log2(3) + 2 * math.log2(3 / 2)) / 8)
+
+
+def test_voi_is_that_of_scikit_image_without_target_zero(maps):
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
+    scores = instance_scores(*maps)
+    expected = metrics.variation_of_information(maps[1], maps[0], ignore_labels=(0,))
+    assert (scores.voi_split, scores.voi_merge) == pytest.approx(tuple(expected), abs=1e-10)
+    assert not np.allclose(metrics.variation_of_information(maps[1], maps[0]), expected, atol=1e-3)
+
+
+def test_scikit_image_swaps_precision_and_recall_and_takes_no_object_for_one(rng):
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
+    target = np.kron(rng.integers(1, 30, (12, 12)), np.ones((10, 10), int))
+    pred = target * 2 + (np.indices(target.shape)[1] % 10 > 6)  # every object in two
+    error, precision, recall = metrics.adapted_rand_error(target, pred)
+    scores = instance_scores(pred, target)
+    assert (scores.adapted_rand_precision, scores.adapted_rand_recall) == pytest.approx((recall, precision), abs=1e-3)
+    assert scores.adapted_rand_error == pytest.approx(error, abs=1e-3)
+    assert scores.adapted_rand_error != pytest.approx(error, abs=1e-9)  # pairs with repetition
+    pred[pred % 4 == 0] = 0
+    error = metrics.adapted_rand_error(target, pred)[0]
+    assert abs(instance_scores(pred, target).adapted_rand_error - error) > 0.02
+
+
+def test_empty_truth_scores_nan():
+    scores = instance_scores(np.arange(4), np.zeros(4, int))
+    assert all(math.isnan(getattr(scores, name)) for name in INSTANCE_SCORES)
+
+
+def test_prediction_without_objects_is_no_perfect_one():
+    scores = instance_scores(np.zeros(6, int), np.array([1, 1, 1, 2, 2, 2]))
+    assert (scores.voi_split, scores.voi_merge) == (0, 1)
+    assert scores.adapted_rand_recall == pytest.approx(1 / 18)
+    assert scores.cremi_score > 0.9
+
+
+def test_ids_beyond_31_bits_score_as_small_ones(maps):
+    pred, target = (ids.astype(np.uint64) * np.uint64(2**61) for ids in maps)
+    assert instance_scores(pred, target) == instance_scores(*maps)
+    assert instance_scores(torch.from_numpy(pred), torch.from_numpy(target)) == instance_scores(*maps)
+
+
+def test_cremi_target_leaves_out_borders_and_keeps_id_zero():
+    ids = np.array([[[0, 0, 0, 5, 5, 5, 5, 5]] * 3, [[5] * 8] * 3], np.uint64)
+    target = cremi_target(ids, border=4, spacing=(40, 4, 4))
+    assert target[0, 0].tolist() == [1, 0, 0, 0, 0, 6, 6, 6]
+    assert (target[1] == 6).all()  # no border within the slice
+    assert cremi_target(ids[0], border=0, spacing=(4, 4))[0].tolist() == [1, 1, 0, 0, 6, 6, 6, 6]
+
+
+def test_cremi_target_does_not_count_the_unlabelled():
+    ids = np.full((1, 1, 9), 2**64 - 1, np.uint64)
+    ids[..., 5:] = 3
+    assert cremi_target(ids, border=0).ravel().tolist() == [0] * 6 + [4] * 3
+
+
+def test_border_of_25_nm_reaches_six_pixels_of_4_nm():
+    ids = np.zeros((1, 1, 40), np.uint64)
+    ids[..., 20:] = 1
+    assert np.flatnonzero(cremi_target(ids)[0, 0] == 0).tolist() == list(range(13, 27))
+
+
+def test_wrong_arguments_of_scores_are_refused():
+    with pytest.raises(ValueError, match=r"pred and target must have the same shape, got \(2,\) and \(3,\)"):
+        instance_scores(np.ones(2, int), np.ones(3, int))
+    with pytest.raises(ValueError, match=r"target must hold ids >= 0, got -1"):
+        instance_scores(np.ones(2, int), np.array([1, -1]))
+    with pytest.raises(TypeError, match=r"pred must hold ids, integers >= 0, got dtype complex"):
+        instance_scores(np.ones(2, complex), np.ones(2, int))
+    with pytest.raises(ValueError, match=r"slices \(Y, X\) or a volume \(Z, Y, X\), got shape \(4,\)"):
+        cremi_target(np.ones(4, int))
+    with pytest.raises(ValueError, match=r"border must be finite and >= 0, got -2"):
+        cremi_target(np.ones((4, 4), int), border=-2, spacing=(4, 4))
+    with pytest.raises(ValueError, match=r"per spatial axis \(2\), got \(40.0, 4.0, 4.0\)"):
+        cremi_target(np.ones((4, 4), int))
+
+
+def test_scores_agree_with_the_formulas_of_the_challenge_on_real_data(data_dir):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    with h5py.File(data_dir / "fibsem_gala" / "gt.lzf.h5") as file:
+        target = file["stack"][:12]
+    pred = target // 2 * (np.indices(target.shape)[2] % 9 > 0)
+    scores = instance_scores(pred, target)
+    table = sparse.csr_matrix((np.ones(target.size), (target.ravel(), pred.ravel())))[1:].toarray()
+    singles = table[:, 0].sum() / target.size
+    both = (table[:, 1:] ** 2).sum() + singles
+    precision = both / ((table[:, 1:].sum(0) ** 2).sum() + singles)
+    recall = both / (table.sum(1) ** 2).sum()
+    assert scores.adapted_rand_precision == pytest.approx(precision, rel=1e-12)
+    assert scores.adapted_rand_recall == pytest.approx(recall, rel=1e-12)
