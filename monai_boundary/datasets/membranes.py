@@ -1,0 +1,199 @@
+"""Synthetic electron microscopy: cells with thin membranes that fade in places, in 2D and 3D.
+
+The cells are those of a Voronoi diagram in bent space, so that membranes are curved and meet three by three. Where a
+membrane fades the truth still holds it: a network that reads grey values alone leaks there from one cell into the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, label
+from scipy.spatial import cKDTree
+
+__all__ = ["MembranePhantom", "MembranePhantoms", "membrane_phantom"]
+
+_NEIGHBOURS = 8  # of the cells around a voxel, those whose border with its own may be the nearest
+_BEND = 0.12  # of a cell's size, standard deviation of the displacement
+_MIN_VOXELS = 12
+_FADED = 0.06  # contrast that is left where a membrane fades
+
+
+@dataclass(frozen=True, eq=False)
+class MembranePhantom:
+    """One synthetic image or volume.
+
+    Args:
+        image: Float32 `(*S)` in [0, 1]; membranes are dark.
+        ids: Int32 `(*S)`, 1 to K in the cells, 0 on membranes. Cells are connected by faces, and none touches another.
+        faded: Bool `(*S)`, where a membrane can hardly be seen.
+        spacing: Voxel size, one per axis in array order.
+    """
+
+    image: np.ndarray
+    ids: np.ndarray
+    faded: np.ndarray
+    spacing: tuple[float, ...]
+
+    @property
+    def membrane(self) -> np.ndarray:
+        """Uint8 `(*S)`, 1 on membranes."""
+        return (self.ids == 0).astype(np.uint8)
+
+
+def membrane_phantom(
+    seed: int | np.random.SeedSequence,
+    shape: Sequence[int] = (256, 256),
+    spacing: Sequence[float] | None = None,
+    cell_size: float = 32.0,
+    width: float = 3.0,
+    gaps: float = 0.08,
+    noise: float = 0.08,
+) -> MembranePhantom:
+    """Return the phantom of this seed; the same arguments give the same one.
+
+    Args:
+        seed: Any integer >= 0, or a seed sequence.
+        shape: Voxels, 2 or 3 sizes of at least 8.
+        spacing: Voxel size, one per axis in array order; ``None`` means 1. Serial sections are thick along the first.
+        cell_size: Mean distance of neighbouring cells' centres, in the unit of `spacing`.
+        width: Thickness of the membranes in the unit of `spacing`: at least 2 voxels along each axis, so that no cell
+            touches another, and at most half of `cell_size`.
+        gaps: Share of the membranes that fades, in [0, 0.9].
+        noise: Standard deviation of the noise of the image.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    sizes = _check(shape, spacing, cell_size, width, gaps, noise)
+    rng = np.random.default_rng(seed)
+    depth = _border_distance(rng, tuple(shape), sizes, cell_size)
+    ids, count = _parted(depth >= width / 2)
+    membrane = ids == 0
+    if count < 2:
+        raise ValueError(f"cell_size must leave room for two cells in {tuple(shape)} voxels, got {cell_size:g}")
+    patches = _texture(rng, tuple(shape), sizes, 1.5 * width)
+    faded = membrane & (patches > np.quantile(patches[membrane], 1 - gaps)) if gaps else np.zeros_like(membrane)
+    return MembranePhantom(_paint(rng, depth, faded, ids, sizes, width, noise), ids, faded, sizes)
+
+
+class MembranePhantoms(Sequence):
+    """A set of phantoms as MONAI-style items, each computed when it is asked for.
+
+    Item ``i`` is ``{"image": float32 (1, *S), "membrane": uint8 (1, *S), "ids": int32 (1, *S), "case":
+    "membranes_<i>"}``, the keys of the real sets in `monai_boundary.datasets.em`, and depends on `seed`, ``i`` and the
+    settings alone.
+
+    Args:
+        count: Number of items.
+        seed: Of the whole set.
+        **settings: Arguments of `membrane_phantom`.
+    """
+
+    def __init__(self, count: int = 30, seed: int = 0, **settings: Any) -> None:
+        if count < 1:
+            raise ValueError(f"count must be >= 1, got {count}")
+        self._count, self._seed, self._settings = count, seed, settings
+
+    def __len__(self) -> int:
+        return self._count
+
+    def phantom(self, index: int) -> MembranePhantom:
+        """Return phantom `index` with the places where its membranes fade."""
+        if not -self._count <= index < self._count:
+            raise IndexError(f"index must lie in [0, {self._count - 1}], got {index}")
+        own = np.random.SeedSequence(self._seed, spawn_key=(index % self._count,))
+        return membrane_phantom(own, **self._settings)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(self._count))]
+        phantom = self.phantom(index)
+        return {
+            "image": phantom.image[None],
+            "membrane": phantom.membrane[None],
+            "ids": phantom.ids[None],
+            "case": f"membranes_{index % self._count:03d}",
+        }
+
+
+def _check(
+    shape: Sequence[int], spacing: Sequence[float] | None, cell_size: float, width: float, gaps: float, noise: float
+) -> tuple[float, ...]:
+    if len(shape) not in (2, 3) or min(shape) < 8:
+        raise ValueError(f"shape must hold two or three sizes >= 8, got {tuple(shape)}")
+    sizes = (1.0,) * len(shape) if spacing is None else tuple(float(size) for size in spacing)
+    if len(sizes) != len(shape) or not all(np.isfinite(sizes)) or min(sizes) <= 0:
+        raise ValueError(f"spacing must hold one finite value > 0 per spatial axis ({len(shape)}), got {sizes}")
+    if not 2 * max(sizes) <= width <= cell_size / 2:
+        raise ValueError(
+            f"width must be at least 2 voxels ({2 * max(sizes):g}) and at most half of cell_size ({cell_size / 2:g}), "
+            f"got {width:g}; thinner membranes leave holes"
+        )
+    if not 0 <= gaps <= 0.9:
+        raise ValueError(f"gaps must lie in [0, 0.9], got {gaps}")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise must be finite and >= 0, got {noise}")
+    return sizes
+
+
+def _parted(inside: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the cells and count them; specks, which bends and the edge of the image cut off, become membrane."""
+    parts, count = label(inside)
+    large = np.bincount(parts.ravel(), minlength=count + 1) >= _MIN_VOXELS
+    large[0] = False
+    return (np.cumsum(large) * large).astype(np.int32)[parts], int(large.sum())
+
+
+def _border_distance(
+    rng: np.random.Generator, shape: tuple[int, ...], sizes: tuple[float, ...], cell_size: float
+) -> np.ndarray:
+    """Distance of every voxel to the border between its cell and the next."""
+    ndim = len(shape)
+    grid = [np.arange(-0.5, count * size / cell_size + 1) for count, size in zip(shape, sizes, strict=True)]
+    centres = np.stack(np.meshgrid(*grid, indexing="ij"), -1).reshape(-1, ndim)
+    centres = cell_size * (centres + rng.uniform(-0.35, 0.35, centres.shape))
+    axes = ((np.arange(count) + 0.5) * size for count, size in zip(shape, sizes, strict=True))
+    places = np.stack(np.meshgrid(*axes, indexing="ij"))
+    places += [_BEND * cell_size * _texture(rng, shape, sizes, cell_size / 2) for _ in range(ndim)]
+    points = places.reshape(ndim, -1).T
+    distance, index = cKDTree(centres).query(points, k=min(_NEIGHBOURS, len(centres)))
+    # to the plane half way between the two centres
+    apart = np.linalg.norm(centres[index[:, 1:]] - centres[index[:, :1]], axis=-1)
+    depth = ((distance[:, 1:] ** 2 - distance[:, :1] ** 2) / (2 * apart)).min(axis=1)
+    return np.asarray(depth.reshape(shape))
+
+
+def _paint(
+    rng: np.random.Generator,
+    depth: np.ndarray,
+    faded: np.ndarray,
+    ids: np.ndarray,
+    sizes: tuple[float, ...],
+    width: float,
+    noise: float,
+) -> np.ndarray:
+    """Grey of cells, dark bodies inside them, membranes, blur and noise."""
+    shape = ids.shape
+    shades = rng.normal(0.66, 0.05, ids.max() + 1)
+    image = shades[ids] + 0.03 * _texture(rng, shape, sizes, width)
+    bodies = (depth > 1.5 * width) & (_texture(rng, shape, sizes, 2.5 * width) > 1.8)
+    image[bodies] -= 0.2
+    membrane = ids == 0
+    image[membrane] = np.where(faded[membrane], 0.66 - _FADED, rng.normal(0.25, 0.03))
+    image = gaussian_filter(image, [0.25 * width / size for size in sizes])
+    image += noise * rng.standard_normal(shape)
+    return np.asarray(np.clip(image, 0, 1), np.float32)
+
+
+def _texture(rng: np.random.Generator, shape: tuple[int, ...], sizes: tuple[float, ...], scale: float) -> np.ndarray:
+    """Smooth noise of unit standard deviation with structures of about `scale`."""
+    noise = gaussian_filter(rng.standard_normal(shape), [scale / size for size in sizes], mode="wrap")
+    return np.asarray(noise / noise.std())
