@@ -41,7 +41,7 @@ class MembranePhantom:
     @property
     def membrane(self) -> np.ndarray:
         """Uint8 `(*S)`, 1 on membranes."""
-        return (self.ids == 0).astype(np.uint8)
+        return np.asarray(self.ids == 0, np.uint8)
 
 
 def membrane_phantom(

@@ -1,0 +1,200 @@
+"""The scores of segmentations into objects as MONAI metrics: called per batch, aggregated over volumes and ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from monai.metrics import CumulativeIterationMetric
+
+from monai_boundary._check import as_numpy, check_number
+from monai_boundary.metrics.cumulative import aggregate_scores
+from monai_boundary.metrics.instances import INSTANCE_SCORES, check_instance_scores, cremi_target, instance_scores
+from monai_boundary.metrics.likelihood import THRESHOLDS, LikelihoodSegmentation, check_thresholds
+
+__all__ = [
+    "AdaptedRandMetric",
+    "CremiScoreMetric",
+    "InstanceMetric",
+    "ThresholdSweepMetric",
+    "VariationOfInformationMetric",
+]
+
+
+class InstanceMetric(CumulativeIterationMetric):
+    """Scores of segmentations into objects, per volume.
+
+    Called with predictions and targets as other MONAI metrics: tensors `(B, 1, *S)` or lists of `(1, *S)`, 1 to 3 axes,
+    ids of any integer type. Every item is scored by itself: give volumes, not crops, for an object that a crop cuts
+    counts as two.
+
+    Args:
+        scores: Which of `INSTANCE_SCORES`, in this order; one name or several. ``None`` for those of the class.
+        segmentation: How ids are made of predictions that are membrane likelihoods in [0, 1]; ``None``: they are ids.
+        target_is_membrane: Targets are membrane masks (0 and 1), whose objects are the components between them, with
+            the connectivity of `segmentation`; else they are ids.
+        border: Score as the CREMI challenge does, see `cremi_target`: voxels up to this distance from a border of the
+            target do not count, and id 0 counts. ``None``: all voxels count except those with id 0.
+        spacing: Voxel size, one per axis in array order, in the unit of `border`; a keyword ``spacing`` of the call
+            comes first.
+        reduction: As in MONAI's metrics. Volumes without objects in the target are no part of it; where all are such
+            the score is NaN. The mean is that of the volumes' scores, for the CREMI score too.
+        get_not_nans: Return the number of volumes behind each aggregate, too.
+
+    Raises:
+        TypeError: `segmentation` is none, or an array does not hold integers.
+        ValueError: An argument or a shape is wrong.
+
+    Example:
+        >>> metric = CremiScoreMetric(segmentation=LikelihoodSegmentation(threshold=0.5))
+        >>> _ = metric(torch.tensor([[[0.1, 0.9, 0.2, 0.2]]]), torch.tensor([[[1, 0, 2, 2]]]))
+        >>> float(metric.aggregate())
+        0.0
+    """
+
+    default_scores: ClassVar[tuple[str, ...]] = INSTANCE_SCORES
+
+    def __init__(
+        self,
+        scores: str | Sequence[str] | None = None,
+        segmentation: LikelihoodSegmentation | None = None,
+        target_is_membrane: bool = False,
+        border: float | None = None,
+        spacing: Sequence[float] | None = None,
+        reduction: str = "mean",
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__()
+        self.scores = self.default_scores if scores is None else check_instance_scores(scores)
+        if segmentation is not None and not isinstance(segmentation, LikelihoodSegmentation):
+            raise TypeError(f"segmentation must be a LikelihoodSegmentation or None, got {type(segmentation).__name__}")
+        if border is not None:
+            check_number("border", border, strict=False)
+        if border is not None and target_is_membrane:
+            raise ValueError("border must be None with target_is_membrane=True, got both; the membranes are the border")
+        self.segmentation, self.target_is_membrane = segmentation, target_is_membrane
+        self.border, self.spacing = border, spacing
+        self.reduction, self.get_not_nans = reduction, get_not_nans
+
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        if y is None or y_pred.shape != y.shape or y.ndim < 3 or y.shape[1] != 1:
+            got = None if y is None else tuple(y.shape)
+            raise ValueError(f"y_pred and y must be (B, 1, *S) of one shape, got {tuple(y_pred.shape)} and {got}")
+        rows = [
+            self._score_case(as_numpy("y_pred", pred)[0], as_numpy("y", target)[0], **kwargs)
+            for pred, target in zip(y_pred, y, strict=True)
+        ]
+        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
+
+    def _score_case(
+        self, pred: np.ndarray, target: np.ndarray, spacing: Sequence[float] | None = None
+    ) -> list[list[float]]:
+        sizes = self.spacing if spacing is None else spacing
+        ids = self._target_ids(target, sizes)
+        return [self._row(found, ids) for found in self._segmentations(pred, sizes)]
+
+    def _segmentations(self, pred: np.ndarray, sizes: Sequence[float] | None) -> Iterator[np.ndarray]:
+        yield pred if self.segmentation is None else self.segmentation(pred, sizes)
+
+    def _target_ids(self, target: np.ndarray, sizes: Sequence[float] | None) -> np.ndarray:
+        if self.target_is_membrane:
+            settings = self.segmentation or LikelihoodSegmentation()
+            return LikelihoodSegmentation(connectivity=settings.connectivity)(target)
+        if self.border is None:
+            return target
+        if sizes is None:
+            raise ValueError("spacing must be given with border, got None; CREMI's is (40, 4, 4) nm")
+        return cremi_target(target, self.border, sizes)
+
+    def _row(self, pred: np.ndarray, ids: np.ndarray) -> list[float]:
+        result = instance_scores(pred, ids)
+        return [float(getattr(result, name)) for name in self.scores]
+
+    def aggregate(self, reduction: str | None = None) -> Any:
+        """Reduce the scores of all volumes so far, on all ranks.
+
+        Args:
+            reduction: ``None`` for that of the constructor.
+
+        Returns:
+            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
+            `get_not_nans` a pair of this and the counts.
+        """
+        return aggregate_scores(self.get_buffer(), len(self.scores), reduction or self.reduction, self.get_not_nans)
+
+
+class VariationOfInformationMetric(InstanceMetric):
+    """`InstanceMetric` with split, merge and their sum, in bits; 0 is best."""
+
+    default_scores = ("voi_split", "voi_merge", "voi")
+
+
+class AdaptedRandMetric(InstanceMetric):
+    """`InstanceMetric` with the adapted Rand error (0 is best), precision and recall."""
+
+    default_scores = ("adapted_rand_error", "adapted_rand_precision", "adapted_rand_recall")
+
+
+class CremiScoreMetric(InstanceMetric):
+    """`InstanceMetric` with the CREMI score, sqrt(VOI x adapted Rand error); 0 is best."""
+
+    default_scores = ("cremi_score",)
+
+
+class ThresholdSweepMetric(InstanceMetric):
+    """Scores of likelihood maps at several thresholds, averaged over volumes: figure 6 of the paper.
+
+    Args:
+        thresholds: In [0, 1], each once.
+        scores: See `InstanceMetric`.
+        segmentation: All settings but the threshold; ``None`` for the defaults.
+        reduction: The default keeps the thresholds apart: aggregates are `(T,)`, one value per threshold.
+        **settings: Others of `InstanceMetric`.
+
+    Example:
+        >>> metric = ThresholdSweepMetric((0.3, 0.5), scores="voi_merge")
+        >>> _ = metric(torch.tensor([[[0.1, 0.4, 0.1]]]), torch.tensor([[[1, 0, 2]]]))
+        >>> metric.aggregate().tolist(), metric.best()
+        ([0.0, 1.0], 0.3)
+    """
+
+    def __init__(
+        self,
+        thresholds: Sequence[float] = THRESHOLDS,
+        scores: str | Sequence[str] | None = None,
+        segmentation: LikelihoodSegmentation | None = None,
+        reduction: str = "mean_batch",
+        **settings: Any,
+    ) -> None:
+        super().__init__(scores, segmentation or LikelihoodSegmentation(), reduction=reduction, **settings)
+        self.thresholds = check_thresholds(thresholds)
+
+    def _segmentations(self, pred: np.ndarray, sizes: Sequence[float] | None) -> Iterator[np.ndarray]:
+        settings = self.segmentation or LikelihoodSegmentation()
+        yield from (replace(settings, threshold=value)(pred, sizes) for value in self.thresholds)
+
+    def best(self, score: str | None = None) -> float:
+        """Return the threshold with the best mean of a score over all volumes so far; the lowest of equal ones.
+
+        Choose it on validation data: on test data it flatters.
+
+        Args:
+            score: One of `scores`; ``None`` for the first.
+
+        Raises:
+            ValueError: `score` is none of `scores`, or no volume had an object.
+        """
+        name = self.scores[0] if score is None else score
+        if name not in self.scores:
+            raise ValueError(f"score must be one of {', '.join(self.scores)}, got {score!r}")
+        values = aggregate_scores(self.get_buffer(), len(self.scores), "mean_batch", False)
+        curve = (values if len(self.scores) == 1 else values[self.scores.index(name)]).tolist()
+        sign = -1 if name.endswith(("index", "precision", "recall")) else 1
+        ranked = [(sign * value, at) for value, at in zip(curve, self.thresholds, strict=True) if not math.isnan(value)]
+        if not ranked:
+            raise ValueError(f"targets must hold objects to choose a threshold, got {name} NaN for all volumes")
+        return min(ranked)[1]
