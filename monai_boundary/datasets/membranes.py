@@ -58,7 +58,7 @@ def membrane_phantom(
     Args:
         seed: Any integer >= 0, or a seed sequence.
         shape: Voxels, 2 or 3 sizes of at least 8.
-        spacing: Voxel size, one per axis in array order; ``None`` means 1. Serial sections are thick along the first.
+        spacing: Voxel size, one per axis in array order; ``None`` means 1.
         cell_size: Mean distance of neighbouring cells' centres, in the unit of `spacing`.
         width: Thickness of the membranes in the unit of `spacing`: at least 2 voxels along each axis, so that no cell
             touches another, and at most half of `cell_size`.

@@ -1,0 +1,47 @@
+"""ISBI 2013, also called SNEMI3D (mouse cortex): 100 slices of 1024 x 1024 pixels with ids of neurites, 100 without."""
+
+from __future__ import annotations
+
+import os
+
+from monai_boundary.datasets.em.volumes import EmVolume, Stored, check_volumes, existing
+
+__all__ = ["snemi3d_volumes"]
+
+SPACING = (30.0, 6.0, 6.0)
+_ENDINGS = (".tif", ".tiff", ".h5", ".hdf5", "")
+
+
+def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main") -> list[EmVolume]:
+    """List the volumes of the SNEMI3D challenge (ISBI 2013).
+
+    Args:
+        root: Folder with ``train-input.tif``, ``train-labels.tif`` and, if wanted, ``test-input.tif``. HDF5 files of
+            these names, and folders of them with one PNG or TIFF per slice, do as well.
+        key: Data set in the HDF5 files.
+
+    Returns:
+        ``"snemi3d"``, to train with, and ``"snemi3d_test"``, without labels unless ``test-labels`` is there. Voxels are
+        30 x 6 x 6 nm; id 0 is membrane.
+
+    Raises:
+        ValueError: `root` has no such files, or images have no labels.
+
+    References:
+        Arganda-Carreras et al., SNEMI3D: 3D segmentation of neurites in EM images, 2013; Kasthuri et al., Cell 2015.
+    """
+
+    def stored(stem: str) -> Stored | None:
+        return existing(root, *(f"{stem}{ending}" for ending in _ENDINGS), key=key)
+
+    image, labels, test = (stored(stem) for stem in ("train-input", "train-labels", "test-input"))
+    if image is None or labels is None:
+        raise ValueError(
+            f"root must hold train-input.tif and train-labels.tif, got {root} without "
+            f"{'train-input' if image is None else 'train-labels'}; unpack the download there"
+        )
+    volumes = [EmVolume("snemi3d", image, labels, "ids", SPACING)]
+    if test is not None:
+        volumes.append(EmVolume("snemi3d_test", test, stored("test-labels"), "ids", SPACING, "test"))
+    check_volumes(volumes)
+    return volumes

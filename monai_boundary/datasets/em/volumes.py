@@ -1,0 +1,240 @@
+"""Which files make up a volume of electron microscopy, how they are read, and how volumes are split in folds."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from monai_boundary._check import check_choice, check_spacing
+from monai_boundary.datasets.datalist import SPLITS
+from monai_boundary.datasets.em.hdf5 import open_hdf5
+from monai_boundary.datasets.em.stacks import (
+    TIFF_ENDINGS,
+    folder_slices,
+    read_folder,
+    read_tiff,
+    slice_number,
+    slice_shape,
+    tiff_shape,
+)
+
+__all__ = [
+    "UNLABELLED",
+    "EmVolume",
+    "Stored",
+    "check_volumes",
+    "existing",
+    "fold_volumes",
+    "slice_range",
+    "volume_shape",
+]
+
+LabelKind = Literal["ids", "interior", "membrane"]
+#: Id that CREMI gives to voxels nobody labelled.
+UNLABELLED = 2**64 - 1
+HDF5_ENDINGS = (".h5", ".hdf", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where an array `(D, H, W)` is stored.
+
+    Args:
+        path: A HDF5 file, a TIFF stack, or a folder with one PNG or TIFF per slice.
+        key: Name of the data set in a HDF5 file.
+    """
+
+    path: Path
+    key: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels (D, H, W); the file is opened, its voxels are not read.
+
+        Raises:
+            ImportError: h5py or tifffile is not installed.
+            FileNotFoundError: Nothing is stored there.
+            ValueError: The file is damaged or holds no volume.
+        """
+        if self._is_hdf5:
+            with open_hdf5(self.path, self.key) as dataset:
+                shape = tuple(dataset.shape)
+        elif self._is_tiff:
+            shape = tiff_shape(self.path)
+        else:
+            files = folder_slices(self.path)
+            shape = (len(files), *slice_shape(files[0]))
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"{self} must hold a volume (D, H, W), got shape {shape}")
+        return shape
+
+    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return the slices from `start` up to `stop` as stored; raises as `shape`."""
+        if self._is_hdf5:
+            with open_hdf5(self.path, self.key) as dataset:
+                return np.asarray(dataset[start:stop])
+        if self._is_tiff:
+            return read_tiff(self.path, start, stop)
+        return read_folder(folder_slices(self.path)[start:stop])
+
+    @property
+    def numbers(self) -> list[int | None] | None:
+        """Numbers in the names of a folder's slices; ``None`` for a file."""
+        if self._is_hdf5 or self._is_tiff:
+            return None
+        return [slice_number(path) for path in folder_slices(self.path)]
+
+    @property
+    def _is_hdf5(self) -> bool:
+        return self.path.suffix.lower() in HDF5_ENDINGS
+
+    @property
+    def _is_tiff(self) -> bool:
+        return self.path.suffix.lower() in TIFF_ENDINGS
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.key}," if self.key else str(self.path)
+
+
+@dataclass(frozen=True)
+class EmVolume:
+    """One volume, or some of its slices.
+
+    Args:
+        name: Unique in a list of volumes.
+        image: Grey values.
+        labels: Ids or masks; ``None`` where there are none.
+        kind: What `labels` holds: ``"ids"`` of objects, 0 for none; ``"interior"``, a mask that is 0 on membranes and
+            1 or 255 in cells; ``"membrane"``, the reverse.
+        spacing: Voxel size in nm (z, y, x).
+        split: ``"training"``, ``"validation"`` or ``"test"``.
+        slices: First slice of `labels` (of `image` where there are none) and the one behind the last; ``None`` for all.
+        offset: Voxel of `image` at which the first voxel of `labels` lies: images may reach beyond their labels.
+        others: More arrays on the grid of `labels` by name: ``"clefts"`` with ids, ``"likelihood"`` in [0, 1].
+    """
+
+    name: str
+    image: Stored
+    labels: Stored | None
+    kind: LabelKind
+    spacing: tuple[float, float, float]
+    split: str = "training"
+    slices: tuple[int, int] | None = None
+    offset: tuple[int, int, int] = (0, 0, 0)
+    others: tuple[tuple[str, Stored], ...] = ()
+
+
+def check_volumes(volumes: Sequence[EmVolume]) -> None:
+    """Raise ``ValueError`` when two volumes have one name, or a kind, split or spacing is none."""
+    counts = Counter(volume.name for volume in volumes)
+    for volume in volumes:
+        if counts[volume.name] > 1:
+            files = [str(other.image.path) for other in volumes if other.name == volume.name]
+            raise ValueError(
+                f"volumes must have names of their own, got {volume.name} for {' and '.join(files)}; "
+                "remove or rename all but one"
+            )
+        check_choice(f"kind of {volume.name}", volume.kind, ("ids", "interior", "membrane"))
+        check_choice(f"split of {volume.name}", volume.split, SPLITS)
+        check_spacing(volume.spacing, 3)
+
+
+def volume_shape(volume: EmVolume) -> tuple[int, int, int]:
+    """Return the voxels (D, H, W) of a whole volume: of its labels, where it has some.
+
+    Raises:
+        ImportError: h5py or tifffile is not installed.
+        FileNotFoundError: A file does not exist.
+        ValueError: A file is damaged, or image, labels and others do not lie on one grid.
+    """
+    image = volume.image.shape
+    grid = image if volume.labels is None else volume.labels.shape
+    fits = all(at >= 0 and at + n <= size for at, n, size in zip(volume.offset, grid, image, strict=True))
+    if volume.labels is not None and not (fits and (any(volume.offset) or grid == image)):
+        raise ValueError(
+            f"{volume.labels} must have as many voxels (D, H, W) as its image, {image}, got {grid}"
+            f"{f' from voxel {volume.offset} on' if any(volume.offset) else ''}; check that both are of one volume"
+        )
+    _check_numbers(volume)
+    for name, stored in volume.others:
+        if stored.shape != grid:
+            raise ValueError(
+                f"{stored} must have as many voxels (D, H, W) as its volume, {grid}, got {stored.shape}; check that "
+                f"{name} is of {volume.name}"
+            )
+    return grid
+
+
+def _check_numbers(volume: EmVolume) -> None:
+    """Raise ``ValueError`` when the slices in a folder of labels are named after others than those of the images."""
+    first = volume.image.numbers
+    second = None if volume.labels is None else volume.labels.numbers
+    if first is None or second is None or None in first or None in second:
+        return
+    wrong = [(one, other) for one, other in zip(first, second, strict=True) if one != other]
+    if wrong:
+        raise ValueError(
+            f"{volume.labels} must hold a slice for each of {volume.image}, got number {wrong[0][1]} in the place of "
+            f"{wrong[0][0]}; name both alike"
+        )
+
+
+def slice_range(volume: EmVolume) -> tuple[int, int]:
+    """Return the first of the slices of a volume and the one behind the last; raises as `volume_shape`."""
+    depth = volume_shape(volume)[0]
+    start, stop = volume.slices or (0, depth)
+    if not 0 <= start < stop <= depth:
+        raise ValueError(f"slices of {volume.name} must lie in its {depth} slices, got {volume.slices}")
+    return start, stop
+
+
+def fold_volumes(volumes: Sequence[EmVolume], fold: int = 0, folds: int = 3) -> list[EmVolume]:
+    """Split labelled volumes for cross-validation: each is cut along z in `folds` blocks of slices.
+
+    Block `fold` of each volume becomes ``"validation"``, the slices before and behind it ``"training"``. Blocks, not
+    single slices: neighbouring slices look alike, and would tell the answer. Volumes without labels stay as they are.
+
+    Args:
+        volumes: Whole volumes or parts; their split is not looked at.
+        fold: Which block validates, from 0.
+        folds: Number of blocks, at least 2; the paper takes 3.
+
+    Returns:
+        The parts, named ``<name>_<first slice>-<last slice>``.
+
+    Raises:
+        ImportError: h5py or tifffile is not installed.
+        ValueError: `fold` is not in [0, folds), or a volume has fewer slices than folds.
+    """
+    if not (isinstance(folds, int) and isinstance(fold, int) and folds >= 2 and 0 <= fold < folds):
+        raise ValueError(f"fold must lie in [0, folds) with folds >= 2, got fold {fold} of {folds}")
+    check_volumes(volumes)
+    parts = []
+    for volume in volumes:
+        if volume.labels is None:
+            parts.append(volume)
+            continue
+        start, stop = slice_range(volume)
+        if stop - start < folds:
+            raise ValueError(f"{volume.name} must have at least {folds} slices, got {stop - start}; take fewer folds")
+        first, behind = (start + (stop - start) * block // folds for block in (fold, fold + 1))
+        for low, high, split in ((start, first, "training"), (first, behind, "validation"), (behind, stop, "training")):
+            if low < high:
+                name = f"{volume.name}_{low:03d}-{high - 1:03d}"
+                parts.append(replace(volume, name=name, split=split, slices=(low, high)))
+    return parts
+
+
+def existing(folder: str | os.PathLike[str], *names: str, key: str = "") -> Stored | None:
+    """Return the first of `names` that exists below `folder`, a HDF5 file with its `key`."""
+    for name in names:
+        path = Path(folder) / name
+        if path.exists():
+            return Stored(path, key if path.suffix.lower() in HDF5_ENDINGS else "")
+    return None
