@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tqdm import tqdm
@@ -58,12 +60,28 @@ class SearchPlan:
         kept = [entry.kept for entry in rounds if entry.start <= epoch and entry.kept is not None]
         return kept[-1]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON gives them back, where tuples are lists."""
+        numbers: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return numbers
+
 
 def check_count(name: str, value: Any, low: int) -> int:
     """Return `value` when it is an integer of at least `low`, raise ``ValueError`` otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
     return value
+
+
+def check_score(score: Any) -> float:
+    """Return a finite number, or NaN, as float."""
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        raise TypeError(f"validate must return a number, got {type(score).__name__}") from None
+    if math.isinf(number):
+        raise ValueError(f"validate must return a finite score, or NaN for the worst, got {number}")
+    return number
 
 
 class SearchBar:

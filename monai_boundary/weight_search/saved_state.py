@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Randomizable
+from monai.transforms import Randomizable, Transform
 
 __all__ = ["SavedState"]
 
@@ -129,35 +129,45 @@ def _numpy_access(read: Callable[[], Any], write: Callable[[Any], Any]) -> Acces
 
 
 def _transform_access(transform: Randomizable) -> Access:
-    def generators() -> list[Access]:
-        found: dict[int, np.random.RandomState] = {}
-        _collect(transform, found, set())
-        return [_access("transform", generator) for generator in found.values()]
+    """Save which generator each part has, too: MONAI makes parts share one while they are used."""
 
-    def read() -> list[str]:
-        return [read_one() for read_one, _ in generators()]
+    def read() -> dict[str, Any]:
+        holders = _holders(transform)
+        generators = {id(holder.R): holder.R for holder in holders.values()}
+        order = list(generators)
+        states = [_access("", generator)[0]() for generator in generators.values()]
+        return {"states": states, "holders": {path: order.index(id(holder.R)) for path, holder in holders.items()}}
 
-    def write(states: list[str]) -> None:
-        for (_, write_one), state in zip(generators(), states, strict=True):
-            write_one(state)
+    def write(saved: dict[str, Any]) -> None:
+        generators = [np.random.RandomState() for _ in saved["states"]]
+        for generator, state in zip(generators, saved["states"], strict=True):
+            _access("", generator)[1](state)
+        holders = _holders(transform)
+        for path, index in saved["holders"].items():
+            holders[path].R = generators[index]
 
     return read, write
 
 
-def _collect(item: Any, found: dict[int, np.random.RandomState], seen: set[int]) -> None:
-    """Gather the generators of a transform and of those inside it, each once."""
+def _holders(item: Any, path: str = "", seen: set[int] | None = None) -> dict[str, Any]:
+    """Return a transform and those inside it that have a generator, each under the first path that leads to it."""
+    seen = set() if seen is None else seen
     if id(item) in seen:
-        return
+        return {}
     seen.add(id(item))
-    if isinstance(item, list | tuple):
-        for part in item:
-            _collect(part, found, seen)
+    found: dict[str, Any] = {}
+    parts: Mapping[Any, Any] = {}
+    if isinstance(item, Randomizable):
+        found, parts = {path: item}, vars(item)
+    elif isinstance(item, Transform):
+        parts = vars(item)
+    elif isinstance(item, list | tuple):
+        parts = dict(enumerate(item))
     elif isinstance(item, Mapping):
-        _collect(list(item.values()), found, seen)
-    elif type(item).__module__.startswith("monai.") or isinstance(item, Randomizable):
-        if isinstance(generator := getattr(item, "R", None), np.random.RandomState):
-            found[id(generator)] = generator
-        _collect(list(vars(item).values()) if hasattr(item, "__dict__") else [], found, seen)
+        parts = item
+    for name, part in parts.items():
+        found |= _holders(part, f"{path}.{name}", seen)
+    return found
 
 
 def _global_generators() -> dict[str, Access]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ from torch import distributed
 
 from monai_boundary.schedules import Increase, Schedule
 from monai_boundary.weight_search.journal import Journal, SearchRound
-from monai_boundary.weight_search.plan import SearchBar, SearchPlan, check_count
+from monai_boundary.weight_search.plan import SearchBar, SearchPlan, check_count, check_score
 from monai_boundary.weight_search.saved_state import SavedState
 
 __all__ = ["WeightSearch"]
@@ -64,9 +61,14 @@ class WeightSearch:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, section 4.2.
 
     Example:
-        search = WeightSearch(loss, {"network": network, "optimizer": optimizer}, "search", max_epochs=98)
-        search.run(train_epoch, validate)  # train_epoch(epoch) trains one, validate() returns the IoU
-        print(search.table())
+        >>> from tempfile import TemporaryDirectory
+        >>> from monai_boundary import BoundaryF1IoULoss
+        >>> loss = BoundaryF1IoULoss()
+        >>> with TemporaryDirectory() as folder:
+        ...     search = WeightSearch(loss, {}, folder, 4, candidates=(0.3, 0.7), first=1, every=3, progress=False)
+        ...     rounds = search.run(lambda epoch: None, lambda: loss.weight)  # train_epoch(epoch) and validate()
+        >>> rounds[0].kept, search.course()
+        (0.7, [0.0, 0.7, 0.7, 0.7])
     """
 
     def __init__(  # noqa: PLR0913 - all numbers of the policy are arguments
@@ -194,7 +196,7 @@ class WeightSearch:
         journal = self._journal
         if not self.awaits_score:
             raise RuntimeError(f"add_score must follow the last epoch of a trial, got a call after {self.epoch} epochs")
-        entry = journal.rounds[-1].with_score(_check_score(score))
+        entry = journal.rounds[-1].with_score(check_score(score))
         if not entry.open and entry.best is None:
             raise RuntimeError(
                 f"validate must return a number for one candidate at least, got NaN for all {len(entry.weights)} from "
@@ -258,16 +260,4 @@ class WeightSearch:
         self._bar.show(self._journal, self.weight)
 
     def _settings(self) -> dict[str, Any]:
-        # As JSON gives it back, where tuples are lists.
-        settings: dict[str, Any] = json.loads(json.dumps(asdict(self.plan)))
-        return settings | {"state": self._state.names}
-
-
-def _check_score(score: Any) -> float:
-    try:
-        number = float(score)
-    except (TypeError, ValueError):
-        raise TypeError(f"validate must return a number, got {type(score).__name__}") from None
-    if math.isinf(number):
-        raise ValueError(f"validate must return a finite score, or NaN for the worst, got {number}")
-    return number
+        return self.plan.as_json() | {"state": self._state.names}

@@ -6,7 +6,7 @@ from tests.mutants.mutants import Mutant
 
 # ruff: noqa: E501 - a table reads best with one row per line
 
-POLICY, KILL, HANDLER = (f"weight_search/test_{name}.py" for name in ("policy", "kill", "handler"))
+POLICY, KILL, HANDLER, STATE = (f"weight_search/test_{name}.py" for name in ("policy", "kill", "handler", "state"))
 _S, _P, _J = (f"weight_search/{name}.py" for name in ("search", "plan", "journal"))
 _M, _H, _L = "weight_search/saved_state.py", "weight_search/handler.py", "losses/boundary_f1_iou.py"
 WEIGHT_SEARCH = [
@@ -30,7 +30,7 @@ WEIGHT_SEARCH = [
     Mutant("next candidate starts where the last ended", _S, 'entry.start, journal.files["start"]', 'entry.start, journal.files["current"]', POLICY),
     Mutant("state of the start not loaded", _S, "        self._write()\n        self._load()\n", "        self._write()\n        self._set_weight()\n", POLICY),
     Mutant("weight set one epoch late", _S, "            self._save()\n        self._set_weight()\n", "            self._save()\n", POLICY),
-    Mutant("infinite score accepted", _S, "if math.isinf(number):", "if False:", POLICY),
+    Mutant("infinite score accepted", _P, "if math.isinf(number):", "if False:", POLICY),
     Mutant("score out of turn accepted", _S, "        if not self.awaits_score:\n", "        if False:\n", POLICY),
     Mutant("candidates that all diverged go on", _S, "if not entry.open and entry.best is None:", "if False:", POLICY),
     Mutant("end of a trial not saved", _S, "if self.awaits_score or self._next_round() or", "if self._next_round() or", POLICY),
@@ -45,8 +45,9 @@ WEIGHT_SEARCH = [
     Mutant("Python's generator not saved", _M, '        "python": (random.getstate, random.setstate),\n', "", f"{POLICY} {KILL}"),
     Mutant("NumPy's generator not restored", _M, "np.random.set_state),", "lambda state: None),", f"{POLICY} {KILL}"),
     Mutant("torch's generator not restored", _M, "(torch.get_rng_state, torch.set_rng_state)", "(torch.get_rng_state, lambda state: None)", f"{POLICY} {KILL}"),
-    Mutant("generators of transforms not found", _M, "found[id(generator)] = generator", "pass", f"{POLICY} {KILL}"),
-    Mutant("generator of a transform not restored", _M, "            write_one(state)\n", "            pass\n", f"{POLICY} {KILL}"),
+    Mutant("generators inside transforms not found", _M, "found |= _holders(", "_ = _holders(", STATE),
+    Mutant("generator of a transform not restored", _M, "            holders[path].R = generators[index]\n", "            pass\n", f"{POLICY} {STATE}"),
+    Mutant("shared generators of transforms told apart", _M, "holders[path].R = generators[index]", "holders[path].R = __import__('copy').deepcopy(generators[index])", STATE),
     Mutant("half-written states left behind", _M, "            part.unlink(missing_ok=True)\n", "            pass\n", KILL),
     Mutant("trainer's epoch goes on", _H, "engine.state.epoch = self.search.epoch\n", "pass\n", HANDLER),
     Mutant("trainer's iteration goes on", _H, "engine.state.iteration = self.search.epoch * engine.state.epoch_length", "pass", HANDLER),

@@ -196,7 +196,7 @@ def test_an_epoch_shorter_than_the_loader_begins_with_a_new_pass(tmp_path):
     whole = Run(tmp_path / "whole", **options)
     whole.trainer.run()
     expected = whole.end()
-    broken = Run(tmp_path / "broken", [Killer(Events.ITERATION_COMPLETED, 5)], **options)
+    broken = Run(tmp_path / "broken", [Killer(Events.ITERATION_COMPLETED, 4)], **options)
     with pytest.raises(KeyboardInterrupt):
         broken.trainer.run()
     again = Run(tmp_path / "broken", **options)
