@@ -104,47 +104,62 @@ def measure(source: str, masks: dict[str, np.ndarray]) -> Iterator[dict[str, Any
                     yield where | scores(probs, target, theta)
 
 
-def correlations(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Agreement over the hard masks, per source and theta."""
+def rank_correlation(part: pd.DataFrame, metric: str = "metric") -> float:
+    """Spearman's, over the rows of a table."""
+    return round(float(spearmanr(part.surrogate, part[metric]).statistic), 4)
+
+
+def agreement(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Agreement over the hard masks, per source and theta; `between` leaves out pairs that are all right or all wrong."""
     rows = []
     for (source, theta), part in table[table.kind != BLURRED].groupby(["source", "theta"], sort=False):
-        within = [spearmanr(one.surrogate, one.metric).statistic for _, one in part.groupby("mask")]
+        between = part[(part.metric > 0.01) & (part.metric < 0.99)]
         difference = part.surrogate - part.metric
         worst = part.loc[difference.abs().idxmax()]
-        by_kind = {
-            kind: float(spearmanr(one.surrogate, one.metric).statistic)
-            for kind, one in part.groupby("kind", sort=False)
+        row = {
+            "source": source,
+            "theta": int(theta),
+            "metric_threshold": (theta + 1) / 2,
+            "masks": int(part["mask"].nunique()),
+            "pairs": len(part),
+            "pairs_between": len(between),
+            "rank_correlation": rank_correlation(part),
+            "rank_correlation_between": rank_correlation(between),
+            "rank_correlation_within_mask_lowest": min(rank_correlation(one) for _, one in part.groupby("mask")),
+            "rank_correlation_by_kind": {kind: rank_correlation(one) for kind, one in part.groupby("kind", sort=False)},
+            "rank_correlation_same_number": rank_correlation(part, "metric_same_number"),
+            "mean_difference": difference.mean(),
+            "mean_difference_between": difference[between.index].mean(),
+            "median_absolute_difference_between": difference[between.index].abs().median(),
+            "largest_absolute_difference": difference.abs().max(),
+            "largest_at": f"{worst['mask']}, {worst.kind} by {worst.pixels}: {worst.surrogate:.3f}, {worst.metric:.3f}",
+            "mean_difference_same_number": (part.surrogate - part.metric_same_number).mean(),
         }
-        rows.append(
-            {
-                "source": source,
-                "theta": int(theta),
-                "metric_threshold": (theta + 1) / 2,
-                "masks": int(part["mask"].nunique()),
-                "pairs": len(part),
-                "rank_correlation": float(spearmanr(part.surrogate, part.metric).statistic),
-                "rank_correlation_same_number": float(spearmanr(part.surrogate, part.metric_same_number).statistic),
-                "rank_correlation_within_mask_lowest": float(min(within)),
-                "rank_correlation_by_kind": by_kind,
-                "mean_difference": float(difference.mean()),
-                "median_absolute_difference": float(difference.abs().median()),
-                "largest_absolute_difference": float(difference.abs().max()),
-                "largest_at": {key: str(worst[key]) for key in ("mask", "kind", "pixels", "surrogate", "metric")},
-                "mean_difference_same_number": float((part.surrogate - part.metric_same_number).mean()),
-            }
-        )
+        rows.append({key: round(float(v), 4) if isinstance(v, float) else v for key, v in row.items()})
     return rows
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the agreement as a table."""
     table = Table(title="Surrogate against metric, hard masks")
-    for name in ("masks of", "theta", "pairs", "rank corr.", "lowest in a mask", "median |diff|", "largest |diff|"):
+    columns = {
+        "masks of": "source",
+        "theta": "theta",
+        "pairs": "pairs",
+        "rank corr.": "rank_correlation",
+        "lowest in a mask": "rank_correlation_within_mask_lowest",
+        "between: pairs": "pairs_between",
+        "rank corr. ": "rank_correlation_between",
+        "mean diff": "mean_difference_between",
+        "median |diff|": "median_absolute_difference_between",
+        "largest |diff|": "largest_absolute_difference",
+    }
+    for name in columns:
         table.add_column(name)
     for row in rows:
-        keys = ("rank_correlation", "rank_correlation_within_mask_lowest", "median_absolute_difference")
-        numbers = [f"{row[key]:.3f}" for key in (*keys, "largest_absolute_difference")]
-        table.add_row(row["source"], str(row["theta"]), str(row["pairs"]), *numbers)
+        table.add_row(
+            *(f"{row[key]:.3f}" if isinstance(row[key], float) else str(row[key]) for key in columns.values())
+        )
     Console().print(table)
 
 
@@ -193,7 +208,7 @@ def main() -> None:
     if not arguments.quick and (real := loveda_masks(arguments.data / "loveda")):
         sources["LoveDA"] = real
     table = pd.DataFrame(row for source, masks in sources.items() for row in measure(source, masks))
-    rows = correlations(table)
+    rows = agreement(table)
     print_rows(rows)
     if arguments.figure:
         draw(table, rows, arguments.figure)
