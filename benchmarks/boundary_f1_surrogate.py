@@ -110,7 +110,7 @@ def rank_correlation(part: pd.DataFrame, metric: str = "metric") -> float:
 
 
 def agreement(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Agreement over the hard masks, per source and theta; `between` leaves out pairs that are all right or all wrong."""
+    """Agreement over the hard masks, per source and theta; `between` leaves out pairs all right or all wrong."""
     rows = []
     for (source, theta), part in table[table.kind != BLURRED].groupby(["source", "theta"], sort=False):
         between = part[(part.metric > 0.01) & (part.metric < 0.99)]
