@@ -160,7 +160,7 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             *(f"{row[key]:.3f}" if isinstance(row[key], float) else str(row[key]) for key in columns.values())
         )
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 def draw(table: pd.DataFrame, rows: list[dict[str, Any]], path: Path) -> None:
