@@ -286,6 +286,24 @@ def test_the_bundle_trains_on_potsdam_without_class_borders(potsdam: Path, tmp_p
     assert set(np.unique(found)) <= {0, 255}
 
 
+def test_the_weight_is_searched_for_as_the_paper_does(inria: Path, tmp_path: Path) -> None:
+    tiny = {
+        "_target_": "UNet",
+        "spatial_dims": 2,
+        "in_channels": 3,
+        "out_channels": 1,
+        "channels": [4, 8],
+        "strides": [2],
+    }
+    changes = {"max_epochs": 3, "search#first": 1, "search#every": 2, "search#candidates": [0.2, 0.8]}
+    done = run(inria, tmp_path / "root", "train.json", "weight_search.json", network_def=tiny, **changes)
+    (decided,) = done.parser.get_parsed_content("search").rounds
+    assert decided.weights == (0.2, 0.8)
+    assert len(decided.scores) == 2
+    assert done.parser.get_parsed_content("loss").weight == decided.weights[decided.best]
+    assert (tmp_path / "root" / "models" / "model.pt").is_file()
+
+
 def test_weights_of_the_user_start_the_training(inria: Path, tmp_path: Path) -> None:
     saved = network(7)
     torch.save(state(saved.encoder), tmp_path / "encoder.pt")
