@@ -19,7 +19,7 @@ from monai_boundary.inference import TileInferer, predict_tile
 __all__ = ["TilePredictor", "folder_tiles", "load_weights", "predict_tiles", "tiles_of_split"]
 
 _BUILDINGS = ValueCodes({0: 0, 255: 1})  # as INRIA stores them
-_CLASSIFIER = re.compile(r"(^|\.)_?fc\.")  # of encoders; no part of a U-Net
+_OPTIONAL = re.compile(r"(^|\.)_?fc\.|num_batches_tracked$")  # an encoder's classifier; a count that old files lack
 
 
 def tiles_of_split(tiles: Sequence[Tile], split: str, validation: Sequence[str] = ()) -> list[Tile]:
@@ -60,8 +60,8 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str] | None) -> str
 
     Args:
         network: With a module `encoder`, such as MONAI's `FlexibleUNet`.
-        path: File with a state dictionary, as this bundle, MONAI or torchvision save it. Entries of a classifier are
-            left out. ``None`` loads nothing.
+        path: File with a state dictionary, as this bundle, MONAI or torchvision save it; a classifier in it is passed
+            over. ``None`` loads nothing.
 
     Returns:
         What was loaded: ``"network"``, ``"encoder"`` or ``"nothing"``.
@@ -76,17 +76,25 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str] | None) -> str
     encoder: nn.Module = network.encoder  # type: ignore[assignment]
     problems = []
     for name, module in (("network", network), ("encoder", encoder)):
-        wanted = {key: value for key, value in module.state_dict().items() if not _CLASSIFIER.search(key)}
-        missing = [key for key in wanted if key not in state]
-        other = [key for key, value in wanted.items() if key in state and state[key].shape != value.shape]
-        if not missing and not other:
-            module.load_state_dict({key: state[key] for key in wanted}, strict=False)
+        problem = _misfit(module.state_dict(), state)
+        if not problem:
+            module.load_state_dict(
+                {key: value for key, value in state.items() if not _OPTIONAL.search(key)}, strict=False
+            )
             return name
-        problems.append(f"{len(missing)} of {len(wanted)} tensors of the {name} are missing"
-                        + (f" ({missing[0]})" if missing else "")
-                        + (f", {len(other)} have another shape ({other[0]})" if other else ""))  # fmt: skip
-    raise ValueError(f"{path} must hold the weights of this network or of its encoder, got a file in which "
-                     f"{' and '.join(problems)}; set network_def#backbone to the encoder that was saved")  # fmt: skip
+        problems.append(f"the {name}: {problem}")
+    raise ValueError(
+        f"{path} must hold the weights of this network or of its encoder, got others ({'; '.join(problems)}); set "
+        "network_def#backbone to the encoder that was saved"
+    )
+
+
+def _misfit(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
+    """What keeps `state` from being loaded; empty where nothing does."""
+    needed, given = ({key for key in names if not _OPTIONAL.search(key)} for names in (wanted, state))
+    other = {key for key in needed & given if state[key].shape != wanted[key].shape}
+    kinds = {"missing": needed - given, "unknown": given - needed, "of another shape": other}
+    return ", ".join(f"{len(keys)} tensors {kind}, such as {min(keys)}" for kind, keys in kinds.items() if keys)
 
 
 def _read_state(path: Path) -> Mapping[str, torch.Tensor]:

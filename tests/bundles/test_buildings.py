@@ -99,7 +99,8 @@ def test_weights_of_the_network_or_of_its_encoder_alone_are_loaded(tmp_path: Pat
 def test_torchvisions_resnet_fits_and_gives_its_features(tmp_path: Path) -> None:
     models = pytest.importorskip("torchvision.models")
     theirs, ours = models.resnet50(weights=None).eval(), network(0, "resnet50").eval()
-    torch.save(theirs.state_dict(), tmp_path / "resnet50.pth")
+    old = {key: value for key, value in theirs.state_dict().items() if "num_batches" not in key}  # before torch 0.4.1
+    torch.save(old, tmp_path / "resnet50.pth")
     assert load_weights(ours, tmp_path / "resnet50.pth") == "encoder"
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -107,6 +108,13 @@ def test_torchvisions_resnet_fits_and_gives_its_features(tmp_path: Path) -> None
         for layer in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):
             expected = layer(expected)
         torch.testing.assert_close(ours.encoder(image)[-1], expected)
+
+
+def test_torchvisions_resnet34_has_other_shortcuts_and_is_refused(tmp_path: Path) -> None:
+    models = pytest.importorskip("torchvision.models")
+    torch.save(models.resnet34(weights=None).state_dict(), tmp_path / "resnet34.pth")
+    with pytest.raises(ValueError, match=r"the encoder: 15 tensors unknown, such as layer2\.0\.downsample"):
+        load_weights(network(0, "resnet34"), tmp_path / "resnet34.pth")
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -123,11 +131,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.save(state(other), path)
     fresh = network(2)
     before = state(fresh)
-    with pytest.raises(ValueError, match=r"of the network are missing .* of the encoder are missing .*; set network_"):
+    with pytest.raises(
+        ValueError, match=r"the network: \d+ tensors missing, .*; the encoder: \d+ tensors missing, .*; set "
+    ):
         load_weights(fresh, path)
     wide = FlexibleUNet(4, 1, "efficientnet-b0")
     torch.save(state(wide), path)
-    with pytest.raises(ValueError, match=r"1 have another shape \(encoder\._conv_stem\.weight\)"):
+    with pytest.raises(
+        ValueError, match=r"the network: 1 tensors of another shape, such as encoder\._conv_stem\.weight;"
+    ):
         load_weights(fresh, path)
     assert equal(before, state(fresh))
 
