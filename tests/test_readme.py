@@ -32,6 +32,16 @@ def test_trainer_variant_of_the_readme_is_a_class_with_its_settings() -> None:
     assert names["nnUNetTrainerBoundaryClip5"].boundary_map.clip == 5.0
 
 
+def test_membrane_example_of_the_readme_adds_the_boundary_term_after_the_warm_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (block,) = [block for block in BLOCKS if "CrossEntropyBoundaryAwareLoss" in block]
+    exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+    first, second = (line.split() for line in capsys.readouterr().out.strip().splitlines())
+    assert first[1] == second[1]
+    assert float(first[2]) == 0 < float(second[1]) < float(second[2])
+
+
 def test_readme_has_exactly_two_set_up_lines() -> None:
     lines = re.findall(r"^pip install .*$", README, flags=re.MULTILINE)
     assert lines == [

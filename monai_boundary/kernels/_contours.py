@@ -21,15 +21,17 @@ PUBLISHED_BALANCE = 1.1
 
 
 @compiled
-def _winner(slots, voxel):  # type: ignore[no-untyped-def]
-    """Return the label that is strictly nearer than every other, or 0; on the frame both barriers are equal."""
-    first = uintp(2 * voxel)
-    second = first + uintp(1)
-    if slots[first].barrier < slots[second].barrier:
-        return slots[first].label
-    if slots[second].barrier < slots[first].barrier:
-        return slots[second].label
-    return np.int32(0)
+def _winners(slots, size):  # type: ignore[no-untyped-def]
+    """Return for every voxel the label that is strictly nearer than every other, or 0, as on the frame."""
+    winners = np.zeros(size, np.int32)
+    for voxel in range(size):
+        first = uintp(2 * voxel)
+        second = first + uintp(1)
+        if slots[first].barrier < slots[second].barrier:
+            winners[voxel] = slots[first].label
+        elif slots[second].barrier < slots[first].barrier:
+            winners[voxel] = slots[second].label
+    return winners
 
 
 @compiled
@@ -51,9 +53,10 @@ def grow_regions(slots, seeds, starts, offsets, regions):  # type: ignore[no-unt
     capacity, size, filled = max(1024, len(regions) // 4), 0, 0
     contour, bounds = np.empty(capacity, np.int64), np.zeros(len(starts), np.int64)
     stack, touched = np.empty(len(regions), np.int32), np.zeros(len(regions), np.int32)
+    winners = _winners(slots, len(regions))
     for label in range(1, len(starts)):
         for seed in seeds[starts[label - 1] : starts[label]]:
-            regions[seed] = label
+            regions[seed] = touched[seed] = label
             stack[size] = seed
             size += 1
         while size > 0:
@@ -64,14 +67,14 @@ def grow_regions(slots, seeds, starts, offsets, regions):  # type: ignore[no-unt
                 capacity *= 2
             for offset in offsets:
                 near = uintp(voxel + offset)
-                if regions[near] == label or regions[near] == FRAME or touched[near] == label:
+                if touched[near] == label:
                     continue
-                if _winner(slots, near) == label:
+                touched[near] = label
+                if winners[near] == label:
                     regions[near] = label
                     stack[uintp(size)] = near
                     size += 1
-                else:
-                    touched[near] = label
+                elif regions[near] != FRAME:
                     contour[uintp(filled)] = near
                     filled += 1
         bounds[label] = filled
