@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_boundary.kernels._propagation import _pop, _push
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
 from tests.oracles import contour_weights, outer_contours
 
@@ -111,6 +112,25 @@ def test_seed_alone_in_a_flat_volume_is_framed_by_its_neighbours(connectivity, a
     assert contour_of(minimum_barrier_cut(values, seeds, connectivity), 1).sum() == around
 
 
+def test_of_paths_of_one_barrier_that_of_fewer_steps_goes_on():
+    # Both ways have barrier 5: [0, 5] in two steps, [5, 10] in six. The exact distance at the end is the latter's, 5.
+    values = np.array([[5, 0, 5, 10], [10, 255, 10, 255], [10, 10, 10, 255]], np.uint8)
+    seeds = np.zeros((3, 4), np.int32)
+    seeds[0, 0] = 1
+    assert minimum_barrier_cut(values, seeds).distance[0].tolist() == [0, 5, 5, 10]
+
+
+def test_heap_of_the_fronts_sorts(rng):
+    entered = rng.integers(0, 30, 100).astype(np.float32)
+    keys, items = np.zeros(100, np.float32), np.zeros(100, np.int64)
+    for size, key in enumerate(entered):
+        _push(keys, items, size, key, size)
+    for size in range(100, 0, -1):
+        _pop(keys, items, size)
+    assert keys.tolist() == sorted(entered.tolist(), reverse=True)
+    assert (entered[items] == keys).all()
+
+
 def test_fewer_than_two_labels_cut_nothing():
     values, seeds = two_rooms(gap=10)
     empty = minimum_barrier_cut(values, np.zeros_like(seeds))
@@ -191,6 +211,15 @@ def test_bad_input_is_refused_by_name(wrong, error, text):
     good = {"likelihood": np.zeros((2, 3), np.uint8), "seeds": np.eye(2, 3, dtype=int), "membrane": np.eye(2, 3) > 0}
     with pytest.raises(error, match=text):
         barrier_weights(**{**good, **wrong})
+
+
+def test_folder_that_cannot_be_written_to_costs_the_cache_only(monkeypatch):
+    from numba.core import caching
+
+    from monai_boundary.kernels._numba import compiled
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert compiled(lambda value: value + 1)(2) == 3
 
 
 def test_without_numba_one_line_names_the_extra(monkeypatch):
