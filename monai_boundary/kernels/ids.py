@@ -67,6 +67,8 @@ def id_overlaps(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tens
 
 def _blocks(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """Equal parts of several arrays of one shape, each flat and uint64."""
+    if all(array.flags.c_contiguous for array in arrays):
+        arrays = tuple(array.reshape(-1) for array in arrays)  # parts even where the first axis is short
     step = max(1, _BLOCK * len(arrays[0]) // arrays[0].size)
     for start in range(0, len(arrays[0]), step):
         yield tuple(array[start : start + step].ravel().astype(np.uint64, copy=False) for array in arrays)

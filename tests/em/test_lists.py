@@ -151,6 +151,15 @@ def test_folds_of_a_part_stay_inside_it() -> None:
     ]  # fmt: skip
 
 
+def test_labelled_test_volumes_are_not_trained_with(tmp_path: Path) -> None:
+    for name in ("train-input", "train-labels", "test-input", "test-labels"):
+        files.write_tiff(tmp_path / f"{name}.tif", files.blocks().astype(np.uint8))
+    parts = fold_volumes(snemi3d_volumes(tmp_path), 0, 2)
+    assert [(part.name, part.split) for part in parts] == [
+        ("snemi3d_000-002", "validation"), ("snemi3d_003-005", "training"), ("snemi3d_test", "test"),
+    ]  # fmt: skip
+
+
 def wrong_folds(fold, folds):
     return lambda root: fold_volumes(isbi(root), fold, folds)
 

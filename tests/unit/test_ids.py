@@ -31,10 +31,12 @@ def brute_borders(ids: np.ndarray, width: float, spacing: tuple[float, ...]) -> 
     return near
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("block", [1, 7, 1 << 22])
-def test_overlaps_are_those_of_a_count_by_hand(rng, monkeypatch, block):
+def test_overlaps_are_those_of_a_count_by_hand(rng, monkeypatch, block, order):
     monkeypatch.setattr(module, "_BLOCK", block)
     target, pred = rng.integers(0, 4, (3, 5, 6)), rng.integers(0, 5, (3, 5, 6)).astype(np.uint64) * HUGE
+    target, pred = np.asarray(target, order=order), np.asarray(pred, order=order)
     table = id_overlaps(pred, target)
     expected = Counter(zip(target.ravel().tolist(), pred.ravel().tolist(), strict=True))
     expected = {pair: count for pair, count in expected.items() if pair[0]}

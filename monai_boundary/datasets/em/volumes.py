@@ -198,10 +198,11 @@ def fold_volumes(volumes: Sequence[EmVolume], fold: int = 0, folds: int = 3) -> 
     """Split labelled volumes for cross-validation: each is cut along z in `folds` blocks of slices.
 
     Block `fold` of each volume becomes ``"validation"``, the slices before and behind it ``"training"``. Blocks, not
-    single slices: neighbouring slices look alike, and would tell the answer. Volumes without labels stay as they are.
+    single slices: neighbouring slices look alike, and would tell the answer. Volumes without labels and those of the
+    split ``"test"`` stay as they are.
 
     Args:
-        volumes: Whole volumes or parts; their split is not looked at.
+        volumes: Whole volumes or parts.
         fold: Which block validates, from 0.
         folds: Number of blocks, at least 2; the paper takes 3.
 
@@ -217,7 +218,7 @@ def fold_volumes(volumes: Sequence[EmVolume], fold: int = 0, folds: int = 3) -> 
     check_volumes(volumes)
     parts = []
     for volume in volumes:
-        if volume.labels is None:
+        if volume.labels is None or volume.split == "test":
             parts.append(volume)
             continue
         start, stop = slice_range(volume)
