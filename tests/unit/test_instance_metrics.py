@@ -73,12 +73,12 @@ def test_the_membrane_goes_to_the_nearest_object_in_mm():
 
 def test_the_watershed_meets_on_the_ridge():
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    values = np.array([[0.1, 0.6, 0.7, 0.8, 0.9, 0.6, 0.1]])
+    values = np.array([[0.1, 0.6, 0.7, 0.8, 0.85, 0.9, 0.1]])
     found = LikelihoodSegmentation(membrane="watershed")(values)
-    assert found[0, :4].tolist() == [1] * 4
-    assert found[0, 5:].tolist() == [2] * 2
+    assert found[0, :5].tolist() == [1] * 5
+    assert found[0, 6] == 2
     nearest = LikelihoodSegmentation(membrane="nearest")(values)
-    assert nearest[0, :3].tolist() == [1] * 3
+    assert nearest[0, 4:].tolist() == [2] * 3
 
 
 @pytest.mark.parametrize("membrane", ["keep", "nearest", "watershed"])
