@@ -5,7 +5,7 @@ Ids are names: no array here is indexed by them, so 64-bit ids of a proofreading
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from monai_boundary._check import as_numpy, check_ids, check_number, check_spaci
 from monai_boundary.kernels._engines import seed_distance
 from monai_boundary.kernels._slices import bounding_box
 
-__all__ = ["IdOverlaps", "compact_ids", "id_borders", "id_membranes", "id_overlaps"]
+__all__ = ["IdOverlaps", "compact_ids", "id_borders", "id_overlaps"]
 
 _BLOCK = 1 << 22  # voxels looked at together: bounds the memory beside the arrays
 
@@ -166,66 +166,22 @@ def id_borders(
         >>> id_borders(np.array([3, 3, 3, 8, 8, 8]), width=1).tolist()
         [False, True, True, True, True, False]
     """
-    return _each_part(_changes, ids, width, spacing, per_slice)
-
-
-def id_membranes(
-    ids: np.ndarray | torch.Tensor,
-    width: float = 0.0,
-    spacing: Sequence[float] | None = None,
-    per_slice: bool = False,
-) -> np.ndarray:
-    """Derive membranes from ids: voxels of no object, and those where two objects touch.
-
-    Unlike `id_borders`, an object that ends at voxels of id 0 gets no border of its own: these are the membrane. Where
-    two objects touch it takes one voxel of each, so that with connectivity 1 no two objects remain in contact.
-
-    Args:
-        ids: Ids `(*S)`, 0 means no object.
-        width: Voxels up to this distance from such a voxel become membrane, too, in the unit of `spacing`.
-        spacing: See `id_borders`.
-        per_slice: See `id_borders`.
-
-    Returns:
-        Bool `(*S)`.
-
-    Raises:
-        TypeError: As `id_borders`.
-        ValueError: As `id_borders`.
-
-    Example:
-        >>> id_membranes(np.array([3, 3, 0, 8, 8, 9, 9])).tolist()
-        [False, False, True, False, True, True, False]
-    """
-    return _each_part(lambda part: _changes(part, objects_only=True) | (part == 0), ids, width, spacing, per_slice)
-
-
-def _each_part(
-    find: Callable[[np.ndarray], np.ndarray],
-    ids: np.ndarray | torch.Tensor,
-    width: float,
-    spacing: Sequence[float] | None,
-    per_slice: bool,
-) -> np.ndarray:
-    """Find voxels in the whole or in each slice, and widen them there."""
     array = check_ids("ids", as_numpy("ids", ids))
     sizes = check_spacing(spacing, array.ndim)
     width = check_number("width", width, strict=False)
     if not per_slice:
-        return _widened(find(array), width, sizes)
+        return _widened(_changes(array), width, sizes)
     if array.ndim < 2:
         raise ValueError(f"ids must have a slice axis and others with per_slice=True, got shape {array.shape}")
-    return np.stack([_widened(find(part), width, sizes[1:]) for part in array])
+    return np.stack([_widened(_changes(part), width, sizes[1:]) for part in array])
 
 
-def _changes(array: np.ndarray, objects_only: bool = False) -> np.ndarray:
-    """Voxels with a face neighbour of another value; `objects_only` looks at none of value 0."""
+def _changes(array: np.ndarray) -> np.ndarray:
+    """Voxels with a face neighbour of another value."""
     at_border = np.zeros(array.shape, bool)
     for axis in range(array.ndim):
         values, marks = np.moveaxis(array, axis, 0), np.moveaxis(at_border, axis, 0)
         differs = values[1:] != values[:-1]
-        if objects_only:
-            differs &= (values[1:] != 0) & (values[:-1] != 0)
         marks[1:] |= differs
         marks[:-1] |= differs
     return at_border

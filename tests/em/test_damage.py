@@ -135,6 +135,11 @@ def coloured_stack(root: Path) -> Stored:
     return Stored(root / "a.tif")
 
 
+def coloured_page(root: Path) -> Stored:
+    files.write_tiff(root / "a.tif", files.grey(shape=(8, 9, 3)), photometric="rgb")  # no stack of 8 slices
+    return Stored(root / "a.tif")
+
+
 def two_sizes(root: Path) -> Stored:
     with tifffile.TiffWriter(root / "a.tif") as file:
         for size in (8, 9):
@@ -182,6 +187,7 @@ def hdf5(array: np.ndarray, key: str = "stack"):
     [
         (colours, r"0.png must hold one grey channel, got shape \(8, 9, 3\); convert colours to grey"),
         (coloured_stack, r"a.tif must hold grey slices \(D, H, W\), got shape .* with 3 samples per pixel"),
+        (coloured_page, r"a.tif must hold grey slices \(D, H, W\), got shape \(8, 9, 3\) with 3 samples per pixel"),
         (two_sizes, "a.tif must hold pages of one size, got 2 kinds; split them"),
         (stacks_as_slices, "a.tif must hold one slice, got 2; pass a stack as a file"),
         (two_kinds, "images must hold slices of one kind among .png, .tif, .tiff, got .png and .tif"),

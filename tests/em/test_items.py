@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset
-from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 from monai_boundary.datasets import MembranePhantoms
 from monai_boundary.datasets.em import (
@@ -53,27 +53,39 @@ def test_ids_beyond_31_bits_are_counted_through(tmp_path: Path) -> None:
     assert torch.from_numpy(item["ids"]).max() == len(known)
 
 
+def near_others(ids: np.ndarray, width: float, spacing: tuple[float, ...]) -> np.ndarray:
+    """Voxels of no object, or at most `width` from a voxel of another id: each voxel measured to every other."""
+    places = np.argwhere(ids >= 0) * spacing
+    gaps = cdist(places, places)
+    gaps[ids.ravel()[:, None] == ids.ravel()[None]] = np.inf
+    return (gaps.min(1) <= width).reshape(ids.shape) | (ids == 0)
+
+
 @pytest.mark.parametrize("width", [0.0, 4.0, 9.0])
-def test_membranes_of_ids_part_objects_in_each_slice(tmp_path: Path, width: float) -> None:
-    ids = files.blocks()
-    items = EmSlices([volume(tmp_path, ids)], membrane_width=width)
-    whole = EmVolumes([volume(tmp_path, ids)], membrane_width=width)[0]["membrane"][0]
-    for z, item in enumerate(items):
-        differs = ndimage.maximum_filter(ids[z], footprint=CROSS) != ndimage.minimum_filter(ids[z], footprint=CROSS)
-        expected = ndimage.distance_transform_edt(~differs, 4.0) <= width
+def test_membranes_lie_between_the_ids_of_each_slice(tmp_path: Path, width: float) -> None:
+    ids = files.blocks(shape=(3, 24, 20))
+    ids[:, 5:7, 8:] = 0
+    made = volume(tmp_path, ids, membrane_width=width)
+    whole = EmVolumes([made])[0]["membrane"][0]
+    for z, item in enumerate(EmSlices([made])):
+        expected = near_others(ids[z], width, (4.0, 4.0))
         np.testing.assert_array_equal(item["membrane"][0], expected)
         np.testing.assert_array_equal(whole[z], expected)
 
 
-CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
+def test_membranes_of_isotropic_volumes_lie_between_ids_in_3d(tmp_path: Path) -> None:
+    ids = files.blocks(shape=(4, 9, 10))
+    made = volume(tmp_path, ids, spacing=(4.0, 4.0, 4.0), membrane_width=4.0)
+    found = EmVolumes([made], per_slice=False)[0]["membrane"][0]
+    np.testing.assert_array_equal(found, near_others(ids, 4.0, (4.0, 4.0, 4.0)))
+    assert (found != EmVolumes([made])[0]["membrane"][0]).any()
 
 
-def test_membranes_of_isotropic_volumes_part_objects_in_3d(tmp_path: Path) -> None:
-    ids = np.ones((4, 3, 3), int)
-    ids[2:] = 5
-    made = volume(tmp_path, ids, spacing=(4.0, 4.0, 4.0))
-    assert not EmVolumes([made])[0]["membrane"].any()
-    assert EmVolumes([made], per_slice=False)[0]["membrane"][0, :, 0, 0].tolist() == [0, 1, 1, 0]
+def test_items_and_the_transform_derive_the_same_membranes(tmp_path: Path) -> None:
+    transforms = pytest.importorskip("monai_boundary.transforms.region_seeds", reason="no RegionSeeds yet")
+    item = EmSlices([volume(tmp_path, files.blocks(), membrane_width=8.0)])[2]
+    membrane = transforms.RegionSeeds(membrane_width=8.0, spacing=(4.0, 4.0))(item["ids"])[1]
+    np.testing.assert_array_equal(membrane, item["membrane"])
 
 
 @pytest.mark.parametrize("top", [1, 255])

@@ -95,6 +95,18 @@ def test_cremi_samples_with_ids_train_and_others_test(tmp_path: Path) -> None:
     assert cremi_volumes(tmp_path / "sample_B_20160501.hdf")[0].name == "sample_B"
 
 
+def test_the_ids_of_cremi_leave_membranes_of_one_pixel_each(tmp_path: Path) -> None:
+    ids = files.blocks()
+    files.write_cremi(tmp_path / "sample_A.hdf", ids)
+    differs = ids[0, :, 1:] != ids[0, :, :-1]
+    (volume,), (none,) = cremi_volumes(tmp_path), cremi_volumes(tmp_path, membrane_width=0)
+    found = EmSlices([volume])[0]["membrane"][0]
+    assert found[:, 1:][differs].all()
+    assert found[:, :-1][differs].all()
+    assert 0 < found.mean() < 0.5
+    assert not EmSlices([none])[0]["membrane"].any()
+
+
 def test_cremi_labels_lie_at_their_offset_in_padded_images(tmp_path: Path) -> None:
     image, ids = files.grey(), files.blocks(shape=(3, 10, 12))
     clefts = np.full(ids.shape, 2**64 - 1, np.uint64)
@@ -238,7 +250,7 @@ RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40
         (lambda root: EmSlices(isbi(root), "test"), "volumes must hold at least one of split 'test', got none"),
         (lambda root: EmSlices(isbi(root), "train"), "split must be one of 'training', .*got 'train'"),
         (lambda root: EmSlices(isbi(root) * 2), "volumes must have names of their own, got isbi2012 for"),
-        (lambda root: EmSlices(isbi(root), membrane_width=-1), "membrane_width must be finite and >= 0, got -1"),
+        (cremi_bare({RAW: SIZES, IDS: SIZES}, membrane_width=-1), "membrane_width of sample_A must be .*, got -1"),
         (twice, "volumes must have names of their own, got sample_A for .*sample_A.hdf and .*sample_A_padded.hdf"),
         (cremi_bare({}), "sample_A.hdf must hold the attribute resolution of volumes/raw, got none; pass spacing="),
         (cremi_bare({RAW: SIZES}), "must hold the attribute resolution of volumes/labels/neuron_ids, got none"),

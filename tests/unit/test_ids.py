@@ -7,10 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 from monai_boundary.kernels import ids as module
-from monai_boundary.kernels.ids import compact_ids, id_borders, id_membranes, id_overlaps
+from monai_boundary.kernels.ids import compact_ids, id_borders, id_overlaps
 
 HUGE = 2**63 + 11
 
@@ -89,33 +88,6 @@ def test_borders_per_slice_see_no_neighbour_in_other_slices(rng, width):
         assert (found[index] == brute_borders(ids[index], width, (4.0, 3.0))).all()
 
 
-@pytest.mark.parametrize("width", [0.0, 1.5])
-def test_membranes_are_zeros_and_contacts_and_what_is_near(rng, width):
-    ids = np.kron(rng.integers(1, 4, (3, 4)), np.ones((4, 5), int))
-    ids[:, 7] = 0
-    core = np.argwhere(is_core(ids))
-    gaps = np.linalg.norm((np.argwhere(ids >= 0)[:, None] - core[None]) * (1.0, 0.5), axis=-1).min(1)
-    assert (id_membranes(ids, width, (1.0, 0.5)) == (gaps.reshape(ids.shape) <= width)).all()
-
-
-def is_core(ids: np.ndarray) -> np.ndarray:
-    """Voxels without object, and those with a face neighbour in another object, one by one."""
-    core = ids == 0
-    for row, column in np.argwhere(~core):
-        for step in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-            y, x = row + step[0], column + step[1]
-            if 0 <= y < ids.shape[0] and 0 <= x < ids.shape[1]:
-                core[row, column] |= ids[y, x] not in (0, ids[row, column])
-    return core
-
-
-def test_objects_without_their_membranes_are_parted(rng):
-    ids = np.kron(rng.permutation(np.arange(1, 28)).reshape(3, 3, 3), np.ones((4, 4, 4), int))
-    parts, count = ndimage.label(~id_membranes(ids))
-    assert count == 27
-    assert all(len(np.unique(ids[parts == part])) == 1 for part in range(1, 28))
-
-
 def test_borders_of_huge_neighbouring_ids_are_found():
     ids = np.array([HUGE, HUGE, HUGE + 1], np.uint64)
     assert id_borders(ids).tolist() == [False, True, True]
@@ -134,7 +106,7 @@ def test_borders_of_huge_neighbouring_ids_are_found():
     ],
 )
 def test_what_is_no_map_of_ids_is_refused(array, error, text):
-    for call in (compact_ids, id_borders, id_membranes):
+    for call in (compact_ids, id_borders):
         with pytest.raises(error, match=text):
             call(array)
 

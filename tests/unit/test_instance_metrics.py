@@ -154,6 +154,17 @@ def test_likelihoods_and_membranes_are_segmented_alike(phantom, likelihood):
     assert float(metric.aggregate()) == pytest.approx(instance_scores(pred, target).voi)
 
 
+@pytest.mark.parametrize(("connectivity", "objects"), [(1, 2), (2, 1)])
+def test_objects_of_the_target_have_the_connectivity_of_the_prediction(connectivity, objects):
+    membrane = torch.eye(4)[None, None]  # corners of the other side touch across the diagonal
+    metric = InstanceMetric(("voi_split", "voi_merge"), LikelihoodSegmentation(0.5, connectivity), True)
+    metric(membrane, membrane)
+    assert [float(value) for value in metric.aggregate()] == [0, 0]
+    metric.reset()
+    metric(torch.zeros_like(membrane), membrane)  # one object all over
+    assert float(metric.aggregate()[1]) == objects - 1
+
+
 @pytest.mark.parametrize("dtype", [torch.uint64, torch.int64])
 def test_metrics_take_ids_beyond_31_bits(dtype):
     target = (torch.tensor([[[1, 1, 2, 2, 3]]]) * 2**60).to(dtype)

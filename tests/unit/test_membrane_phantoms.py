@@ -40,6 +40,11 @@ def test_cells_are_the_components_between_closed_membranes(settings):
     assert ((phantom.membrane == 1) == (phantom.ids == 0)).all()
 
 
+def test_no_cell_is_a_speck():
+    sizes = [np.bincount(membrane_phantom(seed, (20, 48, 40), cell_size=20).ids.ravel()).min() for seed in range(6)]
+    assert min(sizes) >= 12
+
+
 @pytest.mark.parametrize("gaps", [0.0, 0.1, 0.5])
 def test_the_wished_share_of_the_membranes_fades(gaps):
     phantom = membrane_phantom(2, gaps=gaps)

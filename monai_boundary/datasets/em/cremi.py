@@ -18,7 +18,10 @@ _RAW, _IDS, _CLEFTS = "volumes/raw", "volumes/labels/neuron_ids", "volumes/label
 
 
 def cremi_volumes(
-    root: str | os.PathLike[str], spacing: Sequence[float] | None = None, clefts: bool = False
+    root: str | os.PathLike[str],
+    spacing: Sequence[float] | None = None,
+    clefts: bool = False,
+    membrane_width: float | None = None,
 ) -> list[EmVolume]:
     """List the volumes of the CREMI challenge, in HDF5 files as it hands them out.
 
@@ -31,6 +34,8 @@ def cremi_volumes(
         spacing: Voxel size in nm (z, y, x), for files without ``resolution``; ``None`` takes it from there, which is
             40 x 4 x 4.
         clefts: Items hold ``"clefts"``, too: int32 ids of synaptic clefts, 0 for none.
+        membrane_width: CREMI's ids touch; voxels at most this far, in nm, from a voxel of another id are membrane.
+            ``None`` takes the pixel size: one pixel of each of two neighbours.
 
     Returns:
         By name, such as ``"sample_A"`` and ``"sample_A+"``: samples with ids train, those without are ``"test"``.
@@ -46,7 +51,7 @@ def cremi_volumes(
     files = [place] if place.is_file() else sorted(place.iterdir())
     found = [(path, _NAME.fullmatch(path.stem)) for path in files if path.suffix.lower() in HDF5_ENDINGS]
     volumes = [
-        _volume(path, f"sample_{match['sample'].upper()}{match['test']}", spacing, clefts)
+        _volume(path, f"sample_{match['sample'].upper()}{match['test']}", spacing, clefts, membrane_width)
         for path, match in found
         if match is not None
     ]
@@ -56,7 +61,9 @@ def cremi_volumes(
     return sorted(volumes, key=lambda volume: (volume.split == "test", volume.name))
 
 
-def _volume(path: Path, name: str, spacing: Sequence[float] | None, clefts: bool) -> EmVolume:
+def _volume(
+    path: Path, name: str, spacing: Sequence[float] | None, clefts: bool, membrane_width: float | None
+) -> EmVolume:
     names = hdf5_names(path)
     if _RAW not in names:
         raise ValueError(f"{path} must hold the data set {_RAW}, got {', '.join(names) or 'none'}; download it again")
@@ -82,9 +89,9 @@ def _volume(path: Path, name: str, spacing: Sequence[float] | None, clefts: bool
             "pass clefts=False"
         )
     others = (("clefts", Stored(path, _CLEFTS)),) if clefts else ()
-    return EmVolume(
-        name, Stored(path, _RAW), Stored(path, _IDS), "ids", (z, y, x), offset=offsets[0], others=others
-    )  # fmt: skip
+    width = x if membrane_width is None else membrane_width
+    arrays = Stored(path, _RAW), Stored(path, _IDS)
+    return EmVolume(name, *arrays, "ids", (z, y, x), offset=offsets[0], membrane_width=width, others=others)
 
 
 def _resolution(path: Path, key: str) -> tuple[float, ...]:

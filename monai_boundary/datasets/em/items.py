@@ -7,10 +7,11 @@ from typing import Any, overload
 
 import numpy as np
 
-from monai_boundary._check import check_choice, check_number
+from monai_boundary._check import check_choice
 from monai_boundary.datasets.datalist import SPLITS
 from monai_boundary.datasets.em.volumes import UNLABELLED, EmVolume, Stored, check_volumes, slice_range
-from monai_boundary.kernels.ids import compact_ids, id_membranes
+from monai_boundary.kernels.ids import compact_ids
+from monai_boundary.kernels.regions import region_distance
 
 __all__ = ["EmSlices", "EmVolumes", "check_volume"]
 
@@ -21,14 +22,8 @@ class _EmItems(Sequence):
     _ndim: int
     _per_slice = True
 
-    def __init__(
-        self,
-        volumes: Sequence[EmVolume],
-        split: str | None = None,
-        membrane_width: float = 0.0,
-    ) -> None:
+    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None) -> None:
         check_volumes(volumes)
-        self.membrane_width = check_number("membrane_width", membrane_width, strict=False)
         if split is not None:
             check_choice("split", split, SPLITS)
             volumes = [volume for volume in volumes if volume.split == split]
@@ -74,8 +69,8 @@ class _EmItems(Sequence):
             ids = _ids(array)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{labels} is no map of ids: {error}") from None
-        membrane = id_membranes(ids, self.membrane_width, volume.spacing, self._per_slice)
-        return {"ids": self._shaped(ids), "membrane": self._shaped(membrane.astype(np.uint8))}
+        membrane = _derived(ids, volume, self._per_slice).astype(np.uint8)
+        return {"ids": self._shaped(ids), "membrane": self._shaped(membrane)}
 
 
 class EmSlices(_EmItems):
@@ -87,8 +82,8 @@ class EmSlices(_EmItems):
 
     * the image holds the values as stored (0 to 255 for bytes): scale them in `transform`;
     * ``"membrane"`` is 1 on membranes, the target of `BoundaryAwareLoss`. Where volumes hold ids it is derived from
-      them slice by slice: voxels of no object, one voxel of each of two objects that touch, and what lies within
-      `membrane_width` of these;
+      them slice by slice: voxels of no object, and those of objects at most the volume's `membrane_width` from a voxel
+      of another id;
     * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits, and CREMI's
       2**64 - 1 for unlabelled voxels, do not fit a tensor: they are counted through. An object has the same number in
       the slices of one item only;
@@ -97,7 +92,6 @@ class EmSlices(_EmItems):
     Args:
         volumes: As `isbi2012_volumes`, `snemi3d_volumes`, `cremi_volumes` and `gala_volumes` list them.
         split: Keep the volumes of this split; ``None`` keeps all.
-        membrane_width: In nm, see above.
 
     Raises:
         ImportError: h5py or tifffile is not installed.
@@ -119,7 +113,6 @@ class EmVolumes(_EmItems):
     Args:
         volumes: See `EmSlices`.
         split: See `EmSlices`.
-        membrane_width: See `EmSlices`.
         per_slice: Derive membranes slice by slice: two objects that lie on top of one another in neighbouring sections
             share none, for sections are many pixels thick. ``False`` for isotropic volumes, where they do.
     """
@@ -130,10 +123,9 @@ class EmVolumes(_EmItems):
         self,
         volumes: Sequence[EmVolume],
         split: str | None = None,
-        membrane_width: float = 0.0,
         per_slice: bool = True,
     ) -> None:
-        super().__init__(volumes, split, membrane_width)
+        super().__init__(volumes, split)
         self._per_slice = per_slice
 
     def _add(self, volume: EmVolume, start: int, stop: int) -> None:
@@ -170,6 +162,19 @@ def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
 
 def _ids(array: np.ndarray) -> np.ndarray:
     return compact_ids(array, background=(0, UNLABELLED))[0]
+
+
+def _derived(ids: np.ndarray, volume: EmVolume, per_slice: bool) -> np.ndarray:
+    """Bool `(D, H, W)`, where the ids of a volume leave membranes."""
+    if not volume.membrane_width:
+        return np.asarray(ids == 0)
+
+    def near(part: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
+        return np.asarray(region_distance(part, sizes, image_edge=False) <= volume.membrane_width)
+
+    if per_slice:
+        return np.stack([near(part, volume.spacing[1:]) for part in ids])
+    return near(ids, volume.spacing)
 
 
 def _membrane(array: np.ndarray, kind: str, source: str) -> np.ndarray:

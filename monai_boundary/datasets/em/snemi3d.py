@@ -12,13 +12,14 @@ SPACING = (30.0, 6.0, 6.0)
 _ENDINGS = (".tif", ".tiff", ".h5", ".hdf5", "")
 
 
-def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main") -> list[EmVolume]:
+def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main", membrane_width: float = 0.0) -> list[EmVolume]:
     """List the volumes of the SNEMI3D challenge (ISBI 2013).
 
     Args:
         root: Folder with ``train-input.tif``, ``train-labels.tif`` and, if wanted, ``test-input.tif``. HDF5 files of
             these names, and folders of them with one PNG or TIFF per slice, do as well.
         key: Data set in the HDF5 files.
+        membrane_width: See `EmVolume`; 0 leaves voxels of id 0 as the only membrane.
 
     Returns:
         ``"snemi3d"``, to train with, and ``"snemi3d_test"``, without labels unless ``test-labels`` is there. Voxels are
@@ -40,8 +41,9 @@ def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main") -> list[EmV
             f"root must hold train-input.tif and train-labels.tif, got {root} without "
             f"{'train-input' if image is None else 'train-labels'}; unpack the download there"
         )
-    volumes = [EmVolume("snemi3d", image, labels, "ids", SPACING)]
+    volumes = [EmVolume("snemi3d", image, labels, "ids", SPACING, membrane_width=membrane_width)]
     if test is not None:
-        volumes.append(EmVolume("snemi3d_test", test, stored("test-labels"), "ids", SPACING, "test"))
+        labels = stored("test-labels")
+        volumes.append(EmVolume("snemi3d_test", test, labels, "ids", SPACING, "test", membrane_width=membrane_width))
     check_volumes(volumes)
     return volumes

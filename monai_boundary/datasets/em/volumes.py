@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from monai_boundary._check import check_choice, check_spacing
+from monai_boundary._check import check_choice, check_number, check_spacing
 from monai_boundary.datasets.datalist import SPLITS
 from monai_boundary.datasets.em.hdf5 import open_hdf5
 from monai_boundary.datasets.em.stacks import (
@@ -116,6 +116,8 @@ class EmVolume:
         split: ``"training"``, ``"validation"`` or ``"test"``.
         slices: First slice of `labels` (of `image` where there are none) and the one behind the last; ``None`` for all.
         offset: Voxel of `image` at which the first voxel of `labels` lies: images may reach beyond their labels.
+        membrane_width: Voxels of objects at most this far, in nm, from a voxel of another id are membrane, too, as in
+            `RegionSeeds`: the pixel size where ids touch, 0 where voxels of id 0 lie between them.
         others: More arrays on the grid of `labels` by name: ``"clefts"`` with ids, ``"likelihood"`` in [0, 1].
     """
 
@@ -127,11 +129,12 @@ class EmVolume:
     split: str = "training"
     slices: tuple[int, int] | None = None
     offset: tuple[int, int, int] = (0, 0, 0)
+    membrane_width: float = 0.0
     others: tuple[tuple[str, Stored], ...] = ()
 
 
 def check_volumes(volumes: Sequence[EmVolume]) -> None:
-    """Raise ``ValueError`` when two volumes have one name, or a kind, split or spacing is none."""
+    """Raise ``ValueError`` when two volumes have one name, or a kind, split, spacing or width is none."""
     counts = Counter(volume.name for volume in volumes)
     for volume in volumes:
         if counts[volume.name] > 1:
@@ -143,6 +146,7 @@ def check_volumes(volumes: Sequence[EmVolume]) -> None:
         check_choice(f"kind of {volume.name}", volume.kind, ("ids", "interior", "membrane"))
         check_choice(f"split of {volume.name}", volume.split, SPLITS)
         check_spacing(volume.spacing, 3)
+        check_number(f"membrane_width of {volume.name}", volume.membrane_width, strict=False)
 
 
 def volume_shape(volume: EmVolume) -> tuple[int, int, int]:
