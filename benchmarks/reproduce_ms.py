@@ -18,7 +18,7 @@ import torch
 
 from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.protocols import SETTINGS, RunSettings, run_protocol
-from monai_boundary.protocols.run import finished_runs
+from monai_boundary.protocols.series import finished_runs
 from monai_boundary.protocols.table import protocol_table
 from monai_boundary.reports.curves import curves_figure
 from monai_boundary.reports.figures import save_figure

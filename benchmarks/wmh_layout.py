@@ -25,7 +25,7 @@ from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.datasets.convert import convert_challenge
 from monai_boundary.datasets.datalist import CaseFiles, read_datalist
 from monai_boundary.protocols import SETTINGS, RunSettings, run_protocol
-from monai_boundary.protocols.run import finished_runs
+from monai_boundary.protocols.series import finished_runs
 from monai_boundary.protocols.table import protocol_table
 from monai_boundary.reports.curves import curves_figure
 from monai_boundary.reports.figures import save_figure

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import DataLoader, Dataset
-from monai.engines import SupervisedTrainer
-from monai.inferers import SimpleInferer
 from monai.networks.nets import UNet
 from monai.utils import set_determinism
-from tqdm import tqdm
 
 from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.engines import (
     AlphaScheduleHandler,
-    Events,
     LossTermsHandler,
     PrepareBatchDistanceMap,
     RestoreLabelHandler,
 )
 from monai_boundary.kernels.map_options import Preset
 from monai_boundary.metrics import score_pair
+from monai_boundary.protocols.series import missing_runs, run_all
 from monai_boundary.protocols.settings import SETTINGS, make_loss, make_schedule
 from monai_boundary.protocols.slices import SliceVolume, load_volumes, training_slices
+from monai_boundary.protocols.training import computing_device, train_network
 
-__all__ = ["RunSettings", "finished_runs", "run_protocol"]
+__all__ = ["RunSettings", "run_protocol"]
 
 
 @dataclass(frozen=True)
@@ -86,34 +81,20 @@ def run_protocol(
     for split in ("training", "validation"):
         if not splits.get(split):
             raise ValueError(f"the datalist must hold {split} cases, got none")
-    done = {_key(row) for row in finished_runs(out)}
-    missing = [
-        (setting, seed)
-        for seed in seeds
-        for setting in settings
-        if (name, setting, shared.preset, seed, shared.epochs) not in done
+    runs = [
+        {"data": name, "setting": setting, "seed": seed, **asdict(shared)} for seed in seeds for setting in settings
     ]
+    missing = missing_runs(out, runs, ("data", "setting", "preset", "seed", "epochs"))
     if not missing:
         return
     train = load_volumes(splits["training"], shared.size, f"{name}, training")
     test = load_volumes(splits["validation"], shared.size, f"{name}, validation")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for number, (setting, seed) in enumerate(missing, 1):
-        title = f"{name} {number}/{len(missing)} {setting} seed {seed}"
-        row = {"data": name, "setting": setting, "seed": seed, **asdict(shared), "date": str(datetime.date.today())}
-        row |= _train(setting, seed, train, test, shared, title)
-        with out.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-
-
-def finished_runs(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of `path`; none where there is no file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.strip()]
-
-
-def _key(row: dict[str, Any]) -> tuple:
-    return tuple(row[key] for key in ("data", "setting", "preset", "seed", "epochs"))
+    run_all(
+        out,
+        missing,
+        lambda run, title: _train(run["setting"], run["seed"], train, test, shared, title),
+        lambda run: f"{name} {run['setting']} seed {run['seed']}",
+    )
 
 
 def _train(
@@ -122,21 +103,23 @@ def _train(
     set_determinism(seed)
     start, chosen = time.monotonic(), SETTINGS[setting]
     items = training_slices(train, chosen, shared.preset, shared.empty_share, seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    depth = len(shared.features)
+    device, depth = computing_device(), len(shared.features)
     network = UNet(2, items[0]["image"].shape[0], 2, shared.features, (2,) * (depth - 1), num_res_units=1).to(device)
     loss = make_loss(chosen, shared.preset).to(device)
-    curve: list[dict[str, Any]] = []
-    trainer = SupervisedTrainer(
-        device=device,
-        max_epochs=shared.epochs,
-        train_data_loader=DataLoader(
-            Dataset(items), batch_size=shared.batch, shuffle=True, drop_last=len(items) > shared.batch
-        ),
-        network=network,
-        optimizer=torch.optim.Adam(network.parameters(), shared.lr, betas=(0.9, 0.99)),
-        loss_function=loss,
-        inferer=SimpleInferer(),
+
+    def score(engine: Any) -> dict[str, Any]:
+        terms = {key: round(float(engine.state.metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
+        return {**terms, "cases": score_volumes(network, test, device)}
+
+    curve = train_network(
+        network,
+        loss,
+        items,
+        shared,
+        score,
+        _describe,
+        title,
+        betas=(0.9, 0.99),
         prepare_batch=PrepareBatchDistanceMap(),
         train_handlers=[
             RestoreLabelHandler(),
@@ -144,10 +127,6 @@ def _train(
             LossTermsHandler(loss),
         ],
     )
-    with tqdm(total=shared.epochs, desc=title, unit="epoch") as bar:
-        follow = _follow(curve, lambda: score_volumes(network, test, device), shared, bar)
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, follow)
-        trainer.run()
     return {
         "slices": len(items),
         "cases": curve[-1]["cases"],
@@ -156,23 +135,9 @@ def _train(
     }
 
 
-def _follow(
-    curve: list[dict[str, Any]], score: Callable[[], list[dict[str, Any]]], shared: RunSettings, bar: tqdm
-) -> Callable[[Any], None]:
-    """Return a handler that adds a point to the curve and moves the bar."""
-
-    def follow(engine: Any) -> None:
-        epoch, metrics = engine.state.epoch, engine.state.metrics
-        bar.update()
-        terms = {key: round(float(metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
-        if epoch % shared.score_every and epoch != shared.epochs:
-            return
-        cases = score()
-        curve.append({"epoch": epoch, **terms, "cases": cases})
-        dice = float(np.nanmean([case["dice"] for case in cases]))
-        bar.set_postfix_str(f"Dice {dice:.3f} region {terms['region_term']:.3f} alpha {terms['alpha']:.2f}")
-
-    return follow
+def _describe(point: dict[str, Any]) -> str:
+    dice = float(np.nanmean([case["dice"] for case in point["cases"]]))
+    return f"Dice {dice:.3f} region {point['region_term']:.3f} alpha {point['alpha']:.2f}"
 
 
 @torch.no_grad()

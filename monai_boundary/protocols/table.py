@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-__all__ = ["protocol_table"]
+__all__ = ["mean_of", "protocol_table", "spread"]
 
 
 def protocol_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -28,7 +28,7 @@ def protocol_table(rows: Sequence[dict[str, Any]]) -> str:
     ]
     for (data, setting, preset, epochs), runs in groups.items():
         cells = [
-            _spread([_mean(case[key] for case in run["cases"]) for run in runs], form)
+            spread([mean_of(case[key] for case in run["cases"]) for run in runs], form)
             for key, form in (("dice", ".3f"), ("hd95_mm", ".1f"))
         ]
         missed = sum(case["missed"] for run in runs for case in run["cases"])
@@ -39,11 +39,13 @@ def protocol_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _mean(values: Any) -> float:
+def mean_of(values: Iterable[float]) -> float:
+    """Return the mean of what is no NaN; NaN where nothing is left."""
     numbers = [value for value in values if not math.isnan(value)]
     return mean(numbers) if numbers else math.nan
 
 
-def _spread(values: Sequence[float], form: str) -> str:
-    spread = f" ± {format(stdev(values), form)}" if len(values) > 1 else ""
-    return f"{format(mean(values), form)}{spread}"
+def spread(values: Sequence[float], form: str) -> str:
+    """Return mean ± standard deviation of a sample, each formatted as `form`; the mean alone of a single value."""
+    deviation = f" ± {format(stdev(values), form)}" if len(values) > 1 else ""
+    return f"{format(mean(values), form)}{deviation}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,25 @@ __all__ = ["curves_figure"]
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def curves_figure(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Draw Dice and HD95 of the scored cases over the epochs: a colour per setting, dashes for the robust map.
+#: Score and its name on the axis.
+_SURFACE = {"dice": "Dice", "hd95_mm": "HD95 (mm)"}
+
+
+def curves_figure(rows: Sequence[dict[str, Any]], scores: Mapping[str, str] = _SURFACE) -> Figure:
+    """Draw scores over the epochs: a colour per setting, dashes for the robust map.
 
     Args:
-        rows: Lines of a results file of `run_protocol`; each data set gets a row of panels.
+        rows: Lines of a results file, each with ``"data"``, ``"setting"`` and ``"curve"``; each data set gets a row of
+            panels. A point of a curve holds the score itself, or the scores of its ``"cases"``.
+        scores: Names of the axes of the panels, by score.
     """
     data = list(dict.fromkeys(row["data"] for row in rows))
     figure = Figure(figsize=(10, 3.2 * max(1, len(data)) + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(max(1, len(data)), 2, squeeze=False)
+    panels = figure.subplots(max(1, len(data)), len(scores), squeeze=False)
     settings = list(dict.fromkeys(row["setting"] for row in rows))
     for name, axes in zip(data, panels, strict=False):
-        for axis, (key, title) in zip(axes, (("dice", "Dice"), ("hd95_mm", "HD95 (mm)")), strict=True):
+        for axis, (key, title) in zip(axes, scores.items(), strict=True):
             chosen: dict[str, list] = defaultdict(list)
             for row in rows:
                 if row["data"] == name:
@@ -52,6 +58,10 @@ def _band(axis: Any, curves: Sequence[Sequence[dict[str, Any]]], key: str, label
     """Median over the seeds, and their range."""
     length = min(len(curve) for curve in curves)
     epochs = [point["epoch"] for point in curves[0][:length]]
-    values = np.array([[np.nanmean([case[key] for case in point["cases"]]) for point in c[:length]] for c in curves])
+    values = np.array([[_value(point, key) for point in curve[:length]] for curve in curves])
     axis.plot(epochs, np.median(values, axis=0), label=label, **style, marker="o", markersize=3)
     axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.12, linewidth=0)
+
+
+def _value(point: dict[str, Any], key: str) -> float:
+    return float(point[key] if key in point else np.nanmean([case[key] for case in point["cases"]]))

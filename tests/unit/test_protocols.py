@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from monai_boundary import Increase, Rebalance
 from monai_boundary.datasets.datalist import read_datalist, write_datalist
 from monai_boundary.protocols import SETTINGS, RunSettings, run_protocol
-from monai_boundary.protocols.run import finished_runs
+from monai_boundary.protocols.series import finished_runs
 from monai_boundary.protocols.settings import make_schedule
 from monai_boundary.protocols.slices import load_volumes, training_slices
 from monai_boundary.protocols.table import protocol_table

@@ -1,0 +1,99 @@
+"""The paper's rows of the synthetic experiment beside ours, as Markdown, in per cent."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monai_boundary.protocols.aicd import AicdSettings
+from monai_boundary.protocols.table import mean_of, spread
+
+__all__ = ["NAMES", "PUBLISHED", "aicd_tables", "group_runs"]
+
+#: IoU and BF1 of Tables 1 and 2 of the paper, column AICD, in per cent; it gives no spread.
+PUBLISHED = {"bf1+iou": (86.91, 71.51), "iou": (85.66, 68.01), "ss+iou": (61.14, 20.74), "dice+iou": (85.13, 70.49)}
+NAMES = {"bf1+iou": "L_BF1,IoU", "iou": "L_IoU", "ss+iou": "L_SS,IoU", "dice+iou": "L_Dice,IoU"}
+_SETTINGS = tuple(AicdSettings.__dataclass_fields__)
+
+Row = dict[str, Any]
+Measure = Callable[[Row], float]
+
+
+def aicd_tables(rows: Sequence[Row]) -> str:
+    """Return two tables for each group of runs of one set of settings: all scored images, and the image edge.
+
+    Cells: mean over images, then mean ± standard deviation over seeds.
+
+    Args:
+        rows: Lines of a results file of `run_aicd`.
+    """
+    return "\n\n".join(part for group in group_runs(rows) for part in (_title(group), _main(group), _edge(group)))
+
+
+def group_runs(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the runs of one set of settings together, in the order in which these first occur."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[json.dumps([row[key] for key in _SETTINGS])].append(row)
+    return list(groups.values())
+
+
+def _title(rows: Sequence[Row]) -> str:
+    first, cases = rows[0], rows[0]["cases"]
+    cut = sum(case["at_edge"] for case in cases)
+    smoke = "SMOKE RUN, too small to compare losses. " if first["smoke"] else ""
+    ramp = "0 to " if first["ramp"] else ""
+    entropy = "with" if first["cross_entropy"] else "without"
+    return (
+        f"{smoke}{first['images']} images of {first['size']} x {first['size']}, {len(cases)} of them scored ({cut} cut "
+        f"by the image edge), {first['epochs']} epochs, w of BF1 {ramp}{first['weight']}, {entropy} cross-entropy. Per cent:"
+    )
+
+
+def _main(rows: Sequence[Row]) -> str:
+    columns: dict[str, Measure] = {
+        "IoU": lambda row: _over(row, "iou"),
+        "BF1, theta 3": lambda row: _over(row, "f1_3"),
+        "BF1, theta 5": lambda row: _over(row, "f1_5"),
+        "IoU after 1/4 of the epochs": lambda row: 100 * _early(row)["iou"],
+    }
+    more = {"paper IoU": 0, "paper BF1": 1}
+    return _table(rows, columns, {name: lambda loss, k=k: f"{PUBLISHED[loss][k]:.2f}" for name, k in more.items()})
+
+
+def _edge(rows: Sequence[Row]) -> str:
+    band = rows[0]["size"] // 16
+    columns: dict[str, Measure] = {
+        "IoU, whole": lambda row: _over(row, "iou", False),
+        "IoU, cut by the edge": lambda row: _over(row, "iou", True),
+        f"IoU of cut ones in the outer {band} pixels": lambda row: _over(row, "edge_iou", True),
+        "BF1, whole": lambda row: _over(row, "f1_3", False),
+        "BF1, cut by the edge": lambda row: _over(row, "f1_3", True),
+    }
+    return _table(rows, columns, {})
+
+
+def _table(rows: Sequence[Row], columns: dict[str, Measure], more: dict[str, Callable[[str], str]]) -> str:
+    lines = [f"| loss | seeds | {' | '.join([*columns, *more])} |", "|---" * (2 + len(columns) + len(more)) + "|"]
+    for loss, name in NAMES.items():
+        runs = [row for row in rows if row["loss"] == loss]
+        if runs:
+            cells = [spread([measure(run) for run in runs], ".2f") for measure in columns.values()]
+            cells += [published(loss) for published in more.values()]
+            lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _over(row: Row, key: str, at_edge: bool | None = None) -> float:
+    """Mean over the images in per cent; of those that the edge cuts, or of the others, where `at_edge` says so."""
+    chosen = [case[key] for case in row["cases"] if at_edge is None or case["at_edge"] == at_edge]
+    return 100 * mean_of(value for value in chosen if value is not None)
+
+
+def _early(row: Row) -> Row:
+    """Return the last point of the curve in the first quarter of the epochs, or the first of all."""
+    points: list[Row] = row["curve"]
+    early = [point for point in points if point["epoch"] <= row["epochs"] / 4]
+    return early[-1] if early else points[0]

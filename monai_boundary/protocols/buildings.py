@@ -1,0 +1,133 @@
+"""What the boundary F1 paper compares: four losses for one mask of buildings, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+from torch import nn
+
+from monai_boundary._check import check_choice, check_fraction
+from monai_boundary.losses import BoundaryF1IoULoss, BoundaryF1Loss, SensitivitySpecificityLoss
+from monai_boundary.metrics import boundary_f1
+
+__all__ = ["LOSSES", "THETAS", "BuildingLoss", "CaseScores", "building_loss", "iou", "score_building"]
+
+#: Rows of the tables: the paper's names are L_BF1,IoU, L_IoU, L_SS,IoU and L_Dice,IoU.
+LOSSES = ("bf1+iou", "iou", "ss+iou", "dice+iou")
+#: Tolerances of the boundary F1 metric in pixels, both of the paper's.
+THETAS = (3, 5)
+_NEVER = -30.0  # logit whose sigmoid adds nothing to any sum
+
+
+class BuildingLoss(nn.Module):
+    """weight * first + (1 - weight) * IoU loss of logits `(B, 1, H, W)`, plus cross-entropy where asked for.
+
+    The sum of section 2 of the paper; section 4.2 adds the cross-entropy. The IoU loss is MONAI's.
+
+    Args:
+        first: Loss of logits and mask beside the IoU loss; ``None`` for the IoU loss alone.
+        weight: Of `first`, in [0, 1].
+        cross_entropy: Add binary cross-entropy.
+        ignore_index: Value of pixels of the target that do not count; `first` must know it itself if it counts pixels
+            of the background.
+    """
+
+    def __init__(
+        self, first: nn.Module | None, weight: float = 0.5, cross_entropy: bool = False, ignore_index: int | None = None
+    ) -> None:
+        super().__init__()
+        self.first, self.weight = first, check_fraction("weight", weight)
+        self.cross_entropy, self.ignore_index = cross_entropy, ignore_index
+        self.iou = DiceLoss(sigmoid=True, jaccard=True)
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the weighted sum; `target` is a mask `(B, 1, H, W)` of 0 and 1."""
+        logits, mask, share = input, target, 1.0
+        if self.ignore_index is not None:
+            counted = target != self.ignore_index
+            logits, mask = torch.where(counted, input, _NEVER), torch.where(counted, target, 0)
+            share = float(counted.float().mean().clamp(min=1 / counted.numel()))
+        total: torch.Tensor = self.iou(logits, mask)
+        if self.first is not None:
+            knows = getattr(self.first, "ignore_index", None) is not None
+            other = self.first(input, target) if knows else self.first(logits, mask)
+            total = self.weight * other + (1 - self.weight) * total
+        if self.cross_entropy:
+            total = total + F.binary_cross_entropy_with_logits(logits, mask.to(logits.dtype)) / share
+        return total
+
+
+def building_loss(
+    name: str,
+    weight: float = 0.5,
+    theta: int = 5,
+    cross_entropy: bool = False,
+    ignore_index: int | None = None,
+) -> nn.Module:
+    """Return the loss of a row for logits and masks `(B, 1, H, W)`.
+
+    Args:
+        name: One of `LOSSES`.
+        weight: Of the part beside the IoU loss.
+        theta: Window of the boundary F1 loss in pixels.
+        cross_entropy: Add binary cross-entropy to every row, as on the paper's real tiles; ``"bf1+iou"`` then is
+            `BoundaryF1IoULoss`.
+        ignore_index: Value of pixels of the target that do not count.
+
+    Raises:
+        ValueError: `name` is unknown or `weight` outside [0, 1].
+    """
+    check_choice("name", name, LOSSES)
+    if name == "bf1+iou" and cross_entropy:
+        return BoundaryF1IoULoss(weight, theta=theta, ignore_index=ignore_index)
+    first = {
+        "bf1+iou": lambda: BoundaryF1Loss(theta=theta, sigmoid=True, ignore_index=ignore_index),
+        "iou": lambda: None,
+        "ss+iou": lambda: SensitivitySpecificityLoss(sigmoid=True, ignore_index=ignore_index),
+        "dice+iou": lambda: DiceLoss(sigmoid=True),
+    }[name]()
+    return BuildingLoss(first, weight, cross_entropy, ignore_index)
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """Scores of one mask in [0, 1].
+
+    Args:
+        iou: Intersection over union of the pixels.
+        f1: Exact boundary F1 at each of `THETAS`, in this order.
+    """
+
+    iou: float
+    f1: tuple[float, ...]
+
+    def row(self) -> dict[str, Any]:
+        """Return the scores as entries of a JSON line."""
+        return {"iou": round(self.iou, 4)} | {
+            f"f1_{theta}": round(value, 4) for theta, value in zip(THETAS, self.f1, strict=True)
+        }
+
+
+def iou(pred: np.ndarray, target: np.ndarray) -> float:
+    """Intersection over union of two bool masks of one shape; NaN where both are empty."""
+    union = int((pred | target).sum())
+    return float((pred & target).sum() / union) if union else float("nan")
+
+
+def score_building(
+    pred: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, thetas: Sequence[float] = THETAS
+) -> CaseScores:
+    """Score a bool mask `(H, W)` against the truth; pixels outside `valid` do not count.
+
+    A prediction without a building scores 0 where there is one; where neither mask holds one, scores are NaN.
+    """
+    counted = np.ones(target.shape, bool) if valid is None else valid
+    own, true = pred & counted, target & counted
+    f1 = tuple(boundary_f1(own, true, theta, valid=valid).f1 for theta in thetas)
+    return CaseScores(iou(own, true), f1)
