@@ -121,7 +121,7 @@ def aicd(full: bool, output: Path, names: tuple[str, ...], seeds: int | None, **
     from monai_boundary.protocols.aicd import AicdSettings, run_aicd
     from monai_boundary.protocols.aicd_report import write_aicd_report
 
-    chosen = {} if full else {"images": 160, "size": 64, "epochs": 10, "width": 8, "smoke": True}
+    chosen: dict[str, Any] = {} if full else {"images": 160, "size": 64, "epochs": 10, "width": 8, "smoke": True}
     chosen |= {key: value for key, value in given.items() if value is not None}
     features = tuple(chosen.pop("width", 16) * 2**depth for depth in range(4))
     score_every = max(1, chosen.get("epochs", 100) // 8)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,9 @@ from monai.utils import set_determinism
 from tqdm import tqdm
 
 from monai_boundary.datasets import BuildingPhantom, BuildingPhantoms
-from monai_boundary.protocols.buildings import LOSSES, building_loss, iou, score_building
+from monai_boundary.protocols.buildings import LOSSES, building_loss, iou, raise_weight, score_building
 from monai_boundary.protocols.series import missing_runs, run_all
 from monai_boundary.protocols.training import computing_device, train_network
-from monai_boundary.schedules import Increase
 
 __all__ = ["AicdSettings", "aicd_phantoms", "edge_band", "example_cases", "run_aicd", "unpack_mask"]
 
@@ -146,27 +145,14 @@ def _train(
         cases = score_cases(masks, test, shared.size // 16)
         return {key: round(float(np.mean([case[key] for case in cases])), 4) for key in ("iou", "f1_3", "f1_5")}
 
-    curve = train_network(
-        network, loss, items, shared, score, _describe, title, before_epoch=_weight_policy(name, loss, shared)
-    )
+    policy = raise_weight(loss, shared.weight, shared.epochs) if shared.ramp and name == "bf1+iou" else None
+    curve = train_network(network, loss, items, shared, score, _describe, title, before_epoch=policy)
     return {
         "cases": score_cases(masks, test, shared.size // 16),
         "examples": {str(index): _pack_mask(masks[index]) for index in example_cases(test)},
         "curve": curve,
         "seconds": round(time.monotonic() - start),
     }
-
-
-def _weight_policy(name: str, loss: torch.nn.Module, shared: AicdSettings) -> Callable[[int], None] | None:
-    """Return what sets the weight before an epoch, where it moves."""
-    if name != "bf1+iou" or not shared.ramp:
-        return None
-    schedule = Increase(0.0, shared.weight)
-
-    def set_weight(epoch: int) -> None:
-        loss.weight = schedule.weights(epoch, shared.epochs)[1]
-
-    return set_weight
 
 
 def _describe(point: dict[str, Any]) -> str:

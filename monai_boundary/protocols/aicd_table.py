@@ -48,7 +48,8 @@ def _title(rows: Sequence[Row]) -> str:
     entropy = "with" if first["cross_entropy"] else "without"
     return (
         f"{smoke}{first['images']} images of {first['size']} x {first['size']}, {len(cases)} of them scored ({cut} cut "
-        f"by the image edge), {first['epochs']} epochs, w of BF1 {ramp}{first['weight']}, {entropy} cross-entropy. Per cent:"
+        f"by the image edge), {first['features'][0]} to {first['features'][-1]} features, {first['epochs']} epochs, "
+        f"weight of BF1 {ramp}{first['weight']}, {entropy} cross-entropy. Per cent:"
     )
 
 
@@ -59,8 +60,7 @@ def _main(rows: Sequence[Row]) -> str:
         "BF1, theta 5": lambda row: _over(row, "f1_5"),
         "IoU after 1/4 of the epochs": lambda row: 100 * _early(row)["iou"],
     }
-    more = {"paper IoU": 0, "paper BF1": 1}
-    return _table(rows, columns, {name: lambda loss, k=k: f"{PUBLISHED[loss][k]:.2f}" for name, k in more.items()})
+    return _table(rows, columns, {"paper IoU": 0, "paper BF1": 1})
 
 
 def _edge(rows: Sequence[Row]) -> str:
@@ -75,13 +75,16 @@ def _edge(rows: Sequence[Row]) -> str:
     return _table(rows, columns, {})
 
 
-def _table(rows: Sequence[Row], columns: dict[str, Measure], more: dict[str, Callable[[str], str]]) -> str:
-    lines = [f"| loss | seeds | {' | '.join([*columns, *more])} |", "|---" * (2 + len(columns) + len(more)) + "|"]
+def _table(rows: Sequence[Row], columns: dict[str, Measure], published: dict[str, int]) -> str:
+    lines = [
+        f"| loss | seeds | {' | '.join([*columns, *published])} |",
+        "|---" * (2 + len(columns) + len(published)) + "|",
+    ]
     for loss, name in NAMES.items():
         runs = [row for row in rows if row["loss"] == loss]
         if runs:
             cells = [spread([measure(run) for run in runs], ".2f") for measure in columns.values()]
-            cells += [published(loss) for published in more.values()]
+            cells += [f"{PUBLISHED[loss][place]:.2f}" for place in published.values()]
             lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

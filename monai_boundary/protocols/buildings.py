@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch import nn
 from monai_boundary._check import check_choice, check_fraction
 from monai_boundary.losses import BoundaryF1IoULoss, BoundaryF1Loss, SensitivitySpecificityLoss
 from monai_boundary.metrics import boundary_f1
+from monai_boundary.schedules import Increase
 
-__all__ = ["LOSSES", "THETAS", "BuildingLoss", "CaseScores", "building_loss", "iou", "score_building"]
+__all__ = ["LOSSES", "THETAS", "BuildingLoss", "CaseScores", "building_loss", "iou", "raise_weight", "score_building"]
 
 #: Rows of the tables: the paper's names are L_BF1,IoU, L_IoU, L_SS,IoU and L_Dice,IoU.
 LOSSES = ("bf1+iou", "iou", "ss+iou", "dice+iou")
@@ -42,7 +43,8 @@ class BuildingLoss(nn.Module):
         self, first: nn.Module | None, weight: float = 0.5, cross_entropy: bool = False, ignore_index: int | None = None
     ) -> None:
         super().__init__()
-        self.first, self.weight = first, check_fraction("weight", weight)
+        self.weight = check_fraction("weight", weight)
+        self.first = first
         self.cross_entropy, self.ignore_index = cross_entropy, ignore_index
         self.iou = DiceLoss(sigmoid=True, jaccard=True)
 
@@ -69,7 +71,7 @@ def building_loss(
     theta: int = 5,
     cross_entropy: bool = False,
     ignore_index: int | None = None,
-) -> nn.Module:
+) -> BuildingLoss | BoundaryF1IoULoss:
     """Return the loss of a row for logits and masks `(B, 1, H, W)`.
 
     Args:
@@ -93,6 +95,16 @@ def building_loss(
         "dice+iou": lambda: DiceLoss(sigmoid=True),
     }[name]()
     return BuildingLoss(first, weight, cross_entropy, ignore_index)
+
+
+def raise_weight(loss: BuildingLoss | BoundaryF1IoULoss, weight: float, epochs: int) -> Callable[[int], None]:
+    """Return what sets the weight of `loss` before an epoch: from 0 in the first linearly to `weight` in the last."""
+    schedule = Increase(0.0, weight)
+
+    def set_weight(epoch: int) -> None:
+        loss.weight = schedule.weights(epoch, epochs)[1]
+
+    return set_weight
 
 
 @dataclass(frozen=True)

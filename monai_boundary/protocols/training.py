@@ -43,7 +43,7 @@ def computing_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train_network(
+def train_network(  # noqa: PLR0913 - what a training is made of
     network: torch.nn.Module,
     loss: torch.nn.Module,
     items: Sequence[Any] | Dataset,

@@ -38,7 +38,7 @@ class Example:
 
 def error_picture(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return float RGB `(H, W, 3)`: white where both masks are, blue what was missed, orange a false alarm."""
-    picture = np.broadcast_to(to_rgb(_GROUND), (*truth.shape, 3)).copy()
+    picture: np.ndarray = np.full((*truth.shape, 3), to_rgb(_GROUND))
     for where, color in zip((pred & truth, truth & ~pred, pred & ~truth), _COLORS.values(), strict=True):
         picture[where] = to_rgb(color)
     return picture
