@@ -123,7 +123,8 @@ def aicd(full: bool, output: Path, names: tuple[str, ...], seeds: int | None, **
 
     chosen: dict[str, Any] = {} if full else {"images": 160, "size": 64, "epochs": 10, "width": 8, "smoke": True}
     chosen |= {key: value for key, value in given.items() if value is not None}
-    features = tuple(chosen.pop("width", 16) * 2**depth for depth in range(4))
+    width = chosen.pop("width", 16)
+    features = tuple(width * 2**depth for depth in range(4))
     score_every = max(1, chosen.get("epochs", 100) // 8)
     shared = AicdSettings(**chosen, features=features, score_every=score_every)
     results = output / "results.jsonl"

@@ -61,7 +61,7 @@ def examples_figure(examples: Sequence[Example], title: str) -> Figure:
     figure = Figure(figsize=(1.9 * columns, 1.9 * len(examples) + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(examples), columns, squeeze=False)
-    for axes, one in zip(panels, examples, strict=True):
+    for number, (axes, one) in enumerate(zip(panels, examples, strict=True)):
         pictures = {"image": np.broadcast_to(one.image, (3, *one.truth.shape)).transpose(1, 2, 0)}
         pictures["truth"] = error_picture(one.truth, one.truth)
         pictures |= {name: error_picture(mask, one.truth) for name, mask in one.predictions.items()}
@@ -69,7 +69,7 @@ def examples_figure(examples: Sequence[Example], title: str) -> Figure:
         for axis, (name, picture) in zip(axes, pictures.items(), strict=True):
             axis.imshow(picture, interpolation="nearest", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
-            if axes is panels[0]:
+            if number == 0:
                 axis.set_title(name, fontsize=10)
     handles = [Patch(facecolor=color, edgecolor="0.6", label=name) for name, color in _COLORS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from monai_boundary.cli.reproduce import _SETTINGS
+from monai_boundary.cli.reproduce import _LOSSES, _SETTINGS
 from monai_boundary.datasets.datalist import write_datalist
 from monai_boundary.protocols import SETTINGS
+from monai_boundary.protocols.buildings import LOSSES
 from tests.cli.calling import assert_fails
 
 # MONAI and Ignite, not this package
@@ -30,3 +31,50 @@ def test_the_command_refuses_data_of_another_challenge(splits, tmp_path, run):
 
 def test_the_settings_of_the_command_are_those_of_the_protocol():
     assert tuple(SETTINGS) == _SETTINGS
+
+
+def test_the_synthetic_experiment_runs_without_data_and_is_labelled_a_smoke_run(tmp_path, run):
+    call = ("reproduce", "aicd", "--quick", "--images", 40, "--epochs", 1, "--width", 2, "-o", tmp_path)
+    result = run(*call, "--losses", "iou", "--losses", "bf1+iou")
+    assert result.exit_code == 0, result.stderr
+    assert "SMOKE RUN, too small to compare losses. 40 images of 64 x 64, 20 of them scored (5 cut" in result.stdout
+    assert "| 86.91 | 71.51 |" in result.stdout
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curves.png", "edge.png"))
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(row["loss"], row["epochs"], row["features"]) for row in rows] == [
+        ("iou", 1, [2, 4, 8, 16]),
+        ("bf1+iou", 1, [2, 4, 8, 16]),
+    ]
+    again = run(*call, "--losses", "iou")
+    assert again.exit_code == 0, again.stderr
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+    assert again.stdout == result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["aicd", "--quick", "--images", "50"], "images must be a multiple of 20"),
+        (["aicd", "--losses", "vgg"], "'vgg' is not one of 'bf1+iou'"),
+        (["wmh"], "Missing option '--data'"),
+        (["acdc"], "No such command 'acdc'"),
+    ],
+)
+def test_a_wrong_call_is_named(run, arguments, text):
+    assert_fails(run("reproduce", *arguments), text)
+
+
+def test_the_published_set_up_is_the_default(tmp_path, run, monkeypatch):
+    seen = []
+    monkeypatch.setattr("monai_boundary.protocols.aicd.run_aicd", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr("monai_boundary.protocols.aicd_report.write_aicd_report", lambda *_: "tables")
+    for options in ([], ["--full"]):
+        assert run("reproduce", "aicd", *options, "-o", tmp_path).stdout == "tables\n"
+    for _, losses, seeds, shared in seen:
+        assert (losses, list(seeds)) == (tuple(LOSSES), [0, 1, 2])
+        assert (shared.images, shared.size, shared.epochs, shared.features[0]) == (800, 256, 100, 16)
+        assert not shared.smoke
+
+
+def test_the_losses_of_the_command_are_those_of_the_protocol():
+    assert LOSSES == _LOSSES
