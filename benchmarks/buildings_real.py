@@ -42,14 +42,14 @@ STEPS = 20  # per epoch
 class Settings:
     """What all runs share: `batch` 1 is one draw of `crops` crops, half of them around a pixel of a building."""
 
-    epochs: int = 12
+    epochs: int = 8
     batch: int = 1
     lr: float = 1e-3
     features: tuple[int, ...] = (8, 16, 32, 64)
-    crop: int = 128
+    crop: int = 96
     crops: int = 8
     weight: float = 0.5
-    score_every: int = 12
+    score_every: int = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("MONAI_BOUNDARY_DATA", "../shared/data")))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
-    parser.add_argument("--epochs", type=int, default=12, help=f"of {STEPS} steps of 8 crops")
+    parser.add_argument("--epochs", type=int, default=8, help=f"of {STEPS} steps of 8 crops")
     parser.add_argument("--out", type=Path, default=Path("docs/results/buildings_real.jsonl"))
     parser.add_argument("--table", action="store_true", help="only print the table")
     arguments = parser.parse_args()

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.mutants.boundary_aware import BOUNDARY_AWARE  # noqa: E402
 from tests.mutants.boundary_f1 import BOUNDARY_F1  # noqa: E402
+from tests.mutants.buildings import BUILDINGS  # noqa: E402
 from tests.mutants.em_data import EM_DATA  # noqa: E402
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
@@ -97,7 +98,7 @@ def try_mutant(folder: Path, mutant: Mutant) -> str:
 def main(words: list[str]) -> int:
     """Print one line per fault; return 1 unless all of them are killed."""
     table = (
-        *MUTANTS, *BOUNDARY_AWARE, *BOUNDARY_F1, *EM_DATA, *NNUNET, *PIPELINES, *REMOTE, *WEIGHT_SEARCH,
+        *MUTANTS, *BOUNDARY_AWARE, *BOUNDARY_F1, *BUILDINGS, *EM_DATA, *NNUNET, *PIPELINES, *REMOTE, *WEIGHT_SEARCH,
     )  # fmt: skip
     mutants = [row for row in table if not words or any(word in f"{row.file} {row.what}" for word in words)]
     for name in PRELOADED:
