@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_boundary.datasets import BuildingPhantoms
 from monai_boundary.protocols.aicd import AicdSettings, unpack_mask
-from monai_boundary.protocols.aicd_table import NAMES, aicd_tables, group_runs
+from monai_boundary.protocols.aicd_table import NAMES, aicd_tables, group_runs, group_title
 from monai_boundary.protocols.series import finished_runs
 from monai_boundary.reports.curves import curves_figure
 from monai_boundary.reports.examples import Example, examples_figure
@@ -22,7 +22,7 @@ _SCORES = {"iou": "IoU", "f1_3": "boundary F1, theta 3"}
 def write_aicd_report(results: Path, folder: Path, stem: str = "") -> str:
     """Draw `<stem>curves.png` and `<stem>edge.png` into `folder`, and return the tables with the names of the files.
 
-    The second picture is of the group of runs that was finished last, one seed.
+    The second picture is of the group of runs with the most losses, one seed.
 
     Args:
         results: JSON lines file of `run_aicd`.
@@ -37,16 +37,14 @@ def write_aicd_report(results: Path, folder: Path, stem: str = "") -> str:
         raise ValueError(f"{results} must hold finished runs, got none; run monai-boundary reproduce aicd first")
     groups = group_runs(rows)
     named = [
-        {**row, "setting": NAMES[row["loss"]], "data": _words(row, len(groups))} for group in groups for row in group
+        {**row, "setting": NAMES[row["loss"]], "data": group_title(row) if len(groups) > 1 else "AICD phantoms"}
+        for group in groups
+        for row in group
     ]
     curves = save_figure(curves_figure(named, _SCORES), folder / f"{stem}curves.png", dpi=110)
-    last = next(group for group in groups if rows[-1] in group)
-    examples = save_figure(_examples(last), folder / f"{stem}edge.png", dpi=110)
+    widest = max(groups, key=lambda group: len({row["loss"] for row in group}))
+    examples = save_figure(_examples(widest), folder / f"{stem}edge.png", dpi=110)
     return f"\n{aicd_tables(rows)}\n\nruns: {results}\ncurves: {curves}\nimage edge: {examples}"
-
-
-def _words(row: dict[str, Any], groups: int) -> str:
-    return "AICD phantoms" + (f", {row['images']} x {row['size']} px, {row['epochs']} epochs" if groups > 1 else "")
 
 
 def _examples(rows: Sequence[dict[str, Any]]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from monai_boundary.protocols.aicd import AicdSettings
 from monai_boundary.protocols.table import mean_of, spread
 
-__all__ = ["NAMES", "PUBLISHED", "aicd_tables", "group_runs"]
+__all__ = ["NAMES", "PUBLISHED", "aicd_tables", "group_runs", "group_title"]
 
 #: IoU and BF1 of Tables 1 and 2 of the paper, column AICD, in per cent; it gives no spread.
 PUBLISHED = {"bf1+iou": (86.91, 71.51), "iou": (85.66, 68.01), "ss+iou": (61.14, 20.74), "dice+iou": (85.13, 70.49)}
@@ -40,17 +40,22 @@ def group_runs(rows: Sequence[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _title(rows: Sequence[Row]) -> str:
-    first, cases = rows[0], rows[0]["cases"]
-    cut = sum(case["at_edge"] for case in cases)
-    smoke = "SMOKE RUN, too small to compare losses. " if first["smoke"] else ""
-    ramp = "0 to " if first["ramp"] else ""
-    entropy = "with" if first["cross_entropy"] else "without"
+def group_title(row: Row) -> str:
+    """Say in few words what sets a group of runs apart."""
+    ramp = "0 to " if row["ramp"] else ""
+    entropy = ", with cross-entropy" if row["cross_entropy"] else ""
     return (
-        f"{smoke}{first['images']} images of {first['size']} x {first['size']}, {len(cases)} of them scored ({cut} cut "
-        f"by the image edge), {first['features'][0]} to {first['features'][-1]} features, {first['epochs']} epochs, "
-        f"weight of BF1 {ramp}{first['weight']}, {entropy} cross-entropy. Per cent:"
+        f"{row['images']} images of {row['size']} x {row['size']}, {row['epochs']} epochs,\n"
+        f"{row['features'][0]} to {row['features'][-1]} features, weight of BF1 {ramp}{row['weight']}{entropy}"
     )
+
+
+def _title(rows: Sequence[Row]) -> str:
+    cases = rows[0]["cases"]
+    cut = sum(case["at_edge"] for case in cases)
+    smoke = "SMOKE RUN, too small to compare losses. " if rows[0]["smoke"] else ""
+    words = group_title(rows[0]).replace("\n", " ")
+    return f"{smoke}{words}; {len(cases)} images scored, {cut} of them cut by the image edge. Per cent:"
 
 
 def _main(rows: Sequence[Row]) -> str:

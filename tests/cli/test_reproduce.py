@@ -37,7 +37,8 @@ def test_the_synthetic_experiment_runs_without_data_and_is_labelled_a_smoke_run(
     call = ("reproduce", "aicd", "--quick", "--images", 40, "--epochs", 1, "--width", 2, "-o", tmp_path)
     result = run(*call, "--losses", "iou", "--losses", "bf1+iou")
     assert result.exit_code == 0, result.stderr
-    assert "SMOKE RUN, too small to compare losses. 40 images of 64 x 64, 20 of them scored (5 cut" in result.stdout
+    assert "SMOKE RUN, too small to compare losses. 40 images of 64 x 64, 1 epochs" in result.stdout
+    assert "20 images scored, 5 of them cut by the image edge" in result.stdout
     assert "| 86.91 | 71.51 |" in result.stdout
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curves.png", "edge.png"))
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]

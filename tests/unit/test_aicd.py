@@ -19,6 +19,7 @@ from monai_boundary.protocols.aicd import (
     score_cases,
     unpack_mask,
 )
+from monai_boundary.protocols.aicd_report import write_aicd_report
 from monai_boundary.protocols.aicd_table import aicd_tables
 from monai_boundary.protocols.series import finished_runs
 
@@ -104,6 +105,7 @@ def test_finished_runs_are_kept_and_only_the_others_are_trained(tmp_path) -> Non
     assert out.read_text().startswith(first)
     rows = finished_runs(out)
     assert [(row["loss"], row["seed"]) for row in rows] == [("iou", 0), ("bf1+iou", 0), ("iou", 1), ("bf1+iou", 1)]
+    assert rows[0]["examples"] != rows[2]["examples"]
     again = tmp_path / "again.jsonl"
     run_aicd(again, ["bf1+iou"], [1], SMALL)
     assert finished_runs(again)[0]["cases"] == rows[3]["cases"]
@@ -111,8 +113,8 @@ def test_finished_runs_are_kept_and_only_the_others_are_trained(tmp_path) -> Non
     for row in rows:
         assert [point["epoch"] for point in row["curve"]] == [1, 2]
         assert row["curve"][-1]["iou"] == pytest.approx(np.mean([case["iou"] for case in row["cases"]]), abs=1e-4)
-    # one epoch more is another run
-    run_aicd(again, ["iou"], [1], AicdSettings(**{**SMALL.__dict__, "epochs": 1}))
+    # one epoch less is another run
+    run_aicd(again, ["bf1+iou"], [1], AicdSettings(**{**SMALL.__dict__, "epochs": 1}))
     assert [row["epochs"] for row in finished_runs(again)] == [2, 1]
 
 
@@ -125,6 +127,19 @@ def test_kept_predictions_are_those_that_were_scored(tmp_path) -> None:
         mask, true = unpack_mask(packed, (64, 64)), test[int(index)].mask > 0
         assert row["cases"][int(index)]["iou"] == round((mask & true).sum() / (mask | true).sum(), 4)
     assert len(row["examples"]) == 4
+
+
+def test_the_report_is_made_of_the_kept_lines_alone(tmp_path) -> None:
+    out = tmp_path / "results.jsonl"
+    with pytest.raises(ValueError, match="must hold finished runs, got none"):
+        write_aicd_report(out, tmp_path)
+    run_aicd(out, ["iou"], [0], SMALL)
+    (row,) = finished_runs(out)
+    others = [{**row, "loss": "bf1+iou", "ramp": False}, {**row, "loss": "ss+iou"}]
+    out.write_text("\n".join(map(json.dumps, [row, *others])))
+    text = write_aicd_report(out, tmp_path, "x_")
+    assert text.count("| L_IoU | 1 |") == text.count("| L_SS,IoU | 1 |") == text.count("| L_BF1,IoU | 1 |") == 2
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("x_curves.png", "x_edge.png"))
 
 
 def test_an_unknown_loss_is_named(tmp_path) -> None:
@@ -159,14 +174,17 @@ def test_the_tables_give_mean_and_spread_over_seeds_of_all_whole_and_cut_buildin
     assert "| L_IoU | 2 | 60.00 ± 14.14 | 30.00 ± 7.07 | 15.00 ± 3.54 | 15.00 ± 7.07 | 85.66 | 68.01 |" in text
     assert "| L_IoU | 2 | 70.00 ± 14.14 | 30.00 ± 14.14 | 30.00 ± 14.14 | 35.00 ± 7.07 | 15.00 ± 7.07 |" in text
     assert "| L_BF1,IoU | 1 | 100.00 | 50.00 | 25.00 | 10.00 | 86.91 | 71.51 |" in text
-    assert "4 of them scored (1 cut by the image edge)" in text
-    assert "weight of BF1 0 to 0.5, without cross-entropy" in text
+    assert "800 images of 256 x 256, 16 epochs, 16 to 128 features, weight of BF1 0 to 0.5; 4 images scored" in text
+    assert "1 of them cut by the image edge" in text
     assert "SMOKE" not in text
 
 
 def test_runs_of_other_settings_get_tables_of_their_own() -> None:
     rows = [row_of("iou", 0, 0.8, 0.4), row_of("iou", 0, 0.2, 0.2, smoke=True), row_of("iou", 1, 0.8, 0.4)]
     text = aicd_tables(rows)
+    assert "weight of BF1 0.5, with cross-entropy" in aicd_tables(
+        [row_of("iou", 0, 1, 1, ramp=False, cross_entropy=True)]
+    )
     assert text.count("SMOKE RUN, too small to compare losses.") == 1
     assert "| L_IoU | 2 | 70.00 ± 0.00 |" in text
     assert "| L_IoU | 1 | 20.00 |" in text
