@@ -36,4 +36,5 @@ def test_tutorial_is_committed_with_the_outputs_of_a_full_run(path: Path) -> Non
 
 
 def test_there_are_tutorials() -> None:
-    assert {"01_distance_maps", "02_monai_training", "03_nnunet_training"} <= {path.stem for path in TUTORIALS}
+    names = {"01_distance_maps", "02_monai_training", "03_nnunet_training", "04_remote_sensing"}
+    assert names <= {path.stem for path in TUTORIALS}
