@@ -74,7 +74,7 @@ REMOTE = [
     Mutant("tiles that failed pass in silence", "cli/evaluate.py", '    if result.failed:\n        raise click.ClickException(f"{len(result.failed)} tiles', '    if False:\n        raise click.ClickException(f"{len(result.failed)} tiles', TILES),
     Mutant("validation tiles train, too", _T, '("validation" if tile.name in validation else tile.split) == split', 'split in (tile.split, "validation" if tile.name in validation else "")', SPLITS),
     Mutant("encoder of other layers passes", _T, '"unknown": given - needed, ', "", RESNET34),
-    Mutant("weights of the encoder are not loaded", _T, "            module.load_state_dict({", "            name == 'encoder' or module.load_state_dict({", WEIGHTS),
+    Mutant("weights of the encoder are not loaded", _T, "            module.load_state_dict(\n", "            name == 'encoder' or module.load_state_dict(\n", WEIGHTS),
     Mutant("probabilities are logits", _T, "return torch.sigmoid(self.network(", "return (self.network(", f"{SCALE} {SAME}"),
     Mutant("prediction scaled in another order", _T, "(batch - self.subtrahend) / self.divisor", "batch / self.divisor - self.subtrahend", f"{SCALE} {SAME}"),
     Mutant("what is there is predicted again", _T, "if overwrite or not paths[tile.name].exists()", "if True", RUN),

@@ -38,6 +38,9 @@ def test_the_nearest_colour_is_that_of_the_least_distance(rng: np.random.Generat
     truth = np.linalg.norm(steps, axis=-1).argmin(-1)
     np.testing.assert_array_equal(potsdam_codes(nearest=True).decode(colours, "mask"), truth)
     assert not potsdam_codes(nearest=True).unknown(colours)
+    # 60 and 45 apart by the sum of differences, 34.6 and 45 in a straight line
+    codes = ColourCodes({(0, 0, 0): 0, (65, 20, 20): 1}, nearest=True)
+    assert codes.decode(np.full((3, 1, 1), 20, np.uint8), "mask") == 0
 
 
 def test_an_error_names_the_colours_most_common_first_and_counts_their_pixels() -> None:
