@@ -82,6 +82,6 @@ REMOTE = [
     Mutant("scaling of the inference is another", f"{_J}inference.json", '"divisor": "@divisor"', '"divisor": "@subtrahend"', SAME),
     Mutant("the weight of the boundary is not set", "losses/boundary_f1_iou.py", "        _, self.weight = values\n", "        pass\n", ENGINE),
     Mutant("the weight of the region is taken", "losses/boundary_f1_iou.py", "        _, self.weight = values\n", "        self.weight, _ = values\n", ENGINE),
-    Mutant("the band of the loader is not used", "losses/_target.py", 'return target["label"], target[key]', 'return target["label"], None', "unit/test_deep_supervision_engine.py unit/test_engines.py"),
+    Mutant("the band of the loader is not used", "losses/_target.py", 'return target["label"], target[key]', 'return target["label"], None', ENGINE),
     Mutant("boundary for distance map", "engines.py", '_name, _transform = "target_boundary", "BoundaryBandd"', '_name, _transform = "distance_map", "SignedDistanceMapd"', ENGINE),
 ]  # fmt: skip

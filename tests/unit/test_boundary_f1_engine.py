@@ -77,6 +77,15 @@ def test_the_engine_trains_as_a_loop_that_sets_the_weight_by_hand(ignored: bool)
     assert all(isinstance(label, torch.Tensor) for label in seen["labels"])
 
 
+def test_the_boundary_of_the_loader_is_taken_not_made_again() -> None:
+    loss, batch = BoundaryF1IoULoss(weight=0.5), samples(False)[0]
+    logits, label = torch.randn(1, 1, 16, 16), batch["label"][None]
+    other = samples(False)[3]["target_boundary"][None]
+    value = loss(logits, {"label": label, "target_boundary": other})
+    torch.testing.assert_close(value, loss(logits, label, other))
+    assert abs(float(value) - float(loss(logits, label))) > 1e-3
+
+
 def test_a_weight_outside_0_to_1_is_refused_by_its_name() -> None:
     loss = BoundaryF1IoULoss()
     loss.weights = 1.0, 0.2
