@@ -244,6 +244,13 @@ def test_labels_of_another_kind_are_refused(tmp_path: Path, labels: np.ndarray, 
         check_volume(as_volume(*pair, kind=kind))
 
 
+def test_a_check_of_a_good_volume_shows_its_progress(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    check_volume(as_volume(written(tmp_path, "h5")))
+    assert "check v: 100%" in capsys.readouterr().err
+    check_volume(as_volume(Stored(tmp_path / "image.h5", "stack")), progress=False)
+    assert not capsys.readouterr().err
+
+
 def test_slices_out_of_the_volume_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
     image = written(tmp_path, "h5")
     made = as_volume(image)

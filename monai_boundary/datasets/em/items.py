@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
+from tqdm import tqdm
 
 from monai_boundary._check import check_choice
 from monai_boundary.datasets.datalist import SPLITS
@@ -83,7 +84,7 @@ class EmSlices(_EmItems):
     * the image holds the values as stored (0 to 255 for bytes): scale them in `transform`;
     * ``"membrane"`` is 1 on membranes, the target of `BoundaryAwareLoss`. Where volumes hold ids it is derived from
       them slice by slice: voxels of no object, and those of objects at most the volume's `membrane_width` from a voxel
-      of another id;
+      of another id. Unlabelled voxels come out as membrane;
     * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits, and CREMI's
       2**64 - 1 for unlabelled voxels, do not fit a tensor: they are counted through. An object has the same number in
       the slices of one item only;
@@ -132,8 +133,12 @@ class EmVolumes(_EmItems):
         self.parts.append((volume, start, stop))
 
 
-def check_volume(volume: EmVolume) -> None:
+def check_volume(volume: EmVolume, progress: bool = True) -> None:
     """Read a volume and its labels from end to end, a slice at a time.
+
+    Args:
+        volume: As listed.
+        progress: Show a progress bar.
 
     Raises:
         ImportError: h5py or tifffile is not installed.
@@ -141,7 +146,8 @@ def check_volume(volume: EmVolume) -> None:
         ValueError: A file is damaged, arrays do not lie on one grid, or a mask holds other values than two.
         RuntimeError: A HDF5 file is compressed with a filter that is absent.
     """
-    for _ in EmSlices([volume]):
+    slices = EmSlices([volume])
+    for _ in tqdm(slices, desc=f"check {volume.name}", unit="slice", disable=not progress):
         pass
 
 
