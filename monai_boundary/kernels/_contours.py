@@ -12,6 +12,7 @@ __all__ = [
     "FRAME",
     "PUBLISHED",
     "grow_regions",
+    "read_slots",
     "stamp_weights",
 ]
 
@@ -21,27 +22,33 @@ PUBLISHED_BALANCE = 1.1
 
 
 @compiled
-def _winners(slots, size):  # type: ignore[no-untyped-def]
-    """Return for every voxel the label that is strictly nearer than every other, or 0, as on the frame."""
-    winners = np.zeros(size, np.int32)
+def read_slots(slots, size, empty):  # type: ignore[no-untyped-def]
+    """Return for each of `size` voxels the strictly nearest label or 0, and the two barriers, inf from `empty` on.
+
+    Int32 and twice float32, `(N,)` each. On the frame both barriers are equal, so it has no label.
+    """
+    winners, nearest, second = np.zeros(size, np.int32), np.empty(size, np.float32), np.empty(size, np.float32)
     for voxel in range(size):
-        first = uintp(2 * voxel)
-        second = first + uintp(1)
-        if slots[first].barrier < slots[second].barrier:
-            winners[voxel] = slots[first].label
-        elif slots[second].barrier < slots[first].barrier:
-            winners[voxel] = slots[second].label
-    return winners
+        one = uintp(2 * voxel)
+        other = one + uintp(1)
+        if slots[other].barrier < slots[one].barrier:
+            one, other = other, one
+        low, high = slots[one].barrier, slots[other].barrier
+        if low < high:
+            winners[voxel] = slots[one].label
+        nearest[voxel] = low if low < empty else np.inf
+        second[voxel] = high if high < empty else np.inf
+    return winners, nearest, second
 
 
 @compiled
-def grow_regions(slots, seeds, starts, offsets, regions):  # type: ignore[no-untyped-def]
+def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-untyped-def]
     """Label in `regions` the voxels that a label wins and that hang together with its seeds; return their contours.
 
     What a region touches but does not win is its outer contour, so both come from one walk.
 
     Args:
-        slots: Filled by the propagation.
+        winners: Of `read_slots`.
         seeds: Int64 `(S,)`, indices of voxels, sorted by label.
         starts: Int64 `(K + 1,)`: label k + 1 has the seeds from ``starts[k]`` up to ``starts[k + 1]``.
         offsets: Differences of index to the neighbours.
@@ -53,7 +60,6 @@ def grow_regions(slots, seeds, starts, offsets, regions):  # type: ignore[no-unt
     capacity, size, filled = max(1024, len(regions) // 4), 0, 0
     contour, bounds = np.empty(capacity, np.int64), np.zeros(len(starts), np.int64)
     stack, touched = np.empty(len(regions), np.int32), np.zeros(len(regions), np.int32)
-    winners = _winners(slots, len(regions))
     for label in range(1, len(starts)):
         for seed in seeds[starts[label - 1] : starts[label]]:
             regions[seed] = touched[seed] = label

@@ -55,13 +55,14 @@ class BarrierCut:
 
 @dataclass(frozen=True)
 class _Fronts:
-    """What the compiled parts hand on; `regions` and `slots` have the frame of one voxel, regions count from 1.
+    """What the compiled parts hand on; regions count from 1.
 
-    `contour` holds raster indices without the frame, those of region k from ``bounds[k - 1]`` up to ``bounds[k]``.
+    `contour` holds raster indices, those of region k from ``bounds[k - 1]`` up to ``bounds[k]``.
     """
 
     regions: np.ndarray
-    slots: np.ndarray
+    distance: np.ndarray
+    second_distance: np.ndarray
     ids: np.ndarray
     contour: np.ndarray
     bounds: np.ndarray
@@ -93,17 +94,11 @@ def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> B
         ([1, 0, 2], [1, 1], [1, 2])
     """
     fronts = _cut(likelihood, seeds, connectivity)
-    ndim = fronts.regions.ndim
-    inside = (slice(1, -1),) * ndim
-    first, second = (fronts.slots["barrier"][..., slot][inside] for slot in range(2))
-    nearest, other = np.minimum(first, second).astype(np.float32), np.maximum(first, second).astype(np.float32)
-    if fronts.slots.dtype == LEVEL_SLOT:
-        nearest[nearest == NUM_LEVELS], other[other == NUM_LEVELS] = np.inf, np.inf
     labels = np.concatenate([[0], fronts.ids]).astype(np.int32)
     return BarrierCut(
-        labels[fronts.regions[inside]],
-        nearest,
-        other,
+        labels[fronts.regions],
+        fronts.distance,
+        fronts.second_distance,
         fronts.contour,
         np.repeat(labels[1:], np.diff(fronts.bounds)),
     )
@@ -148,7 +143,7 @@ def barrier_weights(
     """
     check_choice("weighting", weighting, WEIGHTINGS)
     fronts = _cut(likelihood, seeds, connectivity)
-    shape = tuple(size - 2 for size in fronts.regions.shape)
+    shape = fronts.regions.shape
     target = _check_membrane(membrane, shape)
     reach = np.array(check_reach("dilation", dilation, len(shape)), np.int64)
     weights, num_regions = np.zeros(shape, np.float32), len(fronts.ids)
@@ -176,21 +171,29 @@ def _cut(likelihood: Any, seeds: Any, connectivity: int) -> _Fronts:
     framed = np.pad(values, 1)
     strides = np.array([math.prod(framed.shape[axis + 1 :]) for axis in range(ndim)], np.int64)
     inside = (slice(1, -1),) * ndim
-    levels = values.dtype == np.uint8
-    slots = np.zeros(2 * framed.size + (NUM_LEVELS if levels else 0), LEVEL_SLOT if levels else FLOAT_SLOT)
-    per_voxel = slots[: 2 * framed.size].reshape(*framed.shape, 2)
-    per_voxel["barrier"] = -1
-    per_voxel["barrier"][inside] = NUM_LEVELS if levels else np.inf
+    slots = _empty_slots(framed, inside)
     places = (np.stack(np.unravel_index(voxels, shape), axis=-1) + 1) @ strides
     labels = np.repeat(np.arange(1, len(ids) + 1), np.diff(starts))
     offsets = np.sort(steps @ strides)
-    propagate = propagate_levels if levels else propagate_floats
-    propagate(framed.ravel(), slots, places, labels, offsets)
+    levels = values.dtype == np.uint8
+    (propagate_levels if levels else propagate_floats)(framed.ravel(), slots, places, labels, offsets)
+    winners, *distances = _contours.read_slots(slots, framed.size, float(NUM_LEVELS) if levels else np.inf)
     regions = np.full(framed.shape, _contours.FRAME, np.int32)
     regions[inside] = 0
-    contour, bounds = _contours.grow_regions(slots, places, starts, offsets, regions.ravel())
+    contour, bounds = _contours.grow_regions(winners, places, starts, offsets, regions.ravel())
     unframed = np.ravel_multi_index([place - 1 for place in np.unravel_index(contour, framed.shape)], shape)
-    return _Fronts(regions, per_voxel, ids, unframed.astype(np.int64), bounds)
+    nearest, second = (np.ascontiguousarray(distance.reshape(framed.shape)[inside]) for distance in distances)
+    return _Fronts(regions[inside], nearest, second, ids, unframed.astype(np.int64), bounds)
+
+
+def _empty_slots(framed: np.ndarray, inside: tuple[slice, ...]) -> np.ndarray:
+    """Slots of all voxels, and after them, for levels, the gaps of the rings."""
+    levels = framed.dtype == np.uint8
+    slots = np.zeros(2 * framed.size + (NUM_LEVELS if levels else 0), LEVEL_SLOT if levels else FLOAT_SLOT)
+    barriers = slots["barrier"][: 2 * framed.size].reshape(*framed.shape, 2)
+    barriers[...] = -1
+    barriers[inside] = NUM_LEVELS if levels else np.inf
+    return slots
 
 
 def _neighbours(ndim: int, connectivity: int) -> np.ndarray:
