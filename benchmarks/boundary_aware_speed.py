@@ -36,6 +36,7 @@ from monai_boundary.kernels.regions import connected_regions, region_seeds
 from monai_boundary.losses import BoundaryAwareLoss, CrossEntropyBoundaryAwareLoss
 
 BEGIN, END = "<!-- boundary_aware_speed.py writes from here -->", "<!-- to here: boundary_aware_speed.py -->"
+REPEATS = 5
 Image = tuple[np.ndarray, np.ndarray]
 HEADER = ("what", "regions", "ours, ms", "peer, ms", "peer", "at least", "measured", "met")
 
@@ -94,7 +95,7 @@ def measure_cut(title: str, image: Image, target: float, published: float | None
     }
     for call in calls.values():
         call()  # compile
-    times = {name: median(found["cpu_s"]) for name, found in interleaved(calls, 3 if quick else 9).items()}
+    times = {name: median(found["cpu_s"]) for name, found in interleaved(calls, 3 if quick else REPEATS).items()}
     first = row(title, count, times["ours"], times["pairs"] * count / timed, "pairs per region, numba", target)
     first |= {"float32_ms": 1e3 * times["float32"], "microseconds_per_voxel": 1e6 * times["ours"] / image[0].size}
     stored = [] if published is None else [
@@ -116,7 +117,7 @@ def measure_threads(quick: bool) -> dict[str, Any]:
 
     calls = {"one": run(1), "two": run(2)}
     calls["one"]()
-    times = {name: median(found["wall_s"]) for name, found in interleaved(calls, 3 if quick else 9).items()}
+    times = {name: median(found["wall_s"]) for name, found in interleaved(calls, 3 if quick else REPEATS).items()}
     title = f"loss forward + backward, 4x{side}x{side}, 2 threads"
     return row(title, 4 * cells, times["two"], times["one"], "1 thread, wall time", 0.0 if quick else 1.7)
 
@@ -141,7 +142,7 @@ def measure_step(quick: bool) -> dict[str, float]:
 
     calls = {"without": step(0.0), "with": step(1.0)}
     calls["with"]()
-    times = {name: median(found["cpu_s"]) for name, found in interleaved(calls, 3 if quick else 9).items()}
+    times = {name: median(found["cpu_s"]) for name, found in interleaved(calls, 3 if quick else REPEATS).items()}
     share = 1 - times["without"] / times["with"]
     return {"side": side, "without_ms": 1e3 * times["without"], "with_ms": 1e3 * times["with"], "share": share}
 
