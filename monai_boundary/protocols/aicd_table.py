@@ -24,7 +24,7 @@ Measure = Callable[[Row], float]
 def aicd_tables(rows: Sequence[Row]) -> str:
     """Return two tables for each group of runs of one set of settings: all scored images, and the image edge.
 
-    Cells: mean over images, then mean ± standard deviation over seeds.
+    Cells: mean over images, then mean ± standard deviation over seeds. The last line compares seed by seed.
 
     Args:
         rows: Lines of a results file of `run_aicd`.
@@ -91,7 +91,20 @@ def _table(rows: Sequence[Row], columns: dict[str, Measure], published: dict[str
             cells = [spread([measure(run) for run in runs], ".2f") for measure in columns.values()]
             cells += [f"{PUBLISHED[loss][place]:.2f}" for place in published.values()]
             lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} |")
+    pairs = _pairs(rows)
+    if pairs:
+        cells = [
+            spread([measure(one) - measure(other) for one, other in pairs], "+.2f") for measure in columns.values()
+        ]
+        cells += [f"{PUBLISHED['bf1+iou'][place] - PUBLISHED['iou'][place]:+.2f}" for place in published.values()]
+        lines.append(f"| difference of the first two | {len(pairs)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Runs with and without the boundary F1 loss that started from one network."""
+    own, other = ({row["seed"]: row for row in rows if row["loss"] == loss} for loss in ("bf1+iou", "iou"))
+    return [(own[seed], other[seed]) for seed in own if seed in other]
 
 
 def _over(row: Row, key: str, at_edge: bool | None = None) -> float:

@@ -47,5 +47,5 @@ def mean_of(values: Iterable[float]) -> float:
 
 def spread(values: Sequence[float], form: str) -> str:
     """Return mean ± standard deviation of a sample, each formatted as `form`; the mean alone of a single value."""
-    deviation = f" ± {format(stdev(values), form)}" if len(values) > 1 else ""
+    deviation = f" ± {format(stdev(values), form.lstrip('+'))}" if len(values) > 1 else ""
     return f"{format(mean(values), form)}{deviation}"

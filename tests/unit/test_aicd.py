@@ -174,6 +174,9 @@ def test_the_tables_give_mean_and_spread_over_seeds_of_all_whole_and_cut_buildin
     assert "| L_IoU | 2 | 60.00 ± 14.14 | 30.00 ± 7.07 | 15.00 ± 3.54 | 15.00 ± 7.07 | 85.66 | 68.01 |" in text
     assert "| L_IoU | 2 | 70.00 ± 14.14 | 30.00 ± 14.14 | 30.00 ± 14.14 | 35.00 ± 7.07 | 15.00 ± 7.07 |" in text
     assert "| L_BF1,IoU | 1 | 100.00 | 50.00 | 25.00 | 10.00 | 86.91 | 71.51 |" in text
+    assert "| difference of the first two | 1 | +30.00 | +15.00 | +7.50 | +0.00 | +1.25 | +3.50 |" in text
+    more = aicd_tables([*rows, row_of("bf1+iou", 2, 0.5, 0.5)])  # seed by seed 100 - 70 and 50 - 50
+    assert "| difference of the first two | 2 | +15.00 ± 21.21 | +7.50 ± 10.61 |" in more
     assert "800 images of 256 x 256, 16 epochs, 16 to 128 features, weight of BF1 0 to 0.5; 4 images scored" in text
     assert "1 of them cut by the image edge" in text
     assert "SMOKE" not in text
