@@ -1,0 +1,55 @@
+"""How much of the boundary F1 of the synthetic experiment comes from pinholes.
+
+The kept predictions are scored before and after a median of 5 x 5 pixels that closes pinholes.
+
+    python benchmarks/aicd_pinholes.py
+
+Four images that the edge cuts are kept per run, so this explains a score and is no score itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import binary_fill_holes, median_filter
+
+from monai_boundary.datasets import BuildingPhantoms
+from monai_boundary.metrics import boundary_f1
+from monai_boundary.protocols.aicd import AicdSettings, unpack_mask
+from monai_boundary.protocols.buildings import iou
+from monai_boundary.protocols.series import finished_runs
+
+
+def scores(pred: np.ndarray, true: np.ndarray) -> list[float]:
+    """Return precision, recall and F1 of the boundary, IoU, and the share of the prediction that its holes have."""
+    found = boundary_f1(pred, true, 3)
+    holes = (binary_fill_holes(pred) & ~pred).sum() / max(1, pred.sum())
+    return [found.precision, found.recall, found.f1, iou(pred, true), float(holes)]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("docs/results/aicd.jsonl"))
+    groups = defaultdict(list)
+    for row in finished_runs(parser.parse_args().results):
+        shape = (row["size"],) * 2
+        first = row["images"] - AicdSettings(images=row["images"], size=row["size"]).scored
+        for index, packed in row["examples"].items():
+            true = BuildingPhantoms(row["images"], 0, shape).phantom(first + int(index)).mask > 0
+            pred = unpack_mask(packed, shape)
+            weight = f", weight {'0 to ' if row['ramp'] else ''}{row['weight']}" if row["loss"] == "bf1+iou" else ""
+            groups[row["loss"] + weight, "as predicted"].append(scores(pred, true))
+            smooth = median_filter(pred.astype(np.uint8), 5) > 0
+            groups[row["loss"] + weight, "5 x 5 median"].append(scores(smooth, true))
+    print("| loss | mask | images x seeds | precision | recall | BF1, theta 3 | IoU | holes |\n" + "|---" * 8 + "|")
+    for (loss, mask), values in groups.items():
+        cells = " | ".join(f"{100 * value:.1f}" for value in np.nanmean(values, axis=0))
+        print(f"| {loss} | {mask} | {len(values)} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
