@@ -196,10 +196,10 @@ def check_ids(name: str, ids: np.ndarray) -> np.ndarray:
     check_spatial_ndim(name, ids.shape)
     if ids.dtype.kind == "f":
         largest = 2 ** (np.finfo(ids.dtype).nmant + 1)
-        if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all() and np.abs(ids).max() <= largest):
+        if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all() and np.abs(ids).max() < largest):
             raise ValueError(
                 f"{name} must hold ids, integers >= 0, got {ids.dtype} with values that are fractional, not finite or "
-                f"beyond {largest}, where the type skips integers; keep ids in an integer type"
+                f">= {largest}, where neighbouring ids are the same number; keep ids in an integer type"
             )
         ids = ids.astype(np.int64)
     elif ids.dtype == np.bool_:

@@ -11,9 +11,9 @@ from monai_boundary._check import (
     NEIGHBOURS,
     as_numpy,
     check_connectivity,
+    check_ids,
     check_number,
     check_spacing,
-    check_spatial_ndim,
 )
 from monai_boundary.kernels._engines import label_distance
 
@@ -45,7 +45,7 @@ def connected_regions(labels: Any, connectivity: int = 1) -> np.ndarray:
         raise ImportError(
             'regions need connected-components-3d, which is not installed; pip install "monai-boundary[em]"'
         ) from error
-    array = _check_integers(as_numpy("labels", labels))
+    array = check_ids("labels", as_numpy("labels", labels))
     neighbours = NEIGHBOURS[array.ndim][check_connectivity(connectivity, array.ndim) - 1]
     plane = array[None] if array.ndim == 1 else array  # cc3d takes 2 or 3 axes
     found = cc3d.connected_components(np.ascontiguousarray(plane), connectivity=max(neighbours, 4))
@@ -68,7 +68,7 @@ def region_distance(regions: Any, spacing: Sequence[float] | None = None, image_
         >>> region_distance(np.array([1, 1, 1, 2, 2, 0])).tolist()
         [1.0, 2.0, 1.0, 1.0, 1.0, 0.0]
     """
-    array = _check_integers(as_numpy("regions", regions))
+    array = check_ids("regions", as_numpy("regions", regions))
     sizes = check_spacing(spacing, array.ndim)
     edge = [(int(image_edge and size > 1),) * 2 for size in array.shape]
     distance = label_distance(np.pad(array.astype(np.uint32), edge), sizes)
@@ -105,7 +105,7 @@ def region_seeds(
         >>> region_seeds(np.array([1, 1, 1, 1, 1, 2, 2, 2, 0, 3]), min_region_size=2).tolist()
         [0, 0, 1, 0, 0, 0, 2, 0, 0, 0]
     """
-    array = _check_integers(as_numpy("regions", regions))
+    array = check_ids("regions", as_numpy("regions", regions))
     smallest = check_number("min_region_size", min_region_size, strict=False)
     labels, sizes = np.unique(array, return_counts=True)
     if labels[-1] > np.iinfo(np.int32).max:
@@ -120,25 +120,3 @@ def region_seeds(
     seeds = np.zeros(array.size, np.int32)
     seeds[candidates[first[np.isin(found, chosen)]]] = labels[chosen]
     return seeds.reshape(array.shape)
-
-
-def _check_integers(array: np.ndarray) -> np.ndarray:
-    """Return labels as integers >= 0 with 1 to 3 axes."""
-    check_spatial_ndim("labels", array.shape)
-    if array.dtype.kind == "b":
-        return array.astype(np.uint8)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"labels must hold integers, got dtype {array.dtype}")
-    if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and (array == np.rint(array)).all()):
-            raise ValueError(f"labels must hold integers, got {array.dtype} with fractional or non-finite values")
-        limit = 2 ** (np.finfo(array.dtype).nmant + 1)
-        if np.abs(array).max() >= limit:
-            raise ValueError(
-                f"labels of {array.dtype} must be below {limit}, got {array.max():.0f}: neighbouring ids are the same "
-                "number from there on; load them as integers, or number them anew"
-            )
-        array = array.astype(np.int64)
-    if array.min() < 0:
-        raise ValueError(f"labels must be >= 0, got {array.min()}; use 0 for what belongs to no region")
-    return array

@@ -17,7 +17,7 @@ PIPELINES = [
     Mutant("FLAIR resampled by the nearest voxel", f"{_V}case.py", "order=1, mode", "order=0, mode", LAYOUT),
     Mutant("another draw than the published", f"{_V}run.py", "random.Random(0)", "random.Random(1)", LAYOUT),
     Mutant("a damaged case moves the split", f"{_V}run.py", "for case in cases if not case.test), key", "for case in cases if not case.problems), key", LAYOUT),
-    Mutant("changed sources pass unseen", f"{_V}run.py", "if done != _sources(case):", "if False:", HOSTILE),
+    Mutant("changed sources pass unseen", f"{_V}run.py", "if done != _sources(found[name]):", "if False:", HOSTILE),
     Mutant("images on another grid pass", f"{_V}case.py", "shape, affine, own):\n            if channel", "shape, affine, affine):\n            if channel", HOSTILE),
     Mutant("second readers become cases", f"{_V}challenges.py", '"additional_annotations" not in tree.parts(file)', "True", LAYOUT),
     Mutant("unknown labels pass", f"{_V}case.py", "if not np.isin(values, known).all():", "if False:", HOSTILE),

@@ -44,6 +44,7 @@ PRELOADED = (
 )
 PACKAGES = ("monai_boundary", "nnunet_trainers", "tests")
 GREEN, RED = 0, 1
+TABLE = (*MUTANTS, *BOUNDARY_AWARE, *BOUNDARY_F1, *BUILDINGS, *EM_DATA, *NNUNET, *PIPELINES, *REMOTE, *WEIGHT_SEARCH)
 
 
 def make_copy(folder: Path) -> None:
@@ -97,10 +98,7 @@ def try_mutant(folder: Path, mutant: Mutant) -> str:
 
 def main(words: list[str]) -> int:
     """Print one line per fault; return 1 unless all of them are killed."""
-    table = (
-        *MUTANTS, *BOUNDARY_AWARE, *BOUNDARY_F1, *BUILDINGS, *EM_DATA, *NNUNET, *PIPELINES, *REMOTE, *WEIGHT_SEARCH,
-    )  # fmt: skip
-    mutants = [row for row in table if not words or any(word in f"{row.file} {row.what}" for word in words)]
+    mutants = [row for row in TABLE if not words or any(word in f"{row.file} {row.what}" for word in words)]
     for name in PRELOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as name:

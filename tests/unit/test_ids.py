@@ -99,7 +99,7 @@ def test_borders_of_huge_neighbouring_ids_are_found():
         (np.array([1, -3]), ValueError, "ids must hold ids >= 0, got -3"),
         (np.array([1.5, 2]), ValueError, "ids must hold ids, integers >= 0, got float64 with values that are fract"),
         (np.array([np.nan, 2]), ValueError, "fractional, not finite"),
-        (np.array([2**24 + 2], np.float32), ValueError, "beyond 16777216, where the type skips integers"),
+        (np.array([2**24 + 2], np.float32), ValueError, ">= 16777216, where neighbouring ids are the same"),
         (np.array(["a"]), TypeError, "ids must hold ids, integers >= 0, got dtype <U1"),
         (np.zeros((0, 3), int), ValueError, r"ids must not be empty, got shape \(0, 3\)"),
         (np.zeros((1, 1, 1, 1), int), ValueError, r"1 to 3 spatial axes, got shape \(1, 1, 1, 1\)"),

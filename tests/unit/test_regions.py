@@ -105,12 +105,12 @@ def test_ids_of_any_width_and_tensors_are_taken():
 
 
 WRONG = [
-    (np.array([0.5]), ValueError, "labels must hold integers, got float64 with fractional"),
-    (np.array([2.0**24], np.float32), ValueError, "labels of float32 must be below 16777216"),
-    (np.array([-1]), ValueError, "labels must be >= 0"),
-    (np.array(["a"]), TypeError, "labels must hold integers"),
-    (np.zeros((1, 1, 1, 1)), ValueError, "labels must be"),
-    (np.zeros((0, 2)), ValueError, "labels must not be empty"),
+    (np.array([0.5]), ValueError, "must hold ids, integers >= 0, got float64 with values that are fractional"),
+    (np.array([2.0**24], np.float32), ValueError, "got float32 .* or >= 16777216, where neighbouring ids are the same"),
+    (np.array([-1]), ValueError, "must hold ids >= 0, got -1"),
+    (np.array(["a"]), TypeError, "must hold ids, integers >= 0, got dtype"),
+    (np.zeros((1, 1, 1, 1)), ValueError, "(labels|regions) must be"),
+    (np.zeros((0, 2)), ValueError, "(labels|regions) must not be empty"),
 ]
 
 
