@@ -42,9 +42,10 @@ def main() -> None:
             true = BuildingPhantoms(row["images"], 0, shape).phantom(first + int(index)).mask > 0
             pred = unpack_mask(packed, shape)
             weight = f", weight {'0 to ' if row['ramp'] else ''}{row['weight']}" if row["loss"] == "bf1+iou" else ""
-            groups[row["loss"] + weight, "as predicted"].append(scores(pred, true))
+            name = row["loss"] + weight + (", cross-entropy" if row["cross_entropy"] else "")
+            groups[name, "as predicted"].append(scores(pred, true))
             smooth = median_filter(pred.astype(np.uint8), 5) > 0
-            groups[row["loss"] + weight, "5 x 5 median"].append(scores(smooth, true))
+            groups[name, "5 x 5 median"].append(scores(smooth, true))
     print("| loss | mask | images x seeds | precision | recall | BF1, theta 3 | IoU | holes |\n" + "|---" * 8 + "|")
     for (loss, mask), values in groups.items():
         cells = " | ".join(f"{100 * value:.1f}" for value in np.nanmean(values, axis=0))
