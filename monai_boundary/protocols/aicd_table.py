@@ -45,8 +45,8 @@ def group_title(row: Row) -> str:
     ramp = "0 to " if row["ramp"] else ""
     entropy = ", with cross-entropy" if row["cross_entropy"] else ""
     return (
-        f"{row['images']} images of {row['size']} x {row['size']}, {row['epochs']} epochs,\n"
-        f"{row['features'][0]} to {row['features'][-1]} features, weight of BF1 {ramp}{row['weight']}{entropy}"
+        f"{row['images']} images of {row['size']} x {row['size']}, {row['epochs']} epochs, "
+        f"{row['features'][0]} to {row['features'][-1]} features,\nweight of BF1 {ramp}{row['weight']}{entropy}"
     )
 
 
