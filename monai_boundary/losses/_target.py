@@ -111,10 +111,13 @@ def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) 
 def split_target(
     target: torch.Tensor | Mapping[str, torch.Tensor], precomputed: torch.Tensor | None, key: str = "distance_map"
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return label and what was made of it, apart or together as the target that passes through a MONAI engine."""
+    """Return label and what was made of it, apart or together as the target that passes through a MONAI engine.
+
+    `PrepareBatchDistanceMap` puts whatever it hands over under ``"distance_map"``.
+    """
     if isinstance(target, torch.Tensor):
         return target, precomputed
-    return target["label"], target[key]
+    return target["label"], target[key] if key in target else target["distance_map"]
 
 
 def probability_target(target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

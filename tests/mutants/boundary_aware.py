@@ -67,7 +67,7 @@ BOUNDARY_AWARE = [
     Mutant("settings of the cut not handed on", _L, "*sample, dilation=self.dilation, weighting=self.weighting, connectivity=self.connectivity", "*sample", LOSS),
     Mutant("float seeds accepted", _L, "if seeds.is_floating_point() or seeds.dtype == torch.bool:", "if False:", LOSS),
     Mutant("target of 255 accepted", _G, "not (target.min() >= 0 and target.max() <= 1)", "not target.min() >= 0", LOSS),
-    Mutant("seeds of an engine not found", _G, 'target["label"], target[key]', 'target["label"], target["distance_map"]', TOTAL),
+    Mutant("seeds of an engine not found", _G, 'target[key] if key in target else target["distance_map"]', 'target["distance_map"]', TOTAL),
     Mutant("balance of the whole batch", _X, ".flatten(1).mean(1).view(-1,", ".mean().expand(len(labels)).view(-1,", TOTAL),
     Mutant("classes weighed by their own share", _X, "torch.where(foreground, 1 - share, self.balance * share)", "torch.where(foreground, share, self.balance * (1 - share))", TOTAL),
     Mutant("preset of the paper is dilated", _S, '"weighting": "count", "dilation": 0', '"weighting": "count", "dilation": 3', TOTAL),
