@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from monai_boundary import BoundaryAwareLoss
-from monai_boundary.kernels.barrier import minimum_barrier_cut
+from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
 from tests.oracles import contour_weights, outer_contours
 
 close = torch.testing.assert_close
@@ -119,6 +119,15 @@ def test_double_sigmoid_is_the_cross_entropy_of_the_published_code():
     weights = loss.compute_weights(logits, membrane, seeds)
     values = F.binary_cross_entropy_with_logits(torch.sigmoid(logits), membrane, reduction="none")
     close(loss(logits, membrane, seeds), (weights * values).flatten(1).sum(1))
+
+
+def test_levels_are_the_probability_cut_off_as_in_the_published_code():
+    logits, seeds = torch.randn(1, 1, 30, 30), torch.zeros(1, 1, 30, 30, dtype=torch.int32)
+    seeds[0, 0, 5::10, 5::10] = torch.arange(1, 10).view(3, 3)
+    weights = BoundaryAwareLoss(dilation=0).compute_weights(logits, seeds, seeds)
+    levels = np.floor(255 * torch.sigmoid(logits)[0, 0].numpy()).astype(np.uint8)
+    expected = barrier_weights(levels, seeds[0, 0].numpy(), np.zeros((30, 30), bool), dilation=0)
+    np.testing.assert_array_equal(weights[0, 0].numpy(), expected)
 
 
 def test_unquantized_cut_sees_steps_below_one_level():

@@ -139,6 +139,12 @@ def test_loader_crops_collates_and_hands_over_int32_seeds(ids):
         )
 
 
+def test_small_regions_get_no_seed_but_are_no_membrane():
+    seeds, membrane = RegionSeeds(min_region_size=2, spacing=PIXELS)(np.array([[[1, 0, 2, 2]]]))
+    assert (seeds > 0).sum() == 1
+    assert membrane.tolist() == [[[0, 1, 0, 0]]]
+
+
 def test_names_of_the_keys_and_aliases(ids):
     found = RegionSeedsd("gt", seeds_key="s", membrane_key="gt", spacing=PIXELS)({"gt": ids})
     assert set(found) == {"gt", "s"}
