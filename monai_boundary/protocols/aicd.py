@@ -91,7 +91,9 @@ def edge_band(shape: tuple[int, int], width: int) -> np.ndarray:
     return band
 
 
-def run_aicd(out: Path, losses: Sequence[str], seeds: Sequence[int], shared: AicdSettings) -> None:
+def run_aicd(
+    out: Path, losses: Sequence[str], seeds: Sequence[int], shared: AicdSettings, keep_all: bool = False
+) -> None:
     """Train every loss with every seed, and append one line per finished run to `out`; finished ones are not repeated.
 
     The images are the same in all runs; a seed draws the start of the network and the order of the images, the same
@@ -102,6 +104,7 @@ def run_aicd(out: Path, losses: Sequence[str], seeds: Sequence[int], shared: Aic
         losses: Names among `LOSSES`.
         seeds: Integers >= 0.
         shared: What all runs share.
+        keep_all: Keep the predictions of all scored images in a line, not only those of `example_cases`.
 
     Raises:
         ValueError: A loss is unknown.
@@ -117,7 +120,7 @@ def run_aicd(out: Path, losses: Sequence[str], seeds: Sequence[int], shared: Aic
     run_all(
         out,
         missing,
-        lambda run, title: _train(run["loss"], run["seed"], train, test, shared, title),
+        lambda run, title: _train(run["loss"], run["seed"], train, test, shared, title, keep_all),
         lambda run: f"aicd {run['loss']} seed {run['seed']}",
     )
 
@@ -129,6 +132,7 @@ def _train(
     test: Sequence[BuildingPhantom],
     shared: AicdSettings,
     title: str,
+    keep_all: bool,
 ) -> dict[str, Any]:
     set_determinism(seed)
     start, device = time.monotonic(), computing_device()
@@ -147,9 +151,10 @@ def _train(
 
     policy = raise_weight(loss, shared.weight, shared.epochs) if shared.ramp and name == "bf1+iou" else None
     curve = train_network(network, loss, items, shared, score, _describe, title, before_epoch=policy)
+    kept = range(len(test)) if keep_all else example_cases(test)
     return {
         "cases": score_cases(masks, test, shared.size // 16),
-        "examples": {str(index): _pack_mask(masks[index]) for index in example_cases(test)},
+        "examples": {str(index): _pack_mask(masks[index]) for index in kept},
         "curve": curve,
         "seconds": round(time.monotonic() - start),
     }
