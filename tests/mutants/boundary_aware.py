@@ -65,7 +65,7 @@ BOUNDARY_AWARE = [
     Mutant("slices put back along another axis", _L, "np.moveaxis(weights, 1, 1 + axis)", "np.moveaxis(weights, 1, weights.ndim - 1 - axis)", LOSS),
     Mutant("batch averaged by voxels", _L, ".flatten(1).sum(1)", ".flatten(1).mean(1)", LOSS),
     Mutant("settings of the cut not handed on", _L, "*sample, dilation=self.dilation, weighting=self.weighting, connectivity=self.connectivity", "*sample", LOSS),
-    Mutant("float seeds accepted", _L, "if seeds.is_floating_point() or seeds.dtype == torch.bool:", "if False:", LOSS),
+    Mutant("float seeds accepted", _L, "if seeds.is_floating_point() or seeds.dtype == torch.bool:", "if False:", TOTAL),
     Mutant("target of 255 accepted", _G, "not (target.min() >= 0 and target.max() <= 1)", "not target.min() >= 0", LOSS),
     Mutant("seeds of an engine not found", _G, 'target[key] if key in target else target["distance_map"]', 'target["distance_map"]', TOTAL),
     Mutant("balance of the whole batch", _X, ".flatten(1).mean(1).view(-1,", ".mean().expand(len(labels)).view(-1,", TOTAL),

@@ -91,6 +91,8 @@ def test_nothing_is_cut_while_alpha_is_zero_but_seeds_are_asked_for(batch, monke
     assert loss.boundary_term == 0
     with pytest.raises(ValueError, match="seeds must be given"):
         loss(*batch[:2])
+    with pytest.raises(TypeError, match="seeds must hold integers"):
+        loss(*batch[:2], batch[2].float())
     loss.weights = Warmup(3, Constant(1.0)).weights(3, 10)
     assert loss(*batch) > value
 
