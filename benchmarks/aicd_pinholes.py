@@ -1,13 +1,10 @@
 """How much of the boundary F1 of the synthetic experiment comes from pinholes.
 
-Predictions are scored before and after a median of 5 x 5 pixels that closes pinholes.
+Trains the boundary F1 loss and the IoU loss as docs/remote_evidence.md does (three seeds), keeps the predictions of all
+200 scored images in the file, and scores them before and after a median of 5 x 5 pixels that closes pinholes.
+Finished runs are not repeated.
 
-    python benchmarks/aicd_pinholes.py --train pinholes.jsonl
-    python benchmarks/aicd_pinholes.py
-
-The first trains the boundary F1 loss and the IoU loss as docs/remote_evidence.md does (three seeds), keeps the
-predictions of all 200 images in the file and scores them; finished runs are not repeated. The second scores the four
-images cut by the edge that are kept of every run in docs/results/aicd.jsonl: an explanation, not a score.
+    python benchmarks/aicd_pinholes.py pinholes.jsonl
 """
 
 from __future__ import annotations
@@ -36,16 +33,14 @@ def scores(pred: np.ndarray, true: np.ndarray) -> list[float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("docs/results/aicd.jsonl"))
-    parser.add_argument("--train", type=Path, help="JSON lines file of the runs to make and to score")
+    parser.add_argument("results", type=Path, help="JSON lines file of the runs")
     parser.add_argument("--losses", nargs="+", default=["bf1+iou", "iou"])
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    if options.train:
-        shared = AicdSettings(size=192, epochs=12, features=(8, 16, 32, 64), score_every=12)
-        run_aicd(options.train, options.losses, range(options.seeds), shared, keep_all=True)
+    shared = AicdSettings(size=192, epochs=12, features=(8, 16, 32, 64), score_every=12)
+    run_aicd(options.results, options.losses, range(options.seeds), shared, keep_all=True)
     groups = defaultdict(list)
-    for row in finished_runs(options.train or options.results):
+    for row in finished_runs(options.results):
         shape = (row["size"],) * 2
         first = row["images"] - AicdSettings(images=row["images"], size=row["size"]).scored
         for index, packed in row["examples"].items():
