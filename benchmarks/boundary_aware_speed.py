@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from boundary_aware_accuracy import NAMES, accuracy, load_reference
 from boundary_aware_peers import RegionPairs, voronoi_membranes
-from measure import interleaved, machine
+from measure import interleaved, machine, replace_between
 from monai.networks.nets import UNet
 from rich.console import Console
 from rich.progress import track
@@ -211,8 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.docs:
-        head, rest = options.docs.read_text(encoding="utf-8").split(BEGIN)
-        options.docs.write_text(f"{head}{BEGIN}\n{markdown(report)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        replace_between(options.docs, BEGIN, END, markdown(report))
 
 
 if __name__ == "__main__":

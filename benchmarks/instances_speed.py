@@ -19,7 +19,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from measure import interleaved, machine, peak_growth_mb
+from measure import interleaved, machine, peak_growth_mb, replace_between
 from skimage.metrics import adapted_rand_error, variation_of_information
 
 from monai_boundary.datasets import membrane_phantom
@@ -94,9 +94,8 @@ def main() -> None:
     table = "\n".join(measure(options.repeats))
     print(table)
     if options.docs:
-        head, rest = options.docs.read_text(encoding="utf-8").split(BEGIN)
         about = f"{host['cpu']}, one core; {host['date']}."
-        options.docs.write_text(f"{head}{BEGIN}\n{about}\n\n{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        replace_between(options.docs, BEGIN, END, f"{about}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def fresh_peak_mb(measure: Callable[..., float], *arguments: Any) -> float:
         return pool.submit(measure, *arguments).result()
 
 
+def replace_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` between two marks of a Markdown file, in the place of what is there."""
+    head, rest = path.read_text(encoding="utf-8").split(begin)
+    path.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
 def machine() -> dict[str, Any]:
     """Describe where and when the numbers are taken."""
     models = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]

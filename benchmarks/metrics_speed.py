@@ -19,7 +19,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from measure import interleaved, machine
+from measure import interleaved, machine, replace_between
 from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 from scipy import ndimage
 from speed_cases import lesion_file
@@ -103,9 +103,8 @@ def main() -> None:
     table = "\n".join(measure(options.repeats))
     print(table)
     if options.docs:
-        head, rest = options.docs.read_text(encoding="utf-8").split(BEGIN)
         about = f"{host['cpu']}, one core; {host['date']}; MONAI {host['versions']['monai']}."
-        options.docs.write_text(f"{head}{BEGIN}\n{about}\n\n{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        replace_between(options.docs, BEGIN, END, f"{about}\n\n{table}")
 
 
 if __name__ == "__main__":

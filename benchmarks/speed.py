@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb
+from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb, replace_between
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -208,13 +208,6 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Largest difference to scipy rounded to float32: {max(differences):.1e} mm."])
 
 
-def write_docs(path: Path, report: dict[str, Any]) -> None:
-    """Replace what lies between the two marks."""
-    head, rest = path.read_text(encoding="utf-8").split(BEGIN)
-    tail = rest.split(END)[1]
-    path.write_text(f"{head}{BEGIN}\n{markdown(report)}\n{END}{tail}", encoding="utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -234,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.docs:
-        write_docs(options.docs, report)
+        replace_between(options.docs, BEGIN, END, markdown(report))
 
 
 if __name__ == "__main__":

@@ -143,17 +143,18 @@ def _train(
         for phantom in train
     ]
     masks: list[np.ndarray] = []
+    cases: list[dict[str, Any]] = []
 
     def score(_engine: Any) -> dict[str, Any]:
         masks[:] = predict(network, [phantom.image for phantom in test], device)
-        cases = score_cases(masks, test, shared.size // 16)
+        cases[:] = score_cases(masks, test, shared.size // 16)
         return {key: round(float(np.mean([case[key] for case in cases])), 4) for key in ("iou", "f1_3", "f1_5")}
 
     policy = raise_weight(loss, shared.weight, shared.epochs) if shared.ramp and name == "bf1+iou" else None
     curve = train_network(network, loss, items, shared, score, _describe, title, before_epoch=policy)
     kept = range(len(test)) if keep_all else example_cases(test)
     return {
-        "cases": score_cases(masks, test, shared.size // 16),
+        "cases": cases,
         "examples": {str(index): _pack_mask(masks[index]) for index in kept},
         "curve": curve,
         "seconds": round(time.monotonic() - start),
