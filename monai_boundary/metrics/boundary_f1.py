@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.metrics import CumulativeIterationMetric
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spacing
 from monai_boundary.kernels._engines import seed_distance
 from monai_boundary.kernels._slices import bounding_box
-from monai_boundary.metrics.cumulative import aggregate_scores
+from monai_boundary.metrics.cumulative import CaseMetric, check_class_settings, check_onehot
 from monai_boundary.metrics.surface import surface_voxels
 from monai_boundary.transforms._affine import affine_spacing
 
@@ -116,7 +115,7 @@ def _boundary(mask: np.ndarray, valid: np.ndarray | None, image_edge: bool) -> n
     return surface if valid is None else surface & valid
 
 
-class BoundaryF1Metric(CumulativeIterationMetric):
+class BoundaryF1Metric(CaseMetric):
     """Boundary F1, precision and recall per case and class, as MONAI metric.
 
     Called with predictions and targets as other MONAI metrics: tensors `(B, C, *S)` or lists of `(C, *S)`, one-hot, or
@@ -164,23 +163,10 @@ class BoundaryF1Metric(CumulativeIterationMetric):
         self.scores = (scores,) if isinstance(scores, str) else tuple(scores)
         if not self.scores or not set(self.scores) <= set(_SCORES):
             raise ValueError(f"scores must be names among {', '.join(_SCORES)}, got {scores}")
-        if num_classes is not None and num_classes < 2:
-            raise ValueError(f"num_classes must be >= 2 (background counts), got {num_classes}")
-        if ignore_label is not None and num_classes is None:
-            raise ValueError(f"ignore_label must come with num_classes and label maps, got {ignore_label} without")
+        check_class_settings(num_classes, ignore_label)
         self.spacing, self.include_background = spacing, include_background
         self.num_classes, self.ignore_label, self.image_edge = num_classes, ignore_label, image_edge
         self.reduction, self.get_not_nans = reduction, get_not_nans
-
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
-        if y is None or y_pred.shape != y.shape or y.ndim < 3:
-            got = None if y is None else tuple(y.shape)
-            raise ValueError(f"y_pred and y must be (B, C, *S) of one shape, got {tuple(y_pred.shape)} and {got}")
-        rows = [
-            self._score_case(as_numpy("y_pred", pred), as_numpy("y", target), self._sizes(target, **kwargs))
-            for pred, target in zip(y_pred, y, strict=True)
-        ]
-        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
 
     def _sizes(self, target: torch.Tensor, spacing: Sequence[float] | None = None) -> Sequence[float] | None:
         chosen = self.spacing if spacing is None else spacing
@@ -193,39 +179,22 @@ class BoundaryF1Metric(CumulativeIterationMetric):
             return affine_spacing(target, target.ndim - 1)
         return chosen
 
-    def _score_case(self, pred: np.ndarray, target: np.ndarray, sizes: Sequence[float] | None) -> list[list[float]]:
-        valid = None
+    def _score_case(
+        self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
+    ) -> list[list[float]]:
+        sizes, valid = self._sizes(target, spacing), None
+        found, true = as_numpy("y_pred", pred), as_numpy("y", target)
         if self.num_classes is None:
             first = 0 if self.include_background or len(target) == 1 else 1
-            pairs = [(_binary("y_pred", p), _binary("y", t)) for p, t in zip(pred[first:], target[first:], strict=True)]
-        elif len(target) != 1:
-            raise ValueError(f"y must have one channel when num_classes is given, got {len(target)}")
+            masks = check_onehot("y_pred", found[first:]), check_onehot("y", true[first:])
+            pairs = list(zip(*masks, strict=True))
+        elif len(true) != 1:
+            raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
         else:
-            found = check_labels(pred[0], self.num_classes, None)
-            true = check_labels(target[0], self.num_classes, self.ignore_label)
+            found = check_labels(found[0], self.num_classes, None)
+            true = check_labels(true[0], self.num_classes, self.ignore_label)
             valid = None if self.ignore_label is None else true != self.ignore_label
             classes = range(0 if self.include_background else 1, self.num_classes)
             pairs = [(found == index, true == index) for index in classes]
         results = [boundary_f1(*pair, self.theta, sizes, valid=valid, image_edge=self.image_edge) for pair in pairs]
         return [[float(getattr(result, name)) for name in self.scores] for result in results]
-
-    def aggregate(self, reduction: str | None = None) -> Any:
-        """Reduce the scores of all cases so far, on all ranks.
-
-        Args:
-            reduction: ``None`` for that of the constructor.
-
-        Returns:
-            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
-            `get_not_nans` a pair of this and the counts.
-        """
-        return aggregate_scores(self.get_buffer(), len(self.scores), reduction or self.reduction, self.get_not_nans)
-
-
-def _binary(name: str, channel: np.ndarray) -> np.ndarray:
-    if not np.isin(channel, (0, 1)).all():
-        raise ValueError(
-            f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, or pass num_classes with "
-            "label maps"
-        )
-    return channel.astype(bool)

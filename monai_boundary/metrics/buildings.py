@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.metrics import CumulativeIterationMetric
 
 from monai_boundary._check import as_numpy, check_labels, check_number
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
-from monai_boundary.metrics.cumulative import aggregate_scores
+from monai_boundary.metrics.cumulative import CaseMetric, aggregate_scores
 
 __all__ = ["BuildingMetric", "BuildingScore", "score_buildings"]
 
@@ -77,7 +76,7 @@ def score_buildings(
     return BuildingScore(int((first & second).sum()), int((first | second).sum()), boundary)
 
 
-class BuildingMetric(CumulativeIterationMetric):
+class BuildingMetric(CaseMetric):
     """IoU and boundary F1, precision and recall of many windows or tiles, as MONAI metric.
 
     Called with label maps `(B, 1, H, W)`, or lists of `(1, H, W)`, of 0 and 1 = building; see `score_buildings` for the
@@ -99,6 +98,7 @@ class BuildingMetric(CumulativeIterationMetric):
 
     scores = ("iou", "boundary_f1", "boundary_precision", "boundary_recall")
     get_not_nans = False
+    _one_channel = True
 
     def __init__(
         self,
@@ -111,19 +111,13 @@ class BuildingMetric(CumulativeIterationMetric):
         self.theta, self.spacing = check_number("theta", theta), spacing
         self.ignore_label, self.image_edge = ignore_label, image_edge
 
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:  # noqa: ARG002
-        if y is None or y_pred.shape != y.shape or y.ndim < 3 or y.shape[1] != 1:
-            got = None if y is None else tuple(y.shape)
-            raise ValueError(f"y_pred and y must be (B, 1, *S) of one shape, got {tuple(y_pred.shape)} and {got}")
-        rows = []
-        for pred, target in zip(y_pred, y, strict=True):
-            maps = as_numpy("y_pred", pred)[0], as_numpy("y", target)[0]
-            one = score_buildings(*maps, self.theta, self.spacing, self.ignore_label, self.image_edge)
-            edge = one.boundary
-            rows.append([[one.iou, edge.f1, edge.precision, edge.recall, one.intersection, one.union]])
-        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
+    def _score_case(self, pred: torch.Tensor, target: torch.Tensor, *_: Any, **__: Any) -> list[list[float]]:
+        maps = as_numpy("y_pred", pred)[0], as_numpy("y", target)[0]
+        one = score_buildings(*maps, self.theta, self.spacing, self.ignore_label, self.image_edge)
+        edge = one.boundary
+        return [[one.iou, edge.f1, edge.precision, edge.recall, one.intersection, one.union]]
 
-    def aggregate(self) -> list[torch.Tensor]:
+    def aggregate(self) -> list[torch.Tensor]:  # type: ignore[override] # an IoU of all pixels knows one reduction
         """Return IoU, boundary F1, precision and recall of everything so far, on all ranks."""
         buffer = self.get_buffer()
         _, *boundary = aggregate_scores(buffer, len(self.scores), "mean", False)

@@ -1,8 +1,9 @@
-"""The scores as MONAI metric: called per batch, aggregated over cases and ranks."""
+"""Scores as MONAI metrics: called per batch, aggregated over cases and ranks."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,49 @@ from monai_boundary.metrics.protocols import PROTOCOLS, check_scores, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
 from monai_boundary.transforms._affine import image_spacing
 
-__all__ = ["ProtocolMetric", "aggregate_scores"]
+__all__ = ["CaseMetric", "ProtocolMetric", "aggregate_scores", "check_class_settings", "check_onehot"]
 
 _FAILURES = ("missed", "false_alarm")
 
 
-class ProtocolMetric(CumulativeIterationMetric):
+class CaseMetric(CumulativeIterationMetric):
+    """Base of the metrics that score every case by itself and keep a table `(cases, rows, scores)`.
+
+    A subclass sets `scores`, `reduction` and `get_not_nans`, and scores a case.
+    """
+
+    scores: tuple[str, ...]
+    reduction: str
+    get_not_nans: bool
+    _one_channel = False
+
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        if y is None or y_pred.shape != y.shape or y.ndim < 3 or (self._one_channel and y.shape[1] != 1):
+            got, channels = None if y is None else tuple(y.shape), 1 if self._one_channel else "C"
+            raise ValueError(
+                f"y_pred and y must be (B, {channels}, *S) of one shape, got {tuple(y_pred.shape)} and {got}"
+            )
+        rows = [self._score_case(pred, target, **kwargs) for pred, target in zip(y_pred, y, strict=True)]
+        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
+
+    @abstractmethod
+    def _score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Any = None) -> list[list[float]]:
+        """Return the rows of one case `(C, *S)`; `spacing` is that of the call."""
+
+    def aggregate(self, reduction: str | None = None) -> Any:
+        """Reduce the scores of all cases so far, on all ranks.
+
+        Args:
+            reduction: ``None`` for that of the constructor.
+
+        Returns:
+            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
+            `get_not_nans` a pair of this and the counts.
+        """
+        return aggregate_scores(self.get_buffer(), len(self.scores), reduction or self.reduction, self.get_not_nans)
+
+
+class ProtocolMetric(CaseMetric):
     """Scores of a protocol per case and class, measured together.
 
     Called with predictions and targets as other MONAI metrics: tensors `(B, C, *S)` or lists of `(C, *S)`, one-hot, or
@@ -77,25 +115,11 @@ class ProtocolMetric(CumulativeIterationMetric):
         self.scores = (*PROTOCOLS[protocol], "missed") if scores is None else tuple(scores)
         check_empty(empty)
         check_number("tolerance_mm", tolerance_mm, strict=False)
-        if num_classes is not None and num_classes < 2:
-            raise ValueError(f"num_classes must be >= 2 (background counts), got {num_classes}")
-        if ignore_label is not None and num_classes is None:
-            raise ValueError("ignore_label must come with num_classes and label maps, got one-hot input; one-hot "
-                             "channels hold no ignored voxels")  # fmt: skip
+        check_class_settings(num_classes, ignore_label)
         self.protocol, self.include_background = protocol, include_background
         self.num_classes, self.ignore_label = num_classes, ignore_label
         self.empty, self.tolerance_mm, self.slice_axis = empty, tolerance_mm, slice_axis
         self.reduction, self.get_not_nans = reduction, get_not_nans
-
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
-        if y is None or y_pred.shape != y.shape or y.ndim < 3:
-            got = None if y is None else tuple(y.shape)
-            raise ValueError(f"y_pred and y must be (B, C, *S) of one shape, got {tuple(y_pred.shape)} and {got}")
-        rows = [
-            self._score_case(as_numpy("y_pred", pred), as_numpy("y", target), self._spacing(target, **kwargs))
-            for pred, target in zip(y_pred, y, strict=True)
-        ]
-        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
 
     def _spacing(self, target: torch.Tensor, spacing: Sequence[float] | None = None) -> tuple[float, ...]:
         needless = not any(name.endswith("_mm") or name in ("surface_dice", "volume_difference_ml")
@@ -104,21 +128,21 @@ class ProtocolMetric(CumulativeIterationMetric):
             return (1.0,) * (target.ndim - 1)  # no score has a unit, nothing to warn of
         return image_spacing(target, spacing, target.ndim - 1)
 
-    def _score_case(self, pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) -> list[list[float]]:
-        first = 0 if self.include_background else 1
+    def _score_case(
+        self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
+    ) -> list[list[float]]:
+        sizes, first = self._spacing(target, spacing), 0 if self.include_background else 1
+        found, true = as_numpy("y_pred", pred), as_numpy("y", target)
         if self.num_classes is None:
-            for name, array in (("y_pred", pred), ("y", target)):
-                if not ((array == 0) | (array == 1)).all():
-                    raise ValueError(f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, or "
-                                     "pass num_classes with label maps")  # fmt: skip
-            return [self._score(pred[label], target[label], 1, spacing) for label in range(first, len(target))]
-        if len(target) != 1:
-            raise ValueError(f"y must have one channel when num_classes is given, got {len(target)}")
+            found, true = check_onehot("y_pred", found), check_onehot("y", true)
+            return [self._score(found[label], true[label], 1, sizes) for label in range(first, len(true))]
+        if len(true) != 1:
+            raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
         maps = (
-            check_labels(pred[0], self.num_classes, None),
-            check_labels(target[0], self.num_classes, self.ignore_label),
+            check_labels(found[0], self.num_classes, None),
+            check_labels(true[0], self.num_classes, self.ignore_label),
         )
-        return [self._score(*maps, label, spacing) for label in range(first, self.num_classes)]
+        return [self._score(*maps, label, sizes) for label in range(first, self.num_classes)]
 
     def _score(self, pred: np.ndarray, target: np.ndarray, label: int, spacing: tuple[float, ...]) -> list[float]:
         values: dict[str, float] = {}
@@ -134,17 +158,26 @@ class ProtocolMetric(CumulativeIterationMetric):
         values["missed"], values["false_alarm"] = float(sides == (False, True)), float(sides == (True, False))
         return [values[name] for name in self.scores]
 
-    def aggregate(self, reduction: str | None = None) -> Any:
-        """Reduce the scores of all cases so far, on all ranks.
 
-        Args:
-            reduction: ``None`` for that of the constructor.
+def check_class_settings(num_classes: int | None, ignore_label: int | None) -> None:
+    """Refuse settings of label maps that make no sense."""
+    if num_classes is not None and num_classes < 2:
+        raise ValueError(f"num_classes must be >= 2 (background counts), got {num_classes}")
+    if ignore_label is not None and num_classes is None:
+        raise ValueError(
+            f"ignore_label must come with num_classes and label maps, got {ignore_label} without; one-hot channels "
+            "hold no ignored voxels"
+        )
 
-        Returns:
-            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
-            `get_not_nans` a pair of this and the counts.
-        """
-        return aggregate_scores(self.get_buffer(), len(self.scores), reduction or self.reduction, self.get_not_nans)
+
+def check_onehot(name: str, channels: np.ndarray) -> np.ndarray:
+    """Return channels of 0 and 1 as bool."""
+    if not ((channels == 0) | (channels == 1)).all():
+        raise ValueError(
+            f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, or pass num_classes with "
+            "label maps"
+        )
+    return channels.astype(bool)
 
 
 def aggregate_scores(buffer: Any, number: int, reduction: str, get_not_nans: bool) -> Any:

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from monai.metrics import CumulativeIterationMetric
 
 from monai_boundary._check import as_numpy, check_number
-from monai_boundary.metrics.cumulative import aggregate_scores
+from monai_boundary.metrics.cumulative import CaseMetric, aggregate_scores
 from monai_boundary.metrics.instances import INSTANCE_SCORES, check_instance_scores, cremi_target, instance_scores
 from monai_boundary.metrics.likelihood import THRESHOLDS, LikelihoodSegmentation, check_thresholds
 
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 
-class InstanceMetric(CumulativeIterationMetric):
+class InstanceMetric(CaseMetric):
     """Scores of segmentations into objects, per volume.
 
     Called with predictions and targets as other MONAI metrics: tensors `(B, 1, *S)` or lists of `(1, *S)`, 1 to 3 axes,
@@ -57,6 +56,7 @@ class InstanceMetric(CumulativeIterationMetric):
     """
 
     default_scores: ClassVar[tuple[str, ...]] = INSTANCE_SCORES
+    _one_channel = True
 
     def __init__(
         self,
@@ -80,22 +80,12 @@ class InstanceMetric(CumulativeIterationMetric):
         self.border, self.spacing = border, spacing
         self.reduction, self.get_not_nans = reduction, get_not_nans
 
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
-        if y is None or y_pred.shape != y.shape or y.ndim < 3 or y.shape[1] != 1:
-            got = None if y is None else tuple(y.shape)
-            raise ValueError(f"y_pred and y must be (B, 1, *S) of one shape, got {tuple(y_pred.shape)} and {got}")
-        rows = [
-            self._score_case(as_numpy("y_pred", pred)[0], as_numpy("y", target)[0], **kwargs)
-            for pred, target in zip(y_pred, y, strict=True)
-        ]
-        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
-
     def _score_case(
-        self, pred: np.ndarray, target: np.ndarray, spacing: Sequence[float] | None = None
+        self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
     ) -> list[list[float]]:
         sizes = self.spacing if spacing is None else spacing
-        ids = self._target_ids(target, sizes)
-        return [self._row(found, ids) for found in self._segmentations(pred, sizes)]
+        ids = self._target_ids(as_numpy("y", target)[0], sizes)
+        return [self._row(found, ids) for found in self._segmentations(as_numpy("y_pred", pred)[0], sizes)]
 
     def _segmentations(self, pred: np.ndarray, sizes: Sequence[float] | None) -> Iterator[np.ndarray]:
         yield pred if self.segmentation is None else self.segmentation(pred, sizes)
@@ -113,18 +103,6 @@ class InstanceMetric(CumulativeIterationMetric):
     def _row(self, pred: np.ndarray, ids: np.ndarray) -> list[float]:
         result = instance_scores(pred, ids)
         return [float(getattr(result, name)) for name in self.scores]
-
-    def aggregate(self, reduction: str | None = None) -> Any:
-        """Reduce the scores of all volumes so far, on all ranks.
-
-        Args:
-            reduction: ``None`` for that of the constructor.
-
-        Returns:
-            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
-            `get_not_nans` a pair of this and the counts.
-        """
-        return aggregate_scores(self.get_buffer(), len(self.scores), reduction or self.reduction, self.get_not_nans)
 
 
 class VariationOfInformationMetric(InstanceMetric):
