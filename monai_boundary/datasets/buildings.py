@@ -7,12 +7,13 @@ colour, a road, and sensor blur and noise, so that no grey level separates roof 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift
+
+from monai_boundary.datasets._items import Items
 
 __all__ = ["PRIMITIVES", "BuildingPhantom", "BuildingPhantoms", "building_phantom"]
 
@@ -79,7 +80,7 @@ def building_phantom(
     return BuildingPhantom(_paint(rng, building, angle), building.astype(np.uint8), outline, cut)
 
 
-class BuildingPhantoms(Sequence):
+class BuildingPhantoms(Items):
     """A set of phantoms as MONAI-style items, each computed when it is asked for.
 
     Item ``i`` is ``{"image": float32 (3, H, W), "label": uint8 (1, H, W), "case": "building_<i>"}`` and depends on
@@ -111,13 +112,7 @@ class BuildingPhantoms(Sequence):
         own = np.random.SeedSequence(self._seed, spawn_key=(number,))
         return building_phantom(own, self._shape, PRIMITIVES[number % kinds], at_edge)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(self._count))]
+    def _item(self, index: int) -> dict[str, Any]:
         phantom = self.phantom(index)
         name = f"building_{index % self._count:03d}"
         return {"image": phantom.image, "label": phantom.mask[None], "case": name}

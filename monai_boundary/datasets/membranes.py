@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 from scipy.spatial import cKDTree
+
+from monai_boundary.datasets._items import Items
 
 __all__ = ["MembranePhantom", "MembranePhantoms", "membrane_phantom"]
 
@@ -80,7 +82,7 @@ def membrane_phantom(
     return MembranePhantom(_paint(rng, depth, faded, ids, sizes, width, noise), ids, faded, sizes)
 
 
-class MembranePhantoms(Sequence):
+class MembranePhantoms(Items):
     """A set of phantoms as MONAI-style items, each computed when it is asked for.
 
     Item ``i`` is ``{"image": float32 (1, *S), "membrane": uint8 (1, *S), "ids": int32 (1, *S), "case":
@@ -108,13 +110,7 @@ class MembranePhantoms(Sequence):
         own = np.random.SeedSequence(self._seed, spawn_key=(index % self._count,))
         return membrane_phantom(own, **self._settings)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(self._count))]
+    def _item(self, index: int) -> dict[str, Any]:
         phantom = self.phantom(index)
         return {
             "image": phantom.image[None],

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
-from monai.transforms import MapTransform, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
+from monai.transforms import Transform
+from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spatial_ndim, check_windows
 from monai_boundary.kernels.pooling import boundary_band
+from monai_boundary.transforms._derived import DerivedMapTransform
 
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
 
@@ -109,7 +110,7 @@ def _mask(channel: np.ndarray) -> np.ndarray:
     return check_mask("labels", channel)
 
 
-class BoundaryBandd(MapTransform):
+class BoundaryBandd(DerivedMapTransform):
     """Dictionary twin of `BoundaryBand`: the band of each key is stored under `output_keys`.
 
     Args:
@@ -134,19 +135,7 @@ class BoundaryBandd(MapTransform):
         allow_missing_keys: bool = False,
         **settings: Any,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        default = ("target_boundary",) if len(self.keys) == 1 else tuple(f"{key}_target_boundary" for key in self.keys)
-        self.output_keys = ensure_tuple_rep(output_keys, len(self.keys)) if output_keys is not None else default
-        if len(set(self.output_keys)) != len(self.keys):
-            raise ValueError(f"output_keys must name one key per label key ({len(self.keys)}), got {self.output_keys}")
-        self.transform = BoundaryBand(**settings)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Return `data` with the bands added."""
-        d = dict(data)
-        for key, output_key in self.key_iterator(d, self.output_keys):
-            d[output_key] = self.transform(d[key])
-        return d
+        super().__init__(keys, output_keys, allow_missing_keys, BoundaryBand(**settings), "target_boundary")
 
 
 BoundaryBandD = BoundaryBandDict = BoundaryBandd

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,14 +10,15 @@ import torch
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple, ensure_tuple_rep
+from monai.transforms import Transform
+from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import as_numpy, check_choice, check_mask, check_spatial_ndim
 from monai_boundary.kernels._engines import Backend
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
 from monai_boundary.transforms._affine import image_spacing
+from monai_boundary.transforms._derived import DerivedMapTransform
 
 __all__ = ["SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd"]
 
@@ -116,7 +117,7 @@ class SignedDistanceMap(Transform):
         return np.stack([check_mask("labels", channel) for channel in whole])
 
 
-class SignedDistanceMapd(MapTransform):
+class SignedDistanceMapd(DerivedMapTransform):
     """Dictionary twin of `SignedDistanceMap`: the map of each key is stored under `output_keys`.
 
     Args:
@@ -141,19 +142,7 @@ class SignedDistanceMapd(MapTransform):
         allow_missing_keys: bool = False,
         **settings: Any,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        default = ("distance_map",) if len(self.keys) == 1 else tuple(f"{key}_distance_map" for key in self.keys)
-        self.output_keys = ensure_tuple_rep(output_keys, len(self.keys)) if output_keys is not None else default
-        if len(set(ensure_tuple(self.output_keys))) != len(self.keys):
-            raise ValueError(f"output_keys must name one key per label key ({len(self.keys)}), got {self.output_keys}")
-        self.transform = SignedDistanceMap(**settings)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Return `data` with the maps added."""
-        d = dict(data)
-        for key, output_key in self.key_iterator(d, self.output_keys):
-            d[output_key] = self.transform(d[key])
-        return d
+        super().__init__(keys, output_keys, allow_missing_keys, SignedDistanceMap(**settings), "distance_map")
 
 
 SignedDistanceMapD = SignedDistanceMapDict = SignedDistanceMapd

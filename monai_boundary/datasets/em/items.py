@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
+from monai_boundary.datasets._items import Items
 from monai_boundary.datasets.datalist import SPLITS
 from monai_boundary.datasets.em.volumes import UNLABELLED, EmVolume, Stored, check_volumes, slice_range
 from monai_boundary.kernels.ids import compact_ids
@@ -17,7 +19,7 @@ from monai_boundary.kernels.regions import region_distance
 __all__ = ["EmSlices", "EmVolumes", "check_volume"]
 
 
-class _EmItems(Sequence):
+class _EmItems(Items):
     """Items of parts of volumes; which parts, the classes below decide."""
 
     _ndim: int
@@ -35,19 +37,14 @@ class _EmItems(Sequence):
         for volume in self.volumes:
             self._add(volume, *slice_range(volume))
 
+    @abstractmethod
     def _add(self, volume: EmVolume, start: int, stop: int) -> None:
-        raise NotImplementedError
+        """Append to `parts` what slices `start` to `stop` of a volume give."""
 
     def __len__(self) -> int:
         return len(self.parts)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def _item(self, index: int) -> dict[str, Any]:
         volume, start, stop = self.parts[index]
         item: dict[str, Any] = {"image": self._shaped(_read_image(volume, start, stop))}
         if volume.labels is not None:

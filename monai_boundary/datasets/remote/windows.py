@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from monai.data.utils import dense_patch_slices
 
+from monai_boundary.datasets._items import Items
 from monai_boundary.datasets.remote.codes import MaskCodes
 from monai_boundary.datasets.remote.raster import Georeference, TileReader
 from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles
@@ -53,7 +54,7 @@ def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return sizes
 
 
-class TileWindows(Sequence):
+class TileWindows(Items):
     """The windows of many tiles as MONAI-style items, each read from its files when it is asked for.
 
     ``monai.data.Dataset(TileWindows(tiles), transform)`` feeds a DataLoader; files are opened anew in each access, so
@@ -87,13 +88,7 @@ class TileWindows(Sequence):
     def __len__(self) -> int:
         return len(self.windows)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def _item(self, index: int) -> dict[str, Any]:
         number, (rows, columns) = self.windows[index]
         tile = self.tiles[number]
         with TileReader(tile.layers) as reader:
