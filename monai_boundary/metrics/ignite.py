@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from monai.handlers import IgniteMetricHandler
 
 from monai_boundary.metrics.buildings import BuildingMetric
-from monai_boundary.metrics.cumulative import ProtocolMetric
+from monai_boundary.metrics.cumulative import CaseMetric, ProtocolMetric
 
 __all__ = ["BuildingScores", "ProtocolScores"]
 
 
 class _NamedScores(IgniteMetricHandler):
     """A metric with several scores, each of which the engine gets under a name of its own."""
+
+    _metric: ClassVar[type[CaseMetric]]
+
+    def __init__(
+        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
+    ) -> None:
+        super().__init__(
+            metric_fn=self._metric(**settings), output_transform=output_transform, save_details=save_details
+        )
 
     def compute(self) -> Any:
         """Aggregate, write all scores but the first to the engine, and return the first."""
@@ -50,12 +59,7 @@ class ProtocolScores(_NamedScores):
         **settings: Arguments of `ProtocolMetric`; reductions that leave one number per score.
     """
 
-    def __init__(
-        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
-    ) -> None:
-        super().__init__(
-            metric_fn=ProtocolMetric(**settings), output_transform=output_transform, save_details=save_details
-        )
+    _metric = ProtocolMetric
 
 
 class BuildingScores(_NamedScores):
@@ -67,12 +71,7 @@ class BuildingScores(_NamedScores):
         **settings: Arguments of `BuildingMetric`.
     """
 
-    def __init__(
-        self, output_transform: Callable = lambda output: output, save_details: bool = True, **settings: Any
-    ) -> None:
-        super().__init__(
-            metric_fn=BuildingMetric(**settings), output_transform=output_transform, save_details=save_details
-        )
+    _metric = BuildingMetric
 
 
 def _number(value: torch.Tensor) -> float | torch.Tensor:

@@ -72,7 +72,7 @@ TRANSFORMS = [
     Mutant("affine beats the given spacing", _A, "if spacing is not None:", "if spacing is not None and not isinstance(image, MetaTensor):", MAKE),
     Mutant("shear passes in silence", _A, "if np.abs(cosines - np.eye(len(lengths))).max() > 1e-3:", "if False:", MAKE),
     Mutant("oblique taken for sheared", _A, "cosines = (steps / lengths).T @ (steps / lengths)", "cosines = steps / lengths", MAKE),
-    Mutant("map of the first key everywhere", _M, "self.transform(d[key])", "self.transform(d[self.keys[0]])", MAKE),
+    Mutant("map of the first key everywhere", "transforms/_derived.py", "self.transform(d[key])", "self.transform(d[self.keys[0]])", MAKE),
     Mutant("ignore_index not handed on", _M, "self.include_background, self.ignore_index, self.engine", "self.include_background, None, self.engine", MAKE),
     Mutant("background channel kept", _M, "channels = array if self.include_background else array[1:]", "channels = array", MAKE),
     Mutant("float16 guard removed", _M, "if dtype == torch.float16 and not self.options.bounded:", "if False:", MAKE),
