@@ -53,6 +53,7 @@ def train_network(  # noqa: PLR0913 - what a training is made of
     title: str,
     betas: tuple[float, float] = (0.9, 0.999),
     before_epoch: Callable[[int], None] | None = None,
+    decay: bool = False,
     **options: Any,
 ) -> list[Point]:
     """Train with Adam, and return the curve: one point after every `score_every` epochs and after the last.
@@ -67,9 +68,11 @@ def train_network(  # noqa: PLR0913 - what a training is made of
         title: Of the progress bar.
         betas: Of Adam.
         before_epoch: Called with the number of every epoch, from 0, before it starts.
+        decay: Lower the learning rate to 0 along half a cosine.
         options: More for `monai.engines.SupervisedTrainer`.
     """
     curve: list[Point] = []
+    optimizer = torch.optim.Adam(network.parameters(), budget.lr, betas=betas)
     trainer = SupervisedTrainer(
         device=next(network.parameters()).device,
         max_epochs=budget.epochs,
@@ -80,7 +83,7 @@ def train_network(  # noqa: PLR0913 - what a training is made of
             drop_last=len(items) > budget.batch,
         ),
         network=network,
-        optimizer=torch.optim.Adam(network.parameters(), budget.lr, betas=betas),
+        optimizer=optimizer,
         loss_function=loss,
         inferer=SimpleInferer(),
         decollate=False,
@@ -98,6 +101,9 @@ def train_network(  # noqa: PLR0913 - what a training is made of
     with tqdm(total=budget.epochs, desc=title, unit="epoch") as bar:
         if before_epoch is not None:
             trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: before_epoch(engine.state.epoch - 1))
+        if decay:
+            rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, budget.epochs)
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _engine: rate.step())
         trainer.add_event_handler(Events.EPOCH_COMPLETED, follow)
         trainer.run()
     return curve

@@ -1,0 +1,102 @@
+"""Training and test images of membranes: ISBI 2012 in folds of slices, gala's FIB-SEM in halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.transforms import Compose, EnsureTyped, RandFlipd, RandRotate90d, RandSpatialCropd
+from tqdm import tqdm
+
+from monai_boundary.datasets.em import EmSlices, EmVolumes, fold_volumes, gala_volumes, isbi2012_volumes
+from monai_boundary.kernels.regions import connected_regions
+from monai_boundary.transforms import RegionSeedsd, SignedDistanceMapd
+
+__all__ = ["DATA", "MembraneImage", "membrane_transforms", "standardise"]
+
+Split = tuple[list["MembraneImage"], list["MembraneImage"]]
+
+
+@dataclass(frozen=True, eq=False)
+class MembraneImage:
+    """One slice or volume.
+
+    Args:
+        case: Its name.
+        image: Float32 `(1, *S)`, mean 0 and standard deviation 1.
+        membrane: Uint8 `(1, *S)`, 1 on membranes.
+        ids: Int32 `(*S)`, the regions between the membranes, 0 on these.
+    """
+
+    case: str
+    image: np.ndarray
+    membrane: np.ndarray
+    ids: np.ndarray
+
+
+def standardise(image: np.ndarray) -> np.ndarray:
+    """Return float32 of mean 0 and standard deviation 1; zeros where all values are the same."""
+    values = image.astype(np.float32)
+    return (values - values.mean()) / max(float(values.std()), 1e-6)
+
+
+def _image(case: str, item: dict[str, Any], part: tuple[slice, ...] = ()) -> MembraneImage:
+    membrane = item["membrane"][part]
+    regions = item["ids"][part] if "ids" in item else membrane == 0
+    # a cut through the volume leaves objects in several pieces that nobody could join
+    return MembraneImage(case, standardise(item["image"][part]), membrane, connected_regions(regions[0]))
+
+
+def isbi2012_fold(root: Path, fold: int, folds: int) -> Split:
+    """Return the slices that train and those that are scored, a block of neighbouring ones."""
+    volumes = fold_volumes(isbi2012_volumes(root), fold, folds)
+    train, test = ([*EmSlices(volumes, split)] for split in ("training", "validation"))
+    parts = [[_image(f"slice{item['slices'][0]:02d}", item) for item in tqdm(items, desc=name, unit="slice")]
+             for name, items in ((f"fold {fold}, training", train), (f"fold {fold}, test", test))]  # fmt: skip
+    return parts[0], parts[1]
+
+
+def gala_fold(root: Path, fold: int, folds: int) -> Split:
+    """Return the blocks along x that train and the block that is scored."""
+    volume = EmVolumes(gala_volumes(root), per_slice=False)[0]
+    edges = np.linspace(0, volume["image"].shape[-1], folds + 1).astype(int)
+    parts = [
+        _image(f"x{low}-{high - 1}", volume, (..., slice(low, high)))
+        for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    ]
+    return parts[:fold] + parts[fold + 1 :], [parts[fold]]
+
+
+#: Reader of a fold, by name of the data: the folder, the fold from 0, and the number of folds.
+DATA: dict[str, Callable[[Path, int, int], Split]] = {"isbi2012": isbi2012_fold, "gala": gala_fold}
+
+
+def membrane_transforms(
+    crop: Sequence[int], ndim: int, companion: Literal["seeds", "map"] | None, min_region_size: int, seed: int
+) -> Compose:
+    """Return what turns an item ``{"image", "membrane", "ids"}`` into one to train on.
+
+    Args:
+        crop: Size of a random crop; empty for whole images.
+        ndim: Number of spatial axes.
+        companion: What is stored under ``"distance_map"``: seeds of the regions of the crop, or the distance map.
+        min_region_size: Regions of fewer voxels have no seed.
+        seed: Of the random choices.
+    """
+    keys, spacing = ("image", "label", "ids"), (1.0,) * ndim
+    steps: list[Any] = [RandSpatialCropd(keys, crop, random_size=False)] if crop else []
+    steps += [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(ndim)]
+    steps.append(RandRotate90d(keys, prob=0.75, max_k=3, spatial_axes=(ndim - 2, ndim - 1)))
+    if companion == "seeds":
+        steps.append(RegionSeedsd("ids", "distance_map", "label", min_region_size=min_region_size, spacing=spacing))
+    elif companion == "map":
+        steps.append(SignedDistanceMapd("label", preset="robust", spacing=spacing))
+    steps.append(EnsureTyped(("image", "label"), dtype=torch.float32, track_meta=False))
+    steps.append(EnsureTyped("distance_map", track_meta=False, allow_missing_keys=True))
+    transform = Compose(steps)
+    transform.set_random_state(seed=seed)
+    return transform

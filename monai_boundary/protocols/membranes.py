@@ -1,0 +1,241 @@
+"""Train one network per loss from the same pretrained weights, and score the regions that its membranes enclose.
+
+The experiment of section 5 of the boundary-aware loss paper: a U-Net, several folds, and continuations "from the same
+pre-trained weights". What the paper does not say (size of the network, batch, augmentation, length of the pretraining)
+is ours, in `MembraneSettings`; training ends after a given number of epochs instead of by an early stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.data import Dataset
+from monai.networks.nets import DynUNet
+from monai.transforms import DivisiblePad
+from monai.utils import set_determinism
+
+from monai_boundary._check import check_choice
+from monai_boundary.engines import PrepareBatchDistanceMap
+from monai_boundary.metrics import threshold_sweep
+from monai_boundary.protocols.membrane_data import DATA, MembraneImage, membrane_transforms
+from monai_boundary.protocols.membrane_losses import LOSSES, set_weights
+from monai_boundary.protocols.series import missing_runs, run_all
+from monai_boundary.protocols.training import Point, computing_device, train_network
+
+__all__ = ["PRETRAINED", "MembraneSettings", "Stage", "run_membranes"]
+
+#: Name of the row of the weights that all others start from.
+PRETRAINED = "pretrained"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training.
+
+    Args:
+        epochs: Number of epochs.
+        batch: Images per step.
+        lr: Learning rate of Adam at the start; it falls to 0 along half a cosine.
+        crop: Size of a random crop; empty for whole images.
+        score_every: Epochs between two points of the curve; the last epoch always has one.
+    """
+
+    epochs: int
+    batch: int
+    lr: float
+    crop: tuple[int, ...] = ()
+    score_every: int = 3
+
+
+@dataclass(frozen=True)
+class MembraneSettings:
+    """What all runs of a table share; the defaults are of ISBI 2012 on two CPU cores.
+
+    Args:
+        folds: Number of folds; each is scored once.
+        features: Channels of the U-Net, one per resolution.
+        pretrain: On cross-entropy alone, once per fold and seed.
+        further: From these weights, once per loss.
+        min_region_size: Regions of fewer voxels have no seed.
+        smoke: Whether this is a trial of the command and says nothing about losses.
+    """
+
+    folds: int = 3
+    features: tuple[int, ...] = (12, 24, 48, 96)
+    pretrain: Stage = Stage(80, 4, 1e-3, (160, 160), 80)
+    further: Stage = Stage(12, 1, 5e-4)
+    min_region_size: int = 20
+    smoke: bool = False
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"folds must be at least 2, got {self.folds}")
+        if len(self.features) < 2:
+            raise ValueError(f"features must hold at least 2 numbers, got {self.features}")
+
+
+def run_membranes(
+    data: str, root: Path, out: Path, losses: Sequence[str], seeds: Sequence[int], shared: MembraneSettings
+) -> None:
+    """Train every loss in every fold with every seed, and append one line per finished run to `out`.
+
+    Finished runs are not repeated, nor is a finished pretraining: its weights are kept beside `out`, and so are the
+    likelihood maps of the scored images, as bytes.
+
+    Args:
+        data: One of `DATA`.
+        root: Its folder.
+        out: JSON lines file.
+        losses: Names among `LOSSES`; the pretrained weights always get a line of their own.
+        seeds: Integers >= 0: of the start of the network, the order of the images and their augmentation, the same for
+            all losses.
+        shared: What all runs share.
+
+    Raises:
+        ValueError: A name is unknown, or `root` does not hold the data.
+    """
+    read = DATA[check_choice("data", data, tuple(DATA))]
+    for name in losses:
+        check_choice("losses", name, tuple(LOSSES))
+    runs = [
+        {"data": data, "loss": name, "fold": fold, "seed": seed, **asdict(shared)}
+        for seed in seeds
+        for fold in range(shared.folds)
+        for name in (PRETRAINED, *losses)
+    ]
+    missing = missing_runs(out, runs)
+    folds = {fold: read(root, fold, shared.folds) for fold in sorted({run["fold"] for run in missing})}
+    run_all(
+        out,
+        missing,
+        lambda run, title: _Run(run, folds[run["fold"]], shared, out.parent, title).result(),
+        lambda run: f"{data} {run['loss']} fold {run['fold']} seed {run['seed']}",
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    run: dict[str, Any]
+    images: tuple[list[MembraneImage], list[MembraneImage]]
+    shared: MembraneSettings
+    folder: Path
+    title: str
+
+    def result(self) -> dict[str, Any]:
+        """Train, score, keep the maps, and return the rest of the line."""
+        start = time.monotonic()
+        train, test = self.images
+        set_determinism(self.run["seed"])
+        network = make_network(train[0].image.ndim - 1, self.shared.features).to(computing_device())
+        self._pretrain(network)
+        curve = (
+            []
+            if self.run["loss"] == PRETRAINED
+            else self._train(network, self.run["loss"], self.shared.further, self.title)
+        )
+        own = [_scores(predict(network, image), image) for image in train]
+        maps = {image.case: predict(network, image) for image in test}
+        return {
+            "cases": [_scores(maps[image.case], image) for image in test],
+            "train_cases": own,
+            "curve": curve,
+            "maps": self._keep(maps),
+            "seconds": round(time.monotonic() - start),
+        }
+
+    def _train(self, network: torch.nn.Module, name: str, stage: Stage, title: str) -> list[Point]:
+        train, test = self.images
+        set_determinism(self.run["seed"])
+        row = LOSSES[name]
+        ndim = train[0].image.ndim - 1
+        items = [{"image": one.image, "label": one.membrane, "ids": one.ids[None]} for one in train]
+        transform = membrane_transforms(stage.crop, ndim, row.companion, self.shared.min_region_size, self.run["seed"])
+        loss = row.make().to(next(network.parameters()).device)
+        options = {} if row.companion is None else {"prepare_batch": PrepareBatchDistanceMap()}
+
+        def score(_engine: Any) -> Point:
+            rows = [_scores(predict(network, image), image, (0.5,)) for image in test]
+            return {"bce": float(np.mean([one["bce"] for one in rows])), "cases": rows}
+
+        return train_network(
+            network, loss, Dataset(items, transform), stage, score, lambda point: f"test BCE {point['bce']:.3f}",
+            title, before_epoch=set_weights(loss, stage.epochs), decay=True, **options,
+        )  # fmt: skip
+
+    def _pretrain(self, network: torch.nn.Module) -> None:
+        """Load the weights that all losses of this fold and seed start from; train and keep them where they are not."""
+        described = {key: self.run[key] for key in ("data", "fold", "seed", "folds", "features", "pretrain")}
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        path = self.folder / "pretrained" / f"{_name(self.run)}_{digest}.pt"
+        if not path.exists():
+            self._train(
+                network, "bce", self.shared.pretrain, f"pretrain fold {self.run['fold']} seed {self.run['seed']}"
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            torch.save(network.state_dict(), part)
+            part.replace(path)
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    def _keep(self, maps: dict[str, np.ndarray]) -> str:
+        name = f"maps/{_name(self.run)}_{self.run['loss']}.npz"
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            self.folder / name, **{case: np.rint(255 * one).astype(np.uint8) for case, one in maps.items()}
+        )
+        return name
+
+
+def _name(run: dict[str, Any]) -> str:
+    return f"{run['data']}_fold{run['fold']}_seed{run['seed']}"
+
+
+def make_network(ndim: int, features: Sequence[int]) -> torch.nn.Module:
+    """Return a U-Net of one input and one output channel with instance norm, which batches of one image allow."""
+    depth = len(features)
+    return DynUNet(ndim, 1, 1, [3] * depth, [1] + [2] * (depth - 1), [2] * (depth - 1), filters=list(features))
+
+
+@torch.no_grad()
+def predict(network: torch.nn.Module, image: MembraneImage) -> np.ndarray:
+    """Return the likelihood of membrane `(*S)`, float32 in [0, 1].
+
+    Raises:
+        RuntimeError: The network's output is not finite.
+    """
+    training = network.training
+    network.eval()
+    padded = DivisiblePad(16, mode="reflect")(torch.from_numpy(image.image))
+    logits = network(padded.as_tensor()[None].to(next(network.parameters()).device))[0, 0].cpu()
+    network.train(training)
+    before = [(there - here) // 2 for there, here in zip(logits.shape, image.ids.shape, strict=True)]
+    logits = logits[tuple(slice(low, low + size) for low, size in zip(before, image.ids.shape, strict=True))]
+    if not logits.isfinite().all():
+        raise RuntimeError("the network's output must be finite, got NaN or infinity: the training diverged; lower lr")
+    return np.asarray(torch.sigmoid(logits).numpy())
+
+
+def _scores(likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float] | None = None) -> dict[str, Any]:
+    """Cross-entropy, and split, merge and adapted Rand index by threshold."""
+    known = {} if thresholds is None else {"thresholds": thresholds}
+    curve = threshold_sweep(likelihood, image.ids, progress=False, **known)
+    values, truth = torch.from_numpy(likelihood), torch.from_numpy(image.membrane[0]).float()
+    return {
+        "case": image.case,
+        "bce": round(float(F.binary_cross_entropy(values, truth)), 5),
+        "sweep": {
+            str(threshold): [
+                round(value, 5) for value in (scores.voi_split, scores.voi_merge, scores.adapted_rand_index)
+            ]
+            for threshold, scores in curve.items()
+        },
+    }
