@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from monai_boundary.cli.reproduce_em import membrane_command
+
 __all__ = ["reproduce"]
 
 _SETTINGS = ("gdl", "gdl+boundary2d", "gdl+boundary3d", "dicece", "dicece+boundary3d")  # importing them loads torch
@@ -22,6 +24,8 @@ def reproduce() -> None:
       monai-boundary reproduce wmh --data DIR     boundary loss, WMH 2017
       monai-boundary reproduce isles --data DIR   boundary loss, ISLES 2018 or 2022
       monai-boundary reproduce aicd --quick       boundary F1 loss, no data needed
+      monai-boundary reproduce isbi2012 --data DIR    boundary-aware loss, ISBI 2012
+      monai-boundary reproduce gala --data DIR        boundary-aware loss in 3D, FIB-SEM
     """  # noqa: D301
 
 
@@ -132,5 +136,10 @@ def aicd(full: bool, output: Path, names: tuple[str, ...], seeds: int | None, **
     click.echo(write_aicd_report(results, output))
 
 
-for one in (_challenge("wmh", {2}), _challenge("isles", {3, 5})):
+for one in (
+    _challenge("wmh", {2}),
+    _challenge("isles", {3, 5}),
+    membrane_command("isbi2012"),
+    membrane_command("gala"),
+):
     reproduce.add_command(one)

@@ -41,10 +41,10 @@ class MembraneImage:
 def standardise(image: np.ndarray) -> np.ndarray:
     """Return float32 of mean 0 and standard deviation 1; zeros where all values are the same."""
     values = image.astype(np.float32)
-    return (values - values.mean()) / max(float(values.std()), 1e-6)
+    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6))
 
 
-def _image(case: str, item: dict[str, Any], part: tuple[slice, ...] = ()) -> MembraneImage:
+def _image(case: str, item: dict[str, Any], part: Any = ...) -> MembraneImage:
     membrane = item["membrane"][part]
     regions = item["ids"][part] if "ids" in item else membrane == 0
     # a cut through the volume leaves objects in several pieces that nobody could join

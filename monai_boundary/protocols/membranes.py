@@ -25,62 +25,17 @@ from monai.utils import set_determinism
 
 from monai_boundary._check import check_choice
 from monai_boundary.engines import PrepareBatchDistanceMap
-from monai_boundary.metrics import threshold_sweep
+from monai_boundary.metrics.likelihood import THRESHOLDS, threshold_sweep
 from monai_boundary.protocols.membrane_data import DATA, MembraneImage, membrane_transforms
 from monai_boundary.protocols.membrane_losses import LOSSES, set_weights
+from monai_boundary.protocols.membrane_settings import MembraneSettings, Stage
 from monai_boundary.protocols.series import missing_runs, run_all
 from monai_boundary.protocols.training import Point, computing_device, train_network
 
-__all__ = ["PRETRAINED", "MembraneSettings", "Stage", "run_membranes"]
+__all__ = ["PRETRAINED", "predict", "run_membranes"]
 
 #: Name of the row of the weights that all others start from.
 PRETRAINED = "pretrained"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A training.
-
-    Args:
-        epochs: Number of epochs.
-        batch: Images per step.
-        lr: Learning rate of Adam at the start; it falls to 0 along half a cosine.
-        crop: Size of a random crop; empty for whole images.
-        score_every: Epochs between two points of the curve; the last epoch always has one.
-    """
-
-    epochs: int
-    batch: int
-    lr: float
-    crop: tuple[int, ...] = ()
-    score_every: int = 3
-
-
-@dataclass(frozen=True)
-class MembraneSettings:
-    """What all runs of a table share; the defaults are of ISBI 2012 on two CPU cores.
-
-    Args:
-        folds: Number of folds; each is scored once.
-        features: Channels of the U-Net, one per resolution.
-        pretrain: On cross-entropy alone, once per fold and seed.
-        further: From these weights, once per loss.
-        min_region_size: Regions of fewer voxels have no seed.
-        smoke: Whether this is a trial of the command and says nothing about losses.
-    """
-
-    folds: int = 3
-    features: tuple[int, ...] = (12, 24, 48, 96)
-    pretrain: Stage = Stage(80, 4, 1e-3, (160, 160), 80)
-    further: Stage = Stage(12, 1, 5e-4)
-    min_region_size: int = 20
-    smoke: bool = False
-
-    def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise ValueError(f"folds must be at least 2, got {self.folds}")
-        if len(self.features) < 2:
-            raise ValueError(f"features must hold at least 2 numbers, got {self.features}")
 
 
 def run_membranes(
@@ -202,7 +157,10 @@ def _name(run: dict[str, Any]) -> str:
 def make_network(ndim: int, features: Sequence[int]) -> torch.nn.Module:
     """Return a U-Net of one input and one output channel with instance norm, which batches of one image allow."""
     depth = len(features)
-    return DynUNet(ndim, 1, 1, [3] * depth, [1] + [2] * (depth - 1), [2] * (depth - 1), filters=list(features))
+    network: torch.nn.Module = DynUNet(
+        ndim, 1, 1, [3] * depth, [1] + [2] * (depth - 1), [2] * (depth - 1), filters=list(features)
+    )
+    return network
 
 
 @torch.no_grad()
@@ -224,10 +182,9 @@ def predict(network: torch.nn.Module, image: MembraneImage) -> np.ndarray:
     return np.asarray(torch.sigmoid(logits).numpy())
 
 
-def _scores(likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float] | None = None) -> dict[str, Any]:
+def _scores(likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, Any]:
     """Cross-entropy, and split, merge and adapted Rand index by threshold."""
-    known = {} if thresholds is None else {"thresholds": thresholds}
-    curve = threshold_sweep(likelihood, image.ids, progress=False, **known)
+    curve = threshold_sweep(likelihood, image.ids, thresholds, progress=False)
     values, truth = torch.from_numpy(likelihood), torch.from_numpy(image.membrane[0]).float()
     return {
         "case": image.case,

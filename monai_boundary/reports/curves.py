@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["curves_figure"]
+__all__ = ["COLORS", "curves_figure"]
 
-# Okabe and Ito's colours, told apart without red-green vision.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Okabe and Ito's colours, told apart without red-green vision.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 #: Score and its name on the axis.
@@ -40,7 +40,7 @@ def curves_figure(rows: Sequence[dict[str, Any]], scores: Mapping[str, str] = _S
                 if row["data"] == name:
                     chosen[_name(row)].append(row["curve"])
             for label, curves in chosen.items():
-                color = _COLORS[settings.index(label.split(" ")[0]) % len(_COLORS)]
+                color = COLORS[settings.index(label.split(" ")[0]) % len(COLORS)]
                 _band(axis, curves, key, label, {"color": color, "linestyle": "--" if "robust" in label else "-"})
             axis.set(title=name, xlabel="epoch", ylabel=title)
             axis.grid(alpha=0.25)

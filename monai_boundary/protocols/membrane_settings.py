@@ -1,0 +1,94 @@
+"""Sizes and lengths of the experiment on membranes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from monai_boundary._check import check_choice
+
+__all__ = ["MembraneSettings", "Stage", "settings_for"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training.
+
+    Args:
+        epochs: Number of epochs.
+        batch: Images per step.
+        lr: Learning rate of Adam at the start; it falls to 0 along half a cosine.
+        crop: Size of a random crop; empty for whole images.
+        score_every: Epochs between two points of the curve; the last epoch always has one.
+    """
+
+    epochs: int
+    batch: int
+    lr: float
+    crop: tuple[int, ...] = ()
+    score_every: int = 3
+
+
+@dataclass(frozen=True)
+class MembraneSettings:
+    """What all runs of a table share; the defaults are of ISBI 2012 on two CPU cores.
+
+    Args:
+        folds: Number of folds; each is scored once.
+        features: Channels of the U-Net, one per resolution.
+        pretrain: On cross-entropy alone, once per fold and seed.
+        further: From these weights, once per loss.
+        min_region_size: Regions of fewer voxels have no seed.
+        smoke: Whether this is a trial of the command and says nothing about losses.
+    """
+
+    folds: int = 3
+    features: tuple[int, ...] = (12, 24, 48, 96)
+    pretrain: Stage = Stage(80, 4, 1e-3, (160, 160), 80)
+    further: Stage = Stage(12, 1, 5e-4)
+    min_region_size: int = 20
+    smoke: bool = False
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"folds must be at least 2, got {self.folds}")
+        if len(self.features) < 3:
+            raise ValueError(f"features must hold at least 3 numbers, got {self.features}")
+
+
+_DEFAULTS = {
+    "isbi2012": MembraneSettings(),
+    "gala": MembraneSettings(
+        2, (8, 16, 32), Stage(200, 1, 1e-3, (32, 64, 64), 200), Stage(100, 1, 5e-4, (32, 80, 80), 25)
+    ),
+}
+
+
+def settings_for(
+    data: str,
+    quick: bool = False,
+    folds: int | None = None,
+    epochs: int | None = None,
+    pretrain_epochs: int | None = None,
+    width: int | None = None,
+) -> MembraneSettings:
+    """Return the settings for `data`, some of them replaced.
+
+    Args:
+        data: One of `DATA`.
+        quick: Those of a smoke run.
+        folds: Number of folds.
+        epochs: After the pretraining.
+        pretrain_epochs: On cross-entropy alone.
+        width: Channels of the first layer, doubled by each of the next.
+    """
+    base = _DEFAULTS[check_choice("data", data, tuple(_DEFAULTS))]
+    if quick:
+        crop = (64, 64) if data == "isbi2012" else (16, 32, 32)
+        base = MembraneSettings(2, (4, 8, 8), Stage(1, 4, 1e-3, crop), Stage(1, 1, 5e-4, crop), smoke=True)
+    pretrain, further = base.pretrain, base.further
+    if pretrain_epochs is not None:
+        pretrain = replace(pretrain, epochs=pretrain_epochs, score_every=pretrain_epochs)
+    if epochs is not None:
+        further = replace(further, epochs=epochs, score_every=max(1, epochs // 4))
+    features = base.features if width is None else tuple(width * 2**depth for depth in range(len(base.features)))
+    return replace(base, folds=folds or base.folds, features=features, pretrain=pretrain, further=further)

@@ -1,0 +1,139 @@
+"""Gaps in membranes that a second network closes, or opens, and the picture of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from scipy import ndimage
+
+from monai_boundary.kernels.regions import connected_regions
+
+__all__ = ["MembranePair", "closed_leaks", "leaks_figure"]
+
+Box = tuple[slice, slice]
+_CLOSED, _OPENED = "#D55E00", "#0072B2"  # Okabe and Ito
+
+
+@dataclass(frozen=True, eq=False)
+class MembranePair:
+    """The likelihood maps of two networks on one image.
+
+    Args:
+        name: Shown beside the row.
+        image: `(H, W)`.
+        truth: Ids `(H, W)`, 0 on membranes.
+        before: Likelihood of membrane `(H, W)` of the first network.
+        after: Of the second.
+        thresholds: Above which each map is membrane.
+    """
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    thresholds: tuple[float, float]
+
+    @property
+    def membranes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both maps as bool masks."""
+        return self.before > self.thresholds[0], self.after > self.thresholds[1]
+
+
+def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_size: int = 20) -> list[Box]:
+    """Find the gaps of `before` on true membranes that `after` closes, each so that it parts two regions by itself.
+
+    Args:
+        before: Bool membranes `(H, W)`.
+        after: Bool membranes `(H, W)`.
+        truth: Ids `(H, W)`, 0 on membranes; the added pixels must touch one of these.
+        min_size: Regions of fewer pixels do not count.
+
+    Returns:
+        The box of each gap, in raster order.
+    """
+    added, count = ndimage.label(after & ~before, np.ones((3, 3)))
+    regions = _count_regions(before, min_size)
+    boxes = []
+    on_truth = np.unique(added[truth == 0])
+    for label, box in enumerate(ndimage.find_objects(added, count), 1):
+        if label in on_truth and _count_regions(before | (added == label), min_size) > regions:
+            boxes.append(box)
+    return boxes
+
+
+def _count_regions(membrane: np.ndarray, min_size: int) -> int:
+    return int((np.bincount(connected_regions(~membrane).ravel())[1:] >= min_size).sum())
+
+
+def leaks_figure(pairs: Sequence[MembranePair], names: tuple[str, str], title: str) -> Figure:
+    """Draw a row per image: image, true regions, those of both networks, and the change of the likelihood.
+
+    A predicted region has the colour of the true one that it covers most of, so that one colour over several cells is a
+    merger. Boxes are around the gaps that the second network closes, and around those that it opens.
+
+    Args:
+        pairs: At least one.
+        names: Of the two networks.
+        title: Above all.
+    """
+    columns = ("image", "truth", *names, f"{names[1]} less {names[0]}")
+    figure = Figure(figsize=(3.1 * len(columns), 3.1 * len(pairs) + 0.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(pairs), len(columns), squeeze=False)
+    for number, (axes, one) in enumerate(zip(panels, pairs, strict=True)):
+        before, after = one.membranes
+        closed, opened = closed_leaks(before, after, one.truth), closed_leaks(after, before, one.truth)
+        axes[0].imshow(one.image, cmap="gray")
+        for axis, ids in zip(
+            axes[1:], (one.truth, *(_as_truth(mask, one.truth) for mask in (before, after))), strict=False
+        ):
+            axis.imshow(_colours(ids), interpolation="nearest")
+        change = axes[-1].imshow(one.after - one.before, cmap="RdBu_r", vmin=-1, vmax=1)
+        axes[0].set_ylabel(f"{one.name}: {len(closed)} closed, {len(opened)} opened", fontsize=9)
+        for axis, name in zip(axes, columns, strict=True):
+            axis.set(xticks=[], yticks=[])
+            for boxes, color in ((closed, _CLOSED), (opened, _OPENED)) if axis not in axes[:2] else ():
+                _frame(axis, boxes, color)
+            if number == 0:
+                axis.set_title(name, fontsize=10)
+    figure.colorbar(change, ax=panels[:, -1].tolist(), shrink=0.7, label="likelihood of membrane")
+    handles = [
+        Patch(facecolor="none", edgecolor=_CLOSED, label=f"gap that {names[1]} closes"),
+        Patch(facecolor="none", edgecolor=_OPENED, label=f"gap that {names[1]} opens"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _frame(axis: object, boxes: Sequence[Box], color: str, margin: int = 8) -> None:
+    for rows, cols in boxes:
+        corner = (cols.start - margin, rows.start - margin)
+        size = (cols.stop - cols.start + 2 * margin, rows.stop - rows.start + 2 * margin)
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=1.2))  # type: ignore[attr-defined]
+
+
+def _as_truth(membrane: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Ids of the true regions that the regions between `membrane` share most pixels with."""
+    regions = connected_regions(~membrane)
+    shared = np.zeros((regions.max() + 1, truth.max() + 1), np.int64)
+    np.add.at(shared, (regions.ravel(), truth.ravel()), 1)
+    shared[:, 0] = 0
+    names = shared.argmax(axis=1)
+    names[0] = 0
+    return np.asarray(names[regions])
+
+
+def _colours(ids: np.ndarray) -> np.ndarray:
+    """RGB `(H, W, 3)`: black for 0, far hues for neighbouring numbers."""
+    hues = (ids * 0.61803398875) % 1.0
+    picture: np.ndarray = colormaps["hsv"](hues)[..., :3] * 0.85
+    picture[ids == 0] = 0
+    return picture
