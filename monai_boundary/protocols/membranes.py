@@ -172,7 +172,7 @@ def predict(network: torch.nn.Module, image: MembraneImage) -> np.ndarray:
     """
     training = network.training
     network.eval()
-    padded = DivisiblePad(16, mode="reflect")(torch.from_numpy(image.image))
+    padded = DivisiblePad(16, mode="symmetric")(torch.from_numpy(image.image))
     logits = network(padded.as_tensor()[None].to(next(network.parameters()).device))[0, 0].cpu()
     network.train(training)
     before = [(there - here) // 2 for there, here in zip(logits.shape, image.ids.shape, strict=True)]
