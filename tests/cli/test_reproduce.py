@@ -5,10 +5,13 @@ import json
 import pytest
 
 from monai_boundary.cli.reproduce import _LOSSES, _SETTINGS
+from monai_boundary.cli.reproduce_em import MEMBRANE_LOSSES
 from monai_boundary.datasets.datalist import write_datalist
 from monai_boundary.protocols import SETTINGS
 from monai_boundary.protocols.buildings import LOSSES
+from monai_boundary.protocols.membrane_losses import LOSSES as MEMBRANE
 from tests.cli.calling import assert_fails
+from tests.em.files import grey, interior, write_slices
 
 # MONAI and Ignite, not this package
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -52,6 +55,24 @@ def test_the_synthetic_experiment_runs_without_data_and_is_labelled_a_smoke_run(
     assert again.stdout == result.stdout
 
 
+def test_the_experiment_on_membranes_prints_the_paper_s_table(tmp_path, run):
+    write_slices(tmp_path / "images", grey(1, (4, 64, 80)))
+    write_slices(tmp_path / "labels", interior(2, (4, 64, 80)))
+    call = ("reproduce", "isbi2012", "--data", tmp_path, "--quick", "-o", tmp_path / "out")
+    result = run(*call, "--losses", "wbce", "--losses", "wbce+bal")
+    assert result.exit_code == 0, result.stderr
+    assert "SMOKE RUN, too small to compare losses. isbi2012, 2 of 2 folds, 1 seed, 1 + 1 epochs" in result.stdout
+    assert "| 0.814 ± 0.019 | 1.056 ± 0.026 | 0.443 ± 0.029 |" in result.stdout
+    assert "| weighted BCE + BAL, published | weighted BCE | 2 |" in result.stdout
+    assert all((tmp_path / "out" / name).stat().st_size > 10_000 for name in ("thresholds.png", "leaks.png"))
+    again = run(*call, "--losses", "wbce")
+    assert again.stdout == result.stdout
+
+
+def test_the_losses_for_membranes_of_the_command_are_those_of_the_protocol():
+    assert tuple(MEMBRANE) == MEMBRANE_LOSSES
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -59,6 +80,9 @@ def test_the_synthetic_experiment_runs_without_data_and_is_labelled_a_smoke_run(
         (["aicd", "--losses", "vgg"], "'vgg' is not one of 'bf1+iou'"),
         (["wmh"], "Missing option '--data'"),
         (["acdc"], "No such command 'acdc'"),
+        (["gala"], "Missing option '--data'"),
+        (["isbi2012", "--data", ".", "--folds", "1"], "1 is not in the range x>=2"),
+        (["isbi2012", "--data", "nowhere"], "'nowhere' does not exist"),
     ],
 )
 def test_a_wrong_call_is_named(run, arguments, text):

@@ -23,6 +23,7 @@ from tests.mutants.boundary_aware import BOUNDARY_AWARE  # noqa: E402
 from tests.mutants.boundary_f1 import BOUNDARY_F1  # noqa: E402
 from tests.mutants.buildings import BUILDINGS  # noqa: E402
 from tests.mutants.em_data import EM_DATA  # noqa: E402
+from tests.mutants.membranes import MEMBRANES  # noqa: E402
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
 from tests.mutants.pipelines import PIPELINES  # noqa: E402
@@ -44,7 +45,18 @@ PRELOADED = (
 )
 PACKAGES = ("monai_boundary", "nnunet_trainers", "tests")
 GREEN, RED = 0, 1
-TABLE = (*MUTANTS, *BOUNDARY_AWARE, *BOUNDARY_F1, *BUILDINGS, *EM_DATA, *NNUNET, *PIPELINES, *REMOTE, *WEIGHT_SEARCH)
+TABLE = (
+    *MUTANTS,
+    *BOUNDARY_AWARE,
+    *BOUNDARY_F1,
+    *BUILDINGS,
+    *EM_DATA,
+    *MEMBRANES,
+    *NNUNET,
+    *PIPELINES,
+    *REMOTE,
+    *WEIGHT_SEARCH,
+)
 
 
 def make_copy(folder: Path) -> None:

@@ -1,0 +1,161 @@
+"""Faults of the experiment on membranes, its tables, and the pictures of leaks and thresholds."""
+
+from __future__ import annotations
+
+from tests.mutants.mutants import Mutant
+
+# ruff: noqa: E501 - a table reads best with one row per line
+
+_P = "protocols/membrane"
+_R, _D, _L, _T, _S = (f"{_P}{name}.py" for name in ("s", "_data", "_losses", "_table", "_settings"))
+_K, _H = "reports/leaks.py", "reports/thresholds.py"
+RUNS, LEAKS = "em/test_membrane_runs.py", "em/test_leaks.py"
+
+MEMBRANES = [
+    Mutant(
+        "training and test slices swapped",
+        _D,
+        'for split in ("training", "validation"))',
+        'for split in ("validation", "training"))',
+        RUNS,
+    ),
+    Mutant(
+        "the same half trains and is scored",
+        _D,
+        "return parts[:fold] + parts[fold + 1 :], [parts[fold]]",
+        "return parts[fold : fold + 1], [parts[fold]]",
+        RUNS,
+    ),
+    Mutant(
+        "objects keep one id across the cut",
+        _D,
+        "connected_regions(regions[0])",
+        "np.asarray(regions[0], np.int32)",
+        RUNS,
+    ),
+    Mutant("flat images divide by zero", _D, "max(float(values.std()), 1e-6)", "float(values.std())", RUNS),
+    Mutant(
+        "images keep their grey values", _D, "(values - values.mean()) / max(float(values.std()), 1e-6)", "values", RUNS
+    ),
+    Mutant(
+        "seeds made before the crop",
+        _D,
+        "    steps: list[Any] = [RandSpatialCropd(keys, crop, random_size=False)] if crop else []\n",
+        '    steps: list[Any] = [RegionSeedsd("ids", "distance_map", "label", spacing=spacing), RandSpatialCropd(keys, crop, random_size=False)] if companion == "seeds" else [RandSpatialCropd(keys, crop, random_size=False)]\n    companion = None if companion == "seeds" else companion\n',
+        RUNS,
+    ),
+    Mutant("augmentation not seeded", _D, "    transform.set_random_state(seed=seed)\n", "", RUNS),
+    Mutant("all augment alike", _D, "set_random_state(seed=seed)", "set_random_state(seed=0)", RUNS),
+    Mutant(
+        "plain base under the weighted row",
+        _L,
+        '        "seeds",\n        "wbce",\n',
+        '        "seeds",\n        "bce",\n',
+        RUNS,
+    ),
+    Mutant(
+        "weights of the boundary loss stay",
+        _L,
+        "        loss.weights = schedule.weights(epoch, epochs)\n",
+        "        pass\n",
+        RUNS,
+    ),
+    Mutant(
+        "weighted cross-entropy is plain",
+        _L,
+        "BinaryCrossEntropyLoss(_CLASS_BALANCE)",
+        "BinaryCrossEntropyLoss()",
+        RUNS,
+    ),
+    Mutant("padding cut off at the wrong end", _R, "(there - here) // 2", "(there - here + 1) // 2 + 1", RUNS),
+    Mutant("diverged networks are scored", _R, "if not logits.isfinite().all():", "if False:", RUNS),
+    Mutant(
+        "split and merge swapped",
+        _R,
+        "(scores.voi_split, scores.voi_merge, scores.adapted_rand_index)",
+        "(scores.voi_merge, scores.voi_split, scores.adapted_rand_index)",
+        RUNS,
+    ),
+    Mutant(
+        "weights of another pretraining are taken", _R, '"folds", "features", "pretrain")', '"folds", "features")', RUNS
+    ),
+    Mutant(
+        "losses start from drawn weights",
+        _R,
+        "        network.load_state_dict(torch.load(",
+        "        dict(torch.load(",
+        RUNS,
+    ),
+    Mutant("pretraining is repeated", _R, "if not path.exists():", "if True:", RUNS),
+    Mutant(
+        "the continuation is not seeded",
+        _R,
+        '        train, test = self.images\n        set_determinism(self.run["seed"])\n        row',
+        "        train, test = self.images\n        row",
+        RUNS,
+    ),
+    Mutant(
+        "maps of the training images are kept",
+        _R,
+        "maps = {image.case: predict(network, image) for image in test}",
+        "maps = {image.case: predict(network, image) for image in train}",
+        RUNS,
+    ),
+    Mutant(
+        "threshold chosen on the test images",
+        _T,
+        'scores_at(row["train_cases"], threshold)["cremi"]',
+        'scores_at(row["cases"], threshold)["cremi"]',
+        RUNS,
+    ),
+    Mutant("the worst threshold is chosen", _T, "return min(known", "return max(known", RUNS),
+    Mutant("CREMI score without its root", _T, "math.sqrt(voi * (1 - index))", "voi * (1 - index)", RUNS),
+    Mutant(
+        "differences of unlike folds",
+        _T,
+        "pairs = [(own[key], base[key]) for key in own if key in base]",
+        "pairs = [(own[key], base[min(base)]) for key in own if base]",
+        RUNS,
+    ),
+    Mutant("a lower index counts as better", _T, "value > 0 if higher_is_better else value < 0", "value < 0", RUNS),
+    Mutant(
+        "the report mixes settings",
+        "protocols/membrane_report.py",
+        "if all(row.get(key) == value for key, value in described.items())",
+        "if True",
+        RUNS,
+    ),
+    Mutant("networks too shallow to build", _S, "if len(self.features) < 3:", "if False:", RUNS),
+    Mutant(
+        "given epochs are ignored",
+        _S,
+        "further = replace(further, epochs=epochs, score_every=max(1, epochs // 4))",
+        "pass",
+        RUNS,
+    ),
+    Mutant("closed gaps off the true membrane count", _K, "if label in on_truth and ", "if ", LEAKS),
+    Mutant(
+        "narrowed gaps count as closed",
+        _K,
+        "_count_regions(before | (added == label), min_size) > regions",
+        "(added == label).any()",
+        LEAKS,
+    ),
+    Mutant("specks count as regions", _K, ">= min_size).sum()", ">= 1).sum()", LEAKS),
+    Mutant(
+        "closed and opened swapped",
+        _K,
+        "closed, opened = closed_leaks(before, after, one.truth), closed_leaks(after, before, one.truth)",
+        "opened, closed = closed_leaks(before, after, one.truth), closed_leaks(after, before, one.truth)",
+        LEAKS,
+    ),
+    Mutant("change of the likelihood reversed", _K, "one.after - one.before", "one.before - one.after", LEAKS),
+    Mutant(
+        "regions named after the smallest share",
+        _K,
+        "names = shared.argmax(axis=1)",
+        "names = np.where(shared > 0, shared, shared.max() + 1).argmin(axis=1)",
+        LEAKS,
+    ),
+    Mutant("curves of the first run alone", _H, "runs.mean(axis=0)", "runs[0]", LEAKS),
+]
