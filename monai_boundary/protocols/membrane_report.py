@@ -50,7 +50,7 @@ def write_membrane_report(results: Path, data: str, root: Path, shared: Membrane
     curves = save_figure(_curves(rows), folder / f"{stem}thresholds.png", dpi=110)
     lines = [membrane_tables(rows), f"runs: {results}\nthresholds: {curves}"]
     pair = _first_pair(rows)
-    if pair is not None:
+    if pair is not None and all((folder / row["maps"]).exists() for row in pair):
         images = DATA[data](root, pair[0]["fold"], shared.folds)[1]
         lines[-1] += f"\nleaks: {save_figure(_leaks(*pair, images, folder), folder / f'{stem}leaks.png', dpi=110)}"
     return "\n" + "\n\n".join(lines)

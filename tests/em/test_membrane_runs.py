@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -317,6 +318,8 @@ def test_the_report_shows_the_runs_of_its_settings_only(isbi, tmp_path) -> None:
     assert "| BCE + BAL, mean, alpha 1 | BCE | 2 |" in text
     for name in ("thresholds.png", "leaks.png"):
         assert (tmp_path / name).stat().st_size > 10_000
+    shutil.rmtree(tmp_path / "maps")
+    assert write_membrane_report(out, "isbi2012", isbi, SMALL) == text[: text.index("\nleaks: ")]
     with pytest.raises(ValueError, match="of these settings, got none"):
         write_membrane_report(out, "isbi2012", isbi, MembraneSettings())
 
