@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 try:
     import numba
-    from numba import int64, uintp
+    from llvmlite import ir
+    from numba import int64, types, uintp
+    from numba.core import cgutils
+    from numba.extending import intrinsic
 except ImportError as error:
     raise ImportError(
         'the minimum-barrier cut needs numba, which is not installed; pip install "monai-boundary[em]"'
     ) from error
 
-__all__ = ["compiled", "int64", "uintp"]
+__all__ = ["compiled", "int64", "prefetch", "uintp"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,3 +31,20 @@ def compiled(function: Function) -> Function:
     except RuntimeError:  # no folder to write to: compile in every process
         kept = numba.njit(nogil=True)(function)
     return kept
+
+
+@intrinsic
+def prefetch(_typing, array, index):  # type: ignore[no-untyped-def]
+    """Ask the processor to have `array[index]` near by soon; nothing happens where there is no such element."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, arguments[0])
+        element = cgutils.get_item_pointer(context, builder, kind, view, [arguments[1]])
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        call = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], call)
+        builder.call(function, [builder.bitcast(element, byte), number(0), number(3), number(1)])  # to read, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate

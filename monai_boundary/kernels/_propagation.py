@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_boundary.kernels._numba import compiled, int64, uintp
+from monai_boundary.kernels._numba import compiled, int64, prefetch, uintp
 
 __all__ = ["FLOAT_SLOT", "LEVEL_SLOT", "NUM_LEVELS", "propagate_floats", "propagate_levels"]
 
 NUM_LEVELS = 256
-# Slots of one level form a ring, in which the slot `num_slots + level` is the gap between the last and the first one.
-LEVEL_SLOT = np.dtype(
-    [("label", "i4"), ("next", "i4"), ("previous", "i4"), ("barrier", "i2"), ("low", "u1"), ("high", "u1")]
-)
+LEVEL_SLOT = np.dtype([("label", "i4"), ("barrier", "i2"), ("low", "u1"), ("high", "u1")])
 FLOAT_SLOT = np.dtype([("label", "i4"), ("barrier", "f4"), ("low", "f4"), ("high", "f4")])
+# Slots wait in one line per level. A line is a chain of blocks of the array `queue`; the last entry of a block is the
+# place of the next block. `ends` holds of each line the places of its first entry and behind its last one; its row
+# `_SPARE` the first of the blocks given back (or -1), chained by their first entries, and the begin of the unused part.
+_BLOCK, _SPARE = np.uintp(64), np.uintp(NUM_LEVELS)
+_AHEAD = np.uintp(6)  # entries between the one in work and the one whose surroundings are fetched from memory
 
 
 @compiled
@@ -30,7 +32,7 @@ def _slot_to_write(slots, voxel, label, barrier):  # type: ignore[no-untyped-def
     """Return the slot of `voxel` that a path of `label` improves, or -1; the worse one goes if the label is new."""
     first = uintp(2 * voxel)  # unsigned: numba tests signed indices for negative ones
     second = first + uintp(1)
-    if barrier >= slots[first].barrier and barrier >= slots[second].barrier:
+    if barrier >= max(slots[first].barrier, slots[second].barrier):
         return int64(-1)
     if slots[first].label == label:
         slot = first
@@ -42,18 +44,33 @@ def _slot_to_write(slots, voxel, label, barrier):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _append(slots, slot, ring):  # type: ignore[no-untyped-def]
-    """Put `slot` at the end of `ring`."""
-    last = uintp(slots[ring].previous)
-    slots[slot].previous, slots[slot].next = last, ring
-    slots[last].next = slots[ring].previous = slot
+def _enter(queue, ends, level, slot):  # type: ignore[no-untyped-def]
+    """Put `slot` at the end of the line of `level`."""
+    place = uintp(ends[level, 1])
+    if place % _BLOCK == _BLOCK - uintp(1):
+        block = ends[_SPARE, 0]
+        if block >= 0:
+            ends[_SPARE, 0] = queue[uintp(block)]
+        else:
+            block = ends[_SPARE, 1]
+            ends[_SPARE, 1] += int64(_BLOCK)
+        queue[place] = block
+        place = uintp(block)
+    queue[place] = slot
+    ends[level, 1] = place + uintp(1)
 
 
 @compiled
-def _remove(slots, slot):  # type: ignore[no-untyped-def]
-    """Take `slot` out of the ring it is in."""
-    before, after = uintp(slots[slot].previous), uintp(slots[slot].next)
-    slots[before].next, slots[after].previous = after, before
+def _leave(queue, ends, level):  # type: ignore[no-untyped-def]
+    """Take the first entry from the line of `level` and return its place."""
+    place = uintp(ends[level, 0])
+    if place % _BLOCK == _BLOCK - uintp(1):
+        block = place + uintp(1) - _BLOCK
+        place = uintp(queue[place])
+        queue[block] = ends[_SPARE, 0]
+        ends[_SPARE, 0] = block
+    ends[level, 0] = place + uintp(1)
+    return place
 
 
 @compiled
@@ -65,28 +82,33 @@ def _write(slots, slot, label, low, high, barrier):  # type: ignore[no-untyped-d
 
 
 @compiled
-def propagate_levels(values, slots, seeds, labels, offsets):  # type: ignore[no-untyped-def]
-    """Fill `slots` for 8-bit `values`; paths of one barrier go on in the order in which they came.
-
-    Args:
-        values: Uint8 `(N,)`.
-        slots: `LEVEL_SLOT` `(2 * N + NUM_LEVELS,)`; barriers -1 on the frame, `NUM_LEVELS` elsewhere; labels 0.
-        seeds: Int64 `(K,)`, indices of voxels.
-        labels: Int64 `(K,)`, > 0.
-        offsets: Int64, differences of index to the neighbours.
-    """
-    rings = uintp(2 * len(values))
-    for level in range(NUM_LEVELS):
-        slots[rings + uintp(level)].next = slots[rings + uintp(level)].previous = rings + uintp(level)
+def _start_levels(values, slots, seeds, labels, queue, ends):  # type: ignore[no-untyped-def]
+    for level in range(NUM_LEVELS + 1):
+        ends[level, :] = level * int64(_BLOCK)
+    ends[_SPARE, 0] = -1
     for index in range(len(seeds)):
         seed, slot = uintp(seeds[index]), uintp(2 * seeds[index])
         _write(slots, slot, labels[index], values[seed], values[seed], 0)
-        _append(slots, slot, rings)
-    for level in range(NUM_LEVELS):
-        ring = rings + uintp(level)
-        while slots[ring].next != ring:
-            slot = uintp(slots[ring].next)
-            _remove(slots, slot)
+        _enter(queue, ends, uintp(0), slot)
+
+
+@compiled
+def _spread_levels(values, slots, offsets, queue, ends):  # type: ignore[no-untyped-def]
+    """Let the fronts grow until all lines are empty; return whether they are, or else the queue needs more room."""
+    full = len(queue) - int64(_BLOCK) * len(offsets)
+    for number in range(NUM_LEVELS):
+        level = uintp(number)
+        while ends[level, 0] != ends[level, 1]:
+            if ends[_SPARE, 1] > full:
+                return False
+            place = _leave(queue, ends, level)
+            coming = int64(queue[place + _AHEAD]) >> 1  # any number where the line ends: a fetch does no harm
+            for offset in offsets:
+                prefetch(values, uintp(coming + offset))
+                prefetch(slots, uintp(2 * (coming + offset)))
+            slot = uintp(queue[place])
+            if int64(slots[slot].barrier) != number:
+                continue  # it was improved later, and left from the line of that barrier
             voxel, label = int64(slot >> uintp(1)), slots[slot].label
             low, high = int64(slots[slot].low), int64(slots[slot].high)
             for offset in offsets:
@@ -94,11 +116,34 @@ def propagate_levels(values, slots, seeds, labels, offsets):  # type: ignore[no-
                 lowest, highest = min(low, value), max(high, value)
                 found = _slot_to_write(slots, voxel + offset, label, highest - lowest)
                 if found >= 0:
-                    target = uintp(found)
-                    if slots[target].label != 0:
-                        _remove(slots, target)
-                    _write(slots, target, label, lowest, highest, highest - lowest)
-                    _append(slots, target, rings + uintp(highest - lowest))
+                    _write(slots, uintp(found), label, lowest, highest, highest - lowest)
+                    _enter(queue, ends, uintp(highest - lowest), found)
+    return True
+
+
+def propagate_levels(
+    values: np.ndarray, slots: np.ndarray, seeds: np.ndarray, labels: np.ndarray, offsets: np.ndarray
+) -> None:
+    """Fill `slots` for 8-bit `values`; paths of one barrier go on in the order in which they came.
+
+    Args:
+        values: Uint8 `(N,)`.
+        slots: `LEVEL_SLOT` `(2 * N,)`; barriers -1 on the frame, `NUM_LEVELS` elsewhere; labels 0.
+        seeds: Int64 `(K,)`, indices of voxels.
+        labels: Int64 `(K,)`, > 0.
+        offsets: Int64, differences of index to the neighbours.
+    """
+    blocks = NUM_LEVELS + len(offsets) + 2 + len(seeds) // (int(_BLOCK) - 1)
+    queue = np.empty(int(_BLOCK) * blocks + _room(len(values)), np.int32)
+    ends = np.empty((NUM_LEVELS + 1, 2), np.int64)
+    _start_levels(values, slots, seeds, labels, queue, ends)
+    while not _spread_levels(values, slots, offsets, queue, ends):
+        queue = np.concatenate([queue, np.empty_like(queue)])
+
+
+def _room(num_voxels: int) -> int:
+    """Entries of the queue to begin with, beside those of the seeds; as many as ever wait in most images."""
+    return num_voxels
 
 
 @compiled

@@ -187,10 +187,9 @@ def _cut(likelihood: Any, seeds: Any, connectivity: int) -> _Fronts:
 
 
 def _empty_slots(framed: np.ndarray, inside: tuple[slice, ...]) -> np.ndarray:
-    """Slots of all voxels, and after them, for levels, the gaps of the rings."""
     levels = framed.dtype == np.uint8
-    slots = np.zeros(2 * framed.size + (NUM_LEVELS if levels else 0), LEVEL_SLOT if levels else FLOAT_SLOT)
-    barriers = slots["barrier"][: 2 * framed.size].reshape(*framed.shape, 2)
+    slots = np.zeros(2 * framed.size, LEVEL_SLOT if levels else FLOAT_SLOT)
+    barriers = slots["barrier"].reshape(*framed.shape, 2)
     barriers[...] = -1
     barriers[inside] = NUM_LEVELS if levels else np.inf
     return slots

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_boundary.kernels import _propagation
 from monai_boundary.kernels._propagation import _pop, _push
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
 from tests.oracles import contour_weights, outer_contours
@@ -129,6 +130,19 @@ def test_heap_of_the_fronts_sorts(rng):
         _pop(keys, items, size)
     assert keys.tolist() == sorted(entered.tolist(), reverse=True)
     assert (entered[items] == keys).all()
+
+
+@pytest.mark.parametrize("every", [1, 50])
+def test_queue_of_levels_grows_when_it_is_full(monkeypatch, every):
+    rng = np.random.default_rng(0)
+    values, seeds = rng.integers(0, 256, (12, 40, 40)).astype(np.uint8), np.zeros(12 * 40 * 40, np.int32)
+    seeds[::every] = rng.integers(1, 9, len(seeds[::every]))
+    whole = minimum_barrier_cut(values, seeds.reshape(values.shape))
+    monkeypatch.setattr(_propagation, "_room", lambda _: 0)
+    grown = minimum_barrier_cut(values, seeds.reshape(values.shape))
+    assert np.isfinite(grown.second_distance).all()
+    assert (grown.regions == whole.regions).all()
+    assert (grown.second_distance == whole.second_distance).all()
 
 
 def test_fewer_than_two_labels_cut_nothing():
