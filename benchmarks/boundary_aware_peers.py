@@ -1,4 +1,4 @@
-"""What the one-pass cut is compared with: one pair of propagations per region, and Voronoi cells to cut."""
+"""What the one-pass cut is compared with: a pair of propagations per region, bare threads; and Voronoi cells to cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import numba
 import numpy as np
 
-__all__ = ["RegionPairs", "voronoi_membranes"]
+__all__ = ["RegionPairs", "spin", "voronoi_membranes"]
 
 compiled = numba.njit(nogil=True, cache=True)
 RECORD = np.dtype([("next", "i4"), ("previous", "i4"), ("barrier", "i2"), ("low", "u1"), ("high", "u1")])
@@ -100,6 +100,15 @@ class RegionPairs:
             _distances(self.values, np.delete(self.seeds, label - 1), self.offsets, self.frame, outer)
             lengths.append(_region(inner, outer, seed, self.offsets, mark, label, stack))
         return lengths
+
+
+@compiled
+def spin(steps):
+    """Compute without touching memory or the interpreter lock: what two threads gain here no other code exceeds."""
+    state = np.uint64(1)
+    for _ in range(steps):
+        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+    return state
 
 
 def voronoi_membranes(shape: tuple[int, ...], cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
