@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+NAMES = ("distance_maps", "monai_training", "nnunet_training", "remote_sensing", "electron_microscopy")
 TUTORIALS = sorted((Path(__file__).resolve().parents[1] / "tutorials").glob("*.ipynb"))
 
 
@@ -36,5 +37,5 @@ def test_tutorial_is_committed_with_the_outputs_of_a_full_run(path: Path) -> Non
 
 
 def test_there_are_tutorials() -> None:
-    names = {"01_distance_maps", "02_monai_training", "03_nnunet_training", "04_remote_sensing"}
+    names = {f"0{number}_{name}" for number, name in enumerate(NAMES, 1)}
     assert names <= {path.stem for path in TUTORIALS}
