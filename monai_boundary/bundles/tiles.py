@@ -1,12 +1,11 @@
-"""What the JSON of a bundle for aerial tiles cannot say: choosing tiles, loading weights, predicting one by one."""
+"""What the JSON of a bundle for aerial tiles cannot say: choosing tiles, predicting one by one."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -16,10 +15,9 @@ from monai_boundary.datasets.remote import Layer, Tile, ValueCodes
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.inference import TileInferer, predict_tile
 
-__all__ = ["TilePredictor", "folder_tiles", "load_weights", "predict_tiles", "tiles_of_split"]
+__all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split"]
 
 _BUILDINGS = ValueCodes({0: 0, 255: 1})  # as INRIA stores them
-_OPTIONAL = re.compile(r"(^|\.)_?fc\.|num_batches_tracked$")  # an encoder's classifier; a count that old files lack
 
 
 def tiles_of_split(tiles: Sequence[Tile], split: str, validation: Sequence[str] = ()) -> list[Tile]:
@@ -53,63 +51,6 @@ def folder_tiles(folder: str | os.PathLike[str]) -> list[Tile]:
     if not paths:
         raise ValueError(f"folder must hold .tif files, got none in {folder}")
     return [Tile(path.stem, (Layer(path),), None, "test") for path in paths]
-
-
-def load_weights(network: nn.Module, path: str | os.PathLike[str] | None) -> str:
-    """Load weights of the whole network or of its encoder alone.
-
-    Args:
-        network: With a module `encoder`, such as MONAI's `FlexibleUNet`.
-        path: File with a state dictionary, as this bundle, MONAI or torchvision save it; a classifier in it is passed
-            over. ``None`` loads nothing.
-
-    Returns:
-        What was loaded: ``"network"``, ``"encoder"`` or ``"nothing"``.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file holds no state dictionary, or one of another network.
-    """
-    if path is None:
-        return "nothing"
-    state = _read_state(Path(path))
-    encoder: nn.Module = network.encoder  # type: ignore[assignment]
-    problems = []
-    for name, module in (("network", network), ("encoder", encoder)):
-        problem = _misfit(module.state_dict(), state)
-        if not problem:
-            module.load_state_dict(
-                {key: value for key, value in state.items() if not _OPTIONAL.search(key)}, strict=False
-            )
-            return name
-        problems.append(f"the {name}: {problem}")
-    raise ValueError(
-        f"{path} must hold the weights of this network or of its encoder, got others ({'; '.join(problems)}); set "
-        "network_def#backbone to the encoder that was saved"
-    )
-
-
-def _misfit(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
-    """What keeps `state` from being loaded; empty where nothing does."""
-    needed, given = ({key for key in names if not _OPTIONAL.search(key)} for names in (wanted, state))
-    other = {key for key in needed & given if state[key].shape != wanted[key].shape}
-    kinds = {"missing": needed - given, "unknown": given - needed, "of another shape": other}
-    return ", ".join(f"{len(keys)} tensors {kind}, such as {min(keys)}" for kind, keys in kinds.items() if keys)
-
-
-def _read_state(path: Path) -> Mapping[str, torch.Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} must be a file of weights, got none; train first, or check the path")
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise ValueError(f"{path} must be a file that torch.save wrote, got: {str(error).splitlines()[0]}") from error
-    for key in ("model", "state_dict"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{path} must hold a state dictionary of tensors, got {type(state).__name__} of other things")
-    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 class TilePredictor(nn.Module):
