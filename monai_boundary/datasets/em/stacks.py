@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-__all__ = ["TIFF_ENDINGS", "folder_slices", "read_folder", "read_tiff", "slice_number", "slice_shape", "tiff_shape"]
+__all__ = [
+    "TIFF_ENDINGS",
+    "folder_slices",
+    "import_tifffile",
+    "read_folder",
+    "read_tiff",
+    "slice_number",
+    "slice_shape",
+    "tiff_shape",
+]
 
 TIFF_ENDINGS = (".tif", ".tiff")
 _ENDINGS = (".png", *TIFF_ENDINGS)
@@ -118,14 +127,24 @@ def read_tiff(path: Path, start: int, stop: int | None) -> np.ndarray:
         return np.asarray(series.asarray()[start:stop])
 
 
-@contextmanager
-def _opened_tiff(path: Path) -> Iterator[Any]:
+def import_tifffile() -> Any:
+    """Return the module tifffile.
+
+    Raises:
+        ImportError: It is not installed.
+    """
     try:
         import tifffile
     except ImportError as error:
         raise ImportError(
             'TIFF stacks need tifffile, which is not installed; pip install "monai-boundary[em]"'
         ) from error
+    return tifffile
+
+
+@contextmanager
+def _opened_tiff(path: Path) -> Iterator[Any]:
+    tifffile = import_tifffile()
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; check the path")
     if not os.access(path, os.R_OK):

@@ -1,0 +1,85 @@
+"""Prediction of whole volumes of electron microscopy to files, for the bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from monai_boundary.bundles.volumes import Items, LikelihoodPredictor, scope_of
+from monai_boundary.datasets.em import EmVolume
+from monai_boundary.datasets.em.volumes import slice_range
+from monai_boundary.inference.volume_writer import VolumeGrid, volume_files, volume_writer
+from monai_boundary.metrics import LikelihoodSegmentation
+
+__all__ = ["predict_volumes"]
+
+
+def predict_volumes(
+    items: Items,
+    predictor: LikelihoodPredictor,
+    output_dir: str | os.PathLike[str],
+    segmentation: LikelihoodSegmentation | None = None,
+    formats: Sequence[str] = ("hdf5",),
+    overwrite: bool = False,
+    progress: bool = True,
+) -> list[Path]:
+    """Predict volumes one after the other, and write the likelihood of membrane and the ids of objects of each.
+
+    Slices are predicted, segmented and written one by one: an object then has another id in each, counted through the
+    volume. A volume of a 3D network is predicted and segmented as a whole. Files lie on the grid of the labels where
+    there are some, else of the image.
+
+    Args:
+        items: What to predict.
+        predictor: From an item to its likelihood.
+        output_dir: Folder of the files, see `volume_files`; made where it does not exist.
+        segmentation: From likelihood to ids; ``None`` for the defaults.
+        formats: ``"hdf5"``: one file per volume with the names and attributes of CREMI; ``"tiff"``: two stacks.
+        overwrite: Replace files that are there.
+        progress: Show a progress bar.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileExistsError: A file is there and `overwrite` is not set; nothing is predicted then.
+        ImportError: h5py or tifffile is not installed.
+        ValueError: A format is none, or an image cannot be predicted.
+        OSError: A file cannot be written whole.
+    """
+    settings, folder = segmentation or LikelihoodSegmentation(), Path(output_dir)
+    files = {volume.name: volume_files(folder, volume.name, formats) for volume in items.volumes}
+    paths = [path for kinds in files.values() for found in kinds.values() for path in found]
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{there[0]} must not exist yet; choose another output_dir or pass --overwrite true")
+    folder.mkdir(parents=True, exist_ok=True)
+    remaining = iter(items)
+    unit = scope_of(items)
+    with tqdm(total=len(items), desc="predict", unit=unit, disable=not progress) as bar:
+        for volume in items.volumes:
+            bar.set_postfix_str(volume.name)
+            grid, last = _grid(volume, unit == "slice"), 0
+            with volume_writer(files[volume.name], grid) as add:
+                for item in islice(remaining, grid.shape[0] if unit == "slice" else 1):
+                    likelihood = predictor(item)
+                    ids = settings(likelihood, item["spacing"]).astype(np.int64)
+                    ids[ids > 0] += last  # an id of its own for each slice's objects
+                    last = max(last, int(ids.max()))
+                    add(*(array.reshape(-1, *grid.shape[1:]) for array in (likelihood, ids)))
+                    bar.update()
+    print(f"wrote {len(paths)} files to {folder}; ids of each {unit} at threshold {settings.threshold:g}")
+    return paths
+
+
+def _grid(volume: EmVolume, per_slice: bool) -> VolumeGrid:
+    start, stop = slice_range(volume)
+    height, width = (volume.image if volume.labels is None else volume.labels).shape[1:]
+    first = volume.offset[0] + start, *volume.offset[1:]
+    z, y, x = (number * size for number, size in zip(first, volume.spacing, strict=True))
+    return VolumeGrid((stop - start, height, width), volume.spacing, (z, y, x), per_slice)

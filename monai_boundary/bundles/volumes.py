@@ -1,0 +1,154 @@
+"""What the JSON of a bundle for electron microscopy cannot say: choosing volumes, checking sizes, predicting items."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.networks.utils import eval_mode
+from torch import nn
+
+from monai_boundary._check import check_choice, check_fraction
+from monai_boundary.bundles.weights import read_checkpoint
+from monai_boundary.datasets.datalist import SPLITS
+from monai_boundary.datasets.em import EmSlices, EmVolume, EmVolumes, fold_volumes, volume_shape
+from monai_boundary.datasets.em.volumes import slice_range
+
+__all__ = ["LikelihoodPredictor", "crop_that_fits", "items_of_split", "saved_threshold", "scope_of"]
+
+Items = EmSlices | EmVolumes
+
+
+def scope_of(items: Items) -> str:
+    """Return what one item is, and so what ids and scores are of: ``"slice"`` or ``"volume"``."""
+    return "slice" if isinstance(items, EmSlices) else "volume"
+
+
+def items_of_split(
+    volumes: Sequence[EmVolume],
+    split: str,
+    dims: int = 2,
+    fold: int = 0,
+    folds: int = 3,
+    target: str | None = None,
+) -> Items:
+    """Return the slices or volumes of a split of cross-validation as items.
+
+    Args:
+        volumes: Whole ones, as `cremi_volumes` and others list them.
+        split: ``"training"``, ``"validation"``, ``"test"``, or ``"all"`` for everything uncut.
+        dims: 2 for slices, 3 for volumes.
+        fold: Which block of each volume validates, see `fold_volumes`.
+        folds: Number of blocks.
+        target: ``"membrane"`` or ``"ids"``, which every item must have; ``None`` where labels are not needed.
+
+    Raises:
+        ValueError: An argument is out of its range, there is no such volume, or it lacks the target.
+    """
+    check_choice("spatial_dims", dims, (2, 3))
+    check_choice("split", split, (*SPLITS, "all"))
+    parts = list(volumes) if split == "all" else fold_volumes(volumes, fold, folds)
+    found = parts if split == "all" else [part for part in parts if part.split == split]
+    if not found:
+        known = ", ".join(sorted({part.split for part in parts})) or "none"
+        raise ValueError(
+            f"volumes must hold some of the split {split!r}, got those of {known}; only volumes with labels train and "
+            "validate, and those without are 'test'"
+        )
+    if target is not None:
+        _check_target(found, target)
+    return EmSlices(found) if dims == 2 else EmVolumes(found)
+
+
+def _check_target(volumes: Sequence[EmVolume], target: str) -> None:
+    check_choice("target", target, ("membrane", "ids"))
+    bare = [volume.name for volume in volumes if volume.labels is None]
+    if bare:
+        raise ValueError(f"volumes must have labels to be trained with or scored, got none for {', '.join(bare)}")
+    masks = [volume.name for volume in volumes if volume.kind != "ids"]
+    if target == "ids" and masks:
+        raise ValueError(f"target must be 'membrane' for volumes with masks, got 'ids' for {', '.join(masks)}")
+
+
+def crop_that_fits(
+    size: Sequence[int], volumes: Sequence[EmVolume], strides: Sequence[int | Sequence[int]]
+) -> list[int]:
+    """Return the size of training crops if the network and every volume can take it.
+
+    Args:
+        size: Voxels of a crop, (y, x) or (z, y, x).
+        volumes: Those to train with.
+        strides: Of the network's levels.
+
+    Raises:
+        ValueError: `size` is not square within slices, is no multiple of the strides, leaves a single voxel at the
+            lowest level, or exceeds a volume.
+    """
+    sizes, ndim = [int(number) for number in size], len(size)
+    steps = [math.prod(step if isinstance(step, int) else step[axis] for step in strides) for axis in range(ndim)]
+    uneven = any(number <= 0 or number % step for number, step in zip(sizes, steps, strict=True))
+    if ndim not in (2, 3) or sizes[-1] != sizes[-2] or uneven or sizes == steps:
+        raise ValueError(
+            f"crop_size must be square within slices, a multiple of {tuple(steps)} voxels and larger than that for "
+            f"this network, got {tuple(sizes)}; choose another size, or other strides in network_def"
+        )
+    for volume in volumes:
+        start, stop = slice_range(volume)
+        room = (stop - start, *volume_shape(volume)[1:])[-ndim:]
+        if any(number > limit for number, limit in zip(sizes, room, strict=True)):
+            side = min(*room[-2:], sizes[-1])
+            fitting = [number // step * step for number, step in zip((*room[:-2], side, side), steps, strict=True)]
+            remedy = f'pass --crop_size "{fitting}"' if min(fitting) > 0 else "it is too small for this network"
+            raise ValueError(f"crop_size must fit into {volume.name}, {room} voxels, got {tuple(sizes)}; {remedy}")
+    return sizes
+
+
+def saved_threshold(path: str | os.PathLike[str], threshold: float | None = None) -> float:
+    """Return `threshold`, or where it is ``None`` the one that training chose on validation data and saved in `path`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no threshold, or one outside [0, 1].
+    """
+    if threshold is not None:
+        return check_fraction("threshold", threshold)
+    state: Any = read_checkpoint(path)
+    saved = state.get("validation", {}).get("threshold") if isinstance(state, Mapping) else None
+    if saved is None:
+        raise ValueError(f"{path} must hold the threshold that validation chose, got none; pass --threshold 0.5")
+    return check_fraction("threshold", saved)
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodPredictor:
+    """From an item to its likelihood of membrane, float32 `(*S)` in [0, 1].
+
+    Args:
+        network: From `(B, 1, *S)` to logits `(B, 1, *S)`.
+        preprocessing: From an item to one whose ``"image"`` is `(1, *S)`.
+        inferer: One of MONAI's, such as a sliding window.
+        device: Where the network is.
+    """
+
+    network: nn.Module
+    preprocessing: Callable[[dict[str, Any]], Mapping[str, Any]]
+    inferer: Callable[..., torch.Tensor]
+    device: str | torch.device = "cpu"
+
+    def __call__(self, item: dict[str, Any]) -> np.ndarray:
+        """Predict one item.
+
+        Raises:
+            ValueError: The network returns something that is not finite.
+        """
+        image = torch.as_tensor(self.preprocessing({"image": item["image"]})["image"])[None].to(self.device)
+        with torch.no_grad(), eval_mode(self.network):
+            probs = torch.sigmoid(self.inferer(image, self.network).float())[0, 0].cpu().numpy()
+        if not np.isfinite(probs).all():
+            raise ValueError("network must return finite values, got NaN or infinity; check its weights and the image")
+        return probs
