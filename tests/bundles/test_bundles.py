@@ -23,7 +23,7 @@ from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 from tests.cli.calling import assert_fails
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}  # of volumes; tiles have their own file
+CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}  # the others have files of their own
 CONFIGS = sorted(path for name in list_bundles() for path in bundle_folder(name).glob("configs/*.json"))
 FORBIDDEN = ("$import", "lambda", "__", "eval(", "exec(", "compile(", "open(", "os.", "sys.", "subprocess", "getattr")
 ALLOWED = ("monai.", "torch.", "ignite.", "monai_boundary.")
@@ -96,7 +96,8 @@ def test_metadata_is_complete_and_names_this_package(name: str) -> None:
     image = content["network_data_format"]["inputs"]["image"]
     train = json.loads((bundle_folder(name) / "configs" / "train.json").read_text())
     channels = len(train["subtrahend"]) if "subtrahend" in train else train["network_def"]["in_channels"]
-    assert image["num_channels"] == len(image["channel_def"]) == channels == CHANNELS.get(name, 3)
+    expected = {**CHANNELS, "buildings_boundary_f1": 3, "em_boundary_aware": 1}[name]
+    assert image["num_channels"] == len(image["channel_def"]) == channels == expected
 
 
 @pytest.mark.parametrize("name", list_bundles())
@@ -250,5 +251,5 @@ def test_the_command_says_where_a_bundle_is(run) -> None:
 def test_an_unknown_bundle_is_refused(run, tmp_path: Path) -> None:
     assert_fails(
         run("bundle", "copy", "brats", tmp_path),
-        "name must be one of buildings_boundary_f1, isles_boundary, wmh_boundary, got 'brats'",
+        "name must be one of buildings_boundary_f1, em_boundary_aware, isles_boundary, wmh_boundary, got 'brats'",
     )

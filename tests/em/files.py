@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
+from scipy.ndimage import distance_transform_edt
 
 from monai_boundary.datasets import membrane_phantom
 
@@ -72,3 +73,23 @@ def write_cremi(
         arrays["volumes/labels/clefts"] = clefts.astype(np.uint64)
     labels = {key: resolution | attributes for key in arrays if "labels" in key}
     write_hdf5(path, arrays, {"volumes/raw": resolution} | labels, compression="gzip")
+
+
+def cells(depth: int = 6, shape: tuple[int, int] = (56, 48), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Slices of a phantom that has no gaps, and ids that touch as those of CREMI."""
+    phantoms = [membrane_phantom(seed + z, shape, cell_size=16, gaps=0, noise=0.02) for z in range(depth)]
+    image = np.stack([(phantom.image * 255).astype(np.uint8) for phantom in phantoms])
+    nearest = [distance_transform_edt(one.ids == 0, return_distances=False, return_indices=True) for one in phantoms]
+    ids = [one.ids[tuple(places)] + 100 * z for z, (one, places) in enumerate(zip(phantoms, nearest, strict=True))]
+    return image, np.stack(ids)
+
+
+def write_isbi2012(root: Path, depth: int = 6) -> Path:
+    """Folders of slices of a phantom."""
+    image, ids = cells(depth)
+    edges = np.zeros(ids.shape, bool)
+    edges[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    edges[:, :, 1:] |= ids[:, :, 1:] != ids[:, :, :-1]
+    write_slices(root / "images", image)
+    write_slices(root / "labels", np.where(edges, 0, 255).astype(np.uint8))
+    return root

@@ -1,0 +1,403 @@
+"""The bundle for electron microscopy: its parts, and its configurations from a file of CREMI to ids and scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from torch import nn
+
+from monai_boundary.bundles import bundle_folder
+from monai_boundary.bundles.volume_prediction import predict_volumes
+from monai_boundary.bundles.volume_scores import evaluate_volumes
+from monai_boundary.bundles.volumes import LikelihoodPredictor, crop_that_fits, items_of_split, saved_threshold
+from monai_boundary.bundles.weights import load_weights
+from monai_boundary.datasets import membrane_phantom
+from monai_boundary.datasets.em import Stored, cremi_volumes, isbi2012_volumes
+from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY
+from monai_boundary.metrics import LikelihoodSegmentation, instance_scores
+from tests.bundles.test_bundles import start
+from tests.em import files
+
+h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+pytest.importorskip("numba", reason="numba is not installed")
+
+CONFIGS = bundle_folder("em_boundary_aware") / "configs"
+# MONAI and Ignite, not this package
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def cremi(tmp_path: Path) -> Path:
+    """Two samples, one of them without ids."""
+    image, ids = files.cells()
+    files.write_cremi(tmp_path / "cremi" / "sample_A_20160501.hdf", ids, image)
+    files.write_cremi(tmp_path / "cremi" / "sample_A+_20160601.hdf", None, image[:2])
+    return tmp_path / "cremi"
+
+
+# Parts
+
+
+def places(items) -> list[tuple[str, int]]:
+    return sorted((volume.image.path.name, z) for volume, low, high in items.parts for z in range(low, high))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_each_slice_validates_in_one_fold_and_trains_in_the_others(cremi: Path, dims: int) -> None:
+    volumes = cremi_volumes(cremi)
+    all_slices = [("sample_A_20160501.hdf", z) for z in range(6)]
+    seen = []
+    for fold in range(3):
+        held, rest = (places(items_of_split(volumes, split, dims, fold)) for split in ("validation", "training"))
+        assert not set(held) & set(rest)
+        assert sorted(held + rest) == all_slices
+        seen += held
+    assert sorted(seen) == all_slices
+    assert len(places(items_of_split(volumes, "validation", dims, 0, 2))) == 3
+    assert places(items_of_split(volumes, "test", dims)) == [("sample_A+_20160601.hdf", z) for z in range(2)]
+    assert len(places(items_of_split(volumes, "all", dims))) == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"split": "validation", "fold": 3}, r"fold must lie in \[0, folds\) with folds >= 2, got fold 3 of 3"),
+        ({"split": "training", "folds": 1}, "got fold 0 of 1"),
+        ({"split": "train"}, "split must be one of 'training', 'validation', 'test', 'all', got 'train'"),
+        ({"split": "test", "target": "membrane"}, r"must have labels .*, got none for sample_A\+"),
+        ({"split": "training", "target": "cells"}, "target must be one of 'membrane', 'ids', got 'cells'"),
+        ({"split": "training", "dims": 4}, "spatial_dims must be one of 2, 3, got 4"),
+    ],
+)
+def test_choices_that_are_none_are_refused(cremi: Path, settings: dict, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        items_of_split(cremi_volumes(cremi), **settings)
+
+
+def test_volumes_without_the_split_or_without_ids_are_told(tmp_path: Path) -> None:
+    volumes = isbi2012_volumes(files.write_isbi2012(tmp_path))
+    with pytest.raises(ValueError, match="some of the split 'test', got those of training, validation; only"):
+        items_of_split(volumes, "test")
+    with pytest.raises(
+        ValueError, match="target must be 'membrane' for volumes with masks, got 'ids' for isbi2012_000"
+    ):
+        items_of_split(volumes, "validation", target="ids")
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "text"),
+    [
+        ([40, 48], [2, 2], r"square within slices, a multiple of \(4, 4\) voxels .*, got \(40, 48\)"),
+        ([42, 42], [2, 2], r"a multiple of \(4, 4\) voxels"),
+        ([8, 8], [2, 4], r"and larger than that for this network, got \(8, 8\)"),
+        ([2, 16, 16], [[1, 2, 2], [4, 2, 2]], r"a multiple of \(4, 4, 4\) voxels"),
+        ([64, 64], [2, 2], r"fit into sample_A, \(56, 48\) voxels, got \(64, 64\); pass --crop_size \"\[48, 48\]\""),
+        ([8, 32, 32], [2, 2], r"fit into sample_A, \(6, 56, 48\) voxels, got .*; pass --crop_size \"\[4, 32, 32\]\""),
+        ([16, 32, 32], [8], r"got \(16, 32, 32\); it is too small for this network"),
+    ],
+)
+def test_a_crop_that_does_not_fit_is_refused(cremi: Path, size: list, strides: list, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        crop_that_fits(size, cremi_volumes(cremi / "sample_A_20160501.hdf"), strides)
+
+
+def test_a_crop_of_the_whole_slice_fits(cremi: Path) -> None:
+    volumes = cremi_volumes(cremi / "sample_A_20160501.hdf")
+    assert crop_that_fits((48, 48), volumes, [2, 2, 2]) == [48, 48]
+    assert crop_that_fits([6, 48, 48], volumes, [[1, 2, 2], [2, 2, 2]]) == [6, 48, 48]
+
+
+def test_the_threshold_is_that_of_the_file_unless_given(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"model": {}, "validation": {"threshold": 0.3}}, path)
+    assert (saved_threshold(path), saved_threshold(path, 0.7)) == (0.3, 0.7)
+    with pytest.raises(ValueError, match="threshold must"):
+        saved_threshold(path, 1.5)
+    torch.save({"model": {}}, path)
+    with pytest.raises(ValueError, match=r"model.pt must hold the threshold .*, got none; pass --threshold 0.5"):
+        saved_threshold(path)
+    with pytest.raises(FileNotFoundError, match=r"absent\.pt must be a file of weights, got none"):
+        saved_threshold(tmp_path / "absent.pt")
+
+
+class Dark(nn.Module):
+    """Membrane where the image is dark."""
+
+    def __init__(self, level: float = 110.0) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return (self.level - batch) / 20
+
+
+def predictor(network: nn.Module | None = None) -> LikelihoodPredictor:
+    return LikelihoodPredictor(network or Dark(), dict, lambda image, net: net(image))
+
+
+def expected(image: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp((image.astype(np.float32) - 110) / 20))
+
+
+def test_slices_get_ids_of_their_own_and_volumes_one_set(cremi: Path, tmp_path: Path) -> None:
+    volumes = cremi_volumes(cremi)
+    segment = LikelihoodSegmentation(0.4)
+    for dims, out in ((2, tmp_path / "slices"), (3, tmp_path / "volumes")):
+        predict_volumes(items_of_split(volumes, "validation", dims, 1), predictor(), out, segment, progress=False)
+        (path,) = out.iterdir()
+        assert path.name == "sample_A_002-003.hdf"
+        likelihood, ids = (Stored(path, key).read() for key in (LIKELIHOOD_KEY, IDS_KEY))
+        truth = expected(files.cells()[0][2:4])
+        np.testing.assert_allclose(likelihood, truth, atol=1e-5)
+        if dims == 3:
+            np.testing.assert_array_equal(ids, segment(likelihood))
+        else:
+            for z in range(2):
+                np.testing.assert_array_equal(ids[z] > 0, likelihood[z] <= 0.4)
+                assert len(np.unique(ids[z])) == segment(likelihood[z]).max() + 1
+            assert not set(np.unique(ids[0])) & set(np.unique(ids[1])) - {0}
+        with h5py.File(path) as file:
+            assert file[IDS_KEY].attrs["offset"].tolist() == [80.0, 0.0, 0.0]
+            assert file[IDS_KEY].attrs["per_slice"] == (dims == 2)
+
+
+def test_padded_images_are_predicted_on_the_grid_of_their_labels(tmp_path: Path) -> None:
+    image, ids = files.cells()
+    path = tmp_path / "sample_B_padded_20160501.hdf"
+    files.write_cremi(path, ids[:3, :40, :40], image, offset=(40.0, 16.0, 8.0))
+    predict_volumes(items_of_split(cremi_volumes(path), "all"), predictor(), tmp_path, progress=False)
+    found = Stored(tmp_path / "sample_B.hdf", LIKELIHOOD_KEY).read()
+    np.testing.assert_allclose(found, expected(image[1:4, 4:44, 2:42]), atol=1e-5)
+    with h5py.File(tmp_path / "sample_B.hdf") as file:
+        assert file[LIKELIHOOD_KEY].attrs["offset"].tolist() == [40.0, 16.0, 8.0]
+
+
+def test_predictions_are_not_overwritten_unasked(cremi: Path, tmp_path: Path) -> None:
+    items = items_of_split(cremi_volumes(cremi), "test")
+    (tmp_path / "sample_A+.hdf").write_bytes(b"earlier")
+    with pytest.raises(FileExistsError, match=r"sample_A\+.hdf must not exist yet; .* or pass --overwrite true"):
+        predict_volumes(items, predictor(), tmp_path, progress=False)
+    assert (tmp_path / "sample_A+.hdf").read_bytes() == b"earlier"
+    predict_volumes(items, predictor(), tmp_path, formats=["hdf5", "tiff"], overwrite=True, progress=False)
+    assert (
+        Stored(tmp_path / "sample_A+.hdf", IDS_KEY).shape == Stored(tmp_path / "sample_A+_ids.tif").shape == (2, 56, 48)
+    )
+
+
+def test_a_network_that_returns_nan_leaves_no_file(cremi: Path, tmp_path: Path) -> None:
+    items = items_of_split(cremi_volumes(cremi), "test")
+    with pytest.raises(ValueError, match="network must return finite values"):
+        predict_volumes(items, predictor(Dark(float("nan"))), tmp_path / "out", progress=False)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize(("dims", "target"), [(2, "membrane"), (2, "ids"), (3, "ids")])
+def test_tables_hold_the_scores_of_each_volume_and_their_mean(tmp_path: Path, dims: int, target: str, capsys) -> None:
+    for name, seed in (("A", 0), ("B", 20)):
+        image, ids = files.cells(seed=seed)
+        files.write_cremi(tmp_path / f"sample_{name}.hdf", ids, image)
+    items = items_of_split(cremi_volumes(tmp_path), "validation", dims, target=target)
+    out = tmp_path / "eval"
+    summary = evaluate_volumes(items, predictor(), 0.35, out, target, thresholds=(0.2,), progress=False)
+    by_volume: dict[str, list] = {}
+    for item in items:
+        truth = item[target][0] if target == "ids" else LikelihoodSegmentation()(item["membrane"][0])
+        found = LikelihoodSegmentation(0.35)(expected(item["image"][0]))
+        by_volume.setdefault(item["case"], []).append(instance_scores(found, truth))
+    means = {name: np.mean([one.cremi_score for one in scores]) for name, scores in by_volume.items()}
+    rows = table(out / "scores.csv")
+    assert [row["volume"] for row in rows] == ["sample_A_000-001", "sample_B_000-001", "mean"]
+    assert {row["scored"] for row in rows} == {"mean of slices" if dims == 2 else "volume"}
+    found = [float(row["cremi_score"]) for row in rows]
+    assert found == pytest.approx([*means.values(), np.mean(list(means.values()))], abs=1e-6)
+    assert summary["mean"]["cremi_score"] == pytest.approx(found[-1])
+    sweep = table(out / "thresholds.csv")
+    assert [float(row["threshold"]) for row in sweep if row["volume"] == "mean"] == [0.2, 0.35, 0.5]
+    assert summary["mean_at_0.5"]["voi_split"] == pytest.approx(float(sweep[-1]["voi_split"]))
+    assert len(table(out / "items.csv")) == 3 * len(items)
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert "threshold 0.35" in capsys.readouterr().out
+
+
+# Configurations
+
+
+def run(data: Path, root: Path, *names: str, kind: str = "train", **changes) -> ConfigWorkflow:
+    settings = {"bundle_root": str(root), "dataset_dir": str(data), "crop_size": [32, 32],
+                "network_def#channels": [4, 8, 8, 8], **changes}  # fmt: skip
+    if kind == "train":
+        settings = {"num_workers": 0, "max_epochs": 2, "warmup": 1} | settings
+    workflow = ConfigWorkflow(
+        [str(CONFIGS / name) for name in names], str(CONFIGS / "metadata.json"), workflow_type=kind,
+        logging_file=False, **settings,
+    )  # fmt: skip
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return workflow
+
+
+def test_the_bundle_trains_evaluates_and_predicts_cremi(cremi: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    done = run(cremi, root, "train.json", fold=1)
+    trained = done.parser.get_parsed_content("train#trainer").state.metrics
+    assert (trained["region_weight"], trained["alpha"]) == (1.0, 1.0)
+    assert trained["boundary_term"] > 0
+    saved = torch.load(root / "models" / "fold_1" / "model.pt", weights_only=True)
+    chosen = saved["validation"]["threshold"]
+    best = done.parser.get_parsed_content("validate#evaluator").state.best_metric
+    summary_of = run(cremi, root, "train.json", "evaluate.json", fold=1)
+    summary = json.loads((root / "eval" / "fold_1" / "summary.json").read_text())
+    # What the checkpoint scored while training it scores when it is loaded again.
+    assert (summary["threshold"], summary["items"]) == (chosen, 2)
+    assert summary["mean"]["cremi_score"] == pytest.approx(best, abs=1e-5)
+    run(cremi, root, "inference.json", kind="infer", fold=1, formats=["hdf5", "tiff"])
+    path = root / "predictions" / "fold_1" / "sample_A_002-003.hdf"
+    likelihood, ids = (Stored(path, key).read() for key in (LIKELIHOOD_KEY, IDS_KEY))
+    np.testing.assert_array_equal(ids > 0, likelihood <= chosen)
+    items, predict = (summary_of.parser.get_parsed_content(name) for name in ("validate#items", "predictor"))
+    for one, item in zip(likelihood, items, strict=True):
+        np.testing.assert_allclose(one, predict(item), atol=1e-5)
+    run(cremi, root, "inference.json", kind="infer", fold=1, split="test", threshold=0.5)
+    assert Stored(path.with_name("sample_A+.hdf"), IDS_KEY).shape == (2, 56, 48)
+
+
+def test_the_key_metric_is_that_of_the_evaluation_and_the_best_is_kept(cremi: Path, tmp_path: Path) -> None:
+    done = run(cremi, tmp_path, "train.json", max_epochs=4, warmup=0.5, val_interval=1, **{"optimizer#lr": 0.02})
+    evaluator = done.parser.get_parsed_content("validate#evaluator")
+    assert evaluator.state.key_metric_name == "val_slice_cremi_score"
+    assert {"val_slice_cremi_score_threshold", "val_slice_cremi_score_voi_merge"} <= set(evaluator.state.metrics)
+    assert evaluator.state.best_metric <= evaluator.state.metrics["val_slice_cremi_score"]
+    run(cremi, tmp_path, "train.json", "evaluate.json")
+    summary = json.loads((tmp_path / "eval" / "fold_0" / "summary.json").read_text())
+    assert summary["mean"]["cremi_score"] == pytest.approx(evaluator.state.best_metric, abs=1e-5)
+
+
+def test_crops_turn_with_their_membranes_and_have_seeds_of_their_own(cremi: Path, tmp_path: Path) -> None:
+    done = run(cremi, tmp_path, "train.json", max_epochs=1, crops=8, **{"optimizer#lr": 0.0})
+    crops = [crop for crops in done.parser.get_parsed_content("train#dataset") for crop in crops]
+    assert len(crops) == 32
+    for crop in crops:
+        assert crop["image"].shape == crop["membrane"].shape == crop["seeds"].shape == (1, 32, 32)
+        inside = crop["image"][crop["membrane"] == 0].mean()
+        assert crop["image"][crop["membrane"] == 1].mean() < inside - 0.5  # membranes are dark
+        assert (crop["membrane"][crop["seeds"] > 0] == 0).all()
+        sizes = np.unique(LikelihoodSegmentation()(crop["membrane"][0].numpy()), return_counts=True)[1][1:]
+        assert int((crop["seeds"] > 0).sum()) == (sizes >= 20).sum()
+
+
+def test_the_bundle_trains_on_isbi_2012(tmp_path: Path) -> None:
+    data = files.write_isbi2012(tmp_path / "isbi")
+    run(data, tmp_path, "train.json", "isbi2012.json", fold=2)
+    run(data, tmp_path, "train.json", "isbi2012.json", "evaluate.json", fold=2)
+    assert table(tmp_path / "eval" / "fold_2" / "scores.csv")[0]["volume"] == "isbi2012_004-005"
+    run(data, tmp_path, "inference.json", "isbi2012.json", kind="infer", fold=2)
+    assert (tmp_path / "predictions" / "fold_2" / "isbi2012_004-005.hdf").is_file()
+
+
+def test_the_bundle_trains_on_snemi3d(tmp_path: Path) -> None:
+    image, ids = files.cells()
+    ids[:, 1:][ids[:, 1:] != ids[:, :-1]] = 0
+    ids[:, :, 1:][ids[:, :, 1:] != ids[:, :, :-1]] = 0
+    for name, array in (("train-input", image), ("train-labels", ids.astype(np.uint16))):
+        files.write_tiff(tmp_path / f"{name}.tif", array)
+    run(tmp_path, tmp_path / "root", "train.json", "snemi3d.json", max_epochs=1, warmup=0)
+    assert (tmp_path / "root" / "models" / "fold_0" / "model.pt").is_file()
+
+
+@pytest.mark.parametrize("slice_axis", [None, 0])
+def test_the_bundle_trains_on_volumes(tmp_path: Path, slice_axis: int | None) -> None:
+    phantom = membrane_phantom(0, (18, 32, 32), cell_size=16)
+    for name, array in (("image", (phantom.image * 255).astype(np.uint8)), ("gt", phantom.ids)):
+        files.write_hdf5(tmp_path / f"{name}.h5", {"stack": array})
+    settings = {"fold": 1, "crop_size": [4, 32, 32], "network_def#channels": [4, 8], "network_def#strides": [2]}
+    done = run(tmp_path, tmp_path, "train.json", "fibsem_3d.json", slice_axis=slice_axis, crops=2, **settings)
+    evaluator = done.parser.get_parsed_content("validate#evaluator")
+    assert evaluator.state.key_metric_name == "val_volume_cremi_score"
+    if slice_axis is None:
+        run(tmp_path, tmp_path, "train.json", "fibsem_3d.json", "evaluate.json", **settings)
+        (row, _) = table(tmp_path / "eval" / "fold_1" / "scores.csv")
+        assert (row["volume"], row["scored"]) == ("gala_006-011", "volume")
+        assert float(row["cremi_score"]) == pytest.approx(evaluator.state.best_metric, abs=1e-5)
+        run(tmp_path, tmp_path, "inference.json", "fibsem_3d.json", kind="infer", **settings)
+        with h5py.File(tmp_path / "predictions" / "fold_1" / "gala_006-011.hdf") as file:
+            assert file[IDS_KEY].shape == (6, 32, 32)
+            assert file[IDS_KEY].attrs["resolution"].tolist() == [10.0, 10.0, 10.0]
+
+
+def test_the_bundle_learns_and_is_the_same_from_one_seed(cremi: Path, tmp_path: Path) -> None:
+    scores = []
+    for name in ("one", "two"):
+        done = run(cremi, tmp_path / name, "train.json", max_epochs=12, val_interval=12, crops=4,
+                   **{"optimizer#lr": 0.01})  # fmt: skip
+        scores.append(done.parser.get_parsed_content("validate#evaluator").state.metrics)
+    assert scores[0] == scores[1]
+    assert scores[0]["val_slice_cremi_score"] < 0.8
+
+
+def test_weights_of_an_earlier_training_start_another(cremi: Path, tmp_path: Path) -> None:
+    run(cremi, tmp_path / "first", "train.json", max_epochs=1)
+    weights = tmp_path / "first" / "models" / "fold_0" / "model.pt"
+    done = run(cremi, tmp_path / "second", "train.json", weights=str(weights), warmup=0, **{"optimizer#lr": 0.0})
+    network = done.parser.get_parsed_content("network_def")
+    for key, value in torch.load(weights)["model"].items():
+        torch.testing.assert_close(network.state_dict()[key], value)
+    with pytest.raises(ValueError, match=r"the weights of this network, got others .*set network_def#channels"):
+        load_weights(nn.Conv2d(1, 1, 3), weights)
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "text"),
+    [
+        (None, {"fold": 5}, "got fold 5 of 3"),
+        ("absent", {}, "absent does not exist; check the path"),
+        ("bare", {}, r"must hold the attribute resolution of volumes/raw, got none; pass spacing=\(40, 4, 4\)"),
+    ],
+)
+def test_what_is_wrong_is_told_as_the_reason(cremi: Path, tmp_path: Path, data, changes: dict, text: str) -> None:
+    image, ids = files.cells()
+    arrays = {"volumes/raw": image, "volumes/labels/neuron_ids": ids}
+    files.write_hdf5(tmp_path / "bare" / "sample_A.hdf", arrays)
+    folder = tmp_path / data if data else cremi
+    with pytest.raises(RuntimeError) as failure:
+        run(folder, tmp_path, "train.json", **changes)
+    assert re.search(text, str(failure.value.__cause__))  # MONAI's own message comes last
+
+
+def test_a_file_without_attributes_trains_with_a_given_spacing(tmp_path: Path) -> None:
+    image, ids = files.cells()
+    files.write_hdf5(tmp_path / "sample_A.hdf", {"volumes/raw": image, "volumes/labels/neuron_ids": ids})
+    run(tmp_path, tmp_path, "train.json", max_epochs=1, spacing=[40, 4, 4])
+    assert (tmp_path / "models" / "fold_0" / "model.pt").is_file()
+
+
+@pytest.mark.cli
+def test_two_processes_train_with_one_alpha_and_one_network(cremi: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    target = {"_target_": "tests.bundles.record.RecordWeights", "loss": "@loss", "folder": str(tmp_path)}
+    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
+    record.write_text(json.dumps({"train#handlers": [*handlers[:3], target, *handlers[3:]]}))
+    names = [str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json"), str(record)]
+    start([
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+        "-m", "monai.bundle", "run", "--config_file", str(names), "--bundle_root", str(tmp_path / "root"),
+        "--dataset_dir", str(cremi), "--crop_size", "[32,32]", "--network_def#channels", "[4,8,8,8]",
+        "--max_epochs", "2", "--warmup", "1", "--val_interval", "2", "--batch_size", "1", "--num_workers", "0",
+    ])  # fmt: skip
+    ranks = [(tmp_path / f"rank{rank}.jsonl").read_text() for rank in range(2)]
+    assert ranks[0] == ranks[1]
+    assert [json.loads(line)["weights"] for line in ranks[0].splitlines()] == [[1.0, 0.0], [1.0, 1.0]]
+    assert 0 <= saved_threshold(tmp_path / "root" / "models" / "fold_0" / "model.pt") <= 1
