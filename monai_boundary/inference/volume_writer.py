@@ -134,7 +134,7 @@ def volume_writer(files: dict[str, list[Path]], grid: VolumeGrid) -> Iterator[Ca
     Raises:
         ImportError: h5py or tifffile is not installed.
         OSError: A file cannot be written whole.
-        ValueError: Fewer or more slices were given than the grid has.
+        ValueError: Slices have another size, or are fewer or more than those of the grid.
     """
     parts = {path: path.with_name(f".{path.name}.part") for paths in files.values() for path in paths}
     given = 0
@@ -147,6 +147,9 @@ def volume_writer(files: dict[str, list[Path]], grid: VolumeGrid) -> Iterator[Ca
 
             def add(likelihood: np.ndarray, ids: np.ndarray) -> None:
                 nonlocal given
+                if likelihood.shape != ids.shape or ids.shape[1:] != grid.shape[1:]:
+                    height, width = grid.shape[1:]
+                    raise ValueError(f"slices must be (d, {height}, {width}), got {likelihood.shape} and {ids.shape}")
                 given += len(ids)
                 for writer in writers:
                     writer.add(likelihood, ids)
