@@ -93,3 +93,11 @@ def write_isbi2012(root: Path, depth: int = 6) -> Path:
     write_slices(root / "images", image)
     write_slices(root / "labels", np.where(edges, 0, 255).astype(np.uint8))
     return root
+
+
+def write_samples(root: Path) -> Path:
+    """Two samples of CREMI with 6 and 2 slices, the second without ids."""
+    image, ids = cells()
+    write_cremi(root / "sample_A_20160501.hdf", ids, image)
+    write_cremi(root / "sample_A+_20160601.hdf", None, image[:2])
+    return root

@@ -13,7 +13,7 @@ _V, _P, _S, _W = (
     "inference/volume_writer.py",
 )
 _J, _I = "bundles/em_boundary_aware/configs/", "metrics/ignite.py"
-_B = "bundles/test_em.py::test_"
+_B, _R = "bundles/test_em_parts.py::test_", "bundles/test_em.py::test_"
 FOLDS, CHOICES = (
     f"{_B}each_slice_validates_in_one_fold_and_trains_in_the_others",
     f"{_B}choices_that_are_none_are_refused",
@@ -29,12 +29,12 @@ TABLES, PADDED = (
 )
 ASKED, NAN = f"{_B}predictions_are_not_overwritten_unasked", f"{_B}a_network_that_returns_nan_leaves_no_file"
 WHOLE, BEST = (
-    f"{_B}the_bundle_trains_evaluates_and_predicts_cremi",
-    f"{_B}the_key_metric_is_that_of_the_evaluation_and_the_best_is_kept",
+    f"{_R}the_bundle_trains_evaluates_and_predicts_cremi",
+    f"{_R}the_key_metric_is_that_of_the_evaluation_and_the_best_is_kept",
 )
 CROPS, SEED = (
-    f"{_B}crops_turn_with_their_membranes_and_have_seeds_of_their_own",
-    f"{_B}the_bundle_learns_and_is_the_same_from_one_seed",
+    f"{_R}crops_turn_with_their_membranes_and_have_seeds_of_their_own",
+    f"{_R}the_bundle_learns_and_is_the_same_from_one_seed",
 )
 WRITER = "em/test_volume_writer.py"
 
