@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -80,9 +79,10 @@ class BuildingMetric(CaseMetric):
     """IoU and boundary F1, precision and recall of many windows or tiles, as MONAI metric.
 
     Called with label maps `(B, 1, H, W)`, or lists of `(1, H, W)`, of 0 and 1 = building; see `score_buildings` for the
-    arguments. The IoU is that of all pixels together, as the INRIA benchmark reports it: a mean over windows would
-    count a window with one shed as much as one full of houses. The boundary scores are means over the windows in which
-    prediction or target has a boundary. A score that nothing was measured for is NaN.
+    arguments. A keyword ``spacing`` of the call comes before that of the metric. The IoU is that of all pixels
+    together, as the INRIA benchmark reports it: a mean over windows would count a window with one shed as much as one
+    full of houses. The boundary scores are means over the windows in which prediction or target has a boundary. A score
+    that nothing was measured for is NaN.
 
     Raises:
         TypeError: `theta` is no number.
@@ -111,9 +111,12 @@ class BuildingMetric(CaseMetric):
         self.theta, self.spacing = check_number("theta", theta), spacing
         self.ignore_label, self.image_edge = ignore_label, image_edge
 
-    def _score_case(self, pred: torch.Tensor, target: torch.Tensor, *_: Any, **__: Any) -> list[list[float]]:
+    def _score_case(
+        self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
+    ) -> list[list[float]]:
         maps = as_numpy("y_pred", pred)[0], as_numpy("y", target)[0]
-        one = score_buildings(*maps, self.theta, self.spacing, self.ignore_label, self.image_edge)
+        sizes = self.spacing if spacing is None else spacing
+        one = score_buildings(*maps, self.theta, sizes, self.ignore_label, self.image_edge)
         edge = one.boundary
         return [[one.iou, edge.f1, edge.precision, edge.recall, one.intersection, one.union]]
 

@@ -63,6 +63,17 @@ def test_iou_of_windows_is_that_of_their_pixels_together_and_the_boundary_a_mean
     assert precision != recall
 
 
+def test_the_spacing_of_a_call_comes_first() -> None:
+    pred, target = (torch.from_numpy(one)[None, None] for one in maps())
+    metric = BuildingMetric(theta=1.2, spacing=(5.0, 5.0))
+    metric(pred, target, spacing=(0.3, 0.5))
+    expected = score_buildings(*maps(), 1.2, (0.3, 0.5)).boundary
+    assert [float(value) for value in metric.aggregate()[1:]] == pytest.approx(
+        [expected.f1, expected.precision, expected.recall]
+    )
+    assert expected.f1 != score_buildings(*maps(), 1.2, (5.0, 5.0)).boundary.f1
+
+
 def test_what_was_not_measured_is_nan_and_a_false_alarm_is_0() -> None:
     nothing, something = np.zeros((2, 8, 8), np.int64)
     something[2:5, 2:5] = 1
