@@ -58,7 +58,7 @@ class MembraneSettings:
 _DEFAULTS = {
     "isbi2012": MembraneSettings(),
     "gala": MembraneSettings(
-        2, (8, 16, 32), Stage(200, 1, 1e-3, (24, 64, 64), 200), Stage(100, 1, 5e-4, (24, 64, 64), 25)
+        2, (8, 16, 32), Stage(400, 1, 2e-3, (24, 64, 64), 400), Stage(150, 1, 1e-3, (24, 64, 64), 50)
     ),
 }
 
