@@ -28,6 +28,7 @@ __all__ = [
     "check_spacing",
     "check_spatial_ndim",
     "check_windows",
+    "plain_tensor",
 ]
 
 # Neighbours of a voxel on 1, 2 and 3 axes, by connectivity from 1 on.
@@ -138,11 +139,17 @@ def as_numpy(name: str, array: Any) -> np.ndarray:
     """Return an array or tensor, on any device, as NumPy array."""
     if not isinstance(array, torch.Tensor):
         return np.asarray(array)
-    if array.device.type == "meta":
-        raise ValueError(f"{name} must hold values, got a tensor on the meta device; make it on the CPU or a GPU")
-    array = array.detach().cpu()
+    array = plain_tensor(name, array).cpu()
     values: np.ndarray = (array.float() if array.dtype == torch.bfloat16 else array).numpy()  # NumPy has no bfloat16
     return values
+
+
+def plain_tensor(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor without its subclass and its gradient, on its device, which must hold values."""
+    if tensor.device.type == "meta":
+        raise ValueError(f"{name} must hold values, got a tensor on the meta device; make it on the CPU or a GPU")
+    plain = tensor.detach()
+    return plain if torch.compiler.is_compiling() else plain.as_subclass(torch.Tensor)  # cannot be traced
 
 
 def check_mask(name: str, mask: Any) -> np.ndarray:

@@ -9,31 +9,52 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from monai_boundary.kernels._slices import bounding_box, sliced_distance
 
-__all__ = ["Backend", "label_distance", "opposite_distance", "seed_distance"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "distance_unit",
+    "label_distance",
+    "on_device",
+    "opposite_distance",
+    "resolve_backend",
+    "seed_distance",
+]
 
-Backend = Literal["auto", "edt", "scipy"]
+Backend = Literal["auto", "edt", "scipy", "torch"]
+BACKENDS: tuple[Backend, ...] = ("auto", "edt", "scipy", "torch")
 Engine = Callable[[np.ndarray, tuple[float, ...], np.ndarray, float | None], None]
 
 _HAS_EDT = importlib.util.find_spec("edt") is not None
-# edt squares distances in float32: keep ratios of spacings where the sum of squares cannot leave its range.
+# Squares of distances are kept in float32: keep ratios of spacings where the sum of squares cannot leave its range.
 _SAFE_RATIO = 1e12
 
 
+def on_device(backend: Backend, array: object) -> bool:
+    """Whether `array` goes through torch on its own device: as asked for, and by ``"auto"`` on CUDA devices."""
+    return backend == "torch" or (backend == "auto" and isinstance(array, torch.Tensor) and array.is_cuda)
+
+
 def resolve_backend(backend: Backend) -> str:
-    """Return the engine's name: ``"auto"`` is `edt` where installed, else scipy."""
+    """Return the name of the engine for arrays: ``"auto"`` is `edt` where installed, else scipy."""
     if backend == "auto":
         return "edt" if _HAS_EDT else "scipy"
     if backend == "edt" and not _HAS_EDT:
         raise RuntimeError("backend='edt' needs the package edt; pip install edt, or pass backend='scipy'")
     return backend
+
+
+def distance_unit(spacing: Sequence[float]) -> float:
+    """Return the unit to measure in: the last spacing, or the largest where squares could leave float32."""
+    return spacing[-1] if max(spacing) <= _SAFE_RATIO * spacing[-1] else max(spacing)
 
 
 def _edt(labels: np.ndarray, spacing: tuple[float, ...], out: np.ndarray) -> None:
@@ -93,7 +114,7 @@ def _run(
     spacing = tuple(spacing[axis] for axis in axes)
     # edt's first pass adds up the spacing of the axis that is contiguous in memory, and its rounding errors, which pass
     # 1e-4 mm on 256 voxels. With that axis for the unit it adds up ones.
-    scale = spacing[-1] if max(spacing) <= _SAFE_RATIO * spacing[-1] else max(spacing)
+    scale = distance_unit(spacing)
     scaled = tuple(value / scale for value in spacing)
     engine(np.ascontiguousarray(mask[part]), scaled, distance[part], None if limit is None else limit / scale)
     if scale != 1.0:

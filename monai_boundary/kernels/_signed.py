@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from monai_boundary.kernels._engines import Backend, opposite_distance, seed_dis
 from monai_boundary.kernels._slices import bounding_box
 from monai_boundary.kernels.map_options import Convention, DistanceMapOptions
 
-__all__ = ["fill_map", "masks_distance_map", "two_class_map"]
+__all__ = ["clip_reach", "diagonal", "fill_map", "inside_offset", "masks_distance_map", "two_class_map"]
 
 
 def masks_distance_map(
@@ -78,21 +79,21 @@ def _write_signed(
     outside = None if valid is None else ~mask & valid
     present = bool(inside.any())
     if not present or not (~inside if outside is None else outside).any():
-        far = 0.0 if options.absent == "zero" else (options.clip or _diagonal(mask.shape, spacing))
+        far = 0.0 if options.absent == "zero" else (options.clip or diagonal(mask.shape, spacing))
         out[...] = -far if present else far
         if complement is not None:
             complement[...] = far if present else -far
     else:
         crop: Any = ...
         if options.clip is not None:  # what lies beyond the crop is farther than the clip
-            crop = bounding_box(inside, spacing, _reach(spacing, options))
+            crop = bounding_box(inside, spacing, clip_reach(spacing, options))
             out[...] = options.clip
             if complement is not None:
                 complement[...] = -options.clip
         region = out[crop]
         _signed(region, inside[crop], None if outside is None else outside[crop], spacing, options, backend)
         if complement is not None:
-            offset = np.float32(_inside_offset(spacing, options.convention))
+            offset = np.float32(inside_offset(spacing, options.convention))
             _limit(np.subtract(offset, region, out=complement[crop]), options.clip)
         _limit(region, options.clip)
     if valid is not None:
@@ -110,7 +111,7 @@ def _signed(
     backend: Backend,
 ) -> None:
     """Write the signed distance in the chosen convention; `outside` is given where some voxels are neither."""
-    limit = None if options.clip is None else _reach(spacing, options)
+    limit = None if options.clip is None else clip_reach(spacing, options)
     if outside is None or bool((inside | outside).all()):
         if inside.all():  # a crop wholly inside: the surface is farther than the clip
             out[...] = -np.inf
@@ -123,11 +124,11 @@ def _signed(
     if options.convention == "half":
         out -= np.float32(min(spacing) / 2)
     elif options.convention != "centre":
-        np.subtract(out, np.float32(_inside_offset(spacing, options.convention)), out=out, where=inside)
+        np.subtract(out, np.float32(inside_offset(spacing, options.convention)), out=out, where=inside)
     np.negative(out, out=out, where=inside)
 
 
-def _inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:
+def inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:
     """Value that the maps of a mask and of its complement add up to: 0 for the symmetric conventions."""
     return {"half": 0.0, "centre": 0.0, "kervadec": 1.0, "kervadec_mm": min(spacing)}[convention]
 
@@ -137,7 +138,7 @@ def _limit(values: np.ndarray, limit: float | None) -> None:
         np.clip(values, -limit, limit, out=values)
 
 
-def _reach(spacing: tuple[float, ...], options: DistanceMapOptions) -> float:
+def clip_reach(spacing: tuple[float, ...], options: DistanceMapOptions) -> float:
     """The clip, the largest offset of any convention and a margin for rounding: what is farther ends at the clip."""
     return 1.001 * ((options.clip or 0.0) + max(1.0, min(spacing)))
 
@@ -147,7 +148,7 @@ def _finish(channel: np.ndarray, inside: np.ndarray, spacing: tuple[float, ...],
     if options.normalize is not None:
         largest = {
             "clip": options.clip,
-            "diagonal": _diagonal(channel.shape, spacing),
+            "diagonal": diagonal(channel.shape, spacing),
             "max": float(max(channel.max(), -channel.min())),
         }[options.normalize]
         if largest:  # an all-zero channel stays zero
@@ -161,5 +162,6 @@ def _finish(channel: np.ndarray, inside: np.ndarray, spacing: tuple[float, ...],
             np.multiply(channel, np.float32(factor), out=channel, where=inside)
 
 
-def _diagonal(shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
+def diagonal(shape: Sequence[int], spacing: tuple[float, ...]) -> float:
+    """Length in mm of the diagonal of a volume."""
     return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))

@@ -46,7 +46,7 @@ KERNELS = [
     Mutant("clip of the complement has the wrong sign", _G, "complement[...] = -options.clip", "complement[...] = options.clip", MAP),
     Mutant("far has the wrong sign", _G, "out[...] = -far if present else far", "out[...] = far if present else -far", MAP),
     Mutant("far of the complement has the wrong sign", _G, "complement[...] = far if present else -far", "complement[...] = -far if present else far", MAP),
-    Mutant("far is not the clip", _G, "(options.clip or _diagonal(mask.shape, spacing))", "_diagonal(mask.shape, spacing)", MAP),
+    Mutant("far is not the clip", _G, "(options.clip or diagonal(mask.shape, spacing))", "diagonal(mask.shape, spacing)", MAP),
     Mutant("diagonal in voxels", _G, "count * size for count, size", "count for count, size", MAP),
     Mutant("full mask handed to the engine", _G, "if not present or not (~inside if outside is None else outside).any():", "if not present:", f"{DIST} {ODD}"),
     Mutant("inside distances without spacing", _G, "seed_distance(outside, spacing, backend)", "seed_distance(outside, (1.0,) * inside.ndim, backend)", MAP),

@@ -111,6 +111,27 @@ def test_map_equals_the_definition_in_every_setting(labels, data, convention, cl
     close(maps, expected, rtol=1e-5, atol=1e-5)
 
 
+@given(
+    label_maps(ignore=9), st.data(), conventions, st.none() | st.floats(0.25, 8, width=32),
+    st.sampled_from(["zero", "far"]), st.sampled_from([None, "clip", "diagonal", "max"]), st.booleans(),
+)  # fmt: skip
+def test_torch_equals_edt_in_every_setting(labels, data, convention, clip, absent, normalize, ignored):
+    spacing = data.draw(spacings(labels.ndim - 1))
+    settings = {"convention": convention, "clip": clip, "absent": absent, "ignore_index": 9,
+                "normalize": None if clip is None and normalize == "clip" else normalize}  # fmt: skip
+    if not ignored:
+        labels, settings["ignore_index"] = np.where(labels == 9, 0, labels), None
+    ours, edt = (signed_distance_map(labels, 3, spacing, backend=name, **settings) for name in ("torch", "edt"))
+    assert np.abs(ours - edt).max() <= 1e-4
+
+
+@given(label_maps(), st.data(), st.floats(0.1, 1), st.floats(0.5, 100))
+def test_torch_balances_as_edt_does(labels, data, balance, cap):
+    settings = {"balance": balance, "balance_cap": cap, "spacing": data.draw(spacings(labels.ndim - 1))}
+    ours, edt = (signed_distance_map(labels, 3, backend=name, **settings) for name in ("torch", "edt"))
+    close(ours, edt, rtol=1e-4, atol=1e-4)
+
+
 @given(label_maps(), st.data(), st.floats(0.1, 1), st.floats(1, 100))
 def test_balanced_map_equals_the_definition(labels, data, balance, cap):
     spacing = data.draw(spacings(labels.ndim - 1))
@@ -167,6 +188,7 @@ def test_balance_keeps_outside_values_and_signs(case, balance):
 def test_engines_agree(case):
     for engine in (opposite_distance, seed_distance):
         close(engine(*case, "edt"), engine(*case, "scipy"), rtol=1e-5, atol=1e-4)
+    close(distance_transform(*case, backend="torch"), distance_transform(*case), rtol=1e-5, atol=1e-4)
 
 
 @given(label_maps(), st.sampled_from(["uint8", "int16", "int32", "float32", "float64", ">i4"]))

@@ -1,0 +1,70 @@
+"""The pass of `_separable` along one axis as a Triton kernel, for CUDA devices; importable without Triton.
+
+A program holds a block of rows by columns in registers and reads the column voxel by voxel, so that each voxel read
+serves all rows of the block. ``TRITON_INTERPRET=1`` runs it on the CPU, for tests.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import torch
+
+__all__ = ["lower_envelope", "usable"]
+
+_ROWS, _COLUMNS = 16, 64
+
+_KERNEL: Any = None
+
+if importlib.util.find_spec("triton") is not None:
+    import triton
+    import triton.language as tl
+
+    @triton.jit  # type: ignore[misc, untyped-decorator]
+    def _lower_envelope(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+        source, target, outer_step, row_step, count, inner, weight, reach, rows: tl.constexpr, columns: tl.constexpr
+    ):
+        blocks = tl.cdiv(inner, columns)
+        part = (tl.program_id(0) // blocks).to(tl.int64)
+        column = (tl.program_id(0) % blocks) * columns + tl.arange(0, columns)
+        row = tl.program_id(1) * rows + tl.arange(0, rows)
+        counted = column < inner
+        inside = (row < count)[:, None] & counted[None, :]
+        column_start = source + part * count * inner + column
+        own = tl.load(column_start[None, :] + row[:, None].to(tl.int64) * inner, mask=inside, other=0.0)
+        sign = tl.where(own < 0, -1.0, 1.0)
+        best = tl.abs(own)
+        first = tl.maximum(tl.program_id(1) * rows - reach, 0)
+        last = tl.minimum(tl.program_id(1) * rows + rows + reach, count)
+        voxel = column_start + first.to(tl.int64) * inner
+        for near in range(first, last):
+            there = tl.load(voxel, mask=counted, other=0.0)
+            gap = (row - near).to(tl.float32)
+            best = tl.minimum(best, tl.maximum(sign * there[None, :], 0.0) + (weight * gap * gap)[:, None])
+            voxel += inner
+        place = target + part * outer_step + row[:, None].to(tl.int64) * row_step + column[None, :]
+        tl.store(place, sign * best, mask=inside)
+
+    _KERNEL = _lower_envelope
+
+
+def usable(field: torch.Tensor) -> bool:
+    """Whether the kernel runs on the device of `field`."""
+    return _KERNEL is not None and field.is_cuda and torch.version.hip is None
+
+
+def lower_envelope(source: torch.Tensor, target: torch.Tensor, weight: float, steps: int) -> None:
+    """Write the pass over `source` into `target`.
+
+    Args:
+        source: Float32 `(outer, count, inner)`, contiguous.
+        target: The same shape, other memory, columns next to each other.
+        weight: Squared voxel size along the axis.
+        steps: Voxels farther away than this may be left out.
+    """
+    outer, count, inner = source.shape
+    grid = (outer * -(-inner // _COLUMNS), -(-count // _ROWS))
+    _KERNEL[grid](
+        source, target, target.stride(0), target.stride(1), count, inner, weight, steps, rows=_ROWS, columns=_COLUMNS
+    )

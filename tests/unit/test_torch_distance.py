@@ -1,0 +1,280 @@
+"""The torch engine: equal to the others, on one device from end to end, in little memory, compiled, under autocast."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from monai_boundary import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
+from monai_boundary.kernels import ROBUST, _separable, _torch_signed, _triton_passes
+from monai_boundary.kernels.batches import DeviceMemoryWarning, batch_labels_map, batch_masks_map
+from tests import oracles
+
+GRIDS = [((31,), (2.0,)), ((24, 33), (0.47, 0.9)), ((20, 31, 26), (3.0, 1.0, 1.0)), ((13, 1, 26), (1.0, 0.47, 5.0))]
+ALL_SETTINGS = DistanceMapOptions(clip=4.0, absent="far", normalize="max", balance=0.5)
+
+
+def random_labels(rng: np.random.Generator, shape, num_classes: int = 3, share: float = 0.1) -> np.ndarray:
+    return np.where(rng.random(shape) < share, rng.integers(1, num_classes, shape), 0)
+
+
+@pytest.mark.parametrize(("shape", "spacing"), GRIDS)
+def test_signed_distance_is_within_a_ten_thousandth_mm_of_scipy_float64(rng, shape, spacing):
+    mask = random_labels(rng, shape, 2) == 1
+    expected = oracles.signed_map(mask, spacing, "centre", distance=oracles.scipy_distance)
+    assert np.abs(signed_distance(mask, spacing, "centre", backend="torch") - expected).max() <= 1e-4
+
+
+@pytest.mark.parametrize(("shape", "spacing"), GRIDS)
+def test_distance_to_seeds_is_within_a_ten_thousandth_mm_of_scipy_float64(rng, shape, spacing):
+    mask = random_labels(rng, shape, 2) == 1
+    found = distance_transform(torch.from_numpy(mask), spacing, backend="torch")
+    assert np.abs(found.numpy() - oracles.scipy_distance(mask, spacing)).max() <= 1e-4
+    np.testing.assert_array_equal(found == 0, mask)
+
+
+def test_long_axes_and_large_distances_stay_within_a_ten_thousandth_mm(rng):
+    mask = np.zeros((3, 300, 400), bool)
+    mask[1, 7, 9] = True
+    found = distance_transform(mask, (3.0, 0.7, 0.7), backend="torch")
+    assert np.abs(found - oracles.scipy_distance(mask, (3.0, 0.7, 0.7))).max() <= 1e-4
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_extreme_spacing_keeps_its_relative_precision(rng, factor):
+    mask = random_labels(rng, (9, 10, 11), 2) == 1
+    spacing = (3 * factor, factor, 2 * factor)
+    expected = oracles.brute_force_distance(mask, spacing)
+    np.testing.assert_allclose(distance_transform(mask, spacing, backend="torch"), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [7, 40, 300])
+def test_tiles_of_any_size_give_the_same_map(rng, tile, monkeypatch):
+    labels = torch.from_numpy(random_labels(rng, (2, 1, 6, 7, 9)))
+    expected = batch_labels_map(labels, 3, (3.0, 1.0, 2.0), DistanceMapOptions(), backend="torch")
+    monkeypatch.setattr(_separable, "_CPU_TILE", tile)
+    assert torch.equal(batch_labels_map(labels, 3, (3.0, 1.0, 2.0), DistanceMapOptions(), backend="torch"), expected)
+
+
+@pytest.mark.parametrize("options", [DistanceMapOptions(), ALL_SETTINGS, ROBUST])
+@pytest.mark.parametrize("ignore_index", [None, 2])
+def test_a_batch_is_each_of_its_samples_by_edt(rng, options, ignore_index):
+    labels = random_labels(rng, (3, 1, 6, 7, 9))
+    labels[1] = 0  # no class but the background
+    found = batch_labels_map(torch.from_numpy(labels), 3, (3.0, 1.0, 2.0), options, True, ignore_index, "torch")
+    each = batch_labels_map(torch.from_numpy(labels), 3, (3.0, 1.0, 2.0), options, True, ignore_index, "edt")
+    assert found.shape == (3, 3, 6, 7, 9)
+    torch.testing.assert_close(found, each, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_overlapping_masks_are_those_of_edt(rng, ignored):
+    masks = torch.from_numpy(rng.random((2, 3, 8, 9)) < 0.2)
+    masks[0, 1], masks[1, 2] = False, True
+    valid = torch.from_numpy(rng.random((2, 1, 8, 9)) < 0.8) if ignored else None
+    found, expected = (batch_masks_map(masks, (2.0, 0.5), ALL_SETTINGS, valid, backend) for backend in ("torch", "edt"))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_kind_and_type_follow_the_labels_and_the_input_is_left_as_it_was(rng):
+    labels = random_labels(rng, (1, 6, 7))
+    expected = signed_distance_map(labels, 3, (2.0, 1.0))
+    for given in (labels, labels.astype(">i2"), np.asfortranarray(labels.astype(np.float32))):
+        found = signed_distance_map(given, 3, (2.0, 1.0), backend="torch")
+        assert isinstance(found, np.ndarray)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for tensor in (torch.from_numpy(labels), MetaTensor(torch.from_numpy(labels)), torch.from_numpy(labels).float()):
+        before = tensor.clone()
+        found = signed_distance_map(tensor, 3, (2.0, 1.0), backend="torch")
+        assert type(found) is torch.Tensor
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+        assert torch.equal(tensor, before)
+
+
+def test_bad_labels_are_named_as_with_the_other_engines():
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 1\]"):
+        signed_distance_map(torch.full((1, 3), 5), 2, backend="torch")
+    with pytest.raises(ValueError, match=r"labels must have one channel"):
+        signed_distance_map(torch.zeros(2, 3, 4), 2, backend="torch")
+    with pytest.raises(ValueError, match=r"labels must hold values, got a tensor on the meta device"):
+        signed_distance_map(torch.zeros(1, 3, device="meta"), 2, backend="torch")
+    with pytest.raises(ValueError, match="mask must hold at least one True voxel"):
+        distance_transform(torch.zeros(3, dtype=torch.bool), backend="torch")
+    with pytest.raises(ValueError, match="mask must be bool"):
+        signed_distance(np.array([0, 2]), backend="torch")
+    for function in (distance_transform, signed_distance):
+        with pytest.raises(ValueError, match="backend must be one of 'auto', 'edt', 'scipy', 'torch', got 'cuda'"):
+            function(np.array([False, True]), backend="cuda")
+
+
+def test_a_mask_without_a_surface_gives_zeros():
+    for mask in (torch.zeros(3, 4, dtype=torch.bool), torch.ones(3, 4, dtype=torch.bool)):
+        assert not signed_distance(mask, backend="torch").any()
+
+
+# One device from end to end, in little memory
+
+
+class PeakMemory(TorchDispatchMode):
+    """Bytes in living storages at their peak, and a check that all of them are on one device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if not isinstance(tensor, torch.Tensor):
+                continue
+            assert tensor.device.type == "cuda", f"{func} leaves the device"
+            storage = tensor.untyped_storage()
+            if id(storage) not in self.seen:
+                self.seen.add(id(storage))
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self._free, id(storage), storage.nbytes())
+        return result
+
+    def _free(self, key: int, size: int) -> None:
+        self.seen.discard(key)
+        self.now -= size
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "ignore_index", "kernel"),
+    [
+        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), None, False),
+        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), 9, False),
+        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), 9, True),
+        ((1, 1, 20, 20, 20), DistanceMapOptions(), None, True),
+        ((2, 1, 16, 16), DistanceMapOptions(), None, False),
+    ],
+)
+def test_maps_stay_on_the_device_below_three_times_their_size(shape, options, ignore_index, kernel, monkeypatch):
+    # Tensors without values stand for CUDA tensors: what reads a value on the host, or has a shape that depends on one,
+    # cannot be done with them. The ops themselves would hide what they do.
+    for name in ("signed_field", "seed_field"):
+        monkeypatch.setattr(_torch_signed, name, getattr(_separable, name)._init_fn)
+    monkeypatch.setattr(_triton_passes, "usable", lambda _: kernel)
+    monkeypatch.setattr(_triton_passes, "lower_envelope", lambda source, target, *_: target.copy_(source))
+    with FakeTensorMode():
+        labels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
+        with PeakMemory() as memory:
+            maps = batch_labels_map(labels, 3, (3.0, 1.0, 1.0)[: len(shape) - 2], options, True, ignore_index)
+    assert maps.shape == (shape[0], 3, *shape[2:])
+    assert memory.peak < 3 * maps.untyped_storage().nbytes()
+
+
+def test_the_device_is_taken_for_cuda_tensors_only():
+    with FakeTensorMode():
+        mask = torch.zeros(4, 5, dtype=torch.bool, device="cuda")
+        assert signed_distance(mask).device.type == "cuda"
+        with pytest.raises(TypeError, match="mask must be bool"):
+            signed_distance(mask.float())
+
+
+def out_of_memory(*_: object) -> torch.Tensor:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of")
+
+
+@pytest.mark.parametrize("ignore_index", [None, 2])
+def test_out_of_memory_falls_back_to_the_cpu_and_names_the_size(rng, ignore_index, monkeypatch):
+    labels = torch.from_numpy(random_labels(rng, (2, 1, 16, 32, 64)))
+    expected = batch_labels_map(labels, 3, (1.0,) * 3, ROBUST, False, ignore_index)
+    for name in ("signed_field", "seed_field"):
+        monkeypatch.setattr(_torch_signed, name, out_of_memory)
+    text = r"distance maps of shape \(2, 2, 16, 32, 64\) \(0 MiB.*did not fit on cpu.*\(CUDA out of memory\)"
+    with pytest.warns(DeviceMemoryWarning, match=text):
+        found = batch_labels_map(labels, 3, (1.0,) * 3, ROBUST, False, ignore_index, "torch")
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    masks, valid = labels == 1, None if ignore_index is None else labels != 2
+    with pytest.warns(DeviceMemoryWarning, match=r"\(2, 1, 16, 32, 64\)"):
+        found = batch_masks_map(masks, (1.0,) * 3, ROBUST, valid, "torch")
+    torch.testing.assert_close(found, expected[:, :1], rtol=0, atol=0)
+
+
+# Compiled, under autocast, without gradient
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler
+@pytest.mark.parametrize("ignore_index", [None, 2])
+@pytest.mark.parametrize("options", [DistanceMapOptions(), ALL_SETTINGS])
+def test_the_whole_map_compiles_into_one_graph(rng, options, ignore_index):
+    def maps(labels: torch.Tensor) -> torch.Tensor:
+        return 2 * batch_labels_map(labels, 3, (3.0, 1.0), options, True, ignore_index, "torch")
+
+    torch._dynamo.reset()
+    compiled = torch.compile(maps, fullgraph=True, backend="aot_eager")
+    for shape in ((2, 1, 8, 9), (2, 1, 11, 12)):  # the second time with sizes that are no constants any more
+        labels = torch.from_numpy(random_labels(rng, shape))
+        torch.testing.assert_close(compiled(labels), maps(labels), rtol=1e-6, atol=1e-6)
+
+
+def test_autocast_leaves_the_map_in_float32(rng):
+    labels = torch.from_numpy(random_labels(rng, (2, 1, 8, 9)))
+    expected = batch_labels_map(labels, 3, (3.0, 1.0), ALL_SETTINGS, backend="torch")
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+        found = batch_labels_map(labels, 3, (3.0, 1.0), ALL_SETTINGS, backend="torch")
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+def test_no_gradient_flows(rng):
+    labels = torch.from_numpy(random_labels(rng, (1, 1, 8, 9))).float().requires_grad_()
+    assert not batch_labels_map(labels, 3, (3.0, 1.0), ALL_SETTINGS, backend="torch").requires_grad
+
+
+# The kernel of the passes, interpreted
+
+INTERPRETED = """
+import torch
+from monai_boundary.kernels import _separable, _triton_passes
+torch.manual_seed(0)
+for shape in ((2, 5, 7), (1, 19, 70)):
+    for steps in (2, shape[1] - 1):
+        field = torch.randn(shape) * 20
+        field[torch.rand(shape) < 0.3] = torch.inf
+        field[torch.rand(shape) < 0.1] = -torch.inf
+        expected, limit = field.clone(), 1.7 * (steps + 1) ** 2
+        _separable._lower_envelope(expected, 1.7, steps)
+        wider = torch.full((shape[0], shape[1], shape[2] + 5), 9.0)
+        _triton_passes.lower_envelope(field, wider[:, :, 2:-3], 1.7, steps)
+        found = wider[:, :, 2:-3]
+        if steps < shape[1] - 1:  # what lies beyond may come out as anything from the limit on
+            expected, found = expected.clamp(-limit, limit), found.clamp(-limit, limit)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-5)
+        assert (wider[:, :, :2] == 9).all() and (wider[:, :, -3:] == 9).all()
+print("equal")
+"""
+
+
+def test_interpreted_kernel_equals_the_plain_pass():
+    pytest.importorskip("triton", reason="no Triton: the plain pass is the only one")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    root = Path(_separable.__file__).parents[2]
+    child = subprocess.run(
+        [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, check=False, cwd=root
+    )
+    assert child.stdout == "equal\n", child.stderr[-2000:]
+
+
+def test_without_triton_or_off_cuda_the_kernel_is_not_used(monkeypatch):
+    field = torch.zeros(1, 2, 3)
+    assert not _triton_passes.usable(field)
+    with FakeTensorMode():
+        assert _triton_passes.usable(torch.zeros(1, device="cuda")) is (_triton_passes._KERNEL is not None)
+        monkeypatch.setattr(_triton_passes, "_KERNEL", None)
+        assert not _triton_passes.usable(torch.zeros(1, device="cuda"))
