@@ -9,9 +9,9 @@ import torch
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import as_numpy, check_activation, check_choice, check_spacing
-from monai_boundary.kernels._engines import Backend
-from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
+from monai_boundary._check import check_activation, check_choice, check_spacing
+from monai_boundary.kernels._engines import BACKENDS, Backend
+from monai_boundary.kernels.batches import batch_labels_map, batch_masks_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
 from monai_boundary.losses._fused import softmax_map_sum
 from monai_boundary.losses._target import (
@@ -32,7 +32,8 @@ class BoundaryLoss(_Loss):
 
     A superset of `monai.losses.BoundaryLoss` 1.6.1. With ``options=DistanceMapOptions(convention="kervadec")`` it has
     its value and gradient. Hand it the map of `SignedDistanceMapd`: then it never reads the target and costs a product.
-    Without one the map is computed from the target of each sample, on the CPU.
+    Without one the map is computed from the target on its device: on CUDA by ``backend="torch"``, nothing waits for the
+    host then, and labels are not checked; on the CPU by `edt`.
 
     Alone it has an empty prediction as a near-minimum; use it beside a region loss (`GeneralizedDiceBoundaryLoss`).
 
@@ -96,7 +97,7 @@ class BoundaryLoss(_Loss):
         self.spacing = spacing
         self.ignore_index = ignore_index
         self.offset = check_choice("offset", offset, (None, "zero_at_target"))
-        self.engine = check_choice("backend", backend, ("auto", "edt", "scipy"))
+        self.engine = check_choice("backend", backend, BACKENDS)
         self.fused = fused
 
     def forward(
@@ -133,14 +134,8 @@ class BoundaryLoss(_Loss):
         spacing = check_spacing(self.spacing, logits.ndim - 2)
         first = first_counted_channel(channels, self.include_background)
         if labelled:
-            maps = [
-                labels_distance_map(labels, channels, spacing, self.options, first == 0, self.ignore_index, self.engine)
-                for labels in target
-            ]
-        else:
-            masks = as_numpy("target", target[:, first:] > 0.5)
-            maps = [torch.from_numpy(masks_distance_map(m, spacing, self.options, backend=self.engine)) for m in masks]
-        return torch.stack(maps).to(logits.device)
+            return batch_labels_map(target, channels, spacing, self.options, first == 0, self.ignore_index, self.engine)
+        return batch_masks_map(target[:, first:] > 0.5, spacing, self.options, backend=self.engine)
 
     def _can_fuse(self, logits: torch.Tensor) -> bool:
         whole = self.reduction in ("mean", "sum")

@@ -13,8 +13,9 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import as_numpy, check_choice, check_mask, check_spatial_ndim
-from monai_boundary.kernels._engines import Backend
+from monai_boundary._check import as_numpy, check_choice, check_mask, check_spatial_ndim, plain_tensor
+from monai_boundary.kernels._engines import BACKENDS, Backend, on_device
+from monai_boundary.kernels.batches import batch_masks_map
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
 from monai_boundary.transforms._affine import image_spacing
@@ -44,7 +45,7 @@ class SignedDistanceMap(Transform):
             array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
         include_background: Whether channel 0 has a map.
         ignore_index: Label that is not counted (label maps only): map 0, and no distance starts there.
-        backend: ``"edt"``, ``"scipy"`` or ``"auto"``.
+        backend: ``"edt"``, ``"scipy"``, ``"torch"`` or ``"auto"``, which is `torch` for tensors on a CUDA device.
         dtype: ``torch.float32``, or ``torch.float16`` for half the memory, allowed when clipped or normalised.
         **options: Fields of `DistanceMapOptions`: convention, clip, absent, normalize, balance, balance_cap.
 
@@ -85,36 +86,46 @@ class SignedDistanceMap(Transform):
         self.spacing = spacing
         self.include_background = include_background
         self.ignore_index = ignore_index
-        self.engine = check_choice("backend", backend, ("auto", "edt", "scipy"))
+        self.engine = check_choice("backend", backend, BACKENDS)
         self.dtype = dtype
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
-        array = as_numpy("labels", labels)
-        ndim = check_spatial_ndim("labels", array.shape, channels=1)
+        stays = isinstance(labels, torch.Tensor) and on_device(self.engine, labels)
+        values = plain_tensor("labels", labels) if stays else as_numpy("labels", labels)
+        ndim = check_spatial_ndim("labels", values.shape, channels=1)
         spacing = image_spacing(labels, self.spacing, ndim)
         if self.num_classes is not None:
             maps = labels_distance_map(
-                array, self.num_classes, spacing, self.options, self.include_background, self.ignore_index, self.engine
+                values, self.num_classes, spacing, self.options, self.include_background, self.ignore_index, self.engine
             )
         else:
-            maps = masks_distance_map(self._masks(array), spacing, self.options, backend=self.engine)
-        maps = maps.astype(np.float16) if self.dtype == torch.float16 else maps
-        result = convert_to_dst_type(torch.from_numpy(maps), labels, dtype=maps.dtype)[0]
+            maps = self._maps_of_masks(values, spacing)
+        tensor = torch.as_tensor(maps).to(self.dtype)
+        result = convert_to_dst_type(tensor, labels, dtype=self.dtype)[0]
         if isinstance(result, MetaTensor):
             result.meta[SPACING_META_KEY] = list(spacing)
         return result
 
-    def _masks(self, array: np.ndarray) -> np.ndarray:
-        channels = array if self.include_background else array[1:]
+    def _maps_of_masks(self, values: NdarrayOrTensor, spacing: tuple[float, ...]) -> NdarrayOrTensor:
+        channels = values if self.include_background else values[1:]
         if not len(channels):
             raise ValueError(
                 "labels must have a channel besides the background, got 1; pass num_classes for a label map"
             )
-        whole = channels.astype(np.uint8) if channels.dtype.kind == "f" else channels
-        if channels.dtype.kind == "f" and not (whole == channels).all():
-            raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
-        return np.stack([check_mask("labels", channel) for channel in whole])
+        if isinstance(channels, torch.Tensor) and channels.device.type != "cpu":  # looking at them would be a wait
+            return batch_masks_map(channels[None] > 0.5, spacing, self.options, backend=self.engine)[0]
+        masks = _check_masks(as_numpy("labels", channels))
+        if on_device(self.engine, values):
+            return batch_masks_map(torch.from_numpy(masks)[None], spacing, self.options, backend=self.engine)[0]
+        return masks_distance_map(masks, spacing, self.options, backend=self.engine)
+
+
+def _check_masks(channels: np.ndarray) -> np.ndarray:
+    whole = channels.astype(np.uint8) if channels.dtype.kind == "f" else channels
+    if channels.dtype.kind == "f" and not (whole == channels).all():
+        raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
+    return np.stack([check_mask("labels", channel) for channel in whole])
 
 
 class SignedDistanceMapd(DerivedMapTransform):

@@ -11,6 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.losses import BoundaryLoss as MonaiBoundaryLoss
 from monai.networks import one_hot
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from monai_boundary import BoundaryLoss, DistanceMapOptions, signed_distance_map
 from monai_boundary.kernels import PUBLISHED
@@ -248,3 +249,32 @@ def test_second_backward_through_a_retained_graph_gives_the_same_gradient():
     plain = torch.autograd.grad(3 * BoundaryLoss(softmax=True, fused=False)(logits, None, maps), logits)[0]
     torch.testing.assert_close(first, plain)
     torch.testing.assert_close(second, plain)
+
+
+@pytest.mark.parametrize("settings", [{"ignore_index": 2}, {"include_background": False}, {}])
+def test_map_of_the_torch_engine_gives_the_same_loss(settings):
+    options = DistanceMapOptions(clip=3.0, balance=0.5)
+    logits, labels = torch.randn(2, 3, 6, 7, 8), labels_like((2, 6, 7, 8), 3)
+    shared = {"softmax": True, "to_onehot_y": True, "options": options, "spacing": (3.0, 1.0, 0.5), **settings}
+    close(*(BoundaryLoss(**shared, backend=name)(logits, labels) for name in ("torch", "edt")))
+    masks = one_hot(labels, 3)
+    close(*(BoundaryLoss(sigmoid=True, options=options, backend=name)(logits, masks) for name in ("torch", "edt")))
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler
+def test_loss_with_maps_of_the_torch_engine_compiles_into_one_graph():
+    logits, labels = torch.randn(2, 3, 6, 7), labels_like((2, 6, 7), 3)
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, backend="torch")
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    for ours, expected in zip(*(value_and_gradient(form, logits, labels) for form in (compiled, loss)), strict=True):
+        close(ours, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_map_of_a_cuda_target_stays_on_the_device():
+    with FakeTensorMode():  # no values: whatever the host would look at, or copy, is an error
+        labels = torch.zeros(2, 1, 6, 7, device="cuda")
+        logits = torch.zeros(2, 3, 6, 7, device="cuda")
+        for settings, target in (({"to_onehot_y": True}, labels), ({"sigmoid": True}, logits)):
+            maps = BoundaryLoss(**settings).compute_distance_map(logits, target)
+            assert (maps.device.type, tuple(maps.shape)) == ("cuda", (2, 3, 6, 7))
