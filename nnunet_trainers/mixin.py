@@ -16,6 +16,7 @@ from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import distributed as dist
 from torch import nn
 
+from monai_boundary._check import check_choice
 from monai_boundary.kernels.map_options import ROBUST, DistanceMapOptions
 from monai_boundary.losses import CollapseGuard, CollapseWarning
 from monai_boundary.schedules import Rebalance, Schedule
@@ -55,11 +56,16 @@ class BoundaryMixin:
         boundary_map: Settings of the distance maps.
         boundary_schedule: Weights of the region and the boundary term over the epochs.
         boundary_pause: Train on the region term alone while the predicted foreground, of any class, is all but gone.
+        distance_maps_on: ``"workers"``: the processes of the data loader make the maps. ``"device"``: the training
+            process makes them of each batch, on the GPU where there is one; the loader then ships none. ``"workers"``
+            is the default until ``python benchmarks/gpu.py`` has been run on a GPU and shows which of the two is
+            faster; without a GPU they are, since the CPU would make them between two steps.
     """
 
     boundary_map: ClassVar[DistanceMapOptions] = ROBUST
     boundary_schedule: ClassVar[Schedule] = Rebalance()
     boundary_pause: ClassVar[bool] = True
+    distance_maps_on: ClassVar[Literal["workers", "device"]] = "workers"
 
     def __init__(
         self,
@@ -70,6 +76,7 @@ class BoundaryMixin:
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         # nnU-Net reads these five names from the signature.
+        check_choice("distance_maps_on", self.distance_maps_on, ("workers", "device"))
         try:
             super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[call-arg]
         except OSError as error:
@@ -93,23 +100,25 @@ class BoundaryMixin:
     # Distance maps: from the data loader to the loss
 
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """Return nnU-Net's transforms and, last, the distance maps."""
+        """Return nnU-Net's transforms and, last, the distance maps where the workers make them."""
         return self._with_maps(super().get_training_transforms(*args, **kwargs))  # type: ignore[misc]
 
     def get_validation_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """Return nnU-Net's transforms and, last, the distance maps."""
+        """Return nnU-Net's transforms and, last, the distance maps where the workers make them."""
         return self._with_maps(super().get_validation_transforms(*args, **kwargs))  # type: ignore[misc]
 
     def _with_maps(self, transforms: Any) -> Any:
+        if self.distance_maps_on == "workers":
+            transforms.transforms.append(self._map_transform())
+        return transforms
+
+    def _map_transform(self) -> AppendDistanceMaps:
         labels, configuration = self.label_manager, self.configuration_manager  # type: ignore[attr-defined]
         spacing = tuple(float(size) for size in configuration.spacing)[-len(configuration.patch_size) :]
         # the label manager counts the background as a head, unless the heads are regions
-        transforms.transforms.append(
-            AppendDistanceMaps(
-                labels.num_segmentation_heads, spacing, self.boundary_map, labels.has_regions, labels.ignore_label
-            )
+        return AppendDistanceMaps(
+            labels.num_segmentation_heads, spacing, self.boundary_map, labels.has_regions, labels.ignore_label
         )
-        return transforms
 
     def _build_loss(self) -> nn.Module:
         region = super()._build_loss()  # type: ignore[misc]
@@ -117,14 +126,19 @@ class BoundaryMixin:
         return RegionAndBoundary(region, self.label_manager.has_regions, weights)  # type: ignore[attr-defined]
 
     def _hand_over_maps(self, batch: dict) -> dict:
-        """Move the maps from the target's end to the loss and return the batch as nnU-Net knows it."""
+        """Give the loss the maps, from the target's end or made here, and return the batch as nnU-Net knows it."""
         target = batch["target"]
-        if not isinstance(target, list) or target[-1].dtype != torch.float16:
+        if self.distance_maps_on == "device":
+            heads = target if isinstance(target, list) else [target]
+            targets = [head.to(self.device, non_blocking=True) for head in heads]  # type: ignore[attr-defined]
+            maps = self._map_transform().batch_distance_maps(targets[0])
+        elif isinstance(target, list) and target[-1].dtype == torch.float16:
+            *targets, maps = target
+        else:
             raise RuntimeError(
                 "batch['target'] must end with the float16 distance maps, got none; a trainer with its own "
                 "get_training_transforms or get_validation_transforms must come after BoundaryMixin in its bases"
             )
-        *targets, maps = target
         self.loss.distance_maps = maps.to(self.device, non_blocking=True)  # type: ignore[attr-defined]
         return {**batch, "target": targets if self.enable_deep_supervision else targets[0]}  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""The last transform of the data loader: it adds the distance maps to the target."""
+"""Distance maps of nnU-Net's targets: as the last transform of the data loader, or of a batch on its device."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import SegOnlyTransform
 
+from monai_boundary.kernels.batches import batch_labels_map, batch_masks_map
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
 
@@ -82,3 +83,18 @@ class AppendDistanceMaps(SegOnlyTransform):
                 f"DistanceMapOptions(clip={10 * max(self.spacing):g}, normalize='clip')"
             )
         return half
+
+    @torch.no_grad()
+    def batch_distance_maps(self, target: torch.Tensor) -> torch.Tensor:
+        """Return float32 maps `(B, C, *S)` of targets `(B, 1, *S)` or regions `(B, R, *S)`, on their device."""
+        if self.regions:
+            valid = None if self.ignore_label is None else ~target[:, -1:].bool()
+            return batch_masks_map(target[:, : self.num_classes].bool(), self.spacing, self.options, valid)
+        return batch_labels_map(
+            target,
+            self.num_classes,
+            self.spacing,
+            self.options,
+            include_background=False,
+            ignore_index=self.ignore_label,
+        )

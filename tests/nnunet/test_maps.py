@@ -209,3 +209,45 @@ def test_the_maps_come_last(results: Path) -> None:
             assert isinstance(transforms, ComposeTransforms)
             kinds = [isinstance(transform, AppendDistanceMaps) for transform in transforms.transforms]
             assert kinds == [False] * (len(kinds) - 1) + [True]
+
+
+def on_the_device(trainer_class: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
+    class OnTheDevice(trainer_class):
+        distance_maps_on = "device"
+
+    return OnTheDevice
+
+
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
+@pytest.mark.parametrize("deep_supervision", [True, False])
+def test_maps_made_on_the_device_train_as_those_of_the_workers(
+    dataset: str, deep_supervision: bool, results: Path
+) -> None:
+    workers, device = nnUNetTrainerBoundary, on_the_device(nnUNetTrainerBoundary)
+    if not deep_supervision:
+        workers, device = without_deep_supervision(workers), without_deep_supervision(device)
+    workers, device = build(workers, dataset), build(device, dataset)
+    same_weights(workers, device)
+    batch = next(workers.dataloader_train)
+    targets = batch["target"][:-1]
+    shipped = next(device.dataloader_train)["target"]
+    assert [t.dtype for t in (shipped if deep_supervision else [shipped])] == [t.dtype for t in targets]  # no maps
+    stripped = {**batch_copy(batch), "target": targets if deep_supervision else targets[0]}
+    for trainer in (workers, device):
+        trainer.loss.weights = (0.7, 0.2)
+    seen = []
+    device.loss.register_forward_pre_hook(lambda loss, _: seen.append(loss.distance_maps.clone()))
+    expected, found = workers.train_step(batch_copy(batch)), device.train_step(stripped)
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-3, abs=1e-4)  # the workers ship float16
+    torch.testing.assert_close(seen[0], batch["target"][-1].float(), rtol=2e-3, atol=2e-3)
+    with torch.no_grad():
+        assert np.isfinite(device.validation_step(next(device.dataloader_val))["loss"])
+
+
+def test_where_the_maps_are_made_is_checked(results: Path) -> None:
+    class Wrong(nnUNetTrainerBoundary):
+        distance_maps_on = "gpu"
+
+    with pytest.raises(ValueError, match="distance_maps_on must be one of 'workers', 'device', got 'gpu'"):
+        build(Wrong, LABELS, started=False)
