@@ -11,14 +11,15 @@ with other weights; the means over the ranks that the others wait for make such 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from monai.engines import PrepareBatch
 from monai.engines.utils import IterationEvents
 from monai.utils import IgniteInfo, min_version, optional_import
 
+from monai_boundary._check import check_choice
 from monai_boundary.schedules import Schedule
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
@@ -40,12 +41,33 @@ class PrepareBatchDistanceMap(PrepareBatch):
         image_key: Key of the image `(B, C, *S)` in the batch.
         label_key: Key of the label.
         map_key: Key of the map that `SignedDistanceMapd` made.
+        distance_maps_on: ``"workers"``: the map is in the batch, made by `SignedDistanceMapd` in the data loader.
+            ``"device"``: it is made here of the label, once that is on the device of the training, by `transform`; the
+            data loader then needs no map. It is the map of the patch, not that of the volume: clip it.
+        transform: `SignedDistanceMap` with the settings of the maps, for ``"device"``.
+
+    Raises:
+        ValueError: `transform` is missing for ``"device"``, or given for ``"workers"``.
     """
 
     _name, _transform = "distance_map", "SignedDistanceMapd"
 
-    def __init__(self, image_key: str = "image", label_key: str = "label", map_key: str = "distance_map") -> None:
-        self.keys = (image_key, label_key, map_key)
+    def __init__(
+        self,
+        image_key: str = "image",
+        label_key: str = "label",
+        map_key: str = "distance_map",
+        distance_maps_on: Literal["workers", "device"] = "workers",
+        transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
+        check_choice("distance_maps_on", distance_maps_on, ("workers", "device"))
+        if (transform is None) is (distance_maps_on == "device"):
+            raise ValueError(
+                "transform must be a SignedDistanceMap with distance_maps_on='device', and None with 'workers', got "
+                f"{type(transform).__name__} with {distance_maps_on!r}"
+            )
+        self.keys = (image_key, label_key) if distance_maps_on == "device" else (image_key, label_key, map_key)
+        self.transform = transform
 
     def __call__(
         self,
@@ -54,7 +76,7 @@ class PrepareBatchDistanceMap(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Move the three tensors to `device`.
+        """Move the tensors to `device`, and make the map there if it is to be made there.
 
         Raises:
             ValueError: A key is not in the batch.
@@ -65,10 +87,12 @@ class PrepareBatchDistanceMap(PrepareBatch):
                 f"batchdata must hold {', '.join(self.keys)}, got no {', '.join(missing)} among {sorted(batchdata)}; "
                 f"put {self._transform} into the transforms, or name the keys"
             )
-        image, label, precomputed = (
+        image, label, *precomputed = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in self.keys
         )
-        return image, {"label": label, self._name: precomputed}
+        if self.transform is not None:  # each sample has an affine, and so a spacing, of its own
+            precomputed = [torch.stack([self.transform(label[index]) for index in range(len(label))])]
+        return image, {"label": label, self._name: precomputed[0]}
 
 
 class PrepareBatchTargetBoundary(PrepareBatchDistanceMap):

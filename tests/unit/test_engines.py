@@ -207,3 +207,41 @@ def test_keys_can_be_named():
     batch = {"ct": torch.ones(1), "mask": torch.zeros(1), "map": torch.full((1,), 2.0)}
     image, target = PrepareBatchDistanceMap("ct", "mask", "map")(batch, device="cpu")
     assert (image.item(), target["label"].item(), target["distance_map"].item()) == (1, 0, 2)
+
+
+def test_maps_made_on_the_device_are_those_of_the_data_loader():
+    items = samples(2)
+    labels = []
+    for item, size in zip(items, (2.0, 3.0), strict=True):  # each sample has a spacing of its own
+        label = MetaTensor(item["label"], affine=torch.diag(torch.tensor([size, 1.0, 1.0, 1.0])))
+        labels.append({"image": item["image"], "label": label})
+    batch = next(iter(DataLoader(labels, batch_size=2)))
+    transform = SignedDistanceMap(2, "robust")
+    prepare = PrepareBatchDistanceMap(distance_maps_on="device", transform=transform)
+    image, target = prepare(batch, device="cpu")
+    assert torch.equal(image, batch["image"])
+    assert torch.equal(target["label"], batch["label"])
+    for index, item in enumerate(labels):
+        assert torch.equal(target["distance_map"][index], transform(item["label"]))
+    assert not torch.equal(target["distance_map"][0], transform(items[0]["label"]))
+
+
+def test_an_engine_trains_alike_with_maps_made_on_the_device():
+    run = Run(max_epochs=1)
+    run.trainer.prepare_batch = PrepareBatchDistanceMap(
+        distance_maps_on="device", transform=SignedDistanceMap(2, "robust", spacing=(1, 1), backend="torch")
+    )
+    run.trainer.data_loader = DataLoader([{k: item[k] for k in ("image", "label")} for item in samples()], batch_size=2)
+    run.trainer.run()
+    plain = Run(max_epochs=1)
+    plain.trainer.run()
+    assert run.losses == pytest.approx(plain.losses, rel=1e-5)
+
+
+def test_where_the_maps_are_made_must_fit_the_transform():
+    with pytest.raises(ValueError, match="distance_maps_on must be one of 'workers', 'device', got 'gpu'"):
+        PrepareBatchDistanceMap(distance_maps_on="gpu")
+    with pytest.raises(ValueError, match="transform must be a SignedDistanceMap with distance_maps_on='device'"):
+        PrepareBatchDistanceMap(distance_maps_on="device")
+    with pytest.raises(ValueError, match=r"transform must be .*None with 'workers', got SignedDistanceMap"):
+        PrepareBatchDistanceMap(transform=SignedDistanceMap(2))
