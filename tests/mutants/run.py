@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from tests.mutants.boundary_aware import BOUNDARY_AWARE  # noqa: E402
 from tests.mutants.boundary_f1 import BOUNDARY_F1  # noqa: E402
 from tests.mutants.buildings import BUILDINGS  # noqa: E402
+from tests.mutants.device import DEVICE  # noqa: E402
 from tests.mutants.em_bundle import EM_BUNDLE  # noqa: E402
 from tests.mutants.em_data import EM_DATA  # noqa: E402
 from tests.mutants.membranes import MEMBRANES  # noqa: E402
@@ -51,6 +52,7 @@ TABLE = (
     *BOUNDARY_AWARE,
     *BOUNDARY_F1,
     *BUILDINGS,
+    *DEVICE,
     *EM_BUNDLE,
     *EM_DATA,
     *MEMBRANES,
