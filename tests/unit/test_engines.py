@@ -213,7 +213,7 @@ def test_maps_made_on_the_device_are_those_of_the_data_loader():
     items = samples(2)
     labels = []
     for item, size in zip(items, (2.0, 3.0), strict=True):  # each sample has a spacing of its own
-        label = MetaTensor(item["label"], affine=torch.diag(torch.tensor([size, 1.0, 1.0, 1.0])))
+        label = MetaTensor(item["label"].as_tensor(), affine=torch.diag(torch.tensor([size, 1.0, 1.0, 1.0])))
         labels.append({"image": item["image"], "label": label})
     batch = next(iter(DataLoader(labels, batch_size=2)))
     transform = SignedDistanceMap(2, "robust")
