@@ -48,7 +48,8 @@ def device_labels_map(
 
     def compute(labels: torch.Tensor, engine: Engine) -> torch.Tensor:
         classes = torch.arange(first, num_classes, device=labels.device).view(-1, *[1] * (labels.ndim - 2))
-        masks, valid = labels == classes, None
+        masks = labels == classes
+        valid: torch.Tensor | None = None
         if ignore_index is not None:
             valid = labels != ignore_index
             masks &= valid

@@ -92,11 +92,11 @@ class SignedDistanceMap(Transform):
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
         stays = isinstance(labels, torch.Tensor) and on_device(self.engine, labels)
-        values = plain_tensor("labels", labels) if stays else as_numpy("labels", labels)
+        values: Any = plain_tensor("labels", labels) if stays else as_numpy("labels", labels)
         ndim = check_spatial_ndim("labels", values.shape, channels=1)
         spacing = image_spacing(labels, self.spacing, ndim)
         if self.num_classes is not None:
-            maps = labels_distance_map(
+            maps: NdarrayOrTensor = labels_distance_map(
                 values, self.num_classes, spacing, self.options, self.include_background, self.ignore_index, self.engine
             )
         else:
