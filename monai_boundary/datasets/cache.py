@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import io
 import os
-import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -21,6 +20,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
+
+from monai_boundary._files import write_whole
 
 __all__ = ["VerifiedPersistentDataset"]
 
@@ -136,13 +137,7 @@ def _write_entry(file: Path, content: Any) -> None:
     torch.save(content, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).digest()
     buffer.write(MAGIC + digest)
-    # In the same folder, for a rename across file systems is a copy; one name for each writer.
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(buffer.getbuffer())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(file, buffer.getbuffer())
 
 
 def _encode(value: Any, where: str, track_meta: bool) -> Any:

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CaseFiles", "read_datalist", "write_datalist", "write_json"]
+from monai_boundary._files import write_json
+
+__all__ = ["CaseFiles", "read_datalist", "write_datalist"]
 
 SPLITS = ("training", "validation", "test")
 
@@ -44,16 +46,6 @@ def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[C
         for split, cases in splits.items()
     }
     write_json(path, content)
-
-
-def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Write a JSON file that is either whole or not there."""
-    part = Path(path).with_name(f".{Path(path).name}.part")
-    try:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:

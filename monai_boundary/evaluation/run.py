@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
-from monai_boundary.datasets.datalist import write_json
+from monai_boundary._files import write_json
 from monai_boundary.evaluation.pairs import find_pairs
 from monai_boundary.metrics.cases import read_pair
 from monai_boundary.metrics.protocols import PROTOCOLS, score_pair

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice, check_number
-from monai_boundary.datasets.datalist import write_json
+from monai_boundary._files import write_json
 from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, Tile, TileReader, potsdam_codes
 from monai_boundary.datasets.remote.tiles import BINARY, raster_files
 from monai_boundary.datasets.remote.windows import check_grids, mask_reader

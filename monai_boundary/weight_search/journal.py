@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from monai_boundary.datasets.datalist import write_json
+from monai_boundary._files import write_json
 
 __all__ = ["Journal", "SearchRound"]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
+from monai_boundary._files import write_json
 from monai_boundary.datasets.convert.case import case_files, read_case, write_case
 from monai_boundary.datasets.convert.challenges import CHALLENGES, Challenge, FoundCase
 from monai_boundary.datasets.convert.tree import Tree
-from monai_boundary.datasets.datalist import CaseFiles, write_datalist, write_json
+from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 
 __all__ = ["Conversion", "convert_challenge"]
 
