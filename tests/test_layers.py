@@ -13,11 +13,12 @@ FILES = sorted(path for name in ("monai_boundary", "nnunet_trainers") for path i
 RANK = {
     "_check": 0, "_files": 0,
     "kernels": 1,
+    "map_store": 1.5,
     "transforms": 2, "datasets": 2,
     "losses": 3,
     "schedules": 4,
     "engines": 5, "nnunet_trainers": 5, "weight_search": 5,
-    "metrics": 6, "export": 6, "inference": 6,
+    "metrics": 6, "export": 6, "inference": 6, "precompute": 6,
     "reports": 7,
     "demo": 8, "_inspect": 8, "bundles": 8, "evaluation": 8, "protocols": 8,
     "cli": 9,

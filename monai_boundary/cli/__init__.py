@@ -13,6 +13,7 @@ from monai_boundary.cli.convert import convert
 from monai_boundary.cli.evaluate import evaluate
 from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
+from monai_boundary.cli.precompute import precompute
 from monai_boundary.cli.reproduce import reproduce
 
 __all__ = ["main"]
@@ -66,5 +67,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, inspect, export, bundle, convert, evaluate, reproduce):
+for command in (demo, nnunet_path, inspect, export, bundle, convert, evaluate, reproduce, precompute):
     main.add_command(command)

@@ -10,7 +10,10 @@ import monai_boundary
 import nnunet_trainers
 from tests.cli.calling import assert_fails
 
-COMMANDS = ("demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "reproduce")
+COMMANDS = (
+    "demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "reproduce",
+    "precompute-maps",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

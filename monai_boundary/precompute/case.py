@@ -1,0 +1,77 @@
+"""Make and write the map of one case."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from monai_boundary._files import part_pattern, write_whole
+from monai_boundary.map_store.blosc import ENDING, encode_map
+from monai_boundary.map_store.manifest import MapRecord, SourceFile
+from monai_boundary.map_store.settings import MapSettings
+from monai_boundary.precompute.sources import LabelFile
+
+__all__ = ["Job", "disk_is_full", "make_map", "remove_parts"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to be done: its labels, the folder of the maps, their settings."""
+
+    labels: LabelFile
+    out: Path
+    settings: MapSettings
+
+    @property
+    def path(self) -> Path:
+        """The map's file."""
+        return self.out / f"{self.labels.case}{ENDING}"
+
+
+def make_map(job: Job) -> MapRecord:
+    """Make the map of one case and put it in its place; what is there beforehand is replaced in one step.
+
+    Raises:
+        ValueError: The labels cannot be read, or do not fit the settings.
+        OSError: The file cannot be written, for example on a full disk; nothing of it is left.
+    """
+    # taken first: should the file change while it is read, the map counts as one of the file before
+    source = SourceFile.of(job.labels.path)
+    volume = job.labels.read()
+    maps = job.settings.maps(volume.array, volume.spacing)
+    content = encode_map(maps)
+    try:
+        write_whole(job.path, content)
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        free = shutil.disk_usage(job.out).free
+        text = f"the disk is full: the map of {job.labels.case} takes {_mb(len(content))}, {_mb(free)} are free"
+        raise OSError(errno.ENOSPC, text, os.fspath(job.out)) from error
+    # blosc2 compresses on one thread, so the same labels give the same bytes
+    return MapRecord(
+        tuple(maps.shape), volume.spacing, len(content), hashlib.sha256(content).hexdigest(), source, volume.affine,
+        version("monai-boundary"),
+    )  # fmt: skip
+
+
+def disk_is_full(error: object) -> bool:
+    """Whether an error says that there is no space left."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def remove_parts(job: Job) -> None:
+    """Remove what a worker that was killed left of this map."""
+    for part in job.out.glob(part_pattern(job.path.name.replace("[", "[[]"))):
+        part.unlink(missing_ok=True)
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.3g} MB"
