@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from monai_boundary.transforms import (
         BoundaryBand,
         BoundaryBandd,
+        PrecomputedDistanceMap,
+        PrecomputedDistanceMapd,
         RegionSeeds,
         RegionSeedsd,
         RescaleDistanceMap,
@@ -62,6 +64,8 @@ _HOMES = {
     "transforms": (
         "BoundaryBand",
         "BoundaryBandd",
+        "PrecomputedDistanceMap",
+        "PrecomputedDistanceMapd",
         "RegionSeeds",
         "RegionSeedsd",
         "RescaleDistanceMap",
@@ -88,6 +92,8 @@ __all__ = [
     "GeneralizedDiceBoundaryLoss",
     "GeneralizedDiceLoss",
     "Increase",
+    "PrecomputedDistanceMap",
+    "PrecomputedDistanceMapd",
     "Rebalance",
     "RegionBoundaryLoss",
     "RegionSeeds",

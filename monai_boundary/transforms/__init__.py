@@ -7,6 +7,12 @@ from monai_boundary.transforms.distance_map import (
     SignedDistanceMapd,
     SignedDistanceMapDict,
 )
+from monai_boundary.transforms.precomputed import (
+    PrecomputedDistanceMap,
+    PrecomputedDistanceMapD,
+    PrecomputedDistanceMapd,
+    PrecomputedDistanceMapDict,
+)
 from monai_boundary.transforms.region_seeds import RegionSeeds, RegionSeedsD, RegionSeedsd, RegionSeedsDict
 from monai_boundary.transforms.rescale import (
     RescaleDistanceMap,
@@ -20,6 +26,10 @@ __all__ = [
     "BoundaryBandD",
     "BoundaryBandDict",
     "BoundaryBandd",
+    "PrecomputedDistanceMap",
+    "PrecomputedDistanceMapD",
+    "PrecomputedDistanceMapDict",
+    "PrecomputedDistanceMapd",
     "RegionSeeds",
     "RegionSeedsD",
     "RegionSeedsDict",
