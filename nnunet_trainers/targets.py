@@ -63,8 +63,7 @@ class AppendDistanceMaps(SegOnlyTransform):
         """
         array = segmentation.numpy()
         if self.regions:
-            masks = array[: self.num_classes].astype(bool)
-            valid = None if self.ignore_label is None else ~array[-1].astype(bool)
+            masks, valid = self.region_masks(array)
             maps = masks_distance_map(masks, self.spacing, self.options, valid)
         else:
             maps = labels_distance_map(
@@ -75,10 +74,23 @@ class AppendDistanceMaps(SegOnlyTransform):
                 include_background=False,
                 ignore_index=self.ignore_label,
             )
-        half = torch.from_numpy(maps).half()  # a third of the time that NumPy takes
+        return self.half(torch.from_numpy(maps))
+
+    def region_masks(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the masks of the regions of a target, and which voxels count, ``None`` for all."""
+        masks = array[: self.num_classes].astype(bool)
+        return masks, None if self.ignore_label is None else ~array[-1].astype(bool)
+
+    def half(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return `maps` as float16.
+
+        Raises:
+            ValueError: They leave its range.
+        """
+        half = maps.half()  # a third of the time that NumPy takes
         if not self._fits and not half.isfinite().all():
             raise ValueError(
-                f"distance maps must stay below {_LARGEST:g} to be kept in float16, got {np.abs(maps).max():g} at "
+                f"distance maps must stay below {_LARGEST:g} to be kept in float16, got {float(maps.abs().max()):g} at "
                 f"spacing {self.spacing}; set boundary_map to options with normalize='clip', for example "
                 f"DistanceMapOptions(clip={10 * max(self.spacing):g}, normalize='clip')"
             )

@@ -12,7 +12,15 @@ from monai_boundary.kernels._engines import Backend, opposite_distance, seed_dis
 from monai_boundary.kernels._slices import bounding_box
 from monai_boundary.kernels.map_options import Convention, DistanceMapOptions
 
-__all__ = ["clip_reach", "diagonal", "fill_map", "inside_offset", "masks_distance_map", "two_class_map"]
+__all__ = [
+    "clip_reach",
+    "diagonal",
+    "fill_map",
+    "finish_distances",
+    "inside_offset",
+    "masks_distance_map",
+    "two_class_map",
+]
 
 
 def masks_distance_map(
@@ -35,6 +43,29 @@ def masks_distance_map(
     for mask, out in zip(masks, maps, strict=True):
         fill_map(out, mask, spacing, options, valid, backend)
     return maps
+
+
+def finish_distances(
+    maps: np.ndarray,
+    masks: np.ndarray,
+    spacing: tuple[float, ...],
+    options: DistanceMapOptions,
+    valid: np.ndarray | None = None,
+) -> None:
+    """Clip, normalise and balance, in place, distances in mm that were computed before, such as a part of a volume's.
+
+    Args:
+        maps: Float32 `(C, *S)`.
+        masks: Bool `(C, *S)`.
+        spacing: Voxel size in mm.
+        options: Settings of the map; its convention and `absent` are those that `maps` have.
+        valid: Bool `(*S)`, the voxels that count; ``None`` for all.
+    """
+    _limit(maps, options.clip)
+    if valid is not None:
+        maps[:, ~valid] = 0.0
+    for channel, inside in zip(maps, masks, strict=True):
+        _finish(channel, inside, spacing, options)
 
 
 def fill_map(

@@ -24,12 +24,13 @@ from monai_boundary._check import (
 )
 from monai_boundary.kernels._engines import BACKENDS, Backend, on_device, seed_distance
 from monai_boundary.kernels._separable import seed_field
-from monai_boundary.kernels._signed import fill_map, masks_distance_map, two_class_map
+from monai_boundary.kernels._signed import fill_map, finish_distances, masks_distance_map, two_class_map
 from monai_boundary.kernels._torch_signed import device_labels_map, device_masks_map, labels_tensor, mask_tensor
 from monai_boundary.kernels.map_options import Absent, Convention, DistanceMapOptions, Normalize
 
 __all__ = [
     "distance_transform",
+    "finish_distances",
     "labels_distance_map",
     "masks_distance_map",
     "signed_distance",
