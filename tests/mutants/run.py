@@ -29,6 +29,7 @@ from tests.mutants.membranes import MEMBRANES  # noqa: E402
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
 from tests.mutants.pipelines import PIPELINES  # noqa: E402
+from tests.mutants.precompute import PRECOMPUTE  # noqa: E402
 from tests.mutants.remote import REMOTE  # noqa: E402
 from tests.mutants.weight_search import WEIGHT_SEARCH  # noqa: E402
 
@@ -58,6 +59,7 @@ TABLE = (
     *MEMBRANES,
     *NNUNET,
     *PIPELINES,
+    *PRECOMPUTE,
     *REMOTE,
     *WEIGHT_SEARCH,
 )
