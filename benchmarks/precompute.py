@@ -1,0 +1,222 @@
+"""Distance maps of whole volumes on disk: what a volume costs once, and what a patch costs then.
+
+    python benchmarks/precompute.py --json docs/results/precompute.json --docs docs/scale.md
+    python benchmarks/precompute.py --quick
+
+CPU seconds on one thread. Masks are the MS lesions of 192 x 512 x 512 voxels where they are there, else phantoms of
+that size. The patch of 128^3 is drawn at the same places for both ways: read from the volume's map, or computed from
+the labels of the patch, which are in memory, with the same settings.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read by the libraries at import
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from measure import interleaved, machine, replace_between
+from phantoms_speed import ellipsoids
+from tqdm import tqdm
+
+from monai_boundary.datasets.nifti import write_volume
+from monai_boundary.map_store import MapSettings, MapStore
+from monai_boundary.map_store.manifest import ManifestPart
+from monai_boundary.precompute.case import Job, make_map
+from monai_boundary.precompute.run import DEFAULT_OPTIONS
+from monai_boundary.precompute.sources import LabelFile
+
+BEGIN, END = "<!-- precompute.py writes from here -->", "<!-- to here -->"
+PATCH = 128
+VOLUMES, SHARDS = 1000, (1, 8, 50)
+
+
+def volumes(quick: bool, folder: Path) -> list[Path]:
+    """Label files of 50 M voxels: real where they are there."""
+    found = sorted((Path(os.environ.get("MONAI_BOUNDARY_DATA", "-")) / "ms_lesions" / "masks_raw").glob("*.nii.gz"))
+    if found and not quick:
+        return found[:2]
+    shape = (64, 160, 160) if quick else (192, 512, 512)
+    write_volume(folder / "phantom.nii.gz", ellipsoids(shape, 2).astype(np.uint8), (1.0, 0.5, 0.5))
+    return [folder / "phantom.nii.gz"]
+
+
+def whole_volumes(files: list[Path], out: Path, repeats: int) -> tuple[list[dict[str, Any]], MapSettings]:
+    """Time and size of each volume's map, from the label file to the file of the map."""
+    settings = MapSettings(2, DEFAULT_OPTIONS)
+    part, rows = ManifestPart(out / "manifest.json", settings), []
+    for file in tqdm(files, desc="whole volumes", unit="volume"):
+        name = file.name.split(".")[0]
+        job = Job(LabelFile(name, file, None), out, settings)
+        labels = job.labels.read()
+        calls: dict[str, Callable[[], object]] = {
+            "whole": lambda job=job: part.add(job.labels.case, make_map(job)),
+            "read labels": lambda job=job: job.labels.read(),
+            "map": lambda labels=labels: settings.maps(labels.array, labels.spacing),
+        }
+        times = interleaved(calls, repeats)
+        record = part.records[name]
+        rows.append(
+            {
+                "case": name,
+                "shape": record.shape,
+                "bytes": record.size,
+                "raw_bytes": 2 * int(np.prod(record.shape)),
+                "foreground": float(labels.array.mean()),
+                "times": times,
+            }
+        )
+    return rows, settings
+
+
+def patches(file: Path, out: Path, settings: MapSettings, edge: int, count: int, repeats: int) -> dict[str, Any]:
+    """Read a patch of the stored map, or compute it from the patch's labels, at random places and at lesions."""
+    store, name = MapStore(out), file.name.split(".")[0]
+    volume = LabelFile(name, file, None).read()
+    generator, shape = np.random.default_rng(0), volume.array.shape[1:]
+    centres = np.argwhere(volume.array[0])
+    places = [[int(generator.integers(0, size - edge + 1)) for size in shape] for _ in range(count)]
+    for _ in range(count):
+        centre = centres[generator.integers(len(centres))]
+        places.append([int(np.clip(c - edge // 2, 0, s - edge)) for c, s in zip(centre, shape, strict=True)])
+    store.read(name, places[0], (edge,) * 3)  # compares the checksum, once in a process
+    rows: dict[str, dict[str, list[float]]] = {}
+    for start in places:
+        box = (slice(None), *(slice(s, s + edge) for s in start))
+        patch = np.ascontiguousarray(volume.array[box])
+        calls = {
+            "read": lambda start=start: store.read(name, start, (edge,) * 3),
+            "compute": lambda patch=patch: settings.maps(patch, volume.spacing),
+        }
+        for key, times in interleaved(calls, repeats).items():
+            for clock, values in times.items():
+                rows.setdefault(key, {}).setdefault(clock, []).append(median(values))
+    first = interleaved({"checksum": lambda: store.check_file(name)}, 3)
+    return {"edge": edge, "places": len(places), "times": {**rows, **first}}
+
+
+def growth(quick: bool, repeats: int) -> dict[str, list[dict[str, float]]]:
+    """Cost of map and compression by number of voxels (two classes) and of classes (128^3)."""
+    sizes = (32, 48, 64) if quick else (32, 64, 128, 192, 256, 368)
+    classes = (2, 3) if quick else (2, 3, 5, 9, 17)
+    found: dict[str, list[dict[str, float]]] = {"voxels": [], "classes": []}
+    for size in tqdm(sizes, desc="sizes", unit="size"):
+        found["voxels"].append({"voxels": size**3, **_cost((size,) * 3, 2, repeats)})
+    for number in tqdm(classes, desc="classes", unit="number"):
+        found["classes"].append({"classes": number - 1, **_cost((sizes[2],) * 3, number, repeats)})
+    return found
+
+
+def _cost(shape: tuple[int, ...], classes: int, repeats: int) -> dict[str, float]:
+    from monai_boundary.map_store.blosc import encode_map
+
+    settings = MapSettings(classes, DEFAULT_OPTIONS)
+    labels = ellipsoids(shape, classes)[None]
+    sizes: list[int] = []
+    times = interleaved({"all": lambda: sizes.append(len(encode_map(settings.maps(labels, (1.0, 1.0, 1.0)))))}, repeats)
+    return {"cpu_s": median(times["all"]["cpu_s"]), "wall_s": median(times["all"]["wall_s"]), "bytes": sizes[0]}
+
+
+def picture(found: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Draw both curves on logarithmic axes, with the line of proportional growth."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, (key, label) in zip(
+        figure.subplots(1, 2), (("voxels", "voxels, one class"), ("classes", "foreground classes, 128³")), strict=True
+    ):
+        x, y = (np.array([row[name] for row in found[key]]) for name in (key, "cpu_s"))
+        axes.loglog(x, y, "o-", label="measured")
+        axes.loglog(x, y[-1] * x / x[-1], ":", color="grey", label="proportional")
+        axes.set(xlabel=label, ylabel="CPU s per volume")
+        axes.grid(True, which="both", alpha=0.3)
+        axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The tables of docs/scale.md."""
+    host, rows = report["machine"], report["volumes"]
+    lines = [
+        f"{host['cpu']}, {host['cores']} cores, one used; {host['date']}; load average at the start "
+        f"{host['load_average_at_start'][0]:g}.",
+        "",
+        "| volume | voxels | whole, CPU s (wall s) | of it: read labels | map | file | of raw float16 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cpu = {key: median(times["cpu_s"]) for key, times in row["times"].items()}
+        lines.append(
+            f"| {row['case']} | {np.prod(row['shape']) / 1e6:.1f} M | {cpu['whole']:.2f} "
+            f"({median(row['times']['whole']['wall_s']):.2f}) | {cpu['read labels']:.2f} | {cpu['map']:.2f} "
+            f"| {row['bytes'] / 1e6:.1f} MB | {100 * row['bytes'] / row['raw_bytes']:.0f} % |"
+        )
+    patch = report["patch"]
+    cpu = {key: 1e3 * median(times["cpu_s"]) for key, times in patch["times"].items()}
+    wall = {key: 1e3 * median(times["wall_s"]) for key, times in patch["times"].items()}
+    lines += [
+        "",
+        f"| patch of {patch['edge']}^3, {patch['places']} places | CPU ms | wall ms |",
+        "|---|---|---|",
+        f"| read from the volume's map | {cpu['read']:.1f} | {wall['read']:.1f} |",
+        f"| compute from the patch's labels | {cpu['compute']:.1f} | {wall['compute']:.1f} |",
+        f"| ratio | {cpu['compute'] / cpu['read']:.1f} | {wall['compute'] / wall['read']:.1f} |",
+        f"| compare the checksum, once per case and process | {cpu['checksum']:.1f} | {wall['checksum']:.1f} |",
+    ]
+    each = report["simulation"]["cpu_s_per_volume"]
+    lines += [
+        "",
+        f"{VOLUMES} volumes of that size, by simulation: the mean of {each:.2f} CPU s per volume, each share on "
+        f"one core, without waiting for disks; {report['simulation']['gigabytes']:.1f} GB of maps.",
+        "",
+        "| shards | hours |",
+        "|---|---|",
+        *(f"| {shards} | {hours:.2f} |" for shards, hours in report["simulation"]["hours"].items()),
+    ]
+    return "\n".join(lines)
+
+
+def simulate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Hours that the largest of N shares of 1,000 volumes takes, and the size of all maps."""
+    each = float(np.mean([median(row["times"]["whole"]["cpu_s"]) for row in rows]))
+    hours = {shards: -(-VOLUMES // shards) * each / 3600 for shards in SHARDS}
+    size = VOLUMES * float(np.mean([row["bytes"] for row in rows])) / 1e9
+    return {"cpu_s_per_volume": each, "hours": hours, "gigabytes": size}
+
+
+def main() -> None:
+    """Measure, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small arrays, whose figures say nothing")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write all raw times here, and growth.png beside it")
+    parser.add_argument("--docs", type=Path, help="replace the tables in this Markdown file")
+    options = parser.parse_args()
+    report: dict[str, Any] = {"machine": machine(), "quick": options.quick}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = volumes(options.quick, folder)
+        report["volumes"], settings = whole_volumes(files, folder, options.repeats)
+        edge = 48 if options.quick else PATCH
+        report["patch"] = patches(files[0], folder, settings, edge, 3 if options.quick else 8, options.repeats)
+    report["growth"] = growth(options.quick, options.repeats)
+    report["simulation"] = simulate(report["volumes"])
+    print(markdown(report))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        picture(report["growth"], options.json.with_name("precompute_growth.png"))
+    if options.docs:
+        replace_between(options.docs, BEGIN, END, markdown(report))
+
+
+if __name__ == "__main__":
+    main()
