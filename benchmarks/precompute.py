@@ -180,6 +180,8 @@ def markdown(report: dict[str, Any]) -> str:
         "| shards | hours |",
         "|---|---|",
         *(f"| {shards} | {hours:.2f} |" for shards, hours in report["simulation"]["hours"].items()),
+        "",
+        "![time by voxels and by classes](results/precompute_growth.png)",
     ]
     return "\n".join(lines)
 
