@@ -41,15 +41,18 @@ def test_a_wall_where_none_is_true_closes_nothing() -> None:
 
 def test_specks_are_no_regions() -> None:
     corner = WALL.copy()
-    corner[0:3, 11] = corner[3, 10:14] = corner[0:3, 13] = True  # encloses six pixels beside the wall
+    corner[3, 10:14] = corner[0:3, 13] = True  # encloses six pixels beside the wall
     before = corner.copy()
-    before[1, 11] = before[1, 13] = False
+    before[1, 10] = False
     assert closed_leaks(before, corner, IDS) == []
+    assert closed_leaks(before, corner, IDS, min_size=6) == [(slice(1, 2), slice(10, 11))]
 
 
 def test_a_predicted_region_has_the_number_of_the_true_one_it_covers_most() -> None:
     merged = _as_truth(with_gap(7, 10), IDS)
     assert set(np.unique(merged)) == {0, 1}
+    uneven = np.repeat([[1] * 6 + [0] + [2] * 9], 4, axis=0)
+    assert np.unique(_as_truth(np.zeros(uneven.shape, bool), uneven)).tolist() == [2]
     parted = _as_truth(WALL, IDS)
     np.testing.assert_array_equal(parted, IDS)
 

@@ -74,7 +74,7 @@ TRANSFORMS = [
     Mutant("oblique taken for sheared", _A, "cosines = (steps / lengths).T @ (steps / lengths)", "cosines = steps / lengths", MAKE),
     Mutant("map of the first key everywhere", "transforms/_derived.py", "self.transform(d[key])", "self.transform(d[self.keys[0]])", MAKE),
     Mutant("ignore_index not handed on", _M, "self.include_background, self.ignore_index, self.engine", "self.include_background, None, self.engine", MAKE),
-    Mutant("background channel kept", _M, "channels = array if self.include_background else array[1:]", "channels = array", MAKE),
+    Mutant("background channel kept", _M, "channels = values if self.include_background else values[1:]", "channels = values", MAKE),
     Mutant("float16 guard removed", _M, "if dtype == torch.float16 and not self.options.bounded:", "if False:", MAKE),
     Mutant("record of a wrong spacing", _M, "= list(spacing)", "= [1.0] * ndim", f"{MAKE} {CARRY}"),
     Mutant("preset ignored", _M, "DistanceMapOptions() if preset is None else preset_options(preset)", "DistanceMapOptions()", MAKE),
