@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from monai_boundary.bundles.volumes import Items, LikelihoodPredictor, scope_of
 from monai_boundary._files import write_json
+from monai_boundary.bundles.volumes import Items, LikelihoodPredictor, scope_of
 from monai_boundary.metrics import INSTANCE_SCORES, LikelihoodSegmentation, ThresholdSweepMetric
 from monai_boundary.metrics.likelihood import THRESHOLDS
 
