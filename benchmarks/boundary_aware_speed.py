@@ -194,8 +194,8 @@ def markdown(report: dict[str, Any]) -> str:
                  f"{found['target']:g}x", f"{found['ratio']:.1f}x", "yes" if found["met"] else "no")  # fmt: skip
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += [
-        f"\nThe loss gains {found['ratio']:.2f}x from two threads; a loop that touches no memory, and so the most that "
-        f"this machine gave in the same run, {found['ceiling']:.2f}x."
+        f"\nThe loss gains {found['ratio']:.2f}x from two threads; a loop that touches no memory gained "
+        f"{found['ceiling']:.2f}x in the same run."
         for found in report["rows"]
         if "ceiling" in found
     ]
