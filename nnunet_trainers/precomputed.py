@@ -228,7 +228,12 @@ class PrecomputedMapsMixin:
         return loaders
 
     def _with_maps(self, transforms: Any) -> Any:
-        from_patch: AppendDistanceMaps = super()._with_maps(transforms).transforms.pop()  # type: ignore[misc]
+        if self.distance_maps_on != "workers":  # type: ignore[attr-defined]
+            raise ValueError(
+                f"distance_maps_on must be 'workers' with precomputed maps, got {self.distance_maps_on!r}; "  # type: ignore[attr-defined]
+                "they are read there"
+            )
+        from_patch: AppendDistanceMaps = self._map_transform()  # type: ignore[attr-defined]
         stored, needed = self._map_store().settings.options.clip, from_patch.options.clip
         chain = [_follow(each, stored) for each in transforms.transforms]
         zoom = max((_largest_zoom(each) for each in chain), default=1.0)

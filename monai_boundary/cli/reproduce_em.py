@@ -32,7 +32,7 @@ def membrane_command(data: str) -> click.Command:
     @click.command(data, help=_HELP[data].rstrip() + _FURTHER, short_help=_HELP[data].splitlines()[0])
     @click.option("--data", "root", required=True, type=click.Path(exists=True, path_type=Path), help="Folder.")
     @click.option("-o", "--output", default=Path("reproduce"), show_default=True, type=click.Path(path_type=Path),
-                  help="Folder for results.jsonl, weights, maps and pictures.")  # fmt: skip
+                  help="Folder for results.jsonl, weights, maps and pictures; one for each DATA.")  # fmt: skip
     @click.option("--losses", "names", multiple=True, type=click.Choice(MEMBRANE_LOSSES), help="Rows; all by default.")
     @click.option("--folds", type=click.IntRange(min=2), help="Number of folds.  [isbi2012: 3, gala: 2]")
     @click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Number of seeds.")

@@ -100,7 +100,7 @@ def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, size: float, signed
         target = out[start : start + step]
         torch.mul(nearest, nearest, out=target)
         if signed:
-            target.mul_(torch.where(part, -1.0, 1.0))
+            target.mul_(torch.where(part, -1.0, 1.0).to(target.dtype))
 
 
 def _pass(columns: torch.Tensor, weight: float, steps: int) -> None:
@@ -115,7 +115,7 @@ def _pass(columns: torch.Tensor, weight: float, steps: int) -> None:
 
 def _lower_envelope(tile: torch.Tensor, weight: float, steps: int) -> None:
     source = tile.clone(memory_format=torch.contiguous_format)
-    sign = torch.where(source < 0, -1.0, 1.0)
+    sign = torch.where(source < 0, -1.0, 1.0).to(source.dtype)
     best, scratch = source.abs(), torch.empty_like(source)
     costs = torch.arange(steps + 1, dtype=torch.float32, device=tile.device).square_().mul_(weight)
     for step in range(1, steps + 1):

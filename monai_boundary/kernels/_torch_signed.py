@@ -123,7 +123,7 @@ def _on_device(
     _offset(maps, inside, spacing, options)
     present = inside.flatten(2).any(2)
     far = (options.clip or diagonal(maps.shape[2:], spacing)) if options.absent == "far" else 0.0
-    no_surface = _per_channel(torch.where(present, -far, far), maps)
+    no_surface = _per_channel(torch.where(present, -far, far).to(maps.dtype), maps)
     torch.where(_per_channel(present & other, maps), maps, no_surface, out=maps)
     if valid is not None:
         maps.masked_fill_(~valid, 0.0)
@@ -174,7 +174,9 @@ def _sum(values: torch.Tensor) -> torch.Tensor:
 def labels_tensor(labels: Any, num_classes: int, ignore_index: int | None) -> torch.Tensor:
     """Return labels as a plain tensor where they are, checked where looking at them costs no wait."""
     if isinstance(labels, torch.Tensor) and (labels.device.type != "cpu" or torch.compiler.is_compiling()):
-        return plain_tensor("labels", labels)
+        # A negative `ignore_index` would wrap in unsigned integers.
+        wider = {torch.uint8: torch.int16, torch.uint16: torch.int32, torch.uint32: torch.int64}
+        return plain_tensor("labels", labels).to(wider.get(labels.dtype, labels.dtype))
     checked = check_labels(as_numpy("labels", labels), num_classes, ignore_index)
     return torch.from_numpy(np.ascontiguousarray(checked, np.int64))
 

@@ -2,11 +2,13 @@
 
 A program holds a block of rows by columns in registers and reads the column voxel by voxel, so that each voxel read
 serves all rows of the block. ``TRITON_INTERPRET=1`` runs it on the CPU, for tests.
+
+It has not yet run on a GPU, so the plain pass of torch is taken unless ``MONAI_BOUNDARY_TRITON=1`` asks for this one.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import os
 from typing import Any
 
 import torch
@@ -15,11 +17,17 @@ __all__ = ["lower_envelope", "usable"]
 
 _ROWS, _COLUMNS = 16, 64
 
+#: Whether CUDA devices take the kernel.
+ENABLED = os.environ.get("MONAI_BOUNDARY_TRITON") == "1"
 _KERNEL: Any = None
 
-if importlib.util.find_spec("triton") is not None:
+try:
     import triton
     import triton.language as tl
+except ImportError:
+    triton = None
+
+if hasattr(triton, "jit"):  # else a folder of that name, or none
 
     @triton.jit  # type: ignore[misc, untyped-decorator]
     def _lower_envelope(  # type: ignore[no-untyped-def]  # noqa: PLR0913
@@ -51,7 +59,7 @@ if importlib.util.find_spec("triton") is not None:
 
 def usable(field: torch.Tensor) -> bool:
     """Whether the kernel runs on the device of `field`."""
-    return _KERNEL is not None and field.is_cuda and torch.version.hip is None
+    return ENABLED and _KERNEL is not None and field.is_cuda and torch.version.hip is None
 
 
 def lower_envelope(source: torch.Tensor, target: torch.Tensor, weight: float, steps: int) -> None:
@@ -65,6 +73,6 @@ def lower_envelope(source: torch.Tensor, target: torch.Tensor, weight: float, st
     """
     outer, count, inner = source.shape
     grid = (outer * -(-inner // _COLUMNS), -(-count // _ROWS))
-    _KERNEL[grid](
-        source, target, target.stride(0), target.stride(1), count, inner, weight, steps, rows=_ROWS, columns=_COLUMNS
-    )
+    sizes = (target.stride(0), target.stride(1), count, inner, weight, steps)
+    with torch.cuda.device_of(source):  # Triton starts on the current device; nothing happens for CPU tensors
+        _KERNEL[grid](source, target, *sizes, rows=_ROWS, columns=_COLUMNS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from monai_boundary._check import as_numpy
+from monai_boundary._check import as_numpy, plain_tensor
 from monai_boundary.kernels._engines import Backend, on_device
 from monai_boundary.kernels._torch_signed import (
     DeviceMemoryWarning,
@@ -43,8 +43,9 @@ def batch_masks_map(
 ) -> torch.Tensor:
     """`masks_distance_map` of a batch of bool masks `(B, C, *S)` on its device; `valid` is `(B, 1, *S)`."""
     if on_device(backend, masks):
-        return device_masks_map(masks, spacing, options, valid)
-    counted = [None] * len(masks) if valid is None else list(as_numpy("valid", valid)[:, 0])
-    pairs = zip(as_numpy("masks", masks), counted, strict=True)
+        counted = None if valid is None else plain_tensor("valid", valid)
+        return device_masks_map(plain_tensor("masks", masks), spacing, options, counted)
+    parts = [None] * len(masks) if valid is None else list(as_numpy("valid", valid)[:, 0])
+    pairs = zip(as_numpy("masks", masks), parts, strict=True)
     maps = [masks_distance_map(sample, spacing, options, mask, backend) for sample, mask in pairs]
     return torch.stack([torch.from_numpy(sample) for sample in maps]).to(masks.device)

@@ -32,8 +32,8 @@ class BoundaryLoss(_Loss):
 
     A superset of `monai.losses.BoundaryLoss` 1.6.1. With ``options=DistanceMapOptions(convention="kervadec")`` it has
     its value and gradient. Hand it the map of `SignedDistanceMapd`: then it never reads the target and costs a product.
-    Without one the map is computed from the target on its device: on CUDA by ``backend="torch"``, nothing waits for the
-    host then, and labels are not checked; on the CPU by `edt`.
+    Without one the map is computed from the target on its device: on CUDA by ``backend="torch"``, where labels are not
+    checked; on the CPU by `edt`.
 
     Alone it has an empty prediction as a near-minimum; use it beside a region loss (`GeneralizedDiceBoundaryLoss`).
 

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_boundary.kernels.map_options import DistanceMapOptions
-from monai_boundary.map_store.blosc import require_blosc2
+from monai_boundary.map_store.blosc import ENDING, require_blosc2
 from monai_boundary.map_store.manifest import MANIFEST, ManifestPart, part_files, read_manifest
 from monai_boundary.map_store.settings import MapSettings
 from monai_boundary.map_store.store import MapStore
@@ -218,9 +218,17 @@ def _why(store: MapStore | None, job: Job) -> str | None:
 
 
 def _gather(part: ManifestPart, cases: set[str]) -> None:
-    """Make one manifest of all parts and remove the others, which say nothing more."""
-    manifest = read_manifest(part.path.parent)
-    part.records = {case: record for case, record in (manifest[1] if manifest else {}).items() if case in cases}
+    """Make one manifest of all parts and remove the others, which say nothing more.
+
+    Maps of cases that are not in this data, as of another datalist in the same folder, stay where they exist.
+    """
+    folder = part.path.parent
+    manifest = read_manifest(folder)
+    part.records = {
+        case: record
+        for case, record in (manifest[1] if manifest else {}).items()
+        if case in cases or (folder / f"{case}{ENDING}").exists()
+    }
     part.write()
     for path in part_files(part.path.parent):
         if path != part.path:

@@ -62,7 +62,11 @@ def isbi2012_fold(root: Path, fold: int, folds: int) -> Split:
 
 def gala_fold(root: Path, fold: int, folds: int) -> Split:
     """Return the blocks along x that train and the block that is scored."""
-    volume = EmVolumes(gala_volumes(root), per_slice=False)[0]
+    volumes = gala_volumes(root)
+    if len(volumes) > 1:
+        names = ", ".join(volume.name for volume in volumes)
+        raise ValueError(f"root must hold one volume to part, got {names}; copy one of them to a folder of its own")
+    volume = EmVolumes(volumes, per_slice=False)[0]
     edges = np.linspace(0, volume["image"].shape[-1], folds + 1).astype(int)
     parts = [
         _image(f"x{low}-{high - 1}", volume, (..., slice(low, high)))

@@ -13,7 +13,7 @@ import numpy as np
 from monai_boundary.protocols.membrane_data import DATA, MembraneImage
 from monai_boundary.protocols.membrane_losses import LOSSES
 from monai_boundary.protocols.membrane_settings import MembraneSettings
-from monai_boundary.protocols.membrane_table import chosen_threshold, membrane_tables, scores_at, title_of
+from monai_boundary.protocols.membrane_table import chosen_threshold, membrane_tables, pairs_of, scores_at, title_of
 from monai_boundary.protocols.membranes import PRETRAINED
 from monai_boundary.protocols.series import finished_runs
 from monai_boundary.reports.figures import save_figure
@@ -49,7 +49,8 @@ def write_membrane_report(results: Path, data: str, root: Path, shared: Membrane
     folder = results.parent
     curves = save_figure(_curves(rows), folder / f"{stem}thresholds.png", dpi=110)
     lines = [membrane_tables(rows), f"runs: {results}\nthresholds: {curves}"]
-    pair = _first_pair(rows)
+    first = next(iter(pairs_of(rows).values()), None)
+    pair = None if first is None else first[0][::-1]
     if pair is not None and all((folder / row["maps"]).exists() for row in pair):
         images = DATA[data](root, pair[0]["fold"], shared.folds)[1]
         lines[-1] += f"\nleaks: {save_figure(_leaks(*pair, images, folder), folder / f'{stem}leaks.png', dpi=110)}"
@@ -67,16 +68,6 @@ def _curves(rows: Sequence[Row]) -> Any:
             }
     title = f"{rows[0]['data']}: mean over folds and seeds, and their range"
     return thresholds_figure(curves, np.array([float(at) for at in thresholds]), title)
-
-
-def _first_pair(rows: Sequence[Row]) -> tuple[Row, Row] | None:
-    """Return the runs without and with a boundary-aware loss of the first fold and seed that has both."""
-    by_name = {(row["loss"], row["fold"], row["seed"]): row for row in rows}
-    for (name, *of), row in by_name.items():
-        base = by_name.get((LOSSES[name].base, *of)) if name in LOSSES else None
-        if base is not None:
-            return base, row
-    return None
 
 
 def _leaks(base: Row, own: Row, images: Sequence[MembraneImage], folder: Path) -> Any:

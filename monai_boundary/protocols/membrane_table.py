@@ -11,7 +11,7 @@ from monai_boundary.protocols.membrane_losses import LOSSES
 from monai_boundary.protocols.membranes import PRETRAINED
 from monai_boundary.protocols.table import spread
 
-__all__ = ["chosen_threshold", "membrane_tables", "scores_at", "title_of"]
+__all__ = ["chosen_threshold", "membrane_tables", "pairs_of", "scores_at", "title_of"]
 
 Row = dict[str, Any]
 Measure = Callable[[Row], float]
@@ -60,7 +60,10 @@ def membrane_tables(rows: Sequence[Row]) -> str:
         f"{first['features'][0]} to {first['features'][-1]} features. Threshold chosen on the training images:"
     )
     compared = _differences(rows)
-    tail = f"\n\nDifference to the same loss without its boundary term, run by run (better in):\n\n{compared}"
+    tail = (
+        f"\n\nDifference to the same loss without its boundary term, run by run (better in):\n\n{compared}\n\n"
+        f"Of these the difference in CREMI score with one threshold for both:\n\n{_at_each_threshold(rows)}"
+    )
     return f"{head}\n\n{_main(rows)}{tail if compared else ''}"
 
 
@@ -106,15 +109,34 @@ def _published(name: str) -> list[str]:
 def _differences(rows: Sequence[Row]) -> str:
     columns = _measures()
     lines = [f"| loss | to | runs | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|"]
-    for name, loss in LOSSES.items():
-        own, base = (
-            {(row["fold"], row["seed"]): row for row in rows if row["loss"] == one} for one in (name, loss.base)
-        )
-        pairs = [(own[key], base[key]) for key in own if key in base]
-        if pairs and loss.base is not None:
-            cells = [_difference(pairs, measure, "ARI" in column) for column, measure in columns.items()]
-            lines.append(f"| {loss.title} | {title_of(loss.base)} | {len(pairs)} | {' | '.join(cells)} |")
+    for name, pairs in pairs_of(rows).items():
+        cells = [_difference(pairs, measure, "ARI" in column) for column, measure in columns.items()]
+        names = f"{title_of(name)} | {title_of(pairs[0][1]['loss'])}"
+        lines.append(f"| {names} | {len(pairs)} | {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _at_each_threshold(rows: Sequence[Row]) -> str:
+    thresholds = list(rows[0]["cases"][0]["sweep"])
+    lines = [f"| loss | {' | '.join(thresholds)} |", "|---" * (1 + len(thresholds)) + "|"]
+    for name, pairs in pairs_of(rows).items():
+        cells = [
+            _difference(pairs, lambda row, at=at: scores_at(row["cases"], at)["cremi"], False)  # type: ignore[misc]
+            for at in thresholds
+        ]
+        lines.append(f"| {title_of(name)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def pairs_of(rows: Sequence[Row]) -> dict[str, list[tuple[Row, Row]]]:
+    """Return the runs with a boundary term and those of its base in the same fold with the same seed, by loss."""
+    runs = {(row["loss"], row["fold"], row["seed"]): row for row in rows}
+    found: dict[str, list[tuple[Row, Row]]] = {}
+    for (name, fold, seed), row in runs.items():
+        base = runs.get((LOSSES[name].base, fold, seed)) if name in LOSSES else None
+        if base is not None:
+            found.setdefault(name, []).append((row, base))
+    return found
 
 
 def _difference(pairs: Sequence[tuple[Row, Row]], measure: Measure, higher_is_better: bool) -> str:

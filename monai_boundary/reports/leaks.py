@@ -47,7 +47,7 @@ class MembranePair:
 
 
 def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_size: int = 20) -> list[Box]:
-    """Find the gaps of `before` on true membranes that `after` closes, each so that it parts two regions by itself.
+    """Find the gaps of `before` on true membranes that `after` closes, each so that it parts two cells by itself.
 
     Args:
         before: Bool membranes `(H, W)`.
@@ -59,17 +59,24 @@ def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_s
         The box of each gap, in raster order.
     """
     added, count = ndimage.label(after & ~before, np.ones((3, 3)))
-    regions = _count_regions(before, min_size)
     boxes = []
     on_truth = np.unique(added[truth == 0])
     for label, box in enumerate(ndimage.find_objects(added, count), 1):
-        if label in on_truth and _count_regions(before | (added == label), min_size) > regions:
+        blob = added == label
+        if label in on_truth and _cells_beside(blob, before | blob, truth, min_size) > _cells_beside(
+            blob, before, truth, min_size
+        ):
             boxes.append(box)
     return boxes
 
 
-def _count_regions(membrane: np.ndarray, min_size: int) -> int:
-    return int((np.bincount(connected_regions(~membrane).ravel())[1:] >= min_size).sum())
+def _cells_beside(blob: np.ndarray, membrane: np.ndarray, truth: np.ndarray, min_size: int) -> int:
+    """Count the true cells that the regions beside `blob`, those of `min_size` pixels, cover most of."""
+    regions = connected_regions(~membrane)
+    large = np.bincount(regions.ravel()) >= min_size
+    beside = np.unique(regions[ndimage.binary_dilation(blob, np.ones((3, 3)))])
+    names = region_cells(regions, truth)[beside]
+    return len(set(names[large[beside] & (beside > 0) & (names > 0)].tolist()))
 
 
 def leaks_figure(pairs: Sequence[MembranePair], names: tuple[str, str], title: str) -> Figure:
@@ -123,12 +130,18 @@ def _frame(axis: object, boxes: Sequence[Box], color: str, margin: int = 8) -> N
 def _as_truth(membrane: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Ids of the true regions that the regions between `membrane` share most pixels with."""
     regions = connected_regions(~membrane)
-    shared = np.zeros((regions.max() + 1, truth.max() + 1), np.int64)
-    np.add.at(shared, (regions.ravel(), truth.ravel()), 1)
+    return np.asarray(region_cells(regions, truth)[regions])
+
+
+def region_cells(regions: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return for each number of `regions` the true cell that it shares most pixels with, 0 for none."""
+    size = int(truth.max()) + 1
+    shared = np.bincount(regions.ravel() * size + truth.ravel(), minlength=(int(regions.max()) + 1) * size)
+    shared = shared.reshape(-1, size)
     shared[:, 0] = 0
     names = shared.argmax(axis=1)
     names[0] = 0
-    return np.asarray(names[regions])
+    return np.asarray(names)
 
 
 def _colours(ids: np.ndarray) -> np.ndarray:

@@ -48,6 +48,16 @@ def test_specks_are_no_regions() -> None:
     assert closed_leaks(before, corner, IDS, min_size=6) == [(slice(1, 2), slice(10, 11))]
 
 
+def test_a_line_through_one_cell_parts_no_two() -> None:
+    ids = IDS.copy()
+    ids[10, 9] = 0  # a spur of the membrane
+    after = ids == 0
+    after[10, :9] = True
+    before = after.copy()
+    before[10, 9] = False
+    assert closed_leaks(before, after, ids) == []
+
+
 def test_a_predicted_region_has_the_number_of_the_true_one_it_covers_most() -> None:
     merged = _as_truth(with_gap(7, 10), IDS)
     assert set(np.unique(merged)) == {0, 1}

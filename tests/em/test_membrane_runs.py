@@ -242,6 +242,8 @@ def test_cells_follow_from_the_lines() -> None:
         "| BCE + BAL, mean, alpha 1 | BCE | 2 | +0.070 ± 0.042 (2/2) | -0.150 ± 0.354 (1/2) | -0.114 ± 0.133 (2/2) |"
     )
     assert "weighted BCE + BAL" not in text.split("Difference")[1]
+    # sqrt(0.6 * 0.3) - sqrt(1.0 * 0.4) and sqrt(0.9 * 0.16) - sqrt(0.8 * 0.2); at 0.5 as above
+    assert text.endswith("| BCE + BAL, mean, alpha 1 | -0.114 ± 0.133 (2/2) | -0.001 ± 0.050 (1/2) |")
     assert "SMOKE" not in text
     assert membrane_tables([line("bce", 0, {"0.5": [0.1, 0.1, 0.9]}, smoke=True)]).startswith("SMOKE RUN")
 

@@ -113,8 +113,8 @@ MEMBRANES = [
     Mutant(
         "differences of unlike folds",
         _T,
-        "pairs = [(own[key], base[key]) for key in own if key in base]",
-        "pairs = [(own[key], base[min(base)]) for key in own if base]",
+        "runs.get((LOSSES[name].base, fold, seed))",
+        "runs.get((LOSSES[name].base, 0, seed))",
         RUNS,
     ),
     Mutant("a lower index counts as better", _T, "value > 0 if higher_is_better else value < 0", "value < 0", RUNS),
@@ -137,11 +137,24 @@ MEMBRANES = [
     Mutant(
         "narrowed gaps count as closed",
         _K,
-        "_count_regions(before | (added == label), min_size) > regions",
-        "(added == label).any()",
+        "_cells_beside(blob, before | blob, truth, min_size) > _cells_beside(",
+        "_cells_beside(blob, before | blob, truth, min_size) >= _cells_beside(",
         LEAKS,
     ),
-    Mutant("specks count as regions", _K, ">= min_size).sum()", ">= 1).sum()", LEAKS),
+    Mutant(
+        "gaps within one cell count",
+        _K,
+        "return len(set(names[large[beside] & (beside > 0) & (names > 0)].tolist()))",
+        "return int((large[beside] & (beside > 0)).sum())",
+        LEAKS,
+    ),
+    Mutant(
+        "specks count as regions",
+        _K,
+        "np.bincount(regions.ravel()) >= min_size",
+        "np.bincount(regions.ravel()) >= 1",
+        LEAKS,
+    ),
     Mutant(
         "closed and opened swapped",
         _K,

@@ -107,6 +107,15 @@ def test_a_run_over_shards_gathers_their_parts_and_makes_what_is_missing(data: P
     assert sorted(MapStore(tmp_path / "maps").records) == ["p0", "p1", "p2"]
 
 
+def test_maps_of_another_list_in_the_same_folder_stay(data: Path, tmp_path: Path) -> None:
+    content = json.loads((data / "datalist.json").read_text())
+    for name, cases in (("one", content["training"][:1]), ("two", content["training"][1:])):
+        (data / f"{name}.json").write_text(json.dumps({**content, "training": cases}))
+        precompute_maps(data / f"{name}.json", tmp_path / "maps", **QUIET)
+    assert sorted(MapStore(tmp_path / "maps").records) == ["p0", "p1", "p2"]
+    assert precompute_maps(data / "one.json", tmp_path / "maps", **QUIET).kept == ["p0"]
+
+
 def test_a_list_of_cases_is_done_and_no_other(data: Path, tmp_path: Path) -> None:
     result = precompute_maps(data, tmp_path / "maps", cases=["p2", "p0"], shard="2/2", **QUIET)
     assert result.made == ["p2"]

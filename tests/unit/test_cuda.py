@@ -29,9 +29,8 @@ def device_maps(labels: torch.Tensor, options: DistanceMapOptions, ignore_index:
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("ignore_index", [None, 2])
 def test_maps_on_the_device_equal_edt(labels, options, ignore_index, kernel, monkeypatch):
-    if not kernel:
-        monkeypatch.setattr(_triton_passes, "_KERNEL", None)
-    elif not _triton_passes.usable(labels.cuda()):
+    monkeypatch.setattr(_triton_passes, "ENABLED", kernel)
+    if kernel and not _triton_passes.usable(labels.cuda()):
         pytest.skip("no Triton")
     found = device_maps(labels, options, ignore_index)
     assert found.is_cuda

@@ -275,6 +275,25 @@ def test_without_triton_or_off_cuda_the_kernel_is_not_used(monkeypatch):
     field = torch.zeros(1, 2, 3)
     assert not _triton_passes.usable(field)
     with FakeTensorMode():
+        assert not _triton_passes.usable(torch.zeros(1, device="cuda"))  # until somebody asks for it
+        monkeypatch.setattr(_triton_passes, "ENABLED", True)
         assert _triton_passes.usable(torch.zeros(1, device="cuda")) is (_triton_passes._KERNEL is not None)
         monkeypatch.setattr(_triton_passes, "_KERNEL", None)
         assert not _triton_passes.usable(torch.zeros(1, device="cuda"))
+
+
+def test_small_unsigned_labels_do_not_meet_a_negative_ignore_label():
+    with FakeTensorMode():
+        there = torch.zeros(1, dtype=torch.uint8, device="cuda")
+        assert _torch_signed.labels_tensor(there, 2, -1).dtype == torch.int16
+
+
+def test_another_default_type_changes_nothing():
+    labels = torch.tensor([[[0, 0, 1, 1, 0, 2]]])
+    expected = batch_labels_map(labels, 4, (1.0,), ROBUST, backend="torch")
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = batch_labels_map(labels, 4, (1.0,), ROBUST, backend="torch")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
