@@ -34,9 +34,10 @@ def test_of_two_gaps_one_closed_alone_parts_nothing() -> None:
 
 
 def test_a_wall_where_none_is_true_closes_nothing() -> None:
-    other = WALL.copy()
-    other[:, 15] = True
-    assert closed_leaks(WALL, other, IDS) == []
+    beside = np.zeros_like(WALL)
+    beside[:, 14] = True  # parts the image near enough to the truth, but inside a cell
+    assert closed_leaks(np.zeros_like(WALL), beside, IDS) == []
+    assert closed_leaks(np.zeros_like(WALL), WALL, IDS) == [(slice(0, 20), slice(10, 11))]
 
 
 def test_specks_are_no_regions() -> None:
