@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.cpu and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py needs a CUDA device, and torch finds none; --cpu runs a small version of it")
     device = torch.device("cpu" if options.cpu else "cuda")
-    _triton_passes.ENABLED = True
+    _triton_passes.ENABLED = not options.cpu
     if options.cpu:
         torch.set_num_threads(1)
         os.environ["OMP_NUM_THREADS"] = "1"

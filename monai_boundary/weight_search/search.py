@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import distributed
 
+from monai_boundary._files import part_pattern
 from monai_boundary.schedules import Increase, Schedule
 from monai_boundary.weight_search.journal import Journal, SearchRound
 from monai_boundary.weight_search.plan import SearchBar, SearchPlan, check_count, check_score
@@ -246,7 +247,8 @@ class WeightSearch:
 
     def _clean(self) -> None:
         known = {name for name, _ in self._journal.files.values()}
-        for path in [*self.folder.glob(_STATES), *self.folder.glob(f".{_STATES}.part")]:
+        left = (_STATES, f".{_STATES}.part", part_pattern(_JOURNAL))  # the last two of a writer that was killed
+        for path in [path for pattern in left for path in self.folder.glob(pattern)]:
             if path.name not in known:
                 path.unlink()
 

@@ -39,7 +39,7 @@ def test_a_small_run_on_the_cpu_checks_and_measures_all(gpu, tmp_path, capsys):
 def test_wrong_maps_are_not_measured(gpu, tmp_path, monkeypatch):
     right = gpu.batch_labels_map
     monkeypatch.setattr(gpu, "batch_labels_map", lambda *given: right(*given) + (1e-3 if given[-1] == "torch" else 0.0))
-    with pytest.raises(SystemExit, match=r"differ from those of edt by 0\.001 mm .*nothing is measured"):
+    with pytest.raises(SystemExit, match=r"differ from those of edt, in mm: .*0\.001.*nothing is measured"):
         gpu.main(["--cpu", "--size", "8", "--json", str(tmp_path / "gpu.json")])
     assert not (tmp_path / "gpu.json").exists()
 
