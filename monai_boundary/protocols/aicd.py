@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks import eval_mode
 from monai.networks.nets import AutoEncoder
 from monai.utils import set_determinism
 from tqdm import tqdm
@@ -165,18 +166,15 @@ def _describe(point: dict[str, Any]) -> str:
     return f"IoU {point['iou']:.3f} BF1 {point['f1_3']:.3f}"
 
 
-@torch.no_grad()
 def predict(network: torch.nn.Module, images: Sequence[np.ndarray], device: torch.device) -> list[np.ndarray]:
     """Return bool masks `(H, W)` of images `(3, H, W)`, the probability cut at 0.5.
 
     Raises:
         RuntimeError: The network's output is not finite.
     """
-    training = network.training
-    network.eval()
     batches = torch.from_numpy(np.stack(images)).split(16)
-    logits = torch.cat([network(batch.to(device)).cpu() for batch in batches])
-    network.train(training)
+    with eval_mode(network):
+        logits = torch.cat([network(batch.to(device)).cpu() for batch in batches])
     if not logits.isfinite().all():
         raise RuntimeError("the network's output must be finite, got NaN or infinity: the training diverged; lower lr")
     return list((logits[:, 0] > 0).numpy())

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.data import Dataset
+from monai.networks import eval_mode
 from monai.networks.nets import DynUNet
 from monai.transforms import DivisiblePad
 from monai.utils import set_determinism
@@ -165,18 +166,15 @@ def make_network(ndim: int, features: Sequence[int]) -> torch.nn.Module:
     return network
 
 
-@torch.no_grad()
 def predict(network: torch.nn.Module, image: MembraneImage) -> np.ndarray:
     """Return the likelihood of membrane `(*S)`, float32 in [0, 1].
 
     Raises:
         RuntimeError: The network's output is not finite.
     """
-    training = network.training
-    network.eval()
     padded = DivisiblePad(16, mode="symmetric")(torch.from_numpy(image.image))
-    logits = network(padded.as_tensor()[None].to(next(network.parameters()).device))[0, 0].cpu()
-    network.train(training)
+    with eval_mode(network):
+        logits = network(padded.as_tensor()[None].to(next(network.parameters()).device))[0, 0].cpu()
     before = [(there - here) // 2 for there, here in zip(logits.shape, image.ids.shape, strict=True)]
     logits = logits[tuple(slice(low, low + size) for low, size in zip(before, image.ids.shape, strict=True))]
     if not logits.isfinite().all():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks import eval_mode
 from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
@@ -140,16 +141,15 @@ def _describe(point: dict[str, Any]) -> str:
     return f"Dice {dice:.3f} region {point['region_term']:.3f} alpha {point['alpha']:.2f}"
 
 
-@torch.no_grad()
 def score_volumes(
     network: torch.nn.Module, volumes: Sequence[SliceVolume], device: torch.device
 ) -> list[dict[str, Any]]:
     """Dice and HD95 (mm, the diagonal for an empty prediction) of every volume on the network's grid."""
-    training, rows = network.training, []
-    network.eval()
+    rows = []
     for volume in volumes:
         slices = torch.from_numpy(volume.image).movedim(-1, 0)
-        parts = [network(part.to(device)).argmax(1).cpu() for part in slices.split(16)]
+        with eval_mode(network):
+            parts = [network(part.to(device)).argmax(1).cpu() for part in slices.split(16)]
         pred = torch.cat(parts).numpy()
         target = np.moveaxis(volume.label, -1, 0)
         spacing = (volume.spacing[2], *volume.spacing[:2])
@@ -157,5 +157,4 @@ def score_volumes(
         scores = score_pair("surface", pred, target, spacing, ignore_label=ignore)
         missed = bool((target == 1).any() and not (pred == 1).any())
         rows.append({"case": volume.case, "dice": scores["dice"], "hd95_mm": scores["hd95_mm"], "missed": missed})
-    network.train(training)
     return rows

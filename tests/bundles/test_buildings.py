@@ -18,6 +18,7 @@ from monai_boundary.bundles.tiles import TilePredictor, folder_tiles, predict_ti
 from monai_boundary.bundles.weights import load_weights
 from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_tiles
 from monai_boundary.inference import TileInferer
+from tests.bundles.running import run_workflow
 from tests.bundles.test_bundles import start
 from tests.remote import files
 
@@ -221,14 +222,7 @@ def run(data: Path, root: Path, *names: str, kind: str = "train", **changes) -> 
     settings = {"bundle_root": str(root), "dataset_dir": str(data), "window": 64, **changes}
     if kind == "train":
         settings = {"num_workers": 0, "batch_size": 2, "max_epochs": 1} | settings
-    workflow = ConfigWorkflow(
-        [str(CONFIGS / name) for name in names], str(CONFIGS / "metadata.json"), workflow_type=kind,
-        logging_file=False, **settings,
-    )  # fmt: skip
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return workflow
+    return run_workflow(CONFIGS, names, kind, settings)
 
 
 def test_the_bundle_trains_evaluates_and_predicts_inria(inria: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.em import Stored
 from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation
+from tests.bundles.running import run_workflow
 from tests.bundles.test_bundles import start
 from tests.em import files
 
@@ -47,14 +48,7 @@ def run(data: Path, root: Path, *names: str, kind: str = "train", **changes) -> 
                 "network_def#channels": [4, 8, 8, 8], **changes}  # fmt: skip
     if kind == "train":
         settings = {"num_workers": 0, "max_epochs": 2, "warmup": 1} | settings
-    workflow = ConfigWorkflow(
-        [str(CONFIGS / name) for name in names], str(CONFIGS / "metadata.json"), workflow_type=kind,
-        logging_file=False, **settings,
-    )  # fmt: skip
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return workflow
+    return run_workflow(CONFIGS, names, kind, settings)
 
 
 def test_the_bundle_trains_evaluates_and_predicts_cremi(cremi: Path, tmp_path: Path) -> None:
