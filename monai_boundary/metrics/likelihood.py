@@ -23,11 +23,12 @@ from monai_boundary._check import (
 from monai_boundary.kernels.regions import connected_regions
 from monai_boundary.metrics.instances import InstanceScores, instance_scores
 
-__all__ = ["THRESHOLDS", "LikelihoodSegmentation", "check_thresholds", "threshold_sweep"]
+__all__ = ["THRESHOLDS", "LikelihoodSegmentation", "Membrane", "check_thresholds", "threshold_sweep"]
 
 #: Of figure 6 of the paper.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
+#: What becomes of the membrane, see `LikelihoodSegmentation`.
 Membrane = Literal["keep", "nearest", "watershed"]
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from monai_boundary.datasets.em import EmSlices, EmVolumes, fold_volumes, gala_volumes, isbi2012_volumes
 from monai_boundary.kernels.regions import connected_regions
+from monai_boundary.protocols.membrane_settings import MembraneSettings
 from monai_boundary.transforms import RegionSeedsd, SignedDistanceMapd
 
 __all__ = ["DATA", "MembraneImage", "membrane_transforms", "standardise"]
@@ -28,14 +29,19 @@ class MembraneImage:
     Args:
         case: Its name.
         image: Float32 `(1, *S)`, mean 0 and standard deviation 1.
-        membrane: Uint8 `(1, *S)`, 1 on membranes.
-        ids: Int32 `(*S)`, the regions between the membranes, 0 on these.
+        membrane: Uint8 `(1, *S)`, 1 on the membranes to learn.
+        ids: Int32 `(*S)`, the true regions, 0 on the true membranes.
     """
 
     case: str
     image: np.ndarray
     membrane: np.ndarray
     ids: np.ndarray
+
+    @property
+    def training_item(self) -> dict[str, np.ndarray]:
+        """Image, membrane and the regions between the membranes to learn, as `membrane_transforms` takes them."""
+        return {"image": self.image, "label": self.membrane, "ids": np.where(self.membrane, 0, self.ids[None])}
 
 
 def standardise(image: np.ndarray) -> np.ndarray:
@@ -51,23 +57,23 @@ def _image(case: str, item: dict[str, Any], part: Any = ...) -> MembraneImage:
     return MembraneImage(case, standardise(item["image"][part]), membrane, connected_regions(regions[0]))
 
 
-def isbi2012_fold(root: Path, fold: int, folds: int) -> Split:
+def isbi2012_fold(root: Path, fold: int, shared: MembraneSettings) -> Split:
     """Return the slices that train and those that are scored, a block of neighbouring ones."""
-    volumes = fold_volumes(isbi2012_volumes(root), fold, folds)
+    volumes = fold_volumes(isbi2012_volumes(root), fold, shared.folds)
     train, test = ([*EmSlices(volumes, split)] for split in ("training", "validation"))
     parts = [[_image(f"slice{item['slices'][0]:02d}", item) for item in tqdm(items, desc=name, unit="slice")]
              for name, items in ((f"fold {fold}, training", train), (f"fold {fold}, test", test))]  # fmt: skip
     return parts[0], parts[1]
 
 
-def gala_fold(root: Path, fold: int, folds: int) -> Split:
+def gala_fold(root: Path, fold: int, shared: MembraneSettings) -> Split:
     """Return the blocks along x that train and the block that is scored."""
-    volumes = gala_volumes(root)
+    volumes = gala_volumes(root, membrane_width=shared.membrane_width)
     if len(volumes) > 1:
         names = ", ".join(volume.name for volume in volumes)
         raise ValueError(f"root must hold one volume to part, got {names}; copy one of them to a folder of its own")
     volume = EmVolumes(volumes, per_slice=False)[0]
-    edges = np.linspace(0, volume["image"].shape[-1], folds + 1).astype(int)
+    edges = np.linspace(0, volume["image"].shape[-1], shared.folds + 1).astype(int)
     parts = [
         _image(f"x{low}-{high - 1}", volume, (..., slice(low, high)))
         for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
@@ -75,8 +81,8 @@ def gala_fold(root: Path, fold: int, folds: int) -> Split:
     return parts[:fold] + parts[fold + 1 :], [parts[fold]]
 
 
-#: Reader of a fold, by name of the data: the folder, the fold from 0, and the number of folds.
-DATA: dict[str, Callable[[Path, int, int], Split]] = {"isbi2012": isbi2012_fold, "gala": gala_fold}
+#: Reader of a fold, by name of the data: the folder, the fold from 0, and what all runs share.
+DATA: dict[str, Callable[[Path, int, MembraneSettings], Split]] = {"isbi2012": isbi2012_fold, "gala": gala_fold}
 
 
 def membrane_transforms(

@@ -52,7 +52,7 @@ def write_membrane_report(results: Path, data: str, root: Path, shared: Membrane
     first = next(iter(pairs_of(rows).values()), None)
     pair = None if first is None else first[0][::-1]
     if pair is not None and all((folder / row["maps"]).exists() for row in pair):
-        images = DATA[data](root, pair[0]["fold"], shared.folds)[1]
+        images = DATA[data](root, pair[0]["fold"], shared)[1]
         lines[-1] += f"\nleaks: {save_figure(_leaks(*pair, images, folder), folder / f'{stem}leaks.png', dpi=110)}"
     return "\n" + "\n\n".join(lines)
 

@@ -28,7 +28,7 @@ from monai.utils import set_determinism
 from monai_boundary._check import check_choice
 from monai_boundary._files import write_whole
 from monai_boundary.engines import PrepareBatchDistanceMap
-from monai_boundary.metrics.likelihood import THRESHOLDS, threshold_sweep
+from monai_boundary.metrics.likelihood import LikelihoodSegmentation, Membrane, threshold_sweep
 from monai_boundary.protocols.membrane_data import DATA, MembraneImage, membrane_transforms
 from monai_boundary.protocols.membrane_losses import LOSSES, set_weights
 from monai_boundary.protocols.membrane_settings import MembraneSettings, Stage
@@ -71,7 +71,7 @@ def run_membranes(
         for name in (PRETRAINED, *losses)
     ]
     missing = missing_runs(out, runs)
-    folds = {fold: read(root, fold, shared.folds) for fold in sorted({run["fold"] for run in missing})}
+    folds = {fold: read(root, fold, shared) for fold in sorted({run["fold"] for run in missing})}
     run_all(
         out,
         missing,
@@ -100,10 +100,10 @@ class _Run:
             if self.run["loss"] == PRETRAINED
             else self._train(network, self.run["loss"], self.shared.further, self.title)
         )
-        own = [_scores(predict(network, image), image) for image in train]
+        own = [self._scores(predict(network, image), image) for image in train]
         maps = {image.case: predict(network, image) for image in test}
         return {
-            "cases": [_scores(maps[image.case], image) for image in test],
+            "cases": [self._scores(maps[image.case], image) for image in test],
             "train_cases": own,
             "curve": curve,
             "maps": self._keep(maps),
@@ -115,13 +115,13 @@ class _Run:
         set_determinism(self.run["seed"])
         row = LOSSES[name]
         ndim = train[0].image.ndim - 1
-        items = [{"image": one.image, "label": one.membrane, "ids": one.ids[None]} for one in train]
+        items = [one.training_item for one in train]
         transform = membrane_transforms(stage.crop, ndim, row.companion, self.shared.min_region_size, self.run["seed"])
         loss = row.make().to(next(network.parameters()).device)
         options = {} if row.companion is None else {"prepare_batch": PrepareBatchDistanceMap()}
 
         def score(_engine: Any) -> Point:
-            rows = [_scores(predict(network, image), image, (0.5,)) for image in test]
+            rows = [self._scores(predict(network, image), image, (0.5,)) for image in test]
             return {"bce": float(np.mean([one["bce"] for one in rows])), "cases": rows}
 
         return train_network(
@@ -129,9 +129,15 @@ class _Run:
             title, before_epoch=set_weights(loss, stage.epochs), decay=True, **options,
         )  # fmt: skip
 
+    def _scores(
+        self, likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float] | None = None
+    ) -> dict[str, Any]:
+        return image_scores(likelihood, image, thresholds or self.shared.thresholds, self.shared.filled)
+
     def _pretrain(self, network: torch.nn.Module) -> None:
         """Load the weights that all losses of this fold and seed start from; train and keep them where they are not."""
-        described = {key: self.run[key] for key in ("data", "fold", "seed", "folds", "features", "pretrain")}
+        keys = ("data", "fold", "seed", "folds", "features", "pretrain", "membrane_width")
+        described = {key: self.run[key] for key in keys}
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
         path = self.folder / "pretrained" / f"{_name(self.run)}_{digest}.pt"
         if not path.exists():
@@ -182,9 +188,11 @@ def predict(network: torch.nn.Module, image: MembraneImage) -> np.ndarray:
     return np.asarray(torch.sigmoid(logits).numpy())
 
 
-def _scores(likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, Any]:
-    """Cross-entropy, and split, merge and adapted Rand index by threshold."""
-    curve = threshold_sweep(likelihood, image.ids, thresholds, progress=False)
+def image_scores(
+    likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float], filled: Membrane = "keep"
+) -> dict[str, Any]:
+    """Return cross-entropy, and split, merge and adapted Rand index by threshold."""
+    curve = threshold_sweep(likelihood, image.ids, thresholds, LikelihoodSegmentation(membrane=filled), progress=False)
     values, truth = torch.from_numpy(likelihood), torch.from_numpy(image.membrane[0]).float()
     return {
         "case": image.case,

@@ -49,7 +49,7 @@ def image_of(likelihood: np.ndarray, ids: np.ndarray) -> MembraneImage:
 def test_folds_score_every_slice_once_and_never_train_with_it(isbi) -> None:
     scored = []
     for fold in range(2):
-        train, test = DATA["isbi2012"](isbi, fold, 2)
+        train, test = DATA["isbi2012"](isbi, fold, SMALL)
         assert not {one.case for one in train} & {one.case for one in test}
         assert len(train) + len(test) == SHAPE[0]
         scored += [one.case for one in test]
@@ -57,7 +57,7 @@ def test_folds_score_every_slice_once_and_never_train_with_it(isbi) -> None:
 
 
 def test_an_image_is_the_file_s_and_its_regions_are_the_cells(isbi) -> None:
-    (first, second), _ = DATA["isbi2012"](isbi, 1, 2)
+    (first, second), _ = DATA["isbi2012"](isbi, 1, SMALL)
     pixels, cells = grey(1, SHAPE)[1].astype(float), interior(2, SHAPE)[1]
     np.testing.assert_allclose(second.image[0], (pixels - pixels.mean()) / pixels.std(), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(second.ids > 0, cells == 255)
@@ -77,7 +77,7 @@ def test_halves_of_a_volume_part_it_and_cut_objects_in_pieces(tmp_path) -> None:
     ids[:, :, 9] = 0  # and both are cut here
     write_hdf5(tmp_path / "image.h5", {"stack": grey(0, ids.shape)})
     write_hdf5(tmp_path / "gt.h5", {"stack": ids})
-    parts = [DATA["gala"](tmp_path, fold, 2) for fold in range(2)]
+    parts = [DATA["gala"](tmp_path, fold, SMALL) for fold in range(2)]
     (left,), (right,) = parts[0][1], parts[1][1]
     assert ([one.case for one in parts[0][0]], left.case) == (["x6-11"], "x0-5")
     np.testing.assert_array_equal(np.concatenate([left.ids > 0, right.ids > 0], -1), ids > 0)
@@ -90,8 +90,8 @@ def test_halves_of_a_volume_part_it_and_cut_objects_in_pieces(tmp_path) -> None:
 
 
 def batches(isbi, companion, seed=3):
-    train, _ = DATA["isbi2012"](isbi, 0, 2)
-    items = [{"image": one.image, "label": one.membrane, "ids": one.ids[None]} for one in train]
+    train, _ = DATA["isbi2012"](isbi, 0, SMALL)
+    items = [one.training_item for one in train]
     data = Dataset(items, membrane_transforms((16, 24), 2, companion, 0, seed))
     return [data[index % 2] for index in range(6)]
 
@@ -192,7 +192,7 @@ def test_scores_are_those_of_the_thresholded_map() -> None:
     ids[:, :4], ids[:, 5:] = 1, 2
     likelihood = np.where(ids == 0, 0.55, 0.1).astype(np.float32)
     likelihood[4, 4] = 0.3  # a gap
-    row = membranes._scores(likelihood, image_of(likelihood, ids), (0.2, 0.5))
+    row = membranes.image_scores(likelihood, image_of(likelihood, ids), (0.2, 0.5))
     assert row["sweep"]["0.2"] == [0, 0, 1]
     merged = instance_scores((likelihood <= 0.5).astype(np.int32), ids)
     np.testing.assert_allclose(
@@ -297,7 +297,7 @@ def test_a_run_repeats_itself_and_its_maps_are_kept(isbi, tmp_path) -> None:
     maps = np.load(tmp_path / "one" / last["maps"])
     assert sorted(maps) == ["slice02", "slice03"]
     assert maps["slice02"].shape == SHAPE[1:]
-    ids = DATA["isbi2012"](isbi, 1, 2)[1][0].ids
+    ids = DATA["isbi2012"](isbi, 1, SMALL)[1][0].ids
     found = instance_scores(ndimage.label(maps["slice02"] <= 127)[0], ids)
     np.testing.assert_allclose([found.voi_split, found.voi_merge], last["cases"][0]["sweep"]["0.5"][:2], atol=0.1)
 

@@ -77,7 +77,7 @@ MEMBRANES = [
         RUNS,
     ),
     Mutant(
-        "weights of another pretraining are taken", _R, '"folds", "features", "pretrain")', '"folds", "features")', RUNS
+        "weights of another pretraining are taken", _R, '"features", "pretrain", "membrane_width")', '"features", "membrane_width")', RUNS
     ),
     Mutant(
         "losses start from drawn weights",

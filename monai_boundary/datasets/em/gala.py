@@ -12,7 +12,10 @@ __all__ = ["gala_volumes"]
 
 
 def gala_volumes(
-    root: str | os.PathLike[str], spacing: Sequence[float] = (10.0, 10.0, 10.0), key: str = "stack"
+    root: str | os.PathLike[str],
+    spacing: Sequence[float] = (10.0, 10.0, 10.0),
+    key: str = "stack",
+    membrane_width: float = 0.0,
 ) -> list[EmVolume]:
     """List the volumes of a folder in the layout of gala's example data.
 
@@ -21,6 +24,7 @@ def gala_volumes(
             ``test-`` before their names.
         spacing: Voxel size in nm (z, y, x), which the files do not hold; FIB-SEM is isotropic.
         key: Data set in the files.
+        membrane_width: See `EmVolume`, in nm; the membranes of the ids are one voxel thin, and 10 makes them three.
 
     Returns:
         ``"gala"``, or ``"gala_train"`` and ``"gala_test"``. Id 0 is membrane; where ``p1`` is there items hold its
@@ -51,7 +55,9 @@ def gala_volumes(
                 f"{image.path} must have ids, got no {prefix}gt.h5 or {prefix}gt.lzf.h5 in {root}; copy them"
             )
         others = () if likelihood is None else (("likelihood", likelihood),)
-        volumes.append(EmVolume(name, image, ids, "ids", (z, y, x), split, others=others))
+        volumes.append(
+            EmVolume(name, image, ids, "ids", (z, y, x), split, membrane_width=membrane_width, others=others)
+        )
     if not volumes:
         raise ValueError(f"root must hold image.h5 and gt.lzf.h5, or train-image.h5 and others, got {root}")
     check_volumes(volumes)
