@@ -36,8 +36,8 @@ def membrane_command(data: str) -> click.Command:
     @click.option("--losses", "names", multiple=True, type=click.Choice(MEMBRANE_LOSSES), help="Rows; all by default.")
     @click.option("--folds", type=click.IntRange(min=2), help="Number of folds.  [isbi2012: 3, gala: 2]")
     @click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Number of seeds.")
-    @click.option("--epochs", type=click.IntRange(min=1), help="After the pretraining.  [isbi2012: 12, gala: 150]")
-    @click.option("--pretrain-epochs", type=click.IntRange(min=1), help="On cross-entropy.  [isbi2012: 80, gala: 400]")
+    @click.option("--epochs", type=click.IntRange(min=1), help="After the pretraining.  [isbi2012: 12, gala: 200]")
+    @click.option("--pretrain-epochs", type=click.IntRange(min=1), help="On cross-entropy.  [isbi2012: 80, gala: 500]")
     @click.option("--width", type=click.IntRange(min=1), help="Channels of the first layer, doubled by the next.  "
                   "[isbi2012: 12, gala: 8]")  # fmt: skip
     @click.option("--quick", is_flag=True, help="A smoke run: one epoch each, one seed, 2 folds, a tiny network.")

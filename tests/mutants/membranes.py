@@ -10,6 +10,7 @@ _P = "protocols/membrane"
 _R, _D, _L, _T, _S = (f"{_P}{name}.py" for name in ("s", "_data", "_losses", "_table", "_settings"))
 _K, _H = "reports/leaks.py", "reports/thresholds.py"
 RUNS, LEAKS = "em/test_membrane_runs.py", "em/test_leaks.py"
+IMAGES, TABLE = "em/test_membrane_data.py", "em/test_membrane_table.py"
 
 MEMBRANES = [
     Mutant(
@@ -17,35 +18,50 @@ MEMBRANES = [
         _D,
         'for split in ("training", "validation"))',
         'for split in ("validation", "training"))',
-        RUNS,
+        IMAGES,
     ),
     Mutant(
         "the same half trains and is scored",
         _D,
         "return parts[:fold] + parts[fold + 1 :], [parts[fold]]",
         "return parts[fold : fold + 1], [parts[fold]]",
-        RUNS,
+        IMAGES,
     ),
     Mutant(
         "objects keep one id across the cut",
         _D,
         "connected_regions(regions[0])",
         "np.asarray(regions[0], np.int32)",
-        RUNS,
+        IMAGES,
     ),
-    Mutant("flat images divide by zero", _D, "max(float(values.std()), 1e-6)", "float(values.std())", RUNS),
+    Mutant("flat images divide by zero", _D, "max(float(values.std()), 1e-6)", "float(values.std())", IMAGES),
     Mutant(
-        "images keep their grey values", _D, "(values - values.mean()) / max(float(values.std()), 1e-6)", "values", RUNS
+        "images keep their grey values",
+        _D,
+        "(values - values.mean()) / max(float(values.std()), 1e-6)",
+        "values",
+        IMAGES,
     ),
     Mutant(
         "seeds made before the crop",
         _D,
         "    steps: list[Any] = [RandSpatialCropd(keys, crop, random_size=False)] if crop else []\n",
         '    steps: list[Any] = [RegionSeedsd("ids", "distance_map", "label", spacing=spacing), RandSpatialCropd(keys, crop, random_size=False)] if companion == "seeds" else [RandSpatialCropd(keys, crop, random_size=False)]\n    companion = None if companion == "seeds" else companion\n',
-        RUNS,
+        IMAGES,
     ),
-    Mutant("augmentation not seeded", _D, "    transform.set_random_state(seed=seed)\n", "", RUNS),
-    Mutant("all augment alike", _D, "set_random_state(seed=seed)", "set_random_state(seed=0)", RUNS),
+    Mutant(
+        "the width of membranes is ignored", _D, "membrane_width=shared.membrane_width", "membrane_width=0.0", IMAGES
+    ),
+    Mutant(
+        "regions reach under the membranes to learn",
+        _D,
+        "np.where(self.membrane, 0, self.ids[None])",
+        "self.ids[None]",
+        IMAGES,
+    ),
+    Mutant("membranes are not filled", _R, "LikelihoodSegmentation(membrane=filled)", "None", RUNS),
+    Mutant("augmentation not seeded", _D, "    transform.set_random_state(seed=seed)\n", "", IMAGES),
+    Mutant("all augment alike", _D, "set_random_state(seed=seed)", "set_random_state(seed=0)", IMAGES),
     Mutant(
         "plain base under the weighted row",
         _L,
@@ -77,7 +93,11 @@ MEMBRANES = [
         RUNS,
     ),
     Mutant(
-        "weights of another pretraining are taken", _R, '"features", "pretrain", "membrane_width")', '"features", "membrane_width")', RUNS
+        "weights of another pretraining are taken",
+        _R,
+        '"features", "pretrain", "membrane_width")',
+        '"features", "membrane_width")',
+        RUNS,
     ),
     Mutant(
         "losses start from drawn weights",
@@ -106,18 +126,18 @@ MEMBRANES = [
         _T,
         'scores_at(row["train_cases"], threshold)["cremi"]',
         'scores_at(row["cases"], threshold)["cremi"]',
-        RUNS,
+        TABLE,
     ),
-    Mutant("the worst threshold is chosen", _T, "return min(known", "return max(known", RUNS),
-    Mutant("CREMI score without its root", _T, "math.sqrt(voi * (1 - index))", "voi * (1 - index)", RUNS),
+    Mutant("the worst threshold is chosen", _T, "return min(known", "return max(known", TABLE),
+    Mutant("CREMI score without its root", _T, "math.sqrt(voi * (1 - index))", "voi * (1 - index)", TABLE),
     Mutant(
         "differences of unlike folds",
         _T,
         "runs.get((LOSSES[name].base, fold, seed))",
         "runs.get((LOSSES[name].base, 0, seed))",
-        RUNS,
+        TABLE,
     ),
-    Mutant("a lower index counts as better", _T, "value > 0 if higher_is_better else value < 0", "value < 0", RUNS),
+    Mutant("a lower index counts as better", _T, "value > 0 if higher_is_better else value < 0", "value < 0", TABLE),
     Mutant(
         "the report mixes settings",
         "protocols/membrane_report.py",
