@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.transforms import Compose, EnsureTyped, RandFlipd, RandRotate90d, RandSpatialCropd
+from monai.transforms import Compose, EnsureTyped, NormalizeIntensity, RandFlipd, RandRotate90d, RandSpatialCropd
 from tqdm import tqdm
 
+from monai_boundary._files import write_json
 from monai_boundary.datasets.em import EmSlices, EmVolumes, fold_volumes, gala_volumes, isbi2012_volumes
 from monai_boundary.kernels.regions import connected_regions
 from monai_boundary.protocols.membrane_settings import MembraneSettings
 from monai_boundary.transforms import RegionSeedsd, SignedDistanceMapd
 
-__all__ = ["DATA", "MembraneImage", "membrane_transforms", "standardise"]
+__all__ = ["DATA", "MembraneImage", "check_same_images", "membrane_transforms"]
 
 Split = tuple[list["MembraneImage"], list["MembraneImage"]]
 
@@ -44,17 +47,13 @@ class MembraneImage:
         return {"image": self.image, "label": self.membrane, "ids": np.where(self.membrane, 0, self.ids[None])}
 
 
-def standardise(image: np.ndarray) -> np.ndarray:
-    """Return float32 of mean 0 and standard deviation 1; zeros where all values are the same."""
-    values = image.astype(np.float32)
-    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6))
-
-
 def _image(case: str, item: dict[str, Any], part: Any = ...) -> MembraneImage:
     membrane = item["membrane"][part]
     regions = item["ids"][part] if "ids" in item else membrane == 0
     # a cut through the volume leaves objects in several pieces that nobody could join
-    return MembraneImage(case, standardise(item["image"][part]), membrane, connected_regions(regions[0]))
+    return MembraneImage(
+        case, np.asarray(NormalizeIntensity()(item["image"][part])), membrane, connected_regions(regions[0])
+    )
 
 
 def isbi2012_fold(root: Path, fold: int, shared: MembraneSettings) -> Split:
@@ -83,6 +82,31 @@ def gala_fold(root: Path, fold: int, shared: MembraneSettings) -> Split:
 
 #: Reader of a fold, by name of the data: the folder, the fold from 0, and what all runs share.
 DATA: dict[str, Callable[[Path, int, MembraneSettings], Split]] = {"isbi2012": isbi2012_fold, "gala": gala_fold}
+
+
+def check_same_images(path: Path, data: str, images: Iterable[MembraneImage]) -> None:
+    """Compare images with those of the runs in a folder, and add those that it does not know yet.
+
+    Args:
+        path: JSON file of checksums by name of the data and of the image.
+        data: One of `DATA`.
+        images: Of these data.
+
+    Raises:
+        ValueError: The folder holds runs on other images of the same names.
+    """
+    known: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    before = known.setdefault(data, {})
+    found = {one.case: zlib.crc32(one.ids.tobytes(), zlib.crc32(one.image.tobytes())) for one in images}
+    changed = sorted(case for case, checksum in found.items() if before.get(case, checksum) != checksum)
+    if changed:
+        raise ValueError(
+            f"data must be those of the runs in {path.parent}, got another image or other ids for {changed[0]}; name "
+            "another output folder"
+        )
+    before.update(found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, known)
 
 
 def membrane_transforms(

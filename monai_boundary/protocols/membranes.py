@@ -29,7 +29,7 @@ from monai_boundary._check import check_choice
 from monai_boundary._files import write_whole
 from monai_boundary.engines import PrepareBatchDistanceMap
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, Membrane, threshold_sweep
-from monai_boundary.protocols.membrane_data import DATA, MembraneImage, membrane_transforms
+from monai_boundary.protocols.membrane_data import DATA, MembraneImage, check_same_images, membrane_transforms
 from monai_boundary.protocols.membrane_losses import LOSSES, set_weights
 from monai_boundary.protocols.membrane_settings import MembraneSettings, Stage
 from monai_boundary.protocols.series import missing_runs, run_all
@@ -59,7 +59,7 @@ def run_membranes(
         shared: What all runs share.
 
     Raises:
-        ValueError: A name is unknown, or `root` does not hold the data.
+        ValueError: A name is unknown, `root` does not hold the data, or runs beside `out` were on other images.
     """
     read = DATA[check_choice("data", data, tuple(DATA))]
     for name in losses:
@@ -72,6 +72,8 @@ def run_membranes(
     ]
     missing = missing_runs(out, runs)
     folds = {fold: read(root, fold, shared) for fold in sorted({run["fold"] for run in missing})}
+    for train, test in folds.values():
+        check_same_images(out.with_name("images.json"), data, (*train, *test))
     run_all(
         out,
         missing,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from monai.data import Dataset
 
-from monai_boundary.protocols.membrane_data import DATA, membrane_transforms, standardise
-from tests.em.files import SMALL, STACK, grey, interior, write_hdf5
+from monai_boundary.protocols.membrane_data import DATA, check_same_images, membrane_transforms
+from tests.em.files import SMALL, STACK, grey, interior, write_hdf5, write_slices
 
 # The images
 
@@ -33,8 +34,23 @@ def test_an_image_is_the_file_s_and_its_regions_are_the_cells(isbi) -> None:
     assert first.case == "slice00"
 
 
-def test_a_flat_image_does_not_divide_by_zero() -> None:
-    assert not standardise(np.full((1, 4, 4), 7, np.uint8)).any()
+def test_a_flat_image_does_not_divide_by_zero(tmp_path) -> None:
+    write_slices(tmp_path / "images", np.full(STACK, 7, np.uint8))
+    write_slices(tmp_path / "labels", interior(2, STACK))
+    assert not any(one.image.any() for one in DATA["isbi2012"](tmp_path, 0, SMALL)[0])
+
+
+def test_other_images_of_the_same_names_are_refused(isbi, tmp_path) -> None:
+    known = tmp_path / "out" / "images.json"
+    train, test = DATA["isbi2012"](isbi, 0, SMALL)
+    check_same_images(known, "isbi2012", train)
+    check_same_images(known, "isbi2012", [*train, *test])
+    check_same_images(known, "gala", [replace(train[0], image=-train[0].image)])
+    before = known.read_bytes()
+    for other in (replace(test[0], image=-test[0].image), replace(test[0], ids=test[0].ids + 1)):
+        with pytest.raises(ValueError, match=f"must be those of the runs in .*got another image .* {test[0].case};"):
+            check_same_images(known, "isbi2012", [train[0], other])
+    assert known.read_bytes() == before
 
 
 def test_halves_of_a_volume_part_it_and_cut_objects_in_pieces(tmp_path) -> None:

@@ -21,7 +21,7 @@ from monai_boundary.protocols.membrane_report import write_membrane_report
 from monai_boundary.protocols.membrane_settings import MembraneSettings, Stage, settings_for
 from monai_boundary.protocols.membranes import PRETRAINED, predict, run_membranes
 from monai_boundary.protocols.series import finished_runs
-from tests.em.files import SMALL, STACK
+from tests.em.files import SMALL, STACK, grey, write_slices
 
 # MONAI and Ignite, not this package
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -193,6 +193,15 @@ def test_another_pretraining_has_weights_of_its_own(isbi, tmp_path) -> None:
     assert len(list((tmp_path / "pretrained").iterdir())) == 4
     bce = [[case["bce"] for case in row["cases"]] for row in finished_runs(out)]
     assert bce[0] != bce[2]
+
+
+def test_runs_on_other_images_are_refused_in_the_same_folder(isbi, tmp_path) -> None:
+    out = tmp_path / "results.jsonl"
+    run_membranes("isbi2012", isbi, out, [], [0], SMALL)
+    write_slices(isbi / "images", grey(9, STACK))
+    run_membranes("isbi2012", isbi, out, [], [0], SMALL)  # nothing to train: nothing is read
+    with pytest.raises(ValueError, match="name another output folder"):
+        run_membranes("isbi2012", isbi, out, ["bce"], [0], SMALL)
 
 
 def test_the_report_shows_the_runs_of_its_settings_only(isbi, tmp_path) -> None:

@@ -34,13 +34,24 @@ MEMBRANES = [
         "np.asarray(regions[0], np.int32)",
         IMAGES,
     ),
-    Mutant("flat images divide by zero", _D, "max(float(values.std()), 1e-6)", "float(values.std())", IMAGES),
     Mutant(
-        "images keep their grey values",
+        "images keep their grey values", _D, 'NormalizeIntensity()(item["image"][part])', 'item["image"][part]', IMAGES
+    ),
+    Mutant("other images are not noticed", _D, "    if changed:\n", "    if False:\n", IMAGES),
+    Mutant(
+        "other ids are not noticed",
         _D,
-        "(values - values.mean()) / max(float(values.std()), 1e-6)",
-        "values",
+        "zlib.crc32(one.ids.tobytes(), zlib.crc32(one.image.tobytes()))",
+        "zlib.crc32(one.image.tobytes())",
         IMAGES,
+    ),
+    Mutant("known images are forgotten", _D, "    before.update(found)\n", "    known[data] = found\n", IMAGES),
+    Mutant(
+        "images are not compared",
+        _R,
+        '        check_same_images(out.with_name("images.json"), data, (*train, *test))\n',
+        "        pass\n",
+        RUNS,
     ),
     Mutant(
         "seeds made before the crop",
