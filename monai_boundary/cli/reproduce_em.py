@@ -9,9 +9,17 @@ import click
 
 __all__ = ["MEMBRANE_LOSSES", "membrane_command"]
 
-MEMBRANE_LOSSES = ("bce", "bce+bal", "wbce", "wbce+bal", "dice", "gdl+boundary")  # importing them loads torch
+MEMBRANE_LOSSES = (
+    "bce",
+    "bce+bal",
+    "wbce",
+    "wbce+bal",
+    "wbce+bal-mean",
+    "dice",
+    "gdl+boundary",
+)  # importing them loads torch
 _HELP = {
-    "isbi2012": """Train six losses on from the same pretrained U-Net, and print the boundary-aware paper's Table 1.
+    "isbi2012": """Train seven losses on from the same pretrained U-Net, and print the boundary-aware paper's Table 1.
 
     Adapted Rand index, variation of information and CREMI score on whole images of 512 x 512, per fold and seed, beside
     the paper's figures; each boundary-aware loss against the same loss without it; the scores over the threshold of its

@@ -60,6 +60,12 @@ LOSSES: dict[str, MembraneLoss] = {
         "wbce",
         ((0.8138, 0.0191), (1.0557, 0.0257), (0.4433, 0.0290)),
     ),
+    "wbce+bal-mean": MembraneLoss(
+        "weighted BCE + BAL, mean, alpha 1",
+        lambda: CrossEntropyBoundaryAwareLoss(balanced=True),
+        "seeds",
+        "wbce",
+    ),
     "dice": MembraneLoss(
         "Dice",
         lambda: DiceLoss(sigmoid=True),

@@ -44,6 +44,7 @@ def test_rows_are_compared_with_the_same_loss_without_its_boundary_term() -> Non
     for name, term, alpha in (
         ("bce+bal", BoundaryAwareLoss(3, "mean"), 1.0),
         ("wbce+bal", BoundaryAwareLoss(3, "published", double_sigmoid=True), 0.1),
+        ("wbce+bal-mean", BoundaryAwareLoss(3, "mean"), 1.0),
     ):
         row = LOSSES[name]
         both = row.make()(logits, {"label": membrane, "distance_map": seeds})
