@@ -36,6 +36,7 @@ def items_of_split(
     fold: int = 0,
     folds: int = 3,
     target: str | None = None,
+    per_slice: bool = True,
 ) -> Items:
     """Return the slices or volumes of a split of cross-validation as items.
 
@@ -46,6 +47,7 @@ def items_of_split(
         fold: Which block of each volume validates, see `fold_volumes`.
         folds: Number of blocks.
         target: ``"membrane"`` or ``"ids"``, which every item must have; ``None`` where labels are not needed.
+        per_slice: Whether membranes that follow from ids are found slice by slice in volumes, too, see `EmVolumes`.
 
     Raises:
         ValueError: An argument is out of its range, there is no such volume, or it lacks the target.
@@ -62,7 +64,7 @@ def items_of_split(
         )
     if target is not None:
         _check_target(found, target)
-    return EmSlices(found) if dims == 2 else EmVolumes(found)
+    return EmSlices(found) if dims == 2 else EmVolumes(found, per_slice=per_slice)
 
 
 def _check_target(volumes: Sequence[EmVolume], target: str) -> None:

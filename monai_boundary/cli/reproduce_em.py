@@ -9,15 +9,8 @@ import click
 
 __all__ = ["MEMBRANE_LOSSES", "membrane_command"]
 
-MEMBRANE_LOSSES = (
-    "bce",
-    "bce+bal",
-    "wbce",
-    "wbce+bal",
-    "wbce+bal-mean",
-    "dice",
-    "gdl+boundary",
-)  # importing them loads torch
+# named here, for to import them loads torch
+MEMBRANE_LOSSES = ("bce", "bce+bal", "wbce", "wbce+bal", "wbce+bal-mean", "dice", "gdl+boundary")
 _HELP = {
     "isbi2012": """Train seven losses on from the same pretrained U-Net, and print the boundary-aware paper's Table 1.
 

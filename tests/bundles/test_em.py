@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
+from scipy.ndimage import binary_dilation
 from torch import nn
 
 from monai_boundary.bundles import bundle_folder
@@ -137,6 +138,9 @@ def test_the_bundle_trains_on_volumes(tmp_path: Path, slice_axis: int | None) ->
         with h5py.File(tmp_path / "predictions" / "fold_1" / "gala_006-011.hdf") as file:
             assert file[IDS_KEY].shape == (6, 32, 32)
             assert file[IDS_KEY].attrs["resolution"].tolist() == [10.0, 10.0, 10.0]
+            assert (file[IDS_KEY][()] > 0).all()  # by the watershed
+        learnt = done.parser.get_parsed_content("train#items")[0]["membrane"][0].astype(bool)
+        np.testing.assert_array_equal(learnt, binary_dilation(phantom.ids[:6] == 0))  # a voxel to each side
 
 
 def test_the_bundle_learns_and_is_the_same_from_one_seed(cremi: Path, tmp_path: Path) -> None:

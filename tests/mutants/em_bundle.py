@@ -36,7 +36,7 @@ CROPS, SEED = (
     f"{_R}crops_turn_with_their_membranes_and_have_seeds_of_their_own",
     f"{_R}the_bundle_learns_and_is_the_same_from_one_seed",
 )
-WRITER = "em/test_volume_writer.py"
+WRITER, VOLUMES = "em/test_volume_writer.py", f"{_R}the_bundle_trains_on_volumes"
 
 EM_BUNDLE = [
     Mutant("all folds are the first", _V, "fold_volumes(volumes, fold, folds)", "fold_volumes(volumes, 0, folds)", FOLDS),
@@ -59,6 +59,9 @@ EM_BUNDLE = [
     Mutant("scores at another threshold", _S, 'lines[threshold])\n', "lines[_FIXED])\n", TABLES),
     Mutant("the mean is over slices of all volumes at 0.5", _S, '_named(curve[threshold][_MEAN])', "_named(curve[_FIXED][_MEAN])", TABLES),
     Mutant("the fixed threshold is left out", _S, "sorted({*thresholds, threshold, _FIXED})", "sorted({*thresholds, threshold})", TABLES),
+    Mutant("membranes of volumes are found in slices", f"{_J}fibsem_3d.json", '"membranes_per_slice": false', '"membranes_per_slice": true', VOLUMES),
+    Mutant("membranes of volumes stay thin", f"{_J}fibsem_3d.json", '"$@spacing[-1]"', "0", VOLUMES),
+    Mutant("membranes of volumes are not filled", f"{_J}fibsem_3d.json", '"watershed"', '"keep"', VOLUMES),
     Mutant("ids are taken for membranes", _S, 'target_is_membrane=target == "membrane"', "target_is_membrane=True", TABLES),
     Mutant("each volume has the mean of all", _S, "for row in rows if row.volume == name]", "for row in rows]", TABLES),
     Mutant("files have their names before they are whole", _W, 'path.with_name(f".{path.name}.part")', "path", WRITER),

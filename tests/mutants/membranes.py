@@ -76,8 +76,8 @@ MEMBRANES = [
     Mutant(
         "plain base under the weighted row",
         _L,
-        '        "seeds",\n        "wbce",\n',
-        '        "seeds",\n        "bce",\n',
+        '"published"),\n        "seeds",\n        "wbce",\n',
+        '"published"),\n        "seeds",\n        "bce",\n',
         RUNS,
     ),
     Mutant(
