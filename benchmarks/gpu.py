@@ -24,12 +24,13 @@ from statistics import median
 from typing import Any
 
 import torch
-from gpu_peers import peer_calls
+from gpu_peers import peer_calls, records
 from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb
 from phantoms_speed import ellipsoids
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from tables import new_run
 
 from monai_boundary import BoundaryLoss, DistanceMapOptions
 from monai_boundary.kernels import ROBUST, _triton_passes
@@ -235,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report["rows"] += measure(what, size, device, repeats)
     show(report["rows"], console, f"{report['device_name']}, medians of wall time")
     console.print(f"largest difference to edt: {max(report['largest_difference_to_edt_mm'].values()):.1e} mm")
+    found = records(report["rows"], NUM_CLASSES, BATCH * size**3, TRAFFIC_TARGET)
+    report["runs"] = [new_run(options.cpu or size != 128, found)]
     options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,10 +1,11 @@
-"""CPU time of interleaved repeats, peak memory of a fresh process, and what machine it was."""
+"""CPU time of interleaved repeats, peak memory of a fresh process, memory bandwidth, and what machine it was."""
 
 from __future__ import annotations
 
 import datetime
 import gc
 import importlib.metadata
+import math
 import multiprocessing
 import os
 import platform
@@ -14,24 +15,75 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fresh_peak_mb", "interleaved", "machine", "peak_growth_mb"]
+import numpy as np
 
-PACKAGES = ("monai-boundary", "numpy", "scipy", "edt", "torch", "monai", "nibabel")
-PRELOADED = ["torch", "monai.losses", "scipy.ndimage", "edt", "nibabel", "monai_boundary.losses"]
+__all__ = [
+    "BUDGET_S",
+    "WarmCopy",
+    "data_folder",
+    "fresh_peak_mb",
+    "interleaved",
+    "machine",
+    "peak_growth_mb",
+    "replace_between",
+]
+
+BUDGET_S = 8.0
+PACKAGES = ("monai-boundary", "numpy", "scipy", "edt", "SimpleITK", "torch", "monai", "nibabel", "numba")
+PRELOADED = ["torch", "monai.losses", "scipy.ndimage", "edt", "SimpleITK", "nibabel", "monai_boundary.losses"]
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, list[float]]]:
-    """Run all calls in turn, `repeats` times, and return the seconds of CPU and of wall time of each run."""
+def data_folder() -> Path:
+    """The folder of real images, whether it is there or not."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("MONAI_BOUNDARY_DATA", default))
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    repeats: int,
+    budget_s: float = math.inf,
+    first: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, dict[str, list[float]]]:
+    """Run all calls in turn, `repeats` times, and return the seconds of CPU and of wall time of each run.
+
+    A call that has taken more than `budget_s` seconds of CPU is not run again. `first` gets what the calls returned in
+    the first round, which is then let go.
+    """
     times: dict[str, dict[str, list[float]]] = {name: {"cpu_s": [], "wall_s": []} for name in calls}
-    for _ in range(repeats):
+    results: dict[str, Any] = {}
+    for number in range(repeats):
         for name, call in calls.items():
+            if sum(times[name]["cpu_s"]) > budget_s:
+                continue
             gc.collect()
             cpu, wall = time.process_time(), time.perf_counter()
             result = call()
             times[name]["cpu_s"].append(time.process_time() - cpu)
             times[name]["wall_s"].append(time.perf_counter() - wall)
+            if first is not None and number == 0:
+                results[name] = result
             del result
+        if first is not None and number == 0:
+            first(results)
+            results.clear()
     return times
+
+
+class WarmCopy:
+    """A copy between two arrays that were both written before; the measure of what memory can do on one thread."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.source = np.ones(megabytes << 18, np.float32)
+        self.target = np.ones_like(self.source)
+
+    def __call__(self) -> None:
+        """Copy once."""
+        np.copyto(self.target, self.source)
+
+    def gb_per_s(self, seconds: float) -> float:
+        """Bytes read and written in a second, in 10^9."""
+        return 2 * self.source.nbytes / seconds / 1e9
 
 
 def peak_growth_mb(call: Callable[[], object]) -> float:
@@ -71,8 +123,15 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "load_average_at_start": [round(load, 2) for load in os.getloadavg()],
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _status_kb(field: str) -> int:

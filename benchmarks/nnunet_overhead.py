@@ -21,14 +21,17 @@ import copy
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
 import torch
+from benchmark import Against, Record, compare, make_record
 from measure import interleaved, machine
 from phantoms_speed import ellipsoids
+from tables import new_run
 
 SHAPE, PATCH, SPACING = (160, 160, 160), (128, 128, 128), (1.0, 1.0, 1.0)
 TARGETS = {"worker, 1 foreground class": 1.15, "worker, 3 foreground classes": 1.20, "train_step": 1.03}
@@ -105,15 +108,24 @@ def step_calls(work: Path) -> dict[str, Any]:
     return calls
 
 
-def main() -> None:
+def record_of(name: str, times: dict[str, Any], ratio: float) -> Record:
+    """One row in the form of benchmarks/run.py, where a ratio is that of the peer's time to ours."""
+    record = make_record(f"nnU-Net, {name}", "nnunet", times, statistic="median" if name == "train_step" else "mean")
+    record["results"] = compare(record, (Against("stock", 1 / TARGETS[name], ours="with maps"),))
+    record["results"][0] |= {"ratio": 1 / ratio, "met": ratio <= TARGETS[name]}
+    return record
+
+
+def main(given: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, help="folder of benchmarks/hippocampus.py; without it no training step")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     torch.set_num_threads(1)
     result: dict[str, Any] = {"machine": machine(), "rows": {}}
+    run = new_run(False, {})
     with tempfile.TemporaryDirectory() as folder:
         cases = {
             "worker, 1 foreground class": lambda: worker_calls(Path(folder), 1),
@@ -134,10 +146,11 @@ def main() -> None:
                 pairs = zip(times["with maps"]["cpu_s"], times["stock"]["cpu_s"], strict=True)
                 ratio = median(with_maps / alone for with_maps, alone in pairs)
             result["rows"][name] = {"times": times, "stock_ms": stock, "with_maps_ms": ours, "ratio": ratio}
+            run["benchmarks"]["nnunet_" + name.replace(",", "").replace(" ", "_")] = record_of(name, times, ratio)
             print(f"| {name} | {stock:.0f} | {ours:.0f} | {ratio:.3f} | {TARGETS[name]:.2f} |", flush=True)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(result | {"runs": [run]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,17 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read by the libraries at import
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from benchmark import Against, Record, compare, make_record
 from matplotlib.figure import Figure
 from measure import interleaved, machine, replace_between
 from phantoms_speed import ellipsoids
+from tables import new_run
 from tqdm import tqdm
 
 from monai_boundary.datasets.nifti import write_volume
@@ -194,14 +196,21 @@ def simulate(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"cpu_s_per_volume": each, "hours": hours, "gigabytes": size}
 
 
-def main() -> None:
+def patch_record(patch: dict[str, Any], quick: bool) -> Record:
+    """The patch in the form of benchmarks/run.py: it must be read faster than it is computed."""
+    record = make_record(f"patch of {patch['edge']}^3 from a precomputed map", "precompute", patch["times"])
+    record["results"] = compare(record, (Against("compute", 1.0, ours="read"),), judged=not quick)
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small arrays, whose figures say nothing")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write all raw times here, and growth.png beside it")
     parser.add_argument("--docs", type=Path, help="replace the tables in this Markdown file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     report: dict[str, Any] = {"machine": machine(), "quick": options.quick}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -209,6 +218,7 @@ def main() -> None:
         report["volumes"], settings = whole_volumes(files, folder, options.repeats)
         edge = 48 if options.quick else PATCH
         report["patch"] = patches(files[0], folder, settings, edge, 3 if options.quick else 8, options.repeats)
+    report["runs"] = [new_run(options.quick, {"precompute_patch": patch_record(report["patch"], options.quick)})]
     report["growth"] = growth(options.quick, options.repeats)
     report["simulation"] = simulate(report["volumes"])
     print(markdown(report))
