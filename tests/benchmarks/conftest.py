@@ -77,7 +77,7 @@ def fake(bench, monkeypatch):
     host |= {"python": "3.11.7", "versions": {"edt": "3.1.2"}}
     peaks = {"ours": 20.0, "slow peer": 80.0, "part of the work": 40.0}
     monkeypatch.setattr(bench.benchmark, "interleaved", given_times)
-    monkeypatch.setattr(bench.benchmark, "fresh_peak_mb", lambda measure, make, small, arguments, name: peaks[name])
+    monkeypatch.setattr(bench.benchmark, "fresh_peak_mb", lambda *given: peaks[given[-1]])
     monkeypatch.setattr(bench.tables, "machine", lambda: host)
     monkeypatch.setattr(bench.run, "BENCHMARKS", {"fake": one})
     return one

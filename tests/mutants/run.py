@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.mutants.benchmarks import BENCHMARKS  # noqa: E402
 from tests.mutants.boundary_aware import BOUNDARY_AWARE  # noqa: E402
 from tests.mutants.boundary_f1 import BOUNDARY_F1  # noqa: E402
 from tests.mutants.buildings import BUILDINGS  # noqa: E402
@@ -46,10 +47,11 @@ PRELOADED = (
     "matplotlib.figure",
     "nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5",
 )
-PACKAGES = ("monai_boundary", "nnunet_trainers", "tests")
+PACKAGES = ("monai_boundary", "nnunet_trainers", "benchmarks", "tests")
 GREEN, RED = 0, 1
 TABLE = (
     *MUTANTS,
+    *BENCHMARKS,
     *BOUNDARY_AWARE,
     *BOUNDARY_F1,
     *BUILDINGS,

@@ -20,7 +20,7 @@ def gpu(monkeypatch):
         pytest.skip("no benchmarks beside the tests")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("gpu")
-    for name in ("gpu", "gpu_peers", "measure", "phantoms_speed"):
+    for name in ("gpu", "gpu_peers", "measure", "phantoms_speed", "benchmark", "tables"):
         sys.modules.pop(name, None)
 
 
