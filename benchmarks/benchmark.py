@@ -144,9 +144,11 @@ class Benchmark:
         self, record: Record, arguments: tuple[Any, ...], quick: bool, repeats: int
     ) -> tuple[list[str], int | None, float]:
         """Fill in times and figures; return the names of the cases, the bytes that they touch, and GB/s of a copy."""
-        for call in _cases(self.make, self.small).calls.values():
+        cases = _cases(self.make, self.small)
+        for call in cases.calls.values():
             call()  # what the libraries load and compile at their first call is no part of any case
-        cases = _cases(self.make, arguments)
+        if not quick:
+            cases = _cases(self.make, arguments)
 
         def first(results: dict[str, Any]) -> None:
             results.pop(COPY)
