@@ -150,13 +150,12 @@ class Benchmark:
         if not quick:
             cases = _cases(self.make, arguments)
 
-        def first(results: dict[str, Any]) -> None:
+        def agree(results: dict[str, Any]) -> None:
             results.pop(COPY)
-            if cases.agree is not None:
-                record["figures"] |= cases.agree(results)
+            record["figures"] |= cases.agree(results) if cases.agree is not None else {}
 
         copy = WarmCopy(QUICK_COPY_MB if quick else COPY_MB)
-        times = interleaved({**cases.calls, COPY: copy}, repeats, BUDGET_S, first)
+        times = interleaved({**cases.calls, COPY: copy}, repeats, BUDGET_S, agree if cases.agree else None)
         rate = copy.gb_per_s(median(times.pop(COPY)["cpu_s"]))
         if not quick:
             times |= {name: {"cpu_s": [given]} for name, given in cases.elsewhere.items()}

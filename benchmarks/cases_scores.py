@@ -41,7 +41,7 @@ def lesion_surfaces(step: int) -> Cases:
 
 def _surfaces(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) -> Cases:
     """One call per way to score the pair; both sides get the same one-hot tensors, which the floor reads once."""
-    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    warnings.filterwarnings("ignore", category=FutureWarning)
     pair = [torch.from_numpy(mask)[None, None].float() for mask in (pred, target)]
     options = {"include_background": True}
 

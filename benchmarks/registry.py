@@ -108,7 +108,7 @@ def _barrier() -> list[Benchmark]:
         *references,
         Benchmark("cut_voronoi_2d", "barrier", "Voronoi cells, 512x512", "cases_barrier:voronoi_cut",
                   ((512, 512), 100), ((96, 96), 12), plane, needs, repeats=5),
-        Benchmark("cut_fib_sem", "barrier", "FIB-SEM, 50x100x200", "cases_barrier:fib_sem_cut", (1000,), (32,), volume,
+        Benchmark("cut_fib_sem", "barrier", "FIB-SEM, 50x100x200", "cases_barrier:fib_sem_cut", (1000,), (64,), volume,
                   (*needs, "h5py", FIB_SEM), repeats=5),
         Benchmark("cut_voronoi_3d", "barrier", "Voronoi cells, 50x100x200", "cases_barrier:voronoi_cut",
                   ((50, 100, 200), 50), ((12, 24, 24), 6), volume, needs, repeats=5),
