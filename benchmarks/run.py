@@ -1,6 +1,6 @@
 """Every benchmark by one command: ours against its peers, peak memory, and the floor that memory sets, on one thread.
 
-    python benchmarks/run.py --json docs/results/speed.json --docs docs/benchmarks.md     (10 minutes on a quiet core)
+    python benchmarks/run.py --json docs/results/speed.json --docs docs/benchmarks.md     (about 10 minutes, estimated)
     python benchmarks/run.py all --json docs/results/speed.json --docs docs/benchmarks.md (tiles, precompute, GPU, too)
     python benchmarks/run.py maps loss --quick
     python benchmarks/run.py --check docs/results/speed.json
