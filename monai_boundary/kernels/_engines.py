@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "distance_unit",
+    "fused_signed",
     "label_distance",
     "on_device",
     "opposite_distance",
@@ -29,11 +30,12 @@ __all__ = [
     "seed_distance",
 ]
 
-Backend = Literal["auto", "edt", "scipy", "torch"]
-BACKENDS: tuple[Backend, ...] = ("auto", "edt", "scipy", "torch")
+Backend = Literal["auto", "edt", "numba", "scipy", "torch"]
+BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba", "scipy", "torch")
 Engine = Callable[[np.ndarray, tuple[float, ...], np.ndarray, float | None], None]
 
 _HAS_EDT = importlib.util.find_spec("edt") is not None
+_HAS_NUMBA = importlib.util.find_spec("numba") is not None
 # Squares of distances are kept in float32: keep ratios of spacings where the sum of squares cannot leave its range.
 _SAFE_RATIO = 1e12
 
@@ -44,11 +46,18 @@ def on_device(backend: Backend, array: object) -> bool:
 
 
 def resolve_backend(backend: Backend) -> str:
-    """Return the name of the engine for arrays: ``"auto"`` is `edt` where installed, else scipy."""
+    """Return the name of the engine for arrays: ``"auto"`` is `edt` where installed, else scipy.
+
+    It is never numba, which compiles for seconds where its cache is cold and loads for a second in every worker.
+    """
     if backend == "auto":
         return "edt" if _HAS_EDT else "scipy"
     if backend == "edt" and not _HAS_EDT:
         raise RuntimeError("backend='edt' needs the package edt; pip install edt, or pass backend='scipy'")
+    if backend == "numba" and not _HAS_NUMBA:
+        raise RuntimeError(
+            "backend='numba' needs the package numba; pip install \"monai-boundary[em]\", or pass backend='edt'"
+        )
     return backend
 
 
@@ -98,8 +107,21 @@ def _scipy_opposite(mask: np.ndarray, spacing: tuple[float, ...], out: np.ndarra
     out += ndimage.distance_transform_edt(mask, sampling=spacing).astype(np.float32)
 
 
+def _numba_opposite(mask: np.ndarray, spacing: tuple[float, ...], out: np.ndarray, limit: float | None) -> None:
+    from monai_boundary.kernels._signed_field import signed_field
+
+    signed_field(mask, spacing, out, sign=1.0, limit=math.inf if limit is None else limit)
+
+
+def _numba_seed(seeds: np.ndarray, spacing: tuple[float, ...], out: np.ndarray, limit: float | None) -> None:
+    from monai_boundary.kernels._signed_field import signed_field
+
+    signed_field(seeds, spacing, out, inside=False, limit=math.inf if limit is None else limit)
+
+
 _ENGINES: dict[str, tuple[Engine, Engine]] = {
     "edt": (_edt_opposite, _edt_seed),
+    "numba": (_numba_opposite, _numba_seed),
     "scipy": (_scipy_opposite, _scipy_seed),
 }
 
@@ -108,18 +130,53 @@ def _run(
     engine: Engine, mask: np.ndarray, spacing: tuple[float, ...], out: np.ndarray | None, limit: float | None
 ) -> np.ndarray:
     distance = np.empty(mask.shape, np.float32) if out is None else out
-    # Axes of one voxel add nothing, and leave open which axis is the contiguous one.
-    axes = [axis for axis, count in enumerate(mask.shape) if count > 1] or [0]
-    part = tuple(slice(None) if axis in axes else 0 for axis in range(mask.ndim))
-    spacing = tuple(spacing[axis] for axis in axes)
-    # edt's first pass adds up the spacing of the axis that is contiguous in memory, and its rounding errors, which pass
-    # 1e-4 mm on 256 voxels. With that axis for the unit it adds up ones.
-    scale = distance_unit(spacing)
-    scaled = tuple(value / scale for value in spacing)
+    part, scaled, scale = _essential(mask.shape, spacing)
     engine(np.ascontiguousarray(mask[part]), scaled, distance[part], None if limit is None else limit / scale)
     if scale != 1.0:
         distance *= np.float32(scale)
     return distance
+
+
+def _essential(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[Any, tuple[float, ...], float]:
+    """The part of an array that an engine works on, its spacing in some unit, and that unit."""
+    # Axes of one voxel add nothing, and leave open which axis is the contiguous one.
+    axes = [axis for axis, count in enumerate(shape) if count > 1] or [0]
+    part = tuple(slice(None) if axis in axes else 0 for axis in range(len(shape)))
+    spacing = tuple(spacing[axis] for axis in axes)
+    # edt's first pass adds up the spacing of the axis that is contiguous in memory, and its rounding errors, which pass
+    # 1e-4 mm on 256 voxels. With that axis for the unit it adds up ones.
+    scale = distance_unit(spacing)
+    return part, tuple(value / scale for value in spacing), scale
+
+
+def fused_signed(
+    mask: np.ndarray,
+    spacing: tuple[float, ...],
+    out: np.ndarray,
+    complement: np.ndarray | None,
+    offsets: tuple[float, float],
+    clip: float | None,
+    limit: float | None,
+) -> None:
+    """Write signed distances into `out`, those of ~mask into `complement`, in one sweep: backend ``"numba"`` alone.
+
+    Args:
+        mask: Bool, with a voxel on each side.
+        spacing: Voxel size in mm.
+        out: Float32 of the shape of `mask`.
+        complement: The same, or ``None``.
+        offsets: What is taken off the distances outside and inside, in mm.
+        clip: Values are limited to +-clip mm.
+        limit: Distances of at least `limit` mm need not be exact; ``None`` where all have to be.
+    """
+    from monai_boundary.kernels._signed_field import signed_field
+
+    part, scaled, scale = _essential(mask.shape, spacing)
+    signed_field(
+        np.ascontiguousarray(mask[part]), scaled, out[part], None if complement is None else complement[part],
+        unit=scale, offsets=offsets,
+        clip=math.inf if clip is None else clip, limit=math.inf if limit is None else limit / scale,
+    )  # fmt: skip
 
 
 def opposite_distance(

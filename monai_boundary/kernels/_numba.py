@@ -16,7 +16,7 @@ except ImportError as error:
         'the minimum-barrier cut needs numba, which is not installed; pip install "monai-boundary[em]"'
     ) from error
 
-__all__ = ["compiled", "int64", "prefetch", "uintp"]
+__all__ = ["cgutils", "compiled", "int64", "intrinsic", "ir", "prefetch", "types", "uintp"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

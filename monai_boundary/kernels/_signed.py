@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from monai_boundary.kernels._engines import Backend, opposite_distance, seed_distance
+from monai_boundary.kernels._engines import (
+    Backend,
+    fused_signed,
+    opposite_distance,
+    resolve_backend,
+    seed_distance,
+)
 from monai_boundary.kernels._slices import bounding_box
 from monai_boundary.kernels.map_options import Convention, DistanceMapOptions
 
@@ -121,12 +127,8 @@ def _write_signed(
             out[...] = options.clip
             if complement is not None:
                 complement[...] = -options.clip
-        region = out[crop]
-        _signed(region, inside[crop], None if outside is None else outside[crop], spacing, options, backend)
-        if complement is not None:
-            offset = np.float32(inside_offset(spacing, options.convention))
-            _limit(np.subtract(offset, region, out=complement[crop]), options.clip)
-        _limit(region, options.clip)
+        region, other = out[crop], None if complement is None else complement[crop]
+        _signed(region, other, inside[crop], None if outside is None else outside[crop], spacing, options, backend)
     if valid is not None:
         out[~valid] = 0.0
         if complement is not None:
@@ -135,28 +137,38 @@ def _write_signed(
 
 def _signed(
     out: np.ndarray,
+    complement: np.ndarray | None,
     inside: np.ndarray,
     outside: np.ndarray | None,
     spacing: tuple[float, ...],
     options: DistanceMapOptions,
     backend: Backend,
 ) -> None:
-    """Write the signed distance in the chosen convention; `outside` is given where some voxels are neither."""
+    """Write the clipped signed distances of both sides; `outside` is given where some voxels are neither."""
     limit = None if options.clip is None else clip_reach(spacing, options)
-    if outside is None or bool((inside | outside).all()):
-        if inside.all():  # a crop wholly inside: the surface is farther than the clip
-            out[...] = -np.inf
-            return
-        opposite_distance(inside, spacing, backend, out, limit)
-    else:  # distances start only at counted voxels, so each side needs its own pass
-        seed_distance(inside, spacing, backend, out, limit)
-        to_outside = seed_distance(outside, spacing, backend) if outside.any() else np.float32(np.inf)
-        np.copyto(out, to_outside, where=inside)
-    if options.convention == "half":
-        out -= np.float32(min(spacing) / 2)
-    elif options.convention != "centre":
-        np.subtract(out, np.float32(inside_offset(spacing, options.convention)), out=out, where=inside)
-    np.negative(out, out=out, where=inside)
+    total = inside_offset(spacing, options.convention)
+    beyond = min(spacing) / 2 if options.convention == "half" else 0.0
+    counted = outside is None or bool((inside | outside).all())
+    if inside.all():  # a crop wholly inside: the surface is farther than the clip
+        out[...] = -np.inf
+    elif counted and resolve_backend(backend) == "numba":
+        fused_signed(inside, spacing, out, complement, (beyond, beyond + total), options.clip, limit)
+        return
+    else:
+        if counted:
+            opposite_distance(inside, spacing, backend, out, limit)
+        else:  # distances start only at counted voxels, so each side needs its own pass
+            seed_distance(inside, spacing, backend, out, limit)
+            to_outside = seed_distance(outside, spacing, backend) if outside.any() else np.float32(np.inf)
+            np.copyto(out, to_outside, where=inside)
+        if beyond:
+            out -= np.float32(beyond)
+        if total:
+            np.subtract(out, np.float32(total), out=out, where=inside)
+        np.negative(out, out=out, where=inside)
+    if complement is not None:
+        _limit(np.subtract(np.float32(total), out, out=complement), options.clip)
+    _limit(out, options.clip)
 
 
 def inside_offset(spacing: tuple[float, ...], convention: Convention) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,17 +112,18 @@ def test_map_equals_the_definition_in_every_setting(labels, data, convention, cl
     close(maps, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["numba", "torch"])
 @given(
     label_maps(ignore=9), st.data(), conventions, st.none() | st.floats(0.25, 8, width=32),
     st.sampled_from(["zero", "far"]), st.sampled_from([None, "clip", "diagonal", "max"]), st.booleans(),
 )  # fmt: skip
-def test_torch_equals_edt_in_every_setting(labels, data, convention, clip, absent, normalize, ignored):
+def test_backends_equal_edt_in_every_setting(backend, labels, data, convention, clip, absent, normalize, ignored):
     spacing = data.draw(spacings(labels.ndim - 1))
     settings = {"convention": convention, "clip": clip, "absent": absent, "ignore_index": 9,
                 "normalize": None if clip is None and normalize == "clip" else normalize}  # fmt: skip
     if not ignored:
         labels, settings["ignore_index"] = np.where(labels == 9, 0, labels), None
-    ours, edt = (signed_distance_map(labels, 3, spacing, backend=name, **settings) for name in ("torch", "edt"))
+    ours, edt = (signed_distance_map(labels, 3, spacing, backend=name, **settings) for name in (backend, "edt"))
     assert np.abs(ours - edt).max() <= 1e-4
 
 

@@ -55,10 +55,11 @@ def test_kervadec_convention_equals_monai(rng, shape):
 
 
 @pytest.mark.parametrize(("shape", "spacing"), GRIDS)
-def test_edt_and_scipy_engines_agree(rng, shape, spacing):
+@pytest.mark.parametrize("backend", ["edt", "numba"])
+def test_engines_agree_with_scipy(rng, shape, spacing, backend):
     mask = random_mask(rng, shape, 0.05)
     for engine in (opposite_distance, seed_distance):
-        difference = engine(mask, spacing, "edt") - engine(mask, spacing, "scipy")
+        difference = engine(mask, spacing, backend) - engine(mask, spacing, "scipy")
         assert np.abs(difference).max() <= 1e-4
 
 
@@ -71,6 +72,13 @@ def test_missing_edt_is_named_and_scipy_takes_its_place(monkeypatch):
     assert resolve_backend("auto") == "scipy"
     with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
         resolve_backend("edt")
+
+
+def test_missing_numba_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_NUMBA", False)
+    message = r"backend='numba' needs the package numba; pip install \"monai-boundary\[em\]\", or pass backend='edt'"
+    with pytest.raises(RuntimeError, match=message):
+        signed_distance(np.array([True, False]), backend="numba")
 
 
 @pytest.mark.parametrize("factor", [1e-9, 1e9])

@@ -180,7 +180,7 @@ def test_balance_sees_counted_voxels_only(rng):
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["edt", "scipy", "auto"])
+@pytest.mark.parametrize("backend", ["edt", "numba", "scipy", "auto"])
 def test_backends_agree(labels, backend):
     reference = signed_distance_map(labels, 4, SPACING)
     assert np.abs(signed_distance_map(labels, 4, SPACING, backend=backend) - reference).max() <= 1e-4

@@ -114,7 +114,9 @@ def test_bad_labels_are_named_as_with_the_other_engines():
     with pytest.raises(ValueError, match="mask must be bool"):
         signed_distance(np.array([0, 2]), backend="torch")
     for function in (distance_transform, signed_distance):
-        with pytest.raises(ValueError, match="backend must be one of 'auto', 'edt', 'scipy', 'torch', got 'cuda'"):
+        with pytest.raises(
+            ValueError, match="backend must be one of 'auto', 'edt', 'numba', 'scipy', 'torch', got 'cuda'"
+        ):
             function(np.array([False, True]), backend="cuda")
 
 
