@@ -150,7 +150,8 @@ def sweep_slices(  # type: ignore[no-untyped-def] # noqa: PLR0913 - numba has no
 ):  # fmt: skip
     """In LANES columns from `left`, the distances inside each slice to the mask (side 0) or to the rest (side 1).
 
-    `box` is (first slice, end, first row, end); `held[0]` and `held[1]`: which slices and rows hold mask in these columns.
+    `box` is (first slice, end, first row, end); `held[0]` and `held[1]`: which slices and rows hold mask in these
+    columns.
     Writes `planes[n, y]` for the n-th slice that holds a source, its place into `places`, and returns their number.
     """
     rows, tops, at, own, below, ends = scratch
@@ -202,7 +203,8 @@ def sweep_columns(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba
 ):  # fmt: skip
     """Join the slices along the first axis, and write the finished values of LANES columns from `left`.
 
-    `shift` is (unit, offset outside, offset inside, sign inside, clip); outs[0] gets the values, outs[1], where it is not
+    `shift` is (unit, offset outside, offset inside, sign inside, clip); outs[0] gets the values, outs[1], where
+    it is not
     empty, those of the other side of the mask. Both are flat, with `steps` (slice, row, width) between their voxels.
     """
     rows, tops, _, _, _, ends = scratch
