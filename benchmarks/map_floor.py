@@ -80,7 +80,7 @@ def markdown(report: dict[str, Any]) -> str:
     """The table of the docs."""
     host = report["machine"]
     rows = [
-        f"| {row['mask']} ({row['share']:.2%}) | {row['setting']} | {row['floor']:.0f} | {row['edt']:.0f} | {row['numba']:.0f} "
+        f"| {row['mask']} ({row['share']:.2%}) | {row['setting']} | {row['floor']:.0f} | {row['edt']:.0f} | {row['numba']:.0f} "  # noqa: E501
         f"| {row['edt'] / row['numba']:.1f}x | {row['edt'] / row['floor']:.1f}x | {row['numba'] / row['floor']:.1f}x |"
         for row in report["rows"]
     ]

@@ -88,7 +88,7 @@ def _typed(tracked: bool) -> Any:
             ends.append(builder.sext(builder.call(function, [found[1]]), ir.IntType(64)))
         return context.make_tuple(builder, signature.return_type, ends)
 
-    def typing(_context, rows, places, low, high, place, weight, out):  # type: ignore[no-untyped-def]
+    def typing(_context, rows, places, low, high, place, weight, out):  # type: ignore[no-untyped-def] # noqa: ARG001
         result = types.UniTuple(types.int64, 2) if tracked else types.void
         return result(rows, places, types.int64, types.int64, types.int64, types.float32, out), generate
 
