@@ -5,6 +5,7 @@ Every job writes a part of its own; whoever reads takes all parts together, so j
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -18,6 +19,9 @@ from monai_boundary.map_store.settings import MapSettings
 __all__ = ["MANIFEST", "ManifestPart", "MapRecord", "SourceFile", "read_manifest"]
 
 FORMAT = 1
+#: Goes up when the same labels and settings give other maps, or other files, than before. Versions of the package that
+#: share it may read and continue each other's folders.
+RECIPE = 1
 MANIFEST = "manifest.json"
 
 
@@ -62,8 +66,9 @@ class MapRecord:
         sha256: Its checksum.
         source: The label file that it was made from.
         affine: From voxel indices to mm, where the source has one.
+        version: Of this package, to be told; what must agree is `recipe`.
+        recipe: How maps are made and stored.
         written: Time, UTC.
-        version: Of this package.
     """
 
     shape: tuple[int, ...]
@@ -73,6 +78,7 @@ class MapRecord:
     source: SourceFile
     affine: tuple[tuple[float, ...], ...] | None
     version: str
+    recipe: int = RECIPE
     written: str = dataclasses.field(
         default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
     )
@@ -83,6 +89,7 @@ class MapRecord:
         affine = content["affine"]
         return cls(
             **{
+                "recipe": 1,  # of the first manifests, which do not name it
                 **content,
                 "shape": tuple(content["shape"]),
                 "spacing": tuple(content["spacing"]),
@@ -103,7 +110,9 @@ class ManifestPart:
     def __init__(self, path: Path, settings: MapSettings) -> None:
         self.path = path
         self.settings = settings
-        self.records: dict[str, MapRecord] = _read_part(path)[1] if path.is_file() else {}
+        self.records: dict[str, MapRecord] = {}
+        with contextlib.suppress(FileNotFoundError):
+            self.records = _read_part(path)[1]
 
     def add(self, case: str, record: MapRecord) -> None:
         """Note a map that is in its place."""
@@ -125,6 +134,13 @@ def read_manifest(folder: Path) -> tuple[MapSettings, dict[str, MapRecord]] | No
     Raises:
         ValueError: A part is no manifest, or two were made with other settings.
     """
+    try:
+        return _read_parts(folder)
+    except FileNotFoundError:  # a run has just gathered the parts in one, which is there before the others go
+        return _read_parts(folder)
+
+
+def _read_parts(folder: Path) -> tuple[MapSettings, dict[str, MapRecord]] | None:
     found: dict[str, MapRecord] = {}
     first: tuple[Path, MapSettings] | None = None
     for path in part_files(folder):

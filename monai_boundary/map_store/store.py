@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_boundary._files import file_digest
 from monai_boundary.map_store.blosc import ENDING, open_map, require_blosc2
-from monai_boundary.map_store.manifest import MapRecord, read_manifest
+from monai_boundary.map_store.manifest import RECIPE, MapRecord, read_manifest
 
 __all__ = ["MapStore"]
 
@@ -108,9 +108,14 @@ class MapStore:
         """Compare the map's file with its checksum.
 
         Raises:
-            ValueError: It is missing, cut off or altered.
+            ValueError: It is missing, cut off or altered, or of a version of the package that makes other maps.
         """
         record, path = self.record(case), self.path(case)
+        if record.recipe != RECIPE:
+            raise ValueError(
+                f"{path} must be made by recipe {RECIPE}, got recipe {record.recipe} of monai-boundary "
+                f"{record.version}, whose maps differ; {_AGAIN}"
+            )
         if not path.is_file():
             raise ValueError(f"{path} must be there according to the manifest, got none; {_AGAIN}")
         size = path.stat().st_size

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +20,8 @@ from monai_boundary.precompute.sources import LabelFile
 
 __all__ = ["Job", "disk_is_full", "make_map", "remove_parts"]
 
+#: A file is written in one go, in seconds: one that nobody touched for so long has lost its writer.
+_ABANDONED_S = 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -67,10 +71,13 @@ def disk_is_full(error: object) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def remove_parts(job: Job) -> None:
-    """Remove what a worker that was killed left of this map."""
-    for part in job.out.glob(part_pattern(job.path.name.replace("[", "[[]"))):
-        part.unlink(missing_ok=True)
+def remove_parts(out: Path) -> None:
+    """Remove what writers that were killed left in the folder of the maps; other jobs may be writing theirs there."""
+    for name in (f"*{ENDING}", "manifest*.json"):
+        for part in out.glob(part_pattern(name)):
+            with contextlib.suppress(FileNotFoundError):  # its writer has just put it in place
+                if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                    part.unlink()
 
 
 def _mb(size: float) -> str:

@@ -92,6 +92,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     settings = _settings(source, options, num_classes, ignore_index, include_background, dtype)
     chosen = _share(_chosen(source, cases, data), shard)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_parts(folder)
     part = ManifestPart(folder / _part_name(shard, cases), settings)
     store = _earlier(folder, settings)
     result = Precomputed(folder)
@@ -105,7 +106,6 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
             continue
         if reason:
             result.remade[name] = reason
-        remove_parts(job)
         jobs.append(job)
     try:
         result.made = make_maps(jobs, workers, part, progress)
@@ -218,18 +218,19 @@ def _why(store: MapStore | None, job: Job) -> str | None:
 
 
 def _gather(part: ManifestPart, cases: set[str]) -> None:
-    """Make one manifest of all parts and remove the others, which say nothing more.
+    """Make one manifest of all parts and remove the others, unless a job that still runs has added to its own.
 
     Maps of cases that are not in this data, as of another datalist in the same folder, stay where they exist.
     """
     folder = part.path.parent
     manifest = read_manifest(folder)
+    found = manifest[1] if manifest else {}
     part.records = {
-        case: record
-        for case, record in (manifest[1] if manifest else {}).items()
-        if case in cases or (folder / f"{case}{ENDING}").exists()
+        case: record for case, record in found.items() if case in cases or (folder / f"{case}{ENDING}").exists()
     }
     part.write()
-    for path in part_files(part.path.parent):
-        if path != part.path:
-            path.unlink()
+    for path in part_files(folder):
+        records = ManifestPart(path, part.settings).records
+        known = all(case in found and record.written <= found[case].written for case, record in records.items())
+        if path != part.path and known:
+            path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 
 from monai_boundary import DistanceMapOptions
-from monai_boundary.map_store import MapStore
+from monai_boundary.map_store import MapStore, manifest, store
 from monai_boundary.map_store.manifest import ManifestPart
+from monai_boundary.precompute import case as case_module
 from monai_boundary.precompute import precompute_maps
+from monai_boundary.precompute import run as run_module
 from tests.cli.calling import assert_fails
 from tests.precompute.conftest import write_cases
 
@@ -39,20 +42,86 @@ def test_a_killed_worker_is_named_and_loses_nothing_that_is_finished(
             precompute_maps(data, tmp_path / "maps", workers=2, **QUIET)
     finished = sorted(MapStore(tmp_path / "maps").records)
     assert 1 <= len(finished) < 12
+    monkeypatch.setattr(case_module, "_ABANDONED_S", -1.0)
     result = precompute_maps(data, tmp_path / "maps", **QUIET)
     assert result.kept == finished
     assert len(result.made) == 12 - len(finished)
     assert not list((tmp_path / "maps").glob(".*"))
 
 
-def test_what_a_killed_worker_left_is_removed(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "maps").mkdir()
-    mine, others = (tmp_path / "maps" / f".{name}.b2nd.{'0af9' * 8}.part" for name in ("p1", "p10"))
-    mine.touch()
-    others.touch()  # of a job that may be running
-    precompute_maps(data, tmp_path / "maps", **QUIET)
-    assert not mine.exists()
-    assert others.exists()
+def test_what_killed_workers_left_is_removed_and_what_others_write_is_not(data: Path, tmp_path: Path) -> None:
+    out, key, hours_ago = tmp_path / "maps", "0af9" * 8, time.time() - 7200
+    out.mkdir()
+    left = [out / f".{name}.{key}.part" for name in ("p1.b2nd", "gone.b2nd", "manifest.1-of-2.json")]
+    foreign, living = out / ".p1.b2nd.mine.part", [out / f".{name}.{key[::-1]}.part" for name in ("p1.b2nd", "p9.b2nd")]
+    for path in (*left, foreign, *living):
+        path.touch()
+    for path in (*left, foreign):
+        os.utime(path, (hours_ago, hours_ago))
+    precompute_maps(data, out, **QUIET)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in (foreign, *living))
+
+
+def test_two_jobs_over_the_same_cases_do_not_disturb_each_other(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, out, inner = Path.write_bytes, tmp_path / "maps", []
+
+    def write_and_let_the_other_run(path: Path, content: bytes) -> int:
+        size = write(path, content)
+        if path.name.startswith(".p1.b2nd") and not inner:  # this one's part lies there, not yet in its place
+            inner.append(None)
+            inner[0] = precompute_maps(data, out, **QUIET)
+        return size
+
+    monkeypatch.setattr(Path, "write_bytes", write_and_let_the_other_run)
+    outer = precompute_maps(data, out, **QUIET)
+    assert outer.made == ["p0", "p1", "p2"]
+    assert inner[0].made == ["p1", "p2"]
+    for name in MapStore(out).records:
+        MapStore(out).check_file(name)
+    assert sorted(MapStore(out).records) == ["p0", "p1", "p2"]
+
+
+def test_a_reader_that_meets_the_gathering_of_the_parts_reads_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, listed = tmp_path / "maps", manifest.part_files
+    for shard in ("1/2", "2/2"):
+        precompute_maps(data, out, shard=shard, **QUIET)
+    calls = []
+
+    def list_and_gather(folder: Path) -> list[Path]:
+        paths = listed(folder)
+        calls.append(len(paths))
+        if len(calls) == 1:
+            precompute_maps(data, out, **QUIET)
+        return paths
+
+    monkeypatch.setattr(manifest, "part_files", list_and_gather)
+    assert sorted(MapStore(out).records) == ["p0", "p1", "p2"]
+    assert calls[0] == 2
+    assert not (out / "manifest.1-of-2.json").exists()
+
+
+def test_a_part_that_grows_while_it_is_gathered_stays(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, read = tmp_path / "maps", run_module.read_manifest
+    precompute_maps(data, out, shard="1/2", **QUIET)
+    part = out / "manifest.1-of-2.json"
+
+    def read_and_grow(folder: Path):
+        result = read(folder)
+        content = json.loads(part.read_text())
+        content["cases"]["p0"] |= {"sha256": "f" * 64, "written": "9999-01-01T00:00:00+00:00"}
+        part.write_text(json.dumps(content))
+        return result
+
+    monkeypatch.setattr(run_module, "read_manifest", read_and_grow)
+    precompute_maps(data, out, **QUIET)
+    assert MapStore(out).records["p0"].sha256 == "f" * 64
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -161,6 +230,30 @@ def test_a_label_beyond_the_classes_is_named(data: Path, tmp_path: Path) -> None
     nib.save(nib.Nifti1Image(array, image.affine), data / "p1_label.nii.gz")
     with pytest.raises(ValueError, match=r"p1: labels must lie in \[0, 1\].*got \[5\]"):
         precompute_maps(data, tmp_path / "maps", **QUIET)
+
+
+def test_maps_of_a_version_that_makes_other_ones_are_refused_and_made_again(
+    data: Path, maps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = {"include_background": True, **QUIET}
+    content = json.loads((maps / "manifest.json").read_text())
+    content["cases"]["p1"]["version"] = "0.0.1"  # another version alone is none
+    for name in ("p0", "p2"):
+        del content["cases"][name]["recipe"]
+    (maps / "manifest.json").write_text(json.dumps(content))
+    assert precompute_maps(data, maps, **again).made == []
+    content["cases"]["p1"]["recipe"] = 0
+    (maps / "manifest.json").write_text(json.dumps(content))
+    text = r"p1\.b2nd must be made by recipe 1, got recipe 0 of monai-boundary 0\.0\.1, whose maps differ"
+    with pytest.raises(ValueError, match=text + ".*precompute-maps again"):
+        MapStore(maps).read("p1")
+    result = precompute_maps(data, maps, **again)
+    assert (result.made, result.kept) == (["p1"], ["p0", "p2"])
+    assert "recipe 0" in result.remade["p1"]
+    MapStore(maps).read("p1")
+    monkeypatch.setattr(store, "RECIPE", 2)  # as a later version reads what this one wrote
+    with pytest.raises(ValueError, match="recipe 2, got recipe 1"):
+        MapStore(maps).read("p0")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 9}', '{"format": 1, "settings": {}, "cases": {}}'])
