@@ -107,7 +107,10 @@ def _pass(columns: torch.Tensor, weight: float, steps: int) -> None:
     """Take the minimum along the middle axis of `(outer, count, inner)` in place, over at most `steps` voxels away."""
     if _triton_passes.usable(columns):
         for tile in _tiles(columns, _tile_size(columns, _TRITON_SHARE)):
-            _triton_passes.lower_envelope(tile.clone(memory_format=torch.contiguous_format), tile, weight, steps)
+            if not _triton_passes.lower_envelope(
+                tile.clone(memory_format=torch.contiguous_format), tile, weight, steps
+            ):
+                _pass(tile, weight, steps)  # without the kernel, which is off from now on
         return
     for tile in _tiles(columns, _tile_size(columns, _PASS_SHARE)):
         _lower_envelope(tile, weight, steps)

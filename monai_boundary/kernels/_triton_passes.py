@@ -2,23 +2,19 @@
 
 A program holds a block of rows by columns in registers and reads the column voxel by voxel, so that each voxel read
 serves all rows of the block. ``TRITON_INTERPRET=1`` runs it on the CPU, for tests.
-
-It has not yet run on a GPU, so the plain pass of torch is taken unless ``MONAI_BOUNDARY_TRITON=1`` asks for this one.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
 
+from monai_boundary.kernels import _triton
+
 __all__ = ["lower_envelope", "usable"]
 
 _ROWS, _COLUMNS = 16, 64
-
-#: Whether CUDA devices take the kernel.
-ENABLED = os.environ.get("MONAI_BOUNDARY_TRITON") == "1"
 _KERNEL: Any = None
 
 try:
@@ -59,11 +55,11 @@ if hasattr(triton, "jit"):  # else a folder of that name, or none
 
 def usable(field: torch.Tensor) -> bool:
     """Whether the kernel runs on the device of `field`."""
-    return ENABLED and _KERNEL is not None and field.is_cuda and torch.version.hip is None
+    return _triton.usable(_KERNEL, field)
 
 
-def lower_envelope(source: torch.Tensor, target: torch.Tensor, weight: float, steps: int) -> None:
-    """Write the pass over `source` into `target`.
+def lower_envelope(source: torch.Tensor, target: torch.Tensor, weight: float, steps: int) -> bool:
+    """Write the pass over `source` into `target`, and return whether the kernel runs here.
 
     Args:
         source: Float32 `(outer, count, inner)`, contiguous.
@@ -74,5 +70,9 @@ def lower_envelope(source: torch.Tensor, target: torch.Tensor, weight: float, st
     outer, count, inner = source.shape
     grid = (outer * -(-inner // _COLUMNS), -(-count // _ROWS))
     sizes = (target.stride(0), target.stride(1), count, inner, weight, steps)
-    with torch.cuda.device_of(source):  # Triton starts on the current device; nothing happens for CPU tensors
-        _KERNEL[grid](source, target, *sizes, rows=_ROWS, columns=_COLUMNS)
+
+    def launch() -> None:
+        with torch.cuda.device_of(source):  # Triton starts on the current device; nothing happens for CPU tensors
+            _KERNEL[grid](source, target, *sizes, rows=_ROWS, columns=_COLUMNS)
+
+    return _triton.launched(_KERNEL, "distance maps", launch)

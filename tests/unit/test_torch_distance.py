@@ -16,7 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_boundary import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
-from monai_boundary.kernels import ROBUST, _separable, _torch_signed, _triton_passes
+from monai_boundary.kernels import ROBUST, _separable, _torch_signed, _triton, _triton_passes
+from monai_boundary.kernels._triton import TritonWarning
 from monai_boundary.kernels.batches import DeviceMemoryWarning, batch_labels_map, batch_masks_map
 from tests import oracles
 
@@ -171,7 +172,7 @@ def test_maps_stay_on_the_device_below_three_times_their_size(shape, options, ig
     for name in ("signed_field", "seed_field"):
         monkeypatch.setattr(_torch_signed, name, getattr(_separable, name)._init_fn)
     monkeypatch.setattr(_triton_passes, "usable", lambda _: kernel)
-    monkeypatch.setattr(_triton_passes, "lower_envelope", lambda source, target, *_: target.copy_(source))
+    monkeypatch.setattr(_triton_passes, "lower_envelope", lambda source, target, *_: target.copy_(source) is target)
     with FakeTensorMode():
         labels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
         with PeakMemory() as memory:
@@ -278,10 +279,48 @@ def test_without_triton_or_off_cuda_the_kernel_is_not_used(monkeypatch):
     assert not _triton_passes.usable(field)
     with FakeTensorMode():
         assert not _triton_passes.usable(torch.zeros(1, device="cuda"))  # until somebody asks for it
-        monkeypatch.setattr(_triton_passes, "ENABLED", True)
+        monkeypatch.setattr(_triton, "ENABLED", True)
         assert _triton_passes.usable(torch.zeros(1, device="cuda")) is (_triton_passes._KERNEL is not None)
         monkeypatch.setattr(_triton_passes, "_KERNEL", None)
         assert not _triton_passes.usable(torch.zeros(1, device="cuda"))
+
+
+class BrokenKernel:
+    """A kernel that cannot be started."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.calls = error, 0
+
+    def __getitem__(self, grid: tuple[int, ...]):
+        def start(*_: object, **__: object) -> None:
+            self.calls += 1
+            raise self.error
+
+        return start
+
+
+def test_a_kernel_that_fails_is_named_once_and_torch_takes_over(rng, monkeypatch):
+    labels = torch.from_numpy(random_labels(rng, (2, 1, 6, 7, 9)))
+    expected = batch_labels_map(labels, 3, (3.0, 1.0, 2.0), ALL_SETTINGS, backend="torch")
+    kernel = BrokenKernel(FileNotFoundError("no ptxas"))
+    monkeypatch.setattr(_triton_passes, "_KERNEL", kernel)
+    monkeypatch.setattr(_triton_passes, "usable", lambda _: kernel not in _triton._FAILED)
+    with pytest.warns(TritonWarning, match="kernel of distance maps does not run here.*FileNotFoundError: no ptxas"):
+        found = batch_labels_map(labels, 3, (3.0, 1.0, 2.0), ALL_SETTINGS, backend="torch")
+    assert torch.equal(found, expected)
+    assert torch.equal(batch_labels_map(labels, 3, (3.0, 1.0, 2.0), ALL_SETTINGS, backend="torch"), expected)
+    assert kernel.calls == 1
+    with FakeTensorMode():
+        monkeypatch.setattr(_triton, "ENABLED", True)
+        assert not _triton.usable(kernel, torch.zeros(1, device="cuda"))
+        assert _triton.usable(object(), torch.zeros(1, device="cuda"))
+
+
+def test_too_little_memory_is_no_fault_of_the_kernel():
+    kernel = BrokenKernel(torch.cuda.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        _triton.launched(kernel, "maps", kernel[(1,)])
+    assert kernel not in _triton._FAILED
 
 
 def test_small_unsigned_labels_do_not_meet_a_negative_ignore_label():
