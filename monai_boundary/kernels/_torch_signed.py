@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_spatial_ndim, plain_tensor
+from monai_boundary.kernels._devices import sum_dtype
 from monai_boundary.kernels._separable import seed_field, signed_field
 from monai_boundary.kernels._signed import clip_reach, diagonal, inside_offset, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
@@ -168,7 +169,8 @@ def _balance(maps: torch.Tensor, inside: torch.Tensor, options: DistanceMapOptio
 
 def _sum(values: torch.Tensor) -> torch.Tensor:
     """Sum of each channel in float64; rows first, whose short sums lose nothing, as torch would copy all to float64."""
-    return values.sum(-1).flatten(2).sum(2, dtype=torch.float64) if values.ndim > 3 else values.sum(2)
+    dtype = sum_dtype(values.device)
+    return values.sum(-1).flatten(2).sum(2, dtype=dtype) if values.ndim > 3 else values.sum(2)
 
 
 def labels_tensor(labels: Any, num_classes: int, ignore_index: int | None) -> torch.Tensor:

@@ -74,7 +74,7 @@ class BoundaryF1IoULoss(nn.Module):
         self.softmax = softmax
         # A tensor, so that a compiled loss reads a new weight without another graph.
         self._weight: torch.Tensor
-        self.register_buffer("_weight", torch.zeros((), dtype=torch.float64), persistent=False)
+        self.register_buffer("_weight", torch.zeros((), dtype=torch.float32), persistent=False)
         self.cross_entropy_term: torch.Tensor | None = None
         self.boundary_term: torch.Tensor | None = None
         self.region_term: torch.Tensor | None = None

@@ -52,7 +52,7 @@ class RegionBoundaryLoss(nn.Module):
         self.region_floor = check_fraction("region_floor", region_floor)
         # A tensor, so that a compiled loss reads new weights without another graph.
         self._weights: torch.Tensor
-        self.register_buffer("_weights", torch.zeros(2, dtype=torch.float64), persistent=False)
+        self.register_buffer("_weights", torch.zeros(2, dtype=torch.float32), persistent=False)
         self.region_term: torch.Tensor | None = None
         self.boundary_term: torch.Tensor | None = None
         self.alpha = alpha
@@ -79,7 +79,7 @@ class RegionBoundaryLoss(nn.Module):
             check_number("region weight", region, strict=False),
             check_number("boundary weight", boundary, strict=False),
         )
-        self._weights.copy_(torch.tensor(self._pair, dtype=torch.float64))
+        self._weights.copy_(torch.tensor(self._pair, dtype=torch.float32))
 
     def forward(
         self,
