@@ -13,7 +13,7 @@ from monai_boundary._check import check_activation, check_choice, check_spacing
 from monai_boundary.kernels._engines import BACKENDS, Backend
 from monai_boundary.kernels.batches import batch_labels_map, batch_masks_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
-from monai_boundary.losses._fused import softmax_map_sum
+from monai_boundary.losses._fused import fusible, map_sum
 from monai_boundary.losses._target import (
     activate,
     as_float32,
@@ -51,8 +51,9 @@ class BoundaryLoss(_Loss):
         offset: ``"zero_at_target"`` subtracts the value of the perfect prediction, so that this scores 0 and
             nothing scores less; the gradient stays. ``None`` is the published value, which is negative at the optimum.
         backend: Engine of maps that the loss computes itself.
-        fused: Use the one-pass form where it applies (softmax, reduced, not compiled); same value, less memory. It is
-            differentiable once.
+        fused: Use the one-pass form where it applies: softmax or sigmoid, reduced, not compiled, not inside of
+            `torch.func` or forward-mode differentiation. Same value, less memory; a second derivative costs what the
+            plain form does.
 
     Raises:
         TypeError: `other_act` is not callable; `input` or the map is not floating point.
@@ -108,7 +109,8 @@ class BoundaryLoss(_Loss):
         Args:
             input: Logits, or probabilities without an activation, `(B, C, *S)` with 1 to 3 spatial axes.
             target: `(B, C, *S)`, or labels with `to_onehot_y`; not read when `distance_map` is given.
-            distance_map: Float `(B, C, *S)`, or `(B, C - 1, *S)` with ``include_background=False``.
+            distance_map: Float `(B, C, *S)`, or `(B, C - 1, *S)` with ``include_background=False``; a constant, which
+                gets no gradient.
         """
         logits = input
         check_network_output(logits)
@@ -119,6 +121,7 @@ class BoundaryLoss(_Loss):
             maps = counted_channels("distance_map", distance_map, logits, first, self.include_background)
             if not maps.is_floating_point():
                 raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
+        maps = maps.detach()
         loss = self._one_pass(logits, maps, first) if self._can_fuse(logits) else self._plain(logits, maps, first)
         if self.offset is not None:
             loss = loss - self._reduce(as_float32(maps).clamp(max=0).flatten(2).mean(-1))
@@ -138,13 +141,13 @@ class BoundaryLoss(_Loss):
         return batch_masks_map(target[:, first:] > 0.5, spacing, self.options, backend=self.engine)
 
     def _can_fuse(self, logits: torch.Tensor) -> bool:
-        whole = self.reduction in ("mean", "sum")
-        return self.fused and self.softmax and logits.shape[1] > 1 and whole and not torch.compiler.is_compiling()
+        known = self.sigmoid or (self.softmax and logits.shape[1] > 1)
+        return self.fused and known and self.reduction in ("mean", "sum") and fusible(logits)
 
     def _one_pass(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
         voxels = logits[0, 0].numel()
         count = maps.numel() if self.reduction == "mean" else voxels * (logits.shape[0] if self.batch else 1)
-        return softmax_map_sum(logits, maps, first) / count
+        return map_sum(logits, maps, first, self.sigmoid) / count
 
     def _plain(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
         probs = activate(logits, self.sigmoid, self.softmax, self.other_act)[:, first:]

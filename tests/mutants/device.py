@@ -8,6 +8,9 @@ from tests.mutants.mutants import Mutant
 
 TORCH, ENGINES, TRAINERS = "unit/test_torch_distance.py", "unit/test_engines.py", "nnunet/test_maps.py"
 _S, _F, _K = "kernels/_separable.py", "kernels/_torch_signed.py", "kernels/_triton_passes.py"
+_M, _G = "kernels/_triton_map_sum.py", "kernels/_triton.py"
+_B = "unit/test_boundary_loss.py::test_"
+INTERPRETED, KNOWN = f"{_B}interpreted_kernel_equals_the_form_in_torch", f"{_B}the_kernel_is_for_what_it_knows"
 _E, _N, _T = "engines.py", "../nnunet_trainers/mixin.py", "../nnunet_trainers/targets.py"
 DEVICE = [
     Mutant("other side taken for its own distance", _S, "torch.maximum(candidate, cost, out=candidate)", "candidate.abs_()", TORCH),
@@ -23,6 +26,18 @@ DEVICE = [
     Mutant("kernel forgets the other side", _K, "tl.maximum(sign * there[None, :], 0.0)", "tl.abs(there[None, :])", TORCH),
     Mutant("kernel stops a voxel short", _K, "rows + rows + reach, count)", "rows + rows + reach, count - 1)", TORCH),
     Mutant("kernel writes beyond the last column", _K, "tl.store(place, sign * best, mask=inside)", "tl.store(place, sign * best, mask=(row < count)[:, None])", TORCH),
+    Mutant("failing kernel is fatal", _G, "    except Exception as error:", "    except ZeroDivisionError as error:", TORCH),
+    Mutant("failing kernel is tried again", _G, "        _FAILED.add(kernel)", "        pass", TORCH),
+    Mutant("full memory switches the kernel off", _G, "    except torch.cuda.OutOfMemoryError:\n        raise\n", "", TORCH),
+    Mutant("failing kernel leaves its tile", _S, "                _pass(tile, weight, steps)", "                pass", TORCH),
+    Mutant("term's kernel: map of the wrong channel", _M, "(channel - first)[:, None] * maps_channel", "channel[:, None] * maps_channel", INTERPRETED),
+    Mutant("term's kernel: voxels beyond the last are summed", _M, "tl.where(voxel < voxels, total, 0.0)", "total", INTERPRETED),
+    Mutant("term's kernel: gradient without the sum", _M, "slope = probs * (counted - total[None, :])", "slope = probs * counted", INTERPRETED),
+    Mutant("term's kernel: slope of the sigmoid", _M, "slope = products * (1.0 - probs)", "slope = products", INTERPRETED),
+    Mutant("term's kernel: uncounted channels reach the sum", _M, "tl.where(mapped, probs * counted, 0.0)", "probs * counted", INTERPRETED),
+    Mutant("term's kernel: too many channels", _M, "<= _MOST_CHANNELS", "<= 2 * _MOST_CHANNELS", KNOWN),
+    Mutant("term's kernel: float64 rounded", _M, "logits.dtype in _TYPES and", "", KNOWN),
+    Mutant("float64 where there is none", "kernels/_devices.py", 'torch.float32 if device.type == "mps" else torch.float64', "torch.float64", f"{_B}no_float64_on_devices_without_it"),
     Mutant("device: half offset outside only", _F, "maps.sub_(min(spacing) / 2).add_(inside, alpha=min(spacing))", "maps.sub_(min(spacing) / 2)", TORCH),
     Mutant("device: full class taken for absent", _F, "torch.where(present, -far, far)", "torch.where(present, far, far)", TORCH),
     Mutant("device: ignored voxels keep a value", _F, "maps.masked_fill_(~valid, 0.0)", "pass", TORCH),

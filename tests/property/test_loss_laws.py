@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_boundary import BoundaryLoss, GeneralizedDiceBoundaryLoss, GeneralizedDiceLoss, signed_distance_map
+from monai_boundary.losses import _fused
 from tests import oracles
 from tests.strategies import logits_and_maps, spacings
 
@@ -38,12 +40,24 @@ def test_value_is_the_mean_of_probability_times_map(case):
     np.testing.assert_allclose(float(LOSS(tensors(case)[0], None, tensors(case)[1])), expected, rtol=1e-9, atol=1e-9)
 
 
-@given(logits_and_maps())
-def test_one_pass_equals_the_plain_form(case):
-    logits, maps = tensors(case)
-    plain = BoundaryLoss(softmax=True, fused=False)
-    close(LOSS(logits, None, maps), plain(logits, None, maps))
-    close(gradient(LOSS, logits, None, maps), gradient(plain, logits, None, maps))
+KINDS = st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16])
+
+
+@given(logits_and_maps(), st.booleans(), st.booleans(), KINDS, KINDS, st.integers(1, 70))
+def test_one_pass_equals_the_plain_form_in_float64_to_a_millionth(case, sigmoid, background, kind, of_map, chunk):
+    logits, maps = (tensor.to(dtype) for tensor, dtype in zip(tensors(case), (kind, of_map), strict=True))
+    settings = {"include_background": background, "sigmoid": sigmoid, "softmax": not sigmoid}
+    one_pass, plain = BoundaryLoss(**settings), BoundaryLoss(**settings, fused=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_fused, "_CPU_CHUNK", chunk)
+        value, slope = one_pass(logits, None, maps), gradient(one_pass, logits, None, maps)
+    # of the products before they cancel, as float32 cannot do better
+    scale = float(maps.double().abs().mean()) + 1e-30
+    assert abs(float(value) - float(plain(logits.double(), None, maps.double()))) <= 1e-6 * scale
+    expected = gradient(plain, logits.double(), None, maps.double())
+    assert (value.dtype, slope.dtype) == (torch.promote_types(torch.float32, kind), kind)
+    precision = max(1e-6, 2 * torch.finfo(kind).eps)
+    close(slope.double(), expected, rtol=precision, atol=precision * float(maps.double().abs().max()) / maps.numel())
 
 
 @given(logits_and_maps(), st.booleans())

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +16,15 @@ from monai.data import MetaTensor
 from monai.losses import BoundaryLoss as MonaiBoundaryLoss
 from monai.networks import one_hot
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from monai_boundary import BoundaryLoss, DistanceMapOptions, signed_distance_map
-from monai_boundary.kernels import PUBLISHED
+from monai_boundary import BoundaryF1IoULoss, BoundaryLoss, DistanceMapOptions, RegionBoundaryLoss, signed_distance_map
+from monai_boundary.kernels import PUBLISHED, ROBUST, _torch_signed, _triton, _triton_map_sum
+from monai_boundary.kernels._devices import sum_dtype
+from monai_boundary.kernels._triton import TritonWarning
 from monai_boundary.losses import _fused
 from tests import oracles
+from tests.unit.test_torch_distance import BrokenKernel
 
 close = torch.testing.assert_close
 
@@ -94,26 +102,63 @@ def test_map_made_by_the_loss_equals_the_map_of_the_kernel(ndim):
     close(loss(logits, labels), loss(logits, None, maps), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("chunk", [1, 7, 60, 119, 120, 1000])
 @pytest.mark.parametrize("settings", [{}, {"include_background": False}, {"reduction": "sum"},
                                       {"reduction": "sum", "batch": True}, {"batch": True}])  # fmt: skip
-def test_one_pass_equals_the_plain_form_at_every_chunk_boundary(batch, settings, chunk, monkeypatch):
+def test_one_pass_equals_the_plain_form_at_every_chunk_boundary(batch, settings, chunk, activation, monkeypatch):
     monkeypatch.setattr(_fused, "_CPU_CHUNK", chunk)
-    fused = value_and_gradient(BoundaryLoss(softmax=True, **settings), batch[0], None, batch[1])
-    plain = value_and_gradient(BoundaryLoss(softmax=True, fused=False, **settings), batch[0], None, batch[1])
+    settings = {activation: True, **settings}
+    fused = value_and_gradient(BoundaryLoss(**settings), batch[0], None, batch[1])
+    plain = value_and_gradient(BoundaryLoss(fused=False, **settings), batch[0], None, batch[1])
     close(fused[0], plain[0], rtol=1e-5, atol=1e-7)
     close(fused[1], plain[1], rtol=1e-5, atol=1e-7)
+
+
+def test_chunks_of_several_threads_are_large(monkeypatch):
+    # Small ones are several times slower than the plain form where threads wait for each other.
+    sizes = {}
+    for threads in (1, 2, 8):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        sizes[threads] = _fused._chunk()
+    assert sizes == {1: 1 << 16, 2: 1 << 20, 8: 1 << 22}
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_buffers_of_the_pass_are_of_the_size_of_a_chunk(activation, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", 64)
+    logits, maps = torch.randn(2, 3, 20, 30, requires_grad=True), torch.randn(2, 3, 20, 30).half()
+
+    class Sizes(TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten.empty_like.default:  # the gradient
+                known.add(result.untyped_storage().data_ptr())
+            elif isinstance(result, torch.Tensor) and result.untyped_storage().data_ptr() not in known:
+                self.largest = max(self.largest, result.untyped_storage().nbytes())
+            return result
+
+    known = {tensor.untyped_storage().data_ptr() for tensor in (logits, maps)}
+    with Sizes() as sizes:
+        torch.autograd.grad(_fused.map_sum(logits, maps, sigmoid=activation == "sigmoid"), logits)
+    assert sizes.largest <= 64 * 3 * 8
 
 
 def test_one_pass_is_taken_where_it_applies(batch, monkeypatch):
     def refuse(*_):
         raise AssertionError("fused")
 
-    monkeypatch.setattr("monai_boundary.losses.boundary.softmax_map_sum", refuse)
-    with pytest.raises(AssertionError, match="fused"):
-        BoundaryLoss(softmax=True)(batch[0], None, batch[1])
-    for settings in ({"sigmoid": True}, {"softmax": True, "reduction": "none"}, {"softmax": True, "fused": False}):
-        BoundaryLoss(**settings)(batch[0], None, batch[1])
+    monkeypatch.setattr("monai_boundary.losses.boundary.map_sum", refuse)
+    for activation in ("softmax", "sigmoid"):
+        with pytest.raises(AssertionError, match="fused"):
+            BoundaryLoss(**{activation: True})(batch[0], None, batch[1])
+        for settings in ({"reduction": "none"}, {"fused": False}):
+            BoundaryLoss(**{activation: True}, **settings)(batch[0], None, batch[1])
+    BoundaryLoss(other_act=torch.tanh)(batch[0], None, batch[1])
+    with pytest.warns(UserWarning, match="single channel"):
+        BoundaryLoss(softmax=True)(batch[0][:, :1], None, batch[1][:, :1])
 
 
 def test_one_pass_reads_strided_and_half_precision_maps(batch):
@@ -226,9 +271,10 @@ def test_no_warning_comes_from_an_ordinary_call(batch):
         BoundaryLoss(softmax=True, include_background=False)(batch[0], None, batch[1])
 
 
-def test_maps_get_no_gradient(batch):
+@pytest.mark.parametrize("fused", [True, False])
+def test_maps_get_no_gradient(batch, fused):
     maps = batch[1].requires_grad_(True)
-    loss = BoundaryLoss(softmax=True)(batch[0].requires_grad_(True), None, maps)
+    loss = BoundaryLoss(softmax=True, fused=fused)(batch[0].requires_grad_(True), None, maps)
     assert torch.autograd.grad(loss, maps, allow_unused=True)[0] is None
 
 
@@ -240,15 +286,110 @@ def test_numbers_of_a_worked_example():
     np.testing.assert_allclose(gradient[0, 1], np.array([2, 1, -1, -2]) / 16, rtol=1e-6)
 
 
-def test_second_backward_through_a_retained_graph_gives_the_same_gradient():
-    torch.manual_seed(0)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_second_backward_through_a_retained_graph_gives_the_same_gradient(activation):
     logits, maps = torch.randn(2, 3, 6, 7, requires_grad=True), torch.randn(2, 3, 6, 7)
-    value = 3 * BoundaryLoss(softmax=True)(logits, None, maps)
+    value = 3 * BoundaryLoss(**{activation: True})(logits, None, maps)
     first = torch.autograd.grad(value, logits, retain_graph=True)[0].clone()
     second = torch.autograd.grad(value, logits)[0]
-    plain = torch.autograd.grad(3 * BoundaryLoss(softmax=True, fused=False)(logits, None, maps), logits)[0]
+    plain = torch.autograd.grad(3 * BoundaryLoss(fused=False, **{activation: True})(logits, None, maps), logits)[0]
     torch.testing.assert_close(first, plain)
     torch.testing.assert_close(second, plain)
+
+
+INTERPRETED = """
+import torch
+from monai_boundary.kernels import _triton, _triton_map_sum
+from monai_boundary.losses import _fused
+_triton_map_sum._BLOCK = 64
+torch.manual_seed(0)
+for shape, first in (((2, 4, 5, 7), 0), ((2, 3, 37), 1), ((1, 1, 3, 3, 2), 0), ((2, 16, 6), 1), ((2, 4, 32), 0)):
+    for kind in (torch.float32, torch.float16):
+        for sigmoid in (False, True):
+            logits, whole = (4 * torch.randn(shape)).to(kind), 10 * torch.randn(shape).to(kind)
+            logits, maps = logits.transpose(0, 1).contiguous().transpose(0, 1), whole[:, first:]
+            gradient, expected = torch.full(shape, 9.0), torch.empty(shape, dtype=torch.float64)
+            sums = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, gradient)
+            value = _fused._one_pass(logits.double(), maps.double(), first, sigmoid, expected)
+            scale = float(maps.double().abs().sum())
+            assert abs(float(sums.sum(dtype=torch.float64)) - float(value)) <= 1e-6 * scale
+            torch.testing.assert_close(gradient.double(), expected, rtol=2e-6, atol=2e-5)
+            again = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, None)
+            assert torch.equal(again, sums)
+for sigmoid in (False, True):  # what has no map may be anything to a sigmoid; NaN elsewhere is not hidden
+    logits, maps = torch.zeros(1, 3, 70), torch.ones(1, 2, 70)
+    logits[0, 0, 5] = torch.inf
+    assert bool(_triton_map_sum.partial_sums(logits, maps, 1, sigmoid, None).sum().isfinite()) is sigmoid
+    logits[0, 0, 5], maps[0, 1, 6] = 0.0, torch.nan
+    assert _triton_map_sum.partial_sums(logits, maps, 1, sigmoid, None).sum().isnan()
+_triton_map_sum.usable = lambda *_: True  # the whole way through the loss
+logits, maps = torch.randn(2, 3, 5, 7, requires_grad=True), torch.randn(2, 3, 5, 7)
+(3 * _fused.map_sum(logits, maps)).backward()
+torch.testing.assert_close(logits.grad, 3 * _fused._plain_gradient(logits.detach(), maps, 0, False))
+assert not _triton._FAILED
+print("equal")
+"""
+
+
+def test_interpreted_kernel_equals_the_form_in_torch():
+    pytest.importorskip("triton", reason="no Triton: the form in torch is the only one")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    root = Path(_fused.__file__).parents[2]
+    child = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERPRETED],
+        env=environment, capture_output=True, text=True, check=False, cwd=root,
+    )  # fmt: skip
+    assert child.stdout == "equal\n", child.stderr[-2000:]
+
+
+def test_a_kernel_that_fails_is_named_once_and_torch_takes_over(batch, monkeypatch):
+    expected = value_and_gradient(BoundaryLoss(softmax=True), batch[0], None, batch[1])
+    kernel = BrokenKernel(RuntimeError("out of resource: shared memory"))
+    monkeypatch.setattr(_triton_map_sum, "_KERNEL", kernel)
+    monkeypatch.setattr(_triton_map_sum, "usable", lambda *_: kernel not in _triton._FAILED)
+    with pytest.warns(TritonWarning, match="kernel of the boundary term does not run here.*out of resource"):
+        found = value_and_gradient(BoundaryLoss(softmax=True), batch[0], None, batch[1])
+    close(found, expected, rtol=0, atol=0)
+    BoundaryLoss(softmax=True)(batch[0], None, batch[1])
+    assert kernel.calls == 1
+
+
+def test_the_kernel_is_for_what_it_knows(monkeypatch):
+    monkeypatch.setattr(_triton, "ENABLED", True)
+    monkeypatch.setattr(_triton_map_sum, "_KERNEL", object())
+    with FakeTensorMode():
+        logits = torch.zeros(1, 16, 4, device="cuda")
+        assert _triton_map_sum.usable(logits, logits.half())
+        assert not _triton_map_sum.usable(logits.double(), logits)
+        assert not _triton_map_sum.usable(logits, logits.double())
+        assert not _triton_map_sum.usable(torch.zeros(1, 17, 4, device="cuda"), logits)
+        assert not _triton_map_sum.usable(logits.cpu(), logits.cpu())
+        monkeypatch.setattr(_triton, "ENABLED", False)
+        assert not _triton_map_sum.usable(logits, logits)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_no_float64_on_devices_without_it(activation, monkeypatch):
+    # Without such a device: on the CPU, told that it is one.
+    assert sum_dtype(torch.device("mps")) == torch.float32
+    for module in (_fused, _torch_signed):
+        monkeypatch.setattr(module, "sum_dtype", lambda _: torch.float32)
+
+    class NoFloat64(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            made = getattr(result, "dtype", None)
+            assert made != torch.float64 or func is torch.ops.aten.scalar_tensor.default, func  # a number in Python
+            return result
+
+    labels = labels_like((2, 6, 7, 4), 3)
+    loss = BoundaryLoss(**{activation: True}, to_onehot_y=activation == "softmax", options=ROBUST, backend="torch")
+    target = labels if activation == "softmax" else one_hot(labels, 3)
+    logits = torch.zeros(2, 3, 6, 7, 4, requires_grad=True)
+    with NoFloat64():
+        loss(logits, target).backward()
+    for module in (RegionBoundaryLoss(torch.nn.Identity(), loss), BoundaryF1IoULoss()):
+        assert [buffer.dtype for buffer in module.buffers()] == [torch.float32]
 
 
 @pytest.mark.parametrize("settings", [{"ignore_index": 2}, {"include_background": False}, {}])

@@ -58,19 +58,48 @@ def test_region_boundary_loss_passes_gradcheck(shape, ignore, sigmoid):
     assert torch.autograd.gradcheck(lambda z: loss(z, target, maps), logits)
 
 
-def test_one_pass_is_differentiable_once():
-    logits, maps = torch.randn(1, 2, 4, requires_grad=True), torch.randn(1, 2, 4)
-    squared = BoundaryLoss(softmax=True)(logits, None, maps) ** 2
-    (gradient,) = torch.autograd.grad(squared, logits, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_boundary_loss_has_second_derivatives(activation, include_background, fused, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", 5)
+    logits, maps = case((2, 2, 3), 3)[0], torch.randn(2, 3, 2, 3, dtype=torch.float64)
+    loss = BoundaryLoss(include_background, fused=fused, **{activation: True})
+    # squared, so that the gradient of what is above the loss depends on the logits too
+    assert torch.autograd.gradcheck(lambda z: loss(z, None, maps) ** 2, logits)
+    assert torch.autograd.gradgradcheck(lambda z: loss(z, None, maps) ** 2, logits)
 
 
-def test_plain_form_has_a_second_derivative():
-    logits = torch.randn(1, 2, 4, dtype=torch.float64, requires_grad=True)
-    maps = torch.randn(1, 2, 4, dtype=torch.float64)
-    loss = BoundaryLoss(softmax=True, fused=False)
-    assert torch.autograd.gradgradcheck(lambda z: loss(z, None, maps), logits)
+def test_gradient_penalty_of_half_precision_logits_is_the_plain_one():
+    logits, maps = torch.randn(2, 3, 4, 5).half().requires_grad_(), torch.randn(2, 2, 4, 5)
+    found = []
+    for fused in (True, False):
+        loss = BoundaryLoss(softmax=True, include_background=False, reduction="sum", fused=fused)
+        (gradient,) = torch.autograd.grad(loss(logits, None, maps), logits, create_graph=True)
+        assert gradient.dtype == torch.float16
+        found.append(torch.autograd.grad(gradient.float().square().sum(), logits)[0])
+    assert found[0].any()
+    close(found[0], found[1], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own rules of forward mode
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_functional_and_forward_mode_derivatives_are_the_plain_ones(activation):
+    logits, maps = case((2, 2, 3), 3)[0].detach(), torch.randn(2, 3, 2, 3, dtype=torch.float64)
+    fused, plain = (
+        lambda z, form=form: BoundaryLoss(fused=form, **{activation: True})(z, None, maps) for form in (True, False)
+    )
+    gradient = value_and_gradient(plain, logits)[1]
+    close(torch.func.grad(fused)(logits), gradient)
+    close(torch.func.hessian(fused)(logits), torch.func.hessian(plain)(logits))
+    per_sample = torch.func.vmap(lambda z, m: BoundaryLoss(**{activation: True})(z[None], None, m[None]))(logits, maps)
+    close(per_sample.mean(), plain(logits))
+    tangent = torch.randn_like(logits)
+    for loss in (fused, plain):
+        close(torch.func.jvp(loss, (logits,), (tangent,))[1], (gradient * tangent).sum())
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(logits, tangent)
+            close(torch.autograd.forward_ad.unpack_dual(loss(dual)).tangent, (gradient * tangent).sum())
 
 
 COMPILED = {
