@@ -20,7 +20,7 @@ def gpu(monkeypatch):
         pytest.skip("no benchmarks beside the tests")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("gpu")
-    for name in ("gpu", "gpu_peers", "measure", "phantoms_speed", "benchmark", "tables"):
+    for name in ("gpu", "gpu_peers", "gpu_term", "measure", "phantoms_speed", "benchmark", "tables"):
         sys.modules.pop(name, None)
 
 
@@ -32,6 +32,9 @@ def test_a_small_run_on_the_cpu_checks_and_measures_all(gpu, tmp_path, capsys):
     assert max(differences.values()) <= 1e-4
     cases = {(row["what"].split(",")[0], row["case"]) for row in report["rows"]}
     assert {("maps (whole)", "torch"), ("maps (robust)", "edt on the CPU"), ("boundary term", "one pass")} <= cases
+    assert ("boundary term", "one pass, sigmoid") in cases
+    assert max(report["largest_difference_of_the_term"].values()) <= 1e-6
+    assert len(report["largest_difference_of_the_term"]) == 4
     assert all(row["ms"] > 0 for row in report["rows"])
     assert "one pass, map from labels" in capsys.readouterr().out
 
@@ -42,6 +45,27 @@ def test_wrong_maps_are_not_measured(gpu, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"differ from those of edt, in mm: .*0\.001.*nothing is measured"):
         gpu.main(["--cpu", "--size", "8", "--json", str(tmp_path / "gpu.json")])
     assert not (tmp_path / "gpu.json").exists()
+
+
+def test_a_wrong_boundary_term_is_not_measured(gpu, monkeypatch):
+    import gpu_term
+
+    right = gpu_term.BoundaryLoss.forward
+    monkeypatch.setattr(
+        gpu_term.BoundaryLoss, "forward", lambda loss, *given: (1 + 1e-4 * loss.fused) * right(loss, *given)
+    )
+    with pytest.raises(SystemExit, match=r"boundary term differs from the plain form in float64.*nothing is measured"):
+        gpu.check_term(torch.device("cpu"))
+
+
+def test_the_rows_of_the_kernel_are_measured_where_it_runs(gpu, monkeypatch):
+    import gpu_term
+
+    monkeypatch.setattr(gpu_term._triton_map_sum, "usable", lambda *_: True)
+    names = list(gpu.loss_calls(4, torch.device("cpu")))
+    for name in ("one pass", "one pass, float16 map", "one pass, sigmoid"):
+        assert {name, f"{name}, kernel"} <= set(names)
+    assert set(gpu.OF_TARGET) <= set(names)
 
 
 def test_without_a_gpu_it_says_so(gpu, monkeypatch):
