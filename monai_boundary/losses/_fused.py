@@ -42,8 +42,9 @@ class _MapSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:  # type: ignore[override]
         if torch.is_grad_enabled():  # create_graph=True: somebody differentiates the gradient
-            gradient = _plain_gradient(*ctx.saved_tensors, ctx.first, ctx.sigmoid)
-            return (gradient * grad_output).to(ctx.saved_tensors[0].dtype), None, None, None
+            logits, maps = ctx.saved_tensors
+            gradient = _plain_gradient(logits, maps, ctx.first, ctx.sigmoid)
+            return (gradient * grad_output).to(logits.dtype), None, None, None
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:  # a second backward through a retained graph: the first one took the buffer
             logits, maps = ctx.saved_tensors
