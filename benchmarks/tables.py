@@ -18,7 +18,8 @@ from rich.table import Table
 
 __all__ = ["load_runs", "markdown", "merged", "new_run", "show", "write_docs", "write_runs"]
 
-HEADER = ("what", "peer", "ours, ms", "peer, ms", "target", "measured", "peak memory, share of the peer's", "met")
+HEADER = ("benchmark", "against", "ours, ms", "its ms", "ratio", "target", "peak memory, share of its", "met")
+CASE_HEADER = ("benchmark", "case", "CPU ms", "wall ms", "ns per voxel", "peak MB")
 CLOCKS = ("cpu_s", "wall_s")
 DASH = "-"
 Run = dict[str, Any]
@@ -59,22 +60,20 @@ def result_rows(record: Record) -> list[tuple[str, ...]]:
     for result in record["results"]:
         peer = result["peer"] if result["ours"] == "ours" else f"{result['ours']} / {result['peer']}"
         times = [_number(result[key]) if key in result else DASH for key in ("ours_ms", "peer_ms")]
-        target = DASH if result["target"] is None else f"{result['target']:g}x"
-        measured = f"{_number(result['ratio'])}x" if "ratio" in result else DASH
+        ratio = f"{_number(result['ratio'])}x" if "ratio" in result else DASH
+        target = DASH if result["target"] is None else f"at least {result['target']:g}x"
         memory = f"{result['memory_share']:.2f}" if "memory_share" in result else DASH
         if result["memory_target"] is not None:
             memory += f" (at most {result['memory_target']:g})"
-        rows.append((record["title"], peer, *times, target, measured, memory, _met(result["met"])))
+        rows.append((record["title"], peer, *times, ratio, target, memory, _met(result["met"])))
     floor = record["floor"]
     if floor is not None:
         case = "" if floor["case"] == "ours" else f"{floor['case']} / "
-        name = f"{case}floor: {floor['bytes'] / 1e6:.0f} MB at {floor['copy_gb_per_s']:.1f} GB/s"
-        ours = _number(1e3 * seconds(record, floor["case"]))
+        name = f"{case}memory floor: {_number(floor['bytes'] / 1e6)} MB at {floor['copy_gb_per_s']:.1f} GB/s"
+        times = [_number(1e3 * seconds(record, floor["case"])), _number(floor["ms"])]
         target = DASH if floor["target"] is None else f"at most {floor['target']:g} floors"
-        measured = f"{_number(floor['ratio'])} floors"
-        rows.append(
-            (record["title"], name, ours, _number(floor["ms"]), target, measured, DASH, _met(floor["met"]))
-        )  # fmt: skip
+        ratio = f"{_number(floor['ratio'])} floors"
+        rows.append((record["title"], name, *times, ratio, target, DASH, _met(floor["met"])))
     return rows
 
 
@@ -92,10 +91,8 @@ def show(run: Run, console: Console) -> None:
     for name in HEADER:
         table.add_column(name)
     for record in run["benchmarks"].values():
-        title = ""
-        for cells in result_rows(record):
-            first, title = ("" if cells[0] == title else cells[0]), cells[0]
-            table.add_row(first, *cells[1:], style={"yes": "green", "no": "red"}.get(cells[-1]))
+        for cells in _once(result_rows(record)):
+            table.add_row(*cells, style={"yes": "green", "no": "red"}.get(cells[-1]))
         for name in record["missing"]:
             table.add_row("", name, *[DASH] * 5, "not installed", style="yellow")
     console.print(table)
@@ -111,7 +108,7 @@ def markdown(runs: Sequence[Run], group: str) -> str:
         records += own
     lines += ["", *_table(HEADER, [row for record in records for row in result_rows(record)])]
     cases = [row for record in records for row in _case_rows(record)]
-    lines += ["", "All cases:", "", *_table(("what", "case", "CPU ms", "wall ms", "ns per voxel", "peak MB"), cases)]
+    lines += ["", "All cases:", "", *_table(CASE_HEADER, cases)]
     missing = sorted({name for record in records for name in record["missing"]})
     if missing:
         lines += ["", f"Not installed, so not measured: {', '.join(missing)}."]
@@ -140,20 +137,31 @@ def _case_rows(record: Record) -> list[tuple[str, ...]]:
 
 
 def _figure_tables(records: Sequence[Record]) -> list[str]:
-    """One table for all records that have the same figures."""
+    """One table for all records that have the same figures; the longer list goes down the page."""
     kinds: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if record["figures"]:
             kinds.setdefault(tuple(record["figures"]), []).append(record)
     lines = []
     for names, alike in kinds.items():
-        header = ("", *(record["title"] for record in alike))
-        lines += ["", *_table(header, [(name, *(_number(one["figures"][name]) for one in alike)) for name in names])]
+        cells = [["figure", *names]]
+        cells += [[one["title"], *(_number(one["figures"][name]) for name in names)] for one in alike]
+        if len(names) > len(alike):
+            cells = [list(column) for column in zip(*cells, strict=True)]
+        else:
+            cells[0][0] = HEADER[0]
+        lines += ["", *_table(cells[0], cells[1:])]
     return lines
 
 
+def _once(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The rows, with a title only where it changes."""
+    titles = ["", *(row[0] for row in rows)]
+    return [("" if row[0] == before else row[0], *row[1:]) for before, row in zip(titles, rows, strict=False)]
+
+
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *_once(rows))]
 
 
 def marks(group: str) -> tuple[str, str]:

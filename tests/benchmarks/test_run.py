@@ -14,25 +14,25 @@ before
 <!-- run.py writes from here: maps -->
 a processor, 2 cores, one used unless said otherwise; 2026-01-31; load average at the start 0.5; Python 3.11.7, edt 3.1.2.
 
-| what | peer | ours, ms | peer, ms | target | measured | peak memory, share of the peer's | met |
+| benchmark | against | ours, ms | its ms | ratio | target | peak memory, share of its | met |
 | --- | --- | --- | --- | --- | --- | --- | --- |
-| a fake | slow peer | 10 | 500 | 40x | 50x | 0.25 (at most 0.5) | yes |
-| a fake | part of the work | 10 | 120 | - | 12x | 0.50 | - |
-| a fake | published | 10 | 2000 | 300x | 200x | - | no |
-| a fake | floor: 20 MB at 10.1 GB/s | 10 | 1.99 | at most 6 floors | 5.03 floors | - | yes |
+| a fake | slow peer | 10 | 500 | 50x | at least 40x | 0.25 (at most 0.5) | yes |
+|  | part of the work | 10 | 120 | 12x | - | 0.50 | - |
+|  | published | 10 | 2000 | 200x | at least 300x | - | no |
+|  | memory floor: 20 MB at 10.1 GB/s | 10 | 1.99 | 5.03 floors | at most 6 floors | - | yes |
 
 All cases:
 
-| what | case | CPU ms | wall ms | ns per voxel | peak MB |
+| benchmark | case | CPU ms | wall ms | ns per voxel | peak MB |
 | --- | --- | --- | --- | --- | --- |
 | a fake | ours | 10 | 20 | 10 | 20 |
-| a fake | slow peer | 500 | 1000 | 500 | 80 |
-| a fake | part of the work | 120 | 240 | 120 | 40 |
-| a fake | published | 2000 | - | 2000 | - |
+|  | slow peer | 500 | 1000 | 500 | 80 |
+|  | part of the work | 120 | 240 | 120 | 40 |
+|  | published | 2000 | - | 2000 | - |
 
 Not installed, so not measured: absent peer.
 
-|  | a fake |
+| figure | a fake |
 | --- | --- |
 | sum of the first round | 0.54 |
 | regions | 3 |
@@ -54,7 +54,7 @@ def test_the_tables_in_the_docs(bench, fake, docs, tmp_path, capsys):
     assert bench.run.main(["--from", str(tmp_path / "a.json"), "--docs", str(docs)]) == 0
     assert docs.read_text() == GOLDEN
     shown = capsys.readouterr().out
-    for text in ("slow peer", "50x", "floor: 20 MB", "absent peer", "not installed"):
+    for text in ("slow peer", "50x", "memory floor: 20 MB", "absent peer", "not installed"):
         assert text in shown
 
 
