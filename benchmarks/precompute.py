@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 from benchmark import Against, Record, compare, make_record
-from matplotlib.figure import Figure
 from measure import interleaved, machine, replace_between
 from phantoms_speed import ellipsoids
+from precompute_report import markdown, picture, simulate
 from tables import new_run
 from tqdm import tqdm
 
@@ -39,7 +39,6 @@ from monai_boundary.precompute.sources import LabelFile
 
 BEGIN, END = "<!-- precompute.py writes from here -->", "<!-- to here -->"
 PATCH = 128
-VOLUMES, SHARDS = 1000, (1, 8, 50)
 
 
 def volumes(quick: bool, folder: Path) -> list[Path]:
@@ -114,7 +113,8 @@ def growth(quick: bool, repeats: int) -> dict[str, list[dict[str, float]]]:
     for size in tqdm(sizes, desc="sizes", unit="size"):
         found["voxels"].append({"voxels": size**3, **_cost((size,) * 3, 2, repeats)})
     for number in tqdm(classes, desc="classes", unit="number"):
-        found["classes"].append({"classes": number - 1, **_cost((sizes[2],) * 3, number, repeats)})
+        cost = _cost((sizes[2],) * 3, number, repeats)
+        found["classes"].append({"classes": number - 1, "voxels": sizes[2] ** 3, **cost})
     return found
 
 
@@ -126,74 +126,6 @@ def _cost(shape: tuple[int, ...], classes: int, repeats: int) -> dict[str, float
     sizes: list[int] = []
     times = interleaved({"all": lambda: sizes.append(len(encode_map(settings.maps(labels, (1.0, 1.0, 1.0)))))}, repeats)
     return {"cpu_s": median(times["all"]["cpu_s"]), "wall_s": median(times["all"]["wall_s"]), "bytes": sizes[0]}
-
-
-def picture(found: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Draw both curves on logarithmic axes, with the line of proportional growth."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, (key, label) in zip(
-        figure.subplots(1, 2), (("voxels", "voxels, one class"), ("classes", "foreground classes, 128³")), strict=True
-    ):
-        x, y = (np.array([row[name] for row in found[key]]) for name in (key, "cpu_s"))
-        axes.loglog(x, y, "o-", label="measured")
-        axes.loglog(x, y[-1] * x / x[-1], ":", color="grey", label="proportional")
-        axes.set(xlabel=label, ylabel="CPU s per volume")
-        axes.grid(True, which="both", alpha=0.3)
-        axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The tables of docs/scale.md."""
-    host, rows = report["machine"], report["volumes"]
-    lines = [
-        f"{host['cpu']}, {host['cores']} cores, one used; {host['date']}; load average at the start "
-        f"{host['load_average_at_start'][0]:g}.",
-        "",
-        "| volume | voxels | whole, CPU s (wall s) | of it: read labels | map | file | of raw float16 |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cpu = {key: median(times["cpu_s"]) for key, times in row["times"].items()}
-        lines.append(
-            f"| {row['case']} | {np.prod(row['shape']) / 1e6:.1f} M | {cpu['whole']:.2f} "
-            f"({median(row['times']['whole']['wall_s']):.2f}) | {cpu['read labels']:.2f} | {cpu['map']:.2f} "
-            f"| {row['bytes'] / 1e6:.1f} MB | {100 * row['bytes'] / row['raw_bytes']:.0f} % |"
-        )
-    patch = report["patch"]
-    cpu = {key: 1e3 * median(times["cpu_s"]) for key, times in patch["times"].items()}
-    wall = {key: 1e3 * median(times["wall_s"]) for key, times in patch["times"].items()}
-    lines += [
-        "",
-        f"| patch of {patch['edge']}^3, {patch['places']} places | CPU ms | wall ms |",
-        "|---|---|---|",
-        f"| read from the volume's map | {cpu['read']:.1f} | {wall['read']:.1f} |",
-        f"| compute from the patch's labels | {cpu['compute']:.1f} | {wall['compute']:.1f} |",
-        f"| ratio | {cpu['compute'] / cpu['read']:.1f} | {wall['compute'] / wall['read']:.1f} |",
-        f"| compare the checksum, once per case and process | {cpu['checksum']:.1f} | {wall['checksum']:.1f} |",
-    ]
-    each = report["simulation"]["cpu_s_per_volume"]
-    lines += [
-        "",
-        f"{VOLUMES} volumes of that size, by simulation: the mean of {each:.2f} CPU s per volume, each share on "
-        f"one core, without waiting for disks; {report['simulation']['gigabytes']:.1f} GB of maps.",
-        "",
-        "| shards | hours |",
-        "|---|---|",
-        *(f"| {shards} | {hours:.2f} |" for shards, hours in report["simulation"]["hours"].items()),
-        "",
-        "![time by voxels and by classes](results/precompute_growth.png)",
-    ]
-    return "\n".join(lines)
-
-
-def simulate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Hours that the largest of N shares of 1,000 volumes takes, and the size of all maps."""
-    each = float(np.mean([median(row["times"]["whole"]["cpu_s"]) for row in rows]))
-    hours = {shards: -(-VOLUMES // shards) * each / 3600 for shards in SHARDS}
-    size = VOLUMES * float(np.mean([row["bytes"] for row in rows])) / 1e9
-    return {"cpu_s_per_volume": each, "hours": hours, "gigabytes": size}
 
 
 def patch_record(patch: dict[str, Any], quick: bool) -> Record:
@@ -208,10 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small arrays, whose figures say nothing")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write all raw times here, and growth.png beside it")
+    parser.add_argument("--json", type=Path, help="write all raw times here, and precompute_growth.png beside it")
     parser.add_argument("--docs", type=Path, help="replace the tables in this Markdown file")
     options = parser.parse_args(arguments)
     report: dict[str, Any] = {"machine": machine(), "quick": options.quick}
+    _cost((16,) * 3, 2, 1)  # what is loaded and compiled at the first call is no part of any figure
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = volumes(options.quick, folder)
@@ -225,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        picture(report["growth"], options.json.with_name("precompute_growth.png"))
+        picture(report["growth"], report["simulation"], options.json.with_name("precompute_growth.png"))
     if options.docs:
         replace_between(options.docs, BEGIN, END, markdown(report))
 
