@@ -26,8 +26,8 @@ BENCHMARKS = [
     Mutant(
         "results of every round",
         _M,
-        "if first is not None and number == 0:\n            first",
-        "if first is not None:\n            first",
+        "if first is not None and number == 0:\n                first",
+        "if first is not None:\n                first",
         MEASURING,
     ),
     Mutant("check looks the other way", _C, "worse = change > 1 + tolerance", "worse = change < 1 - tolerance", CHECK),
