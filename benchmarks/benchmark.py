@@ -123,13 +123,13 @@ class Benchmark:
     def measure(self, quick: bool, repeats: int | None = None, memory: bool | None = None) -> Record:
         """Time all cases in turn, then take each one's peak memory in a fresh process.
 
-        A quick run takes small arrays, few repeats, and no memory unless `memory` says so.
+        A quick run takes small arrays, one repeat, and no memory unless `memory` says so.
         """
         arguments = self.small if quick else self.full
         record = make_record(self.title + ", small" * quick, self.group, {}, self.clock, self.statistic)
         names, moved, rate = ["ours"], None, 0.0
         if self.timed:
-            names, moved, rate = self._time(record, arguments, quick, repeats or (2 if quick else self.repeats))
+            names, moved, rate = self._time(record, arguments, quick, repeats or (1 if quick else self.repeats))
         if self.memory and (not quick if memory is None else memory):
             for name in names:
                 record["peak_mb"][name] = fresh_peak_mb(_peak, self.make, self.small, arguments, name)

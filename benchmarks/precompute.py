@@ -38,7 +38,8 @@ from monai_boundary.precompute.run import DEFAULT_OPTIONS
 from monai_boundary.precompute.sources import LabelFile
 
 BEGIN, END = "<!-- precompute.py writes from here -->", "<!-- to here -->"
-PATCH = 128
+PATCH, QUICK_PATCH = 128, 48
+SHAPE, QUICK_SHAPE = (192, 512, 512), (64, 160, 160)
 
 
 def volumes(quick: bool, folder: Path) -> list[Path]:
@@ -46,7 +47,7 @@ def volumes(quick: bool, folder: Path) -> list[Path]:
     found = sorted((Path(os.environ.get("MONAI_BOUNDARY_DATA", "-")) / "ms_lesions" / "masks_raw").glob("*.nii.gz"))
     if found and not quick:
         return found[:2]
-    shape = (64, 160, 160) if quick else (192, 512, 512)
+    shape = QUICK_SHAPE if quick else SHAPE
     write_volume(folder / "phantom.nii.gz", ellipsoids(shape, 2).astype(np.uint8), (1.0, 0.5, 0.5))
     return [folder / "phantom.nii.gz"]
 
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(name)
         files = volumes(options.quick, folder)
         report["volumes"], settings = whole_volumes(files, folder, options.repeats)
-        edge = 48 if options.quick else PATCH
+        edge = QUICK_PATCH if options.quick else PATCH
         report["patch"] = patches(files[0], folder, settings, edge, 3 if options.quick else 8, options.repeats)
     report["runs"] = [new_run(options.quick, {"precompute_patch": patch_record(report["patch"], options.quick)})]
     report["growth"] = growth(options.quick, options.repeats)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 __all__ = ["markdown", "picture", "simulate"]
 
@@ -71,7 +72,7 @@ def _simulation_lines(simulation: dict[str, Any]) -> list[str]:
         f"| shards | {' | '.join(heads)} |",
         "|---" * (1 + len(heads)) + "|",
         *(
-            f"| {shards} | {' | '.join(f'{row[number]:.2f}' for number in WORKERS)} |"
+            f"| {shards} | {' | '.join(f'{row[number]:.2g}' for number in WORKERS)} |"
             for shards, row in simulation["hours"].items()
         ),
     ]
@@ -81,29 +82,32 @@ def picture(found: dict[str, list[dict[str, float]]], simulation: dict[str, Any]
     """Draw both curves with the line of proportional growth, and the simulated hours; all axes are logarithmic."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    edge = round(found["classes"][0]["voxels"] ** (1 / 3))
-    for axes, key, label in (
-        (left, "voxels", "voxels, one foreground class"),
-        (middle, "classes", f"foreground classes, {edge}³ voxels"),
-    ):
-        x, y = (np.array([row[name] for row in found[key]]) for name in (key, "cpu_s"))
-        axes.loglog(x, y, "o-", label="measured")
-        axes.loglog(x, y[-1] * x / x[-1], ":", color="grey", label="proportional")
-        axes.set(xlabel=label, ylabel="CPU s per volume", title="map and compression")
-    _ticks(middle, [row["classes"] for row in found["classes"]])
+    millions = [row["voxels"] / 1e6 for row in found["voxels"]]
+    numbers = [row["classes"] for row in found["classes"]]
+    size = f"{found['classes'][0]['voxels'] / 1e6:.2g} M voxels"
+    for axes, key, x in ((left, "voxels", millions), (middle, "classes", numbers)):
+        seconds = [row["cpu_s"] for row in found[key]]
+        axes.plot(x, seconds, "o-", label="measured")
+        axes.plot(x, [seconds[-1] * value / x[-1] for value in x], ":", color="grey", label="proportional")
+        axes.set(ylabel="CPU s per volume", title="map and compression")
     for number in WORKERS:
         hours = [row[number] for row in simulation["hours"].values()]
-        right.loglog(list(simulation["hours"]), hours, "o-", label=f"{number} worker{'s' * (number > 1)} each")
-    right.set(xlabel="shards", ylabel="hours", title=f"{VOLUMES} volumes of {VOXELS / 1e6:.0f} M voxels, simulated")
-    _ticks(right, SHARDS)
-    for axes in (left, middle, right):
-        axes.grid(True, alpha=0.3)
-        axes.legend()
+        right.plot(list(simulation["hours"]), hours, "o-", label=f"{number} worker{'s' * (number > 1)} each")
+    left.set_xlabel("million voxels, one foreground class")
+    middle.set_xlabel(f"foreground classes, {size}")
+    right.set(xlabel="shards", ylabel="hours, simulated", title=f"{VOLUMES} volumes of {VOXELS / 1e6:.0f} M voxels")
+    for axes, ticks in ((left, millions), (middle, numbers), (right, SHARDS)):
+        _logarithmic(axes, ticks)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
-def _ticks(axes: Any, values: Sequence[float]) -> None:
-    """Ticks at these numbers only, not written as powers."""
-    axes.set_xticks(values, [f"{value:g}" for value in values])
+def _logarithmic(axes: Any, ticks: Sequence[float]) -> None:
+    """Logarithmic axes with plain numbers: `ticks` below, steps of 1, 2 and 5 to the left."""
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(ticks, [f"{value:.2g}" for value in ticks])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
+    axes.grid(True, alpha=0.3)
+    axes.legend()

@@ -10,6 +10,10 @@ MEASURING, CHECK, RUN = (f"benchmarks/test_{name}.py" for name in ("measuring", 
 CASES = "benchmarks/test_cases.py::test_simpleitk_measures_in_mm benchmarks/test_cases.py::test_the_large_map_has_its_targets"
 _B, _M, _T = "../benchmarks/benchmark.py", "../benchmarks/measure.py", "../benchmarks/tables.py"
 _C, _R, _P = "../benchmarks/check.py", "../benchmarks/run.py", "../benchmarks/cases_maps.py"
+_S, SCALE = (
+    "../benchmarks/precompute_report.py",
+    "benchmarks/test_precompute_report.py::test_hours_of_a_thousand_volumes",
+)
 BENCHMARKS = [
     Mutant("ratio of ours to the peer", _B, '"ratio": peer / ours}', '"ratio": ours / peer}', MEASURING),
     Mutant("part of the work taken for all", _B, '* record["scale"].get(case, 1.0)', "* 1.0", MEASURING),
@@ -50,5 +54,11 @@ BENCHMARKS = [
     Mutant("measured anew, kept twice", _T, 'if name not in run["benchmarks"]}', "if name}", RUN),
     Mutant("missing peers not said", _T, 'for name in record["missing"]:', "for name in ():", RUN),
     Mutant("spacing of SimpleITK in array order", _P, "SetSpacing(spacing[::-1])", "SetSpacing(spacing)", CASES),
+    Mutant(
+        "shares without a remainder", _S, "ceil(ceil(VOLUMES / shards) / number)", "VOLUMES / shards / number", SCALE
+    ),
+    Mutant(
+        "hours of volumes of any size", _S, "VOXELS * sum(values) / sum(voxels)", "sum(values) / len(values)", SCALE
+    ),
     Mutant("floor of two passes", _P, "PASS_BYTES = 3 * 2 * 4", "PASS_BYTES = 2 * 2 * 4", CASES),
 ]
