@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -72,9 +73,12 @@ def _hd95_difference(results: dict[str, Any]) -> dict[str, float]:
     return {"difference of HD95, mm": max(abs(ours - peer) for ours, peer in pairs)}
 
 
+_phantom = functools.cache(functools.partial(membrane_phantom, 0, (50, 100, 100), cell_size=20))
+
+
 def _phantom_pair(boxes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Likelihood and ids of a phantom of 50 x 100 x 100 voxels, each a box of `boxes`."""
-    phantom = membrane_phantom(0, (50, 100, 100), cell_size=20)
+    phantom = _phantom()
     sizes = np.ones(boxes, np.int32)
     return np.kron(1 - phantom.image, sizes.astype(np.float32)), np.kron(phantom.ids, sizes)
 
