@@ -7,7 +7,9 @@ because of its time. Memory before the call, network included, is not counted.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,19 @@ __all__ = ["tile"]
 
 def tile(height: int, width: int, network: str, output: Any, overlap: float, window: int) -> Cases:
     """Write a tile to a folder that goes with the call, and predict it."""
-    folder = tempfile.TemporaryDirectory()
-    source = Path(folder.name) / "tile.tif"
+    folder = Path(tempfile.mkdtemp())
+    source = folder / "tile.tif"
     _write_noise(source, height, width)
     torch.manual_seed(0)
     net = torch.nn.Conv2d(3, 2, 3, padding=1) if network == "convolution" else FlexibleUNet(3, 1, network)
     net.eval()
     inferer = TileInferer(window, overlap=overlap)
-    target = Path(folder.name) / "prediction.tif"
+    target = folder / "prediction.tif"
 
-    def predict(keep: object = folder) -> None:  # noqa: ARG001 - the folder lives as long as the call
+    def predict() -> None:
         predict_tile(source, target, net, inferer, output)
 
+    weakref.finalize(predict, shutil.rmtree, folder)
     return Cases({"ours": predict}, voxels=height * width)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +26,15 @@ def test_a_quick_run_of_every_kind(bench, tmp_path, monkeypatch):
     assert {"monai", "scipy", "edt.sdf", "SimpleITK"} <= peers | set(run["benchmarks"]["map_large"]["missing"])
     assert run["benchmarks"]["map_k4"]["figures"]["largest difference to scipy, mm"] < 1e-4
     assert run["benchmarks"]["surfaces_sparse"]["figures"]["difference of HD95, mm"] < 1e-4
+
+
+def test_a_quick_run_of_a_tile_predicts_it(bench, monkeypatch):
+    pytest.importorskip("rasterio")
+    calls = []
+    right = importlib.import_module("tile_memory").predict_tile
+    monkeypatch.setattr(sys.modules["tile_memory"], "predict_tile", lambda *given: calls.append(right(*given)))
+    assert bench.run.main(["tile_2500", "--quick"]) == 0
+    assert len(calls) == 1
 
 
 def test_the_large_map_has_its_targets(bench):

@@ -75,6 +75,16 @@ def test_memory_alone_is_held_against_a_limit(bench, monkeypatch, peak, met):
     assert result["met"] is met
 
 
+def test_a_quick_run_of_memory_alone_still_runs(bench, monkeypatch):
+    def stopped(factor):
+        raise MemoryError(f"case of {factor}")
+
+    monkeypatch.setattr(importlib.import_module("fake_cases"), "take", stopped)
+    one = bench.benchmark.Benchmark("a", "maps", "a", "fake_cases:take", (96,), (1,), timed=False)
+    with pytest.raises(MemoryError, match="case of 1"):
+        one.measure(quick=True)
+
+
 def test_lowest_wall_time_counts_where_threads_are_at_work(bench):
     times = {"ours": {"cpu_s": [9.0], "wall_s": [3.0, 1.0, 2.0]}}
     record = bench.benchmark.make_record("a", "barrier", times, "wall_s", "min")
