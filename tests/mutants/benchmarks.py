@@ -25,6 +25,7 @@ BENCHMARKS = [
     ),
     Mutant("floor met from below", _B, "ratio <= target", "ratio >= target", MEASURING),
     Mutant("quick run judged", _B, "judged=not quick)", "judged=True)", MEASURING),
+    Mutant("quick run leaves tiles out", _B, "        elif quick:\n", "        elif False:\n", MEASURING),
     Mutant("copy counted once", _M, "2 * self.source.nbytes", "self.source.nbytes", MEASURING),
     Mutant("slow case repeated", _M, "> budget_s:", "> 10 * budget_s:", MEASURING),
     Mutant(
