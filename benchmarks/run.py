@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by the libraries at import
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a second thread that waits must not spin where a core is busy
 
 import argparse
 import importlib

@@ -40,7 +40,8 @@ def bench(monkeypatch, tmp_path):
     (tmp_path / "fake_cases.py").write_text(FAKE)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the runner sets it at import
+    for name, value in (("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE")):
+        monkeypatch.setenv(name, value)  # the runner sets them at import
     names = ("measure", "benchmark", "registry", "tables", "check", "run")
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     own = [name for name, module in sys.modules.items() if _lies_in(module, (BENCHMARKS, tmp_path))]
