@@ -1,4 +1,4 @@
-"""The compiler of the front propagation: numba, from the extra `em`."""
+"""The compiler of the front propagation and of the distance sweep: numba, from the extra `em`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ try:
     from numba.extending import intrinsic
 except ImportError as error:
     raise ImportError(
-        'the minimum-barrier cut needs numba, which is not installed; pip install "monai-boundary[em]"'
+        'the minimum-barrier cut and backend="numba" of distance maps need numba, which is not installed; '
+        'pip install "monai-boundary[em]"'
     ) from error
 
 __all__ = ["cgutils", "compiled", "int64", "intrinsic", "ir", "prefetch", "types", "uintp"]

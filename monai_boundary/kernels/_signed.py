@@ -148,14 +148,15 @@ def _signed(
     limit = None if options.clip is None else clip_reach(spacing, options)
     total = inside_offset(spacing, options.convention)
     beyond = min(spacing) / 2 if options.convention == "half" else 0.0
-    counted = outside is None or bool((inside | outside).all())
+    if outside is not None and (inside | outside).all():
+        outside = None
     if inside.all():  # a crop wholly inside: the surface is farther than the clip
         out[...] = -np.inf
-    elif counted and resolve_backend(backend) == "numba":
+    elif outside is None and resolve_backend(backend) == "numba":
         fused_signed(inside, spacing, out, complement, (beyond, beyond + total), options.clip, limit)
         return
     else:
-        if counted:
+        if outside is None:
             opposite_distance(inside, spacing, backend, out, limit)
         else:  # distances start only at counted voxels, so each side needs its own pass
             seed_distance(inside, spacing, backend, out, limit)
