@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,12 @@ from monai_boundary.kernels._engines import (
     resolve_backend,
     seed_distance,
 )
+from monai_boundary.kernels._finish import diagonal, fill_beyond, finish_channel
 from monai_boundary.kernels._slices import bounding_box
 from monai_boundary.kernels.map_options import Convention, DistanceMapOptions
 
 __all__ = [
     "clip_reach",
-    "diagonal",
     "fill_map",
     "finish_distances",
     "inside_offset",
@@ -71,7 +69,7 @@ def finish_distances(
     if valid is not None:
         maps[:, ~valid] = 0.0
     for channel, inside in zip(maps, masks, strict=True):
-        _finish(channel, inside, spacing, options)
+        finish_channel(channel, inside, None, spacing, options, "auto")
 
 
 def fill_map(
@@ -83,8 +81,8 @@ def fill_map(
     backend: Backend,
 ) -> None:
     """Write the finished map of one mask into `out`."""
-    _write_signed(out, None, mask, spacing, options, valid, backend)
-    _finish(out, mask, spacing, options)
+    box = _write_signed(out, None, mask, spacing, options, valid, backend)
+    finish_channel(out, mask, box, spacing, options, backend)
 
 
 def two_class_map(
@@ -96,9 +94,11 @@ def two_class_map(
 ) -> np.ndarray:
     """Both channels of a two-class map from one pass over the foreground `mask`."""
     maps = np.empty((2, *mask.shape), np.float32)
-    _write_signed(maps[1], maps[0], mask, spacing, options, valid, backend)
-    for channel, inside in ((maps[0], ~mask), (maps[1], mask)):
-        _finish(channel, inside, spacing, options)
+    box = _write_signed(maps[1], maps[0], mask, spacing, options, valid, backend)
+    inner, outer = finish_channel(maps[1], mask, box, spacing, options, backend)
+    # Where one map is the other's negative, their sums are the same.
+    sums = (outer, inner) if inside_offset(spacing, options.convention) == 0 else None
+    finish_channel(maps[0], mask, box, spacing, options, backend, False, sums)
     return maps
 
 
@@ -110,29 +110,35 @@ def _write_signed(
     options: DistanceMapOptions,
     valid: np.ndarray | None,
     backend: Backend,
-) -> None:
-    """Write the clipped signed distance of `mask` into `out`, and that of its complement where one is asked for."""
+) -> tuple[slice, ...] | None:
+    """Write the clipped signed distance of `mask` into `out`, and that of its complement where one is asked for.
+
+    Returns:
+        A box that alone was written, where all beyond it is farther than the clip; ``None`` where everything was.
+    """
+    box: tuple[slice, ...] | None = None
     inside = mask if valid is None else mask & valid
     outside = None if valid is None else ~mask & valid
     present = bool(inside.any())
-    if not present or not (~inside if outside is None else outside).any():
+    if not present or (inside.all() if outside is None else not outside.any()):
         far = 0.0 if options.absent == "zero" else (options.clip or diagonal(mask.shape, spacing))
         out[...] = -far if present else far
         if complement is not None:
             complement[...] = far if present else -far
     else:
-        crop: Any = ...
-        if options.clip is not None:  # what lies beyond the crop is farther than the clip
-            crop = bounding_box(inside, spacing, clip_reach(spacing, options))
-            out[...] = options.clip
-            if complement is not None:
-                complement[...] = -options.clip
+        if options.clip is not None:
+            box = bounding_box(inside, spacing, clip_reach(spacing, options))
+        crop: Any = ... if box is None else box
         region, other = out[crop], None if complement is None else complement[crop]
         _signed(region, other, inside[crop], None if outside is None else outside[crop], spacing, options, backend)
-    if valid is not None:
-        out[~valid] = 0.0
-        if complement is not None:
-            complement[~valid] = 0.0
+    if valid is None:
+        return box
+    for channel, sign in ((out, 1), (complement, -1)):
+        if channel is not None:
+            if box is not None:
+                fill_beyond(channel, box, np.float32(sign * (options.clip or 0.0)))
+            channel[~valid] = 0.0
+    return None
 
 
 def _signed(
@@ -185,27 +191,3 @@ def _limit(values: np.ndarray, limit: float | None) -> None:
 def clip_reach(spacing: tuple[float, ...], options: DistanceMapOptions) -> float:
     """The clip, the largest offset of any convention and a margin for rounding: what is farther ends at the clip."""
     return 1.001 * ((options.clip or 0.0) + max(1.0, min(spacing)))
-
-
-def _finish(channel: np.ndarray, inside: np.ndarray, spacing: tuple[float, ...], options: DistanceMapOptions) -> None:
-    """Normalise and balance the channel of the mask `inside` in place; voxels that do not count are 0 by now."""
-    if options.normalize is not None:
-        largest = {
-            "clip": options.clip,
-            "diagonal": diagonal(channel.shape, spacing),
-            "max": float(max(channel.max(), -channel.min())),
-        }[options.normalize]
-        if largest:  # an all-zero channel stays zero
-            channel /= np.float32(largest)
-    if options.balance > 0:
-        values = channel[inside]  # one voxel less than 1 mm wide is not negative by convention "kervadec"
-        inner = float(np.abs(values).sum(dtype=np.float64))
-        outer = float(channel.sum(dtype=np.float64)) - float(values.sum(dtype=np.float64))
-        if inner > 0 and outer > 0:
-            factor = min((outer / inner) ** options.balance, options.balance_cap)
-            np.multiply(channel, np.float32(factor), out=channel, where=inside)
-
-
-def diagonal(shape: Sequence[int], spacing: tuple[float, ...]) -> float:
-    """Length in mm of the diagonal of a volume."""
-    return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from monai_boundary import DistanceMapOptions, signed_distance, signed_distance_map
 from monai_boundary.kernels import PUBLISHED, ROBUST
-from monai_boundary.kernels.distance import masks_distance_map
+from monai_boundary.kernels.distance import finish_distances, masks_distance_map
 from monai_boundary.kernels.map_options import preset_options
 from tests import oracles
 from tests.strategies import CONVENTIONS
@@ -141,12 +141,40 @@ def test_normalised_and_balanced_maps_equal_the_definition(rng, num_classes, nor
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("backend", ["edt", "numba"])
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("normalize", ["clip", "diagonal", "max", None])
+@pytest.mark.parametrize("ignore", [None, 7])
+def test_what_lies_beyond_the_clip_is_finished_as_the_rest(blobs, backend, convention, normalize, ignore):
+    labels = (blobs == 2).astype(np.uint8)
+    labels[0, :, :12, 30:] = 7 if ignore else 0
+    settings = {"convention": convention, "clip": 3.0, "normalize": normalize, "balance": 0.5}
+    maps = signed_distance_map(labels, 2, SPACING, ignore_index=ignore, backend=backend, **settings)
+    valid = None if ignore is None else labels[0] != 7
+    expected = [oracles.signed_map(labels[0] == c, SPACING, valid=valid, **settings) for c in range(2)]
+    assert (np.abs(expected[0]) == np.abs(expected[0]).max()).mean() > 0.5  # more than half lies beyond
+    np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_robust_map_equals_a_clipped_one_that_is_finished_later(blobs, mirror):
+    labels = (blobs == 2).astype(np.uint8) ^ mirror  # which channel holds the small class
+    expected = signed_distance_map(labels, 2, SPACING, clip=3.0)
+    masks = np.concatenate([labels == 0, labels == 1])
+    options = ROBUST.replace(clip=3.0)
+    finish_distances(expected, masks, SPACING, options)
+    found = signed_distance_map(labels, 2, SPACING, clip=3.0, normalize="clip", balance=0.5)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(masks_distance_map(masks, SPACING, options), expected)
+
+
 @pytest.mark.parametrize("num_classes", [2, 3])
-def test_balance_takes_the_class_for_inside_not_the_sign(rng, num_classes):
+@pytest.mark.parametrize("backend", ["edt", "numba"])
+def test_balance_takes_the_class_for_inside_not_the_sign(rng, num_classes, backend):
     labels = np.where(rng.random((1, *SHAPE)) < 0.2, rng.integers(0, num_classes, (1, *SHAPE)), 0)
     spacing = tuple(0.3 * size for size in SPACING)  # "kervadec" subtracts 1 mm: some voxels inside are positive
     settings = {"convention": "kervadec", "balance": 0.5}
-    maps = signed_distance_map(labels, num_classes, spacing, **settings)
+    maps = signed_distance_map(labels, num_classes, spacing, backend=backend, **settings)
     expected = [oracles.signed_map(labels[0] == c, spacing, **settings) for c in range(num_classes)]
     assert (maps[1][labels[0] == 1] > 0).any()
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=2e-6)
