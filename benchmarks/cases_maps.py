@@ -7,6 +7,7 @@ SimpleITK. SimpleITK measures the inside to the object's own surface voxels, so 
 from __future__ import annotations
 
 import cProfile
+import dataclasses
 import functools
 import pstats
 import time
@@ -24,11 +25,17 @@ from scipy import ndimage
 
 from monai_boundary.kernels._engines import BACKENDS
 from monai_boundary.kernels.distance import signed_distance_map
+from monai_boundary.kernels.map_options import ROBUST
 
-__all__ = ["lesion_map", "phantom_map"]
+__all__ = ["floor_map", "lesion_map", "phantom_map"]
 
 SPACING = (3.0, 1.0, 1.0)
 LESION_CLIP_MM = 20.0
+FLOOR_SETTINGS: dict[str, dict[str, Any]] = {
+    "no clip": {},
+    "clip 10 mm": {"clip": 10.0},
+    "robust": dataclasses.asdict(ROBUST),
+}
 PASS_BYTES = 3 * 2 * 4  # three separable passes, each reads and writes a float32 per voxel
 STEPS = {  # functions of the package whose time, callees included, the profile shows
     "_slice_squared": "2-D transforms of occupied slices",
@@ -161,3 +168,49 @@ def lesion_map(step: int) -> Cases:
         voxels=labels.size,
         missing=missing,
     )
+
+
+def _ellipsoid(shape: tuple[int, ...], centre: Any, radii: Any) -> np.ndarray:
+    axes = np.ogrid[tuple(slice(0, count) for count in shape)]
+    inside: np.ndarray = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, centre, radii, strict=True)) < 1
+    return inside
+
+
+def floor_mask(kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    """14 lesions (0.2 %), an organ (30 %), tissue (half of the voxels, everywhere a surface), or a thin sheet."""
+    rng, size = np.random.default_rng(0), np.array(shape)
+    if kind == "lesions":
+        mask = np.zeros(shape, bool)
+        for _ in range(14):
+            mask |= _ellipsoid(shape, rng.uniform(0.25, 0.75, 3) * size, rng.uniform(0.012, 0.047, 3) * size + 0.5)
+        return mask
+    if kind == "organ":
+        return _ellipsoid(shape, size / 2, (0.41, 0.43, 0.41) * size)
+    if kind == "tissue":
+        return ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), 2) > 0
+    z, y, x = np.indices(shape, sparse=True)
+    surface = shape[0] * (0.5 + 0.35 * np.sin(y / 40) * np.cos(x / 30))
+    return (z >= surface) & (z < surface + 2)
+
+
+def floor_map(kind: str, setting: str, shape: tuple[int, ...]) -> Cases:
+    """Both channels of a mask by numba, which is ours here, and by edt; the floor is three passes over one map."""
+    labels = floor_mask(kind, shape).astype(np.uint8)[None]
+
+    def maps(backend: str) -> np.ndarray:
+        found: np.ndarray = signed_distance_map(labels, 2, SPACING, backend=backend, **FLOOR_SETTINGS[setting])  # type: ignore[arg-type]
+        return found
+
+    return Cases(
+        {"ours": lambda: maps("numba"), "edt": lambda: maps("edt")},
+        bytes_touched=PASS_BYTES * labels.size,
+        voxels=labels.size,
+        agree=_same_maps,
+    )
+
+
+def _same_maps(results: dict[str, Any]) -> dict[str, float]:
+    difference = float(np.abs(results["ours"] - results["edt"]).max() / max(1.0, np.abs(results["edt"]).max()))
+    if difference > 1e-4:
+        raise RuntimeError(f"the maps of numba must be those of edt, got {difference:.1e} of the largest value off")
+    return {"largest difference, share of the largest value": difference}

@@ -10,6 +10,7 @@ __all__ = ["BENCHMARKS", "GROUPS", "SCRIPTS", "Script"]
 
 GROUPS = {
     "maps": "Maps and loss",
+    "floor": "Maps against the memory floor",
     "boundary_f1": "Boundary F1 loss",
     "surfaces": "Surface scores",
     "objects": "Scores of objects",
@@ -56,6 +57,16 @@ def _maps() -> list[Benchmark]:
                   "cases_maps:lesion_map", (1,), (4,), lesions, (LESIONS,), repeats=3),
         Benchmark("loss", "maps", "loss forward + backward, B=2 C=4 128^3", "cases_losses:boundary_loss", (128,), (48,),
                   (Against("monai", 40, 0.25),), repeats=5),
+    ]  # fmt: skip
+
+
+def _floor() -> list[Benchmark]:
+    settings = {"whole": "no clip", "clip": "clip 10 mm", "robust": "robust"}
+    return [
+        Benchmark(f"floor_{kind}_{key}", "floor", f"{kind}, {setting}", "cases_maps:floor_map",
+                  (kind, setting, (256, 256, 180)), (kind, setting, (32, 32, 24)), (Against("edt", 1.5),),
+                  ("numba", "edt"), repeats=3, floor_target=6.0, memory=False)
+        for kind in ("lesions", "organ", "tissue", "sheet") for key, setting in settings.items()
     ]  # fmt: skip
 
 
@@ -138,4 +149,4 @@ def _tiles() -> list[Benchmark]:
     ]  # fmt: skip
 
 
-BENCHMARKS = {one.name: one for one in (*_maps(), *_boundary_f1(), *_scores(), *_barrier(), *_tiles())}
+BENCHMARKS = {one.name: one for one in (*_maps(), *_floor(), *_boundary_f1(), *_scores(), *_barrier(), *_tiles())}

@@ -11,7 +11,10 @@ import pytest
 
 from tests.benchmarks.conftest import ROOT
 
-QUICK = ("map_k4", "map_large", "loss", "boundary_f1_2d_theta5", "surfaces_sparse", "objects_phantom", "cut_voronoi_2d")
+QUICK = (
+    "map_k4", "map_large", "floor_lesions_robust", "loss", "boundary_f1_2d_theta5", "surfaces_sparse",
+    "objects_phantom", "cut_voronoi_2d",
+)  # fmt: skip
 
 
 def test_a_quick_run_of_every_kind(bench, tmp_path, monkeypatch):
@@ -43,6 +46,25 @@ def test_the_large_map_has_its_targets(bench):
     assert one.floor_target == 6.0
     cases = importlib.import_module("cases_maps").phantom_map((8, 9, 10), 2, False)
     assert cases.bytes_touched == 3 * 2 * 4 * 8 * 9 * 10  # three passes that read and write float32
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [("lesions", 0.0005, 0.01), ("organ", 0.25, 0.35), ("tissue", 0.4, 0.6), ("sheet", 0.005, 0.05)],
+)
+def test_floor_masks_hold_what_they_say(bench, kind, low, high):
+    pytest.importorskip("numba")
+    maps = importlib.import_module("cases_maps")
+    assert low < maps.floor_mask(kind, (128, 128, 90)).mean() < high
+    row = bench.registry.BENCHMARKS[f"floor_{kind}_robust"]
+    assert (row.floor_target, row.against[0].peer, row.against[0].target) == (6.0, "edt", 1.5)
+    cases = maps.floor_map(kind, "robust", (16, 18, 20))
+    assert cases.bytes_touched == 3 * 2 * 4 * 16 * 18 * 20
+    results = {name: call() for name, call in cases.calls.items()}
+    assert results["ours"].shape == (2, 16, 18, 20)
+    assert all(value < 1e-5 for value in cases.agree(results).values())
+    with pytest.raises(RuntimeError, match="the maps of numba must be those of edt"):
+        cases.agree({**results, "ours": results["ours"] + 1})
 
 
 def test_simpleitk_measures_in_mm(bench):
