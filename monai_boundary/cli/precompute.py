@@ -16,6 +16,8 @@ _CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.CONVENTI
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
+@click.option("--backend", default="auto", show_default=True, type=click.Choice(("auto", "edt", "numba")),
+              help="Engine of the maps; numba needs the extra em.")  # fmt: skip
 @click.option("--shard", metavar="I/N", help="Do only every N-th case from the I-th on, such as 3/8.")
 @click.option(
     "--cases", "listed", type=click.Path(path_type=Path), help="Do only the cases this file names, one a line."

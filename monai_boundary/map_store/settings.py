@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_boundary._check import check_choice, check_labels
+from monai_boundary.kernels._engines import Backend
 from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
 
@@ -62,21 +63,20 @@ class MapSettings:
         """Number of channels of a map."""
         return len(self.regions) if self.regions else self.num_classes - (not self.include_background)
 
-    def maps(self, labels: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-        """Return the maps `(C, *S)` of `labels` `(1, *S)` in C order, as `dtype`.
+    def maps(self, labels: np.ndarray, spacing: tuple[float, ...], backend: Backend = "auto") -> np.ndarray:
+        """Return the maps `(C, *S)` of `labels` `(1, *S)` in C order, as `dtype`; `backend` makes no other map.
 
         Raises:
             ValueError: Labels out of range.
         """
         if self.regions is None:
-            maps = labels_distance_map(
-                labels, self.num_classes, spacing, self.options, self.include_background, self.ignore_index
-            )
+            settings = (self.num_classes, spacing, self.options, self.include_background, self.ignore_index)
+            maps = labels_distance_map(labels, *settings, backend)
         else:
             array = check_labels(labels[0], self.num_classes, self.ignore_index)
             masks = np.stack([np.isin(array, region) for region in self.regions])
             valid = None if self.ignore_index is None else array != self.ignore_index
-            maps = masks_distance_map(masks, spacing, self.options, valid)
+            maps = masks_distance_map(masks, spacing, self.options, valid, backend)
         return maps.astype(self.dtype, order="C")
 
     def content(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from monai_boundary._files import part_pattern, write_whole
+from monai_boundary.kernels._engines import Backend
 from monai_boundary.map_store.blosc import ENDING, encode_map
 from monai_boundary.map_store.manifest import MapRecord, SourceFile
 from monai_boundary.map_store.settings import MapSettings
@@ -27,11 +28,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Job:
-    """One case to be done: its labels, the folder of the maps, their settings."""
+    """One case to be done: its labels, the folder of the maps, their settings, and the engine that makes them."""
 
     labels: LabelFile
     out: Path
     settings: MapSettings
+    backend: Backend = "auto"
 
     @property
     def path(self) -> Path:
@@ -49,7 +51,7 @@ def make_map(job: Job) -> MapRecord:
     # taken first: should the file change while it is read, the map counts as one of the file before
     source = SourceFile.of(job.labels.path)
     volume = job.labels.read()
-    maps = job.settings.maps(volume.array, volume.spacing)
+    maps = job.settings.maps(volume.array, volume.spacing, job.backend)
     content = encode_map(maps)
     try:
         write_whole(job.path, content)

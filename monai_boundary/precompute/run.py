@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from monai_boundary._check import check_choice
+from monai_boundary.kernels._engines import Backend, resolve_backend
 from monai_boundary.kernels.map_options import DistanceMapOptions
 from monai_boundary.map_store.blosc import ENDING, require_blosc2
 from monai_boundary.map_store.manifest import MANIFEST, ManifestPart, part_files, read_manifest
@@ -25,6 +27,7 @@ __all__ = ["DEFAULT_OPTIONS", "Precomputed", "precompute_maps", "precompute_shar
 
 #: 20 mm leave room for the robust maps (10 mm) of objects that a random zoom makes up to 1.4 times smaller.
 DEFAULT_OPTIONS = DistanceMapOptions(clip=20.0, absent="far")
+_BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba")  # the fast ones for arrays in memory
 
 
 @dataclass
@@ -58,6 +61,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     shard: str | None = None,
     cases: Sequence[str] | None = None,
     workers: int = 1,
+    backend: Backend = "auto",
     progress: bool = True,
 ) -> Precomputed:
     """Make the distance map of every whole volume of a data set.
@@ -76,6 +80,8 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
         shard: ``"I/N"``, I from 1 to N: every N-th case from the I-th on.
         cases: Names of the cases to do, in place of all; `shard` then shares these out.
         workers: Number of processes; 1 works in this one.
+        backend: ``"auto"``, ``"edt"`` or ``"numba"``; see `signed_distance_map`. Maps are equal to rounding (float16:
+            to its last digit), so that the manifest does not name it.
         progress: Show a progress bar.
 
     Raises:
@@ -83,11 +89,13 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
         ValueError: Wrong arguments; `out` holds maps with other settings; label files that cannot be used, after all
             others are done.
         OSError: The disk is full, or a file cannot be read or written.
-        RuntimeError: A worker was killed. Whatever the error, finished maps are kept.
+        RuntimeError: A worker was killed, or the package of `backend` is not installed. Whatever the error, finished
+            maps are kept.
     """
     require_blosc2()
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    resolve_backend(check_choice("backend", backend, _BACKENDS))
     source, folder = find_source(data), Path(out)
     settings = _settings(source, options, num_classes, ignore_index, include_background, dtype)
     chosen = _share(_chosen(source, cases, data), shard)
@@ -98,7 +106,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     result = Precomputed(folder)
     jobs = []
     for name in tqdm(chosen, desc="check", unit="map", disable=not progress or store is None):
-        job = Job(source.cases[name], folder, settings)
+        job = Job(source.cases[name], folder, settings, backend)
         reason = _why(store, job)
         if reason is None and store is not None:
             result.kept.append(name)

@@ -53,6 +53,40 @@ def test_manifest_says_what_the_maps_are(data: Path, tmp_path: Path) -> None:
     assert record["size"] == (tmp_path / "maps" / "p1.b2nd").stat().st_size
 
 
+def test_another_backend_makes_the_same_maps_and_goes_on_with_them(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    folders = {name: tmp_path / name for name in ("edt", "numba")}
+    for name, folder in folders.items():
+        assert precompute_maps(data, folder, backend=name, **QUIET).made == ["p0", "p1", "p2"]
+    settings = [json.loads((folder / "manifest.json").read_text())["settings"] for folder in folders.values()]
+    assert settings[0] == settings[1]
+    for case in ("p0", "p1", "p2"):
+        edt, ours = (blosc2.open(str(folder / f"{case}.b2nd"))[:] for folder in folders.values())
+        # Float32 values that agree to rounding may fall on two sides of a border between two float16 values.
+        apart = np.abs(edt.view(np.int16).astype(int) - ours.view(np.int16))
+        assert apart.max() <= 1
+        assert (apart > 0).mean() < 1e-3
+    assert precompute_maps(data, folders["edt"], backend="numba", **QUIET).kept == ["p0", "p1", "p2"]
+
+
+def test_the_backend_is_checked_and_used(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    from monai_boundary.kernels import _engines, _signed
+
+    with pytest.raises(ValueError, match="backend must be one of 'auto', 'edt', 'numba', got 'torch'"):
+        precompute_maps(data, tmp_path / "maps", backend="torch", **QUIET)  # type: ignore[arg-type]
+    monkeypatch.setattr(_engines, "_HAS_NUMBA", False)
+    with pytest.raises(RuntimeError, match="backend='numba' needs the package numba"):
+        precompute_maps(data, tmp_path / "maps", backend="numba", **QUIET)
+    monkeypatch.setattr(_engines, "_HAS_NUMBA", True)
+    assert not (tmp_path / "maps").exists()
+    swept, sweep = [], _signed.fused_signed
+    monkeypatch.setattr(_signed, "fused_signed", lambda *given: swept.append(1) or sweep(*given))
+    for count, backend in ((0, "edt"), (3, "numba")):
+        precompute_maps(data, tmp_path / backend, backend=backend, **QUIET)
+        assert len(swept) == count
+
+
 def test_a_second_run_makes_nothing_again(data: Path, maps: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in maps.glob("*.b2nd")}
     result = precompute_maps(data, maps, include_background=True, **QUIET)
