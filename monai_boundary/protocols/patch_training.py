@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from monai.data import Dataset
-from monai.networks.nets import DynUNet
+from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
 from monai_boundary.engines import (
@@ -54,7 +54,7 @@ class PatchSettings:
     steps: int = 25
     batch: int = 4
     lr: float = 3e-3
-    features: tuple[int, ...] = (8, 16, 32)
+    features: tuple[int, ...] = (16, 32, 64)
     score_every: int = 1_000_000
 
 
@@ -109,15 +109,6 @@ class PatchDataset(Dataset):
         return local_map(volume, box, ROBUST.replace(absent="zero" if self.arm == "patch-zero" else "far"))
 
 
-def patch_network(channels: int, classes: int, features: Sequence[int]) -> torch.nn.Module:
-    """Return a U-Net as nnU-Net plans it: two convolutions per resolution, instance norm, strides of 2."""
-    depth = len(features)
-    network: torch.nn.Module = DynUNet(
-        3, channels, classes, [3] * depth, [1] + [2] * (depth - 1), [2] * (depth - 1), filters=list(features)
-    )
-    return network
-
-
 def train_patches(
     arm: Arm,
     seed: int,
@@ -147,7 +138,8 @@ def train_patches(
         raise ValueError("train must hold images, got labels alone")
     items = PatchDataset(train, arm, settings, seed)
     device = computing_device()
-    network = patch_network(len(first.image), first.num_classes, settings.features).to(device)
+    strides = (2,) * (len(settings.features) - 1)
+    network = UNet(3, len(first.image), first.num_classes, settings.features, strides, num_res_units=1).to(device)
     loss = GeneralizedDiceBoundaryLoss().to(device)
 
     def score(engine: Any) -> dict[str, Any]:
