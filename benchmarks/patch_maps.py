@@ -49,9 +49,11 @@ PARTS = ("difference", "time", "training")
 PATIENTS = ("patient19", "patient07")
 CHANNELS = ("FLAIR", "T1", "T2")
 CLASSES = {"hippocampus": 3, "ms lesions": 2, "ms lesions, raw": 2}
-EDGES = {"hippocampus": (16, 24, 32), "ms lesions": (32, 48, 64, 96), "ms lesions, raw": (64, 96, 128)}
+EDGES = {"hippocampus": (16, 24, 32), "ms lesions": (32, 48, 64, 96), "ms lesions, raw": (64, 128)}
+#: Cases, and patches of each.
+AMOUNTS = {"hippocampus": (100, 10), "ms lesions": (2, 60), "ms lesions, raw": (4, 20)}
 TRAINING = {
-    "hippocampus": PatchSettings(edge=16, epochs=16, steps=25, batch=8),
+    "hippocampus": PatchSettings(edge=16, epochs=32, steps=25, batch=8),
     "ms lesions, 19 to 07": PatchSettings(edge=24, epochs=12, steps=25, batch=4),
     "ms lesions, 07 to 19": PatchSettings(edge=24, epochs=12, steps=25, batch=4),
 }
@@ -171,13 +173,13 @@ def planned(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Everything there is to do, as the beginnings of lines."""
     quick, runs = options.quick, []
     for name, edges in EDGES.items():
-        few, many = (2, 100) if quick else (5, 2000)
-        cases = {"hippocampus": 100, "ms lesions": 2, "ms lesions, raw": 8}[name]
+        cases, per_case = AMOUNTS[name]
         for edge in edges[:1] if quick else edges:
             shared = {"data": name, "edge": edge, "seed": 0}
-            per_case = max(1, min(many // cases, 100) // (10 if quick else 1))
-            runs.append({"kind": "difference", **shared, "cases": few if quick else cases, "per_case": per_case})
-            runs.append({"kind": "time", **shared, "cases": 1 if "raw" in name else 2, "per_case": 2 if quick else 15})
+            amounts = {"cases": min(cases, 2), "per_case": 4} if quick else {"cases": cases, "per_case": per_case}
+            runs.append({"kind": "difference", **shared, **amounts})
+            few = {"cases": 1 if "raw" in name else 2, "per_case": 2 if quick else 8}
+            runs.append({"kind": "time", **shared, **few})
     for seed in options.seeds:
         for name, settings in TRAINING.items():
             shared = {**asdict(settings), **(QUICK if quick else {})}
