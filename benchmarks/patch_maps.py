@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the libraries at import
 
 import argparse
+import gc
 import tempfile
 import time
 import warnings
@@ -41,7 +42,7 @@ from monai_boundary.precompute.run import DEFAULT_OPTIONS
 from monai_boundary.precompute.sources import LabelFile
 from monai_boundary.protocols.patch_maps import patch_differences, sample_boxes, summarise
 from monai_boundary.protocols.patch_training import ARMS, PatchSettings, train_patches
-from monai_boundary.protocols.patches import PatchVolume, finished, local_map, volume_map
+from monai_boundary.protocols.patches import PatchVolume, cut, finished, local_map, volume_map
 from monai_boundary.protocols.series import finished_runs, missing_runs, run_all
 
 BEGIN, END = "<!-- patch_maps.py writes from here -->", "<!-- to here -->"
@@ -113,6 +114,7 @@ def times(run: dict[str, Any], data: Path, title: str) -> dict[str, Any]:
     files = case_files(data, run["data"])[: run["cases"]]
     generator, edge = np.random.default_rng(run["seed"]), run["edge"]
     found: dict[str, dict[str, list[float]]] = {}
+    gc.freeze()  # what is there by now need not be looked through before every call
     with tempfile.TemporaryDirectory() as folder:
         # maps are made of labels; the list wants an image
         entries = [CaseFiles(each.case, (each.label,), each.label) for each in files if each.label]
@@ -140,7 +142,7 @@ def times(run: dict[str, Any], data: Path, title: str) -> dict[str, Any]:
 
 
 def _ways(volume: PatchVolume, box: tuple[slice, ...], whole: np.ndarray, store: MapStore) -> dict[str, Any]:
-    labels = volume.labels[(slice(None), *box)]
+    labels = cut(volume.labels, box)
     start, shape = [part.start for part in box], [part.stop - part.start for part in box]
 
     def finish(maps: np.ndarray) -> np.ndarray:
@@ -148,7 +150,7 @@ def _ways(volume: PatchVolume, box: tuple[slice, ...], whole: np.ndarray, store:
 
     return {
         "patch": lambda: local_map(volume, box, ROBUST),
-        "memory": lambda: finish(whole[(slice(None), *box)]),
+        "memory": lambda: finish(cut(whole, box)),
         "store": lambda: finish(store.read(volume.case, start, shape)),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -109,14 +108,16 @@ def _time_table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def groups_of(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Runs of one data set and arm, arms in their order."""
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    names = list(dict.fromkeys(row["data"] for row in rows))
-    order = list(ARM_NAMES)
-    for row in sorted(rows, key=lambda row: (names.index(row["data"]), order.index(row["arm"]), row["seed"])):
-        groups[row["data"], row["arm"]].append(row)
-    return dict(groups)
+def runs_of(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """Runs by data set and number of steps, then by arm in their order, by seed."""
+    groups: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        name = f"{row['data']}, {row['epochs'] * row['steps']} steps"
+        groups.setdefault(name, {arm: [] for arm in ARM_NAMES})[row["arm"]].append(row)
+    return {
+        name: {arm: sorted(runs, key=lambda row: row["seed"]) for arm, runs in arms.items() if runs}
+        for name, arms in sorted(groups.items())
+    }
 
 
 def value_of(run: Row, key: str) -> float:
@@ -126,22 +127,20 @@ def value_of(run: Row, key: str) -> float:
 
 def _training_table(rows: Sequence[Row]) -> list[str]:
     lines = ["### What the network learns"]
-    for name in dict.fromkeys(row["data"] for row in rows):
-        own = [row for row in rows if row["data"] == name]
+    for name, arms in runs_of(rows).items():
         scores = {**SCORES, **(LESIONS if "lesions" in name else {})}
-        first = own[0]
+        first = next(iter(arms.values()))[0]
         lines += [
             "",
-            f"{name}: {len(first['cases'])} held-out case(s), patches of {first['edge']}³, "
-            f"{first['epochs'] * first['steps']} steps of {first['batch']}, features {tuple(first['features'])}. Mean "
-            "± standard deviation over seeds; in brackets the difference to the map of the patch (far), seed by seed.",
+            f"{name} of {first['batch']} patches of {first['edge']}³, {len(first['cases'])} held-out case(s), features "
+            f"{tuple(first['features'])}. Mean ± standard deviation over seeds; in brackets the difference to the map "
+            "of the patch (far), seed by seed.",
             "",
             f"| arm | seeds | {' | '.join(title for _, title in scores.values())} | map, CPU ms per patch |",
             "|---" * (len(scores) + 3) + "|",
         ]
-        groups = {arm: runs for (_, arm), runs in groups_of(own).items()}
-        for arm, runs in groups.items():
-            cells = [_cell(runs, groups.get("patch-far", []), key, form) for key, (form, _) in scores.items()]
+        for arm, runs in arms.items():
+            cells = [_cell(runs, arms.get("patch-far", []), key, form) for key, (form, _) in scores.items()]
             cost = float(np.mean([run["map_cpu_ms"] for run in runs]))
             lines.append(f"| {ARM_NAMES[arm]} | {len(runs)} | {' | '.join(cells)} | {cost:.2f} |")
     return lines
@@ -156,18 +155,17 @@ def _cell(runs: Sequence[Row], default: Sequence[Row], key: str, form: str) -> s
 
 def draw_scores(rows: Sequence[Row], path: Path) -> None:
     """One panel per data set and score, one point per seed and arm."""
-    runs = groups_of([row for row in rows if row["kind"] == "training"])
-    names = list(dict.fromkeys(name for name, _ in runs))
-    if not names:
+    groups = runs_of([row for row in rows if row["kind"] == "training"])
+    if not groups:
         return
     keys = [*SCORES, "far_voxels"]
     titles = {key: title for key, (_, title) in {**SCORES, **LESIONS}.items()}
-    figure = Figure(figsize=(3.2 * len(keys), 2.6 * len(names)), layout="constrained")
-    axes = figure.subplots(len(names), len(keys), squeeze=False)
-    for line, name in zip(axes, names, strict=True):
+    figure = Figure(figsize=(3.2 * len(keys), 2.6 * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), len(keys), squeeze=False)
+    for line, (name, arms) in zip(axes, groups.items(), strict=True):
         for axis, key in zip(line, keys, strict=True):
             for place, arm in enumerate(ARM_NAMES):
-                values = [value_of(run, key) for run in runs.get((name, arm), [])]
+                values = [value_of(run, key) for run in arms.get(arm, [])]
                 axis.plot([place] * len(values), values, "o", color=f"C{place}", alpha=0.7)
                 if values:
                     axis.plot([place - 0.25, place + 0.25], [np.mean(values)] * 2, color=f"C{place}")

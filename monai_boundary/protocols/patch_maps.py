@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_boundary.kernels.map_options import ROBUST, DistanceMapOptions
-from monai_boundary.protocols.patches import Box, PatchVolume, draw_box, finished, local_map, volume_map
+from monai_boundary.protocols.patches import Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
 
 __all__ = ["ABSENT", "CLIPS", "Difference", "compare", "patch_differences", "sample_boxes", "summarise"]
 
@@ -75,7 +75,7 @@ def patch_differences(volume: PatchVolume, boxes: Sequence[Box]) -> Iterator[lis
     """
     whole = volume_map(volume, DistanceMapOptions(absent="far"))
     for box in boxes:
-        part = whole[(slice(None), *box)]
+        part = cut(whole, box)
         yield [each for clip in CLIPS for absent in ABSENT for each in _of_patch(volume, box, part, clip, absent)]
 
 
@@ -87,14 +87,22 @@ def _of_patch(
     sums = [(np.nan, np.nan)] * len(local)
     if clip == ROBUST.clip:
         ours = local_map(volume, box, ROBUST.replace(absent=absent))
-        theirs = finished(whole, volume.labels[(slice(None), *box)], volume.spacing, ROBUST)
+        theirs = finished(whole, cut(volume.labels, box), volume.spacing, ROBUST)
         sums = [(float(np.abs(a - b).sum()), float(np.abs(b).sum())) for a, b in zip(ours, theirs, strict=True)]
     for channel, mm in enumerate(local):
         inside = volume.labels[0][box] == channel + 1
         present = bool(inside.any() and not inside.all())
         scores = compare(mm, right[channel])
-        yield Difference(clip, absent, present, not mm.any(), *scores.values(), float(right[channel].mean()),
-                         *sums[channel])  # fmt: skip
+        yield Difference(
+            clip,
+            absent,
+            present,
+            not mm.any(),
+            **scores,
+            true_mm=float(right[channel].mean()),
+            loss_difference=sums[channel][0],
+            loss_total=sums[channel][1],
+        )
 
 
 def sample_boxes(

@@ -23,7 +23,7 @@ from monai_boundary.kernels.map_options import ROBUST
 from monai_boundary.losses import GeneralizedDiceBoundaryLoss
 from monai_boundary.precompute.run import DEFAULT_OPTIONS
 from monai_boundary.protocols.patch_scores import score_volume
-from monai_boundary.protocols.patches import PatchVolume, draw_box, finished, local_map, volume_map
+from monai_boundary.protocols.patches import Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
 from monai_boundary.protocols.training import computing_device, train_network
 from monai_boundary.schedules import Constant, Rebalance
 
@@ -86,26 +86,25 @@ class PatchDataset(Dataset):
         generator = np.random.default_rng((self.seed, self.epoch, index))
         number = int(generator.integers(len(self.volumes)))
         volume = self.volumes[number]
-        box = (slice(None), *draw_box(volume, self.settings.edge, generator, forced=3 * index >= 2 * len(self)))
-        axes = [axis for axis in range(1, len(box)) if generator.random() < 0.5]
+        box = draw_box(volume, self.settings.edge, generator, forced=3 * index >= 2 * len(self))
+        axes = tuple(axis for axis in range(1, len(box) + 1) if generator.random() < 0.5)
         start = time.process_time()
-        distance_map = self._map(number, box[1:])
+        distance_map = self._map(number, box)
         self.map_seconds += time.process_time() - start
         assert volume.image is not None  # noqa: S101 - for mypy
         parts = {
-            "image": volume.image[box],
-            "label": volume.labels[box].astype(np.float32),
+            "image": cut(volume.image, box),
+            "label": cut(volume.labels, box).astype(np.float32),
             "distance_map": distance_map,
         }
         return {key: torch.from_numpy(np.flip(part, axes).copy()) for key, part in parts.items()}
 
-    def _map(self, number: int, box: tuple[slice, ...]) -> np.ndarray:
+    def _map(self, number: int, box: Box) -> np.ndarray:
         volume = self.volumes[number]
         if self.arm == "region":
             return np.zeros((volume.num_classes - 1, *(part.stop - part.start for part in box)), np.float32)
         if self.arm == "volume":
-            part = self.maps[number][(slice(None), *box)]
-            return finished(part, volume.labels[(slice(None), *box)], volume.spacing, ROBUST)
+            return finished(cut(self.maps[number], box), cut(volume.labels, box), volume.spacing, ROBUST)
         return local_map(volume, box, ROBUST.replace(absent="zero" if self.arm == "patch-zero" else "far"))
 
 

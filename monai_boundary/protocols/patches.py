@@ -11,7 +11,7 @@ import numpy as np
 from monai_boundary.kernels.distance import finish_distances, labels_distance_map
 from monai_boundary.kernels.map_options import DistanceMapOptions
 
-__all__ = ["Box", "PatchVolume", "draw_box", "finished", "local_map", "volume_map"]
+__all__ = ["Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "volume_map"]
 
 Box = tuple[slice, ...]
 
@@ -63,6 +63,12 @@ def draw_box(volume: PatchVolume, edge: int, generator: np.random.Generator, for
     return tuple(slice(start, start + count) for start, count in zip(starts, shape, strict=True))
 
 
+def cut(array: np.ndarray, box: Box) -> np.ndarray:
+    """Return the part of `array` `(C, *S)` that lies in `box`, as a view."""
+    whole: Box = (slice(None), *box)
+    return array[whole]
+
+
 def volume_map(volume: PatchVolume, options: DistanceMapOptions) -> np.ndarray:
     """Return the maps `(C, *S)` of the foreground classes of the whole volume."""
     return labels_distance_map(volume.labels, volume.num_classes, volume.spacing, options, include_background=False)
@@ -70,7 +76,7 @@ def volume_map(volume: PatchVolume, options: DistanceMapOptions) -> np.ndarray:
 
 def local_map(volume: PatchVolume, box: Box, options: DistanceMapOptions) -> np.ndarray:
     """Return the maps `(C, *patch)` that are made of the labels of the patch alone."""
-    labels = np.ascontiguousarray(volume.labels[(slice(None), *box)])
+    labels = np.ascontiguousarray(cut(volume.labels, box))
     return labels_distance_map(labels, volume.num_classes, volume.spacing, options, include_background=False)
 
 

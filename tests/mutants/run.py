@@ -30,6 +30,7 @@ from tests.mutants.membranes import MEMBRANES  # noqa: E402
 from tests.mutants.mutants import MUTANTS, Mutant  # noqa: E402
 from tests.mutants.nnunet import NNUNET  # noqa: E402
 from tests.mutants.numba_distance import NUMBA_DISTANCE  # noqa: E402
+from tests.mutants.patch_maps import PATCH_MAPS  # noqa: E402
 from tests.mutants.pipelines import PIPELINES  # noqa: E402
 from tests.mutants.precompute import PRECOMPUTE  # noqa: E402
 from tests.mutants.remote import REMOTE  # noqa: E402
@@ -64,6 +65,7 @@ TABLE = (
     *MEMBRANES,
     *NNUNET,
     *NUMBA_DISTANCE,
+    *PATCH_MAPS,
     *PIPELINES,
     *PRECOMPUTE,
     *REMOTE,

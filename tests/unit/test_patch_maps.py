@@ -108,6 +108,14 @@ def test_far_puts_the_clip_or_the_diagonal_of_the_patch_where_a_class_is_absent(
     assert found[10.0].loss_total == pytest.approx(8 * 12 * 20)
 
 
+def test_differences_in_the_loss_know_absent(volume):
+    box = (slice(0, 8), slice(0, 12), slice(5, 25))
+    found = {each.absent: each for each in next(patch_differences(volume, [box]))
+             if each.clip == 10.0 and not each.present}  # fmt: skip
+    assert found["zero"].loss_difference == found["zero"].loss_total == pytest.approx(8 * 12 * 20)
+    assert found["far"].loss_difference == 0.0
+
+
 def test_a_patch_as_large_as_the_volume_makes_no_difference(volume):
     box = draw_box(volume, 64, np.random.default_rng(0), forced=True)
     for each in next(patch_differences(volume, [box])):
