@@ -5,7 +5,7 @@ maps are apart, what each costs, and what a small 3-D U-Net learns from each, ev
 part and run is a line of the JSON file and is not repeated; without --docs nothing but that file is written.
 
     python benchmarks/patch_maps.py --json docs/results/patch_maps.jsonl --docs docs/patch_maps.md
-    python benchmarks/patch_maps.py --parts training --data-sets hippocampus --seeds 0 1 2
+    python benchmarks/patch_maps.py --parts training --data-sets hippocampus --seeds 0 1 --epochs 16
     python benchmarks/patch_maps.py --table --docs docs/patch_maps.md
 """
 
@@ -184,7 +184,8 @@ def planned(options: argparse.Namespace) -> list[dict[str, Any]]:
             runs.append({"kind": "time", **shared, **few})
     for seed in options.seeds:
         for name, settings in TRAINING.items():
-            shared = {**asdict(settings), **(QUICK if quick else {})}
+            longer = {} if options.epochs is None else {"epochs": options.epochs}
+            shared = {**asdict(settings), **longer, **(QUICK if quick else {})}
             runs += [{"kind": "training", "data": name, "arm": arm, "seed": seed, **shared} for arm in options.arms]
     chosen = [run for run in runs if run["kind"] in options.parts]
     return [run for run in chosen if any(run["data"].startswith(name) for name in options.data_sets)]
@@ -198,6 +199,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-sets", nargs="+", default=list(CLASSES), help="beginnings of names: hippocampus, ...")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="of 25 steps; 32 for hippocampus and 12 for ms lesions by default")
     parser.add_argument("--quick", action="store_true", help="few patches and steps, whose figures say nothing")
     parser.add_argument("--json", type=Path, default=Path("docs/results/patch_maps.jsonl"), help="JSON lines")
     parser.add_argument("--docs", type=Path, help="replace the tables in this Markdown file, and draw the pictures")

@@ -23,7 +23,7 @@ PATCH_MAPS = [
     Mutant("class of the wrong channel", _M, "volume.labels[0][box] == channel + 1", "volume.labels[0][box] == 1", HERE),
     Mutant("patches are forced first", _M, "forced=index >= free", "forced=index < free", HERE),
     Mutant("loss compared at every clip", _M, "if clip == ROBUST.clip:", "if clip is not None:", HERE),
-    Mutant("loss of the other map", _M, "ROBUST.replace(absent=absent)", "ROBUST", f"{HERE}::test_differences_in_the_loss_know_absent"),
+    Mutant("loss of the other map", _M, "ROBUST.replace(absent=absent)", "ROBUST", HERE),
     Mutant("patches with one class count as without foreground", _M, "not any(each.present", "not all(each.present", HERE),
     Mutant("zero maps of every setting are counted", _M, 'each.clip is None and each.absent == "zero"]', "each.present]", HERE),
     Mutant("mean of ratios", _M, "sum(each.loss_difference for each in group) / total", "sum(each.loss_difference / each.loss_total for each in group)", HERE),

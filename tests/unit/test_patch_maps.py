@@ -1,25 +1,17 @@
-"""Maps of patches against maps of volumes: where patches lie, how far the maps are apart, and the whole command."""
+"""Maps of patches against maps of volumes: where patches lie, how far the maps are apart, scores."""
 
 from __future__ import annotations
-
-import importlib
-import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from monai_boundary.datasets.nifti import write_volume
-from monai_boundary.datasets.phantoms import lesion_phantom
 from monai_boundary.kernels.map_options import ROBUST, DistanceMapOptions
 from monai_boundary.protocols.patch_maps import Difference, patch_differences, sample_boxes, summarise
 from monai_boundary.protocols.patch_scores import far_components, score_labels
-from monai_boundary.protocols.patch_training import ARMS, PatchDataset, PatchSettings
+from monai_boundary.protocols.patch_training import ARMS, PatchDataset, PatchSettings, train_patches
 from monai_boundary.protocols.patches import PatchVolume, draw_box, finished, local_map, volume_map
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SPACING = (3.0, 1.0, 0.5)
 
 
@@ -175,6 +167,23 @@ def test_all_arms_see_the_same_patches_and_each_its_own_map(volume):
     assert any((again[i]["image"] != sets["region"][i]["image"]).any() for i in range(3))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # MONAI and Ignite
+def test_arms_differ_in_the_boundary_term_alone_and_a_seed_gives_the_same_run(volume):
+    settings = PatchSettings(edge=12, epochs=2, steps=2, batch=2, features=(4, 8))
+    runs = {arm: train_patches(arm, 0, [volume], [volume], settings, arm) for arm in ("region", "volume")}
+    assert [runs[arm]["alpha"] for arm in runs] == [0.0, 1.0]
+    assert runs["region"]["boundary_term"] == 0.0
+    again = train_patches("volume", 0, [volume], [volume], settings, "again")
+    assert again["cases"] == runs["volume"]["cases"]
+    assert again["boundary_term"] == runs["volume"]["boundary_term"] != 0.0
+
+
+def test_labels_without_an_image_are_refused(volume):
+    bare = PatchVolume("bare", volume.labels, volume.spacing, 3)
+    with pytest.raises(ValueError, match="train must hold images, got labels alone"):
+        train_patches("region", 0, [bare], [volume], PatchSettings(edge=12), "")
+
+
 def test_components_are_far_beyond_ten_mm_of_the_target():
     pred, target = np.zeros((3, 40, 40), bool), np.zeros((3, 40, 40), bool)
     target[1, 5, 5] = True
@@ -194,74 +203,3 @@ def test_an_empty_prediction_scores_the_diagonal(volume):
     assert [row["hd95_mm"] for row in none] == pytest.approx([np.sqrt(42.0**2 + 30.0**2 + 20.0**2)] * 2)
     assert [row["lesion_recall"] for row in none] == [0.0, 0.0]
     assert [row["target"] for row in none] == [108, 1]
-
-
-# The command
-
-
-@pytest.fixture
-def command(monkeypatch):
-    pytest.importorskip("blosc2", reason="the maps are stored with blosc2")
-    pytest.importorskip("matplotlib", reason="the command draws with matplotlib")
-    if not BENCHMARKS.is_dir():
-        pytest.skip("no benchmarks beside the tests")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("patch_maps")
-    for name in ("patch_maps", "patch_maps_table", "measure"):
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def data(tmp_path):
-    crops, lesions = tmp_path / "Task04_Hippocampus", tmp_path / "ms_lesions"
-    for number in range(5):
-        phantom = lesion_phantom(number, (20, 20, 20), (1.0, 1.0, 1.0))
-        labels = phantom.labels.copy()
-        labels[:10][labels[:10] == 1] = 2
-        for folder, array in (("imagesTr", phantom.image), ("labelsTr", labels)):
-            (crops / folder).mkdir(parents=True, exist_ok=True)
-            write_volume(crops / folder / f"case_{number}.nii.gz", array, phantom.spacing)
-    for number, patient in enumerate(("patient19", "patient07")):
-        phantom = lesion_phantom(10 + number, (28, 34, 34), (1.0, 1.0, 1.0))
-        (lesions / patient).mkdir(parents=True)
-        for name in ("FLAIR", "T1", "T2"):
-            write_volume(lesions / patient / f"{name}.nii.gz", phantom.image, phantom.spacing)
-        write_volume(lesions / patient / "lesion.nii.gz", phantom.labels, phantom.spacing)
-    (lesions / "masks_raw").mkdir()
-    phantom = lesion_phantom(20)
-    write_volume(lesions / "masks_raw" / "patient01.nii.gz", phantom.labels, phantom.spacing)
-    return tmp_path
-
-
-# MONAI and Ignite, not this package
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_the_command_measures_trains_and_writes_and_goes_on_where_it_was(command, data, tmp_path, capsys):
-    out, docs = tmp_path / "out" / "maps.jsonl", tmp_path / "page.md"
-    docs.write_text(f"before\n{command.BEGIN}\nold\n{command.END}\nafter\n")
-    given = ["--data", str(data), "--quick", "--seeds", "0", "--json", str(out), "--docs", str(docs)]
-    command.main([*given, "--parts", "difference", "--data-sets", "ms lesions"])
-    first = out.read_text()
-    command.main(given)
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert out.read_text().startswith(first)
-    kinds = [row["kind"] for row in rows]
-    assert [kinds.count(kind) for kind in ("difference", "time", "training")] == [3, 3, 12]
-    by_arm = {row["arm"]: row for row in rows if row["data"] == "hippocampus" and row["kind"] == "training"}
-    assert tuple(by_arm) == ARMS
-    assert [by_arm[arm]["alpha"] for arm in ARMS] == [0.0, 1.0, 1.0, 1.0]
-    assert [case["case"] for case in by_arm["volume"]["cases"]] == ["case_0", "case_1"]
-    assert len({row["boundary_term"] for row in by_arm.values()}) == 4
-    text = docs.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "| map of the volume | 1 | " in text
-    assert (out.parent / "patch_maps_scores.png").stat().st_size > 10_000
-    assert (out.parent / "patch_maps_example.png").stat().st_size > 10_000
-    command.main([*given[:-2], "--table"])
-    assert len(out.read_text().splitlines()) == 18
-
-
-def test_data_that_is_not_there_is_named(command, tmp_path):
-    with pytest.raises(SystemExit, match=r"--data must hold the data set 'hippocampus', got .*docs/data\.md"):
-        command.main(["--data", str(tmp_path), "--parts", "difference", "--json", str(tmp_path / "r.jsonl")])
