@@ -50,9 +50,9 @@ PARTS = ("difference", "time", "training")
 PATIENTS = ("patient19", "patient07")
 CHANNELS = ("FLAIR", "T1", "T2")
 CLASSES = {"hippocampus": 3, "ms lesions": 2, "ms lesions, raw": 2}
-EDGES = {"hippocampus": (16, 24, 32), "ms lesions": (32, 48, 64, 96), "ms lesions, raw": (64, 128)}
+EDGES = {"hippocampus": (16, 24, 32), "ms lesions": (24, 32, 48, 64, 96), "ms lesions, raw": (64, 128)}
 #: Cases, and patches of each.
-AMOUNTS = {"hippocampus": (100, 10), "ms lesions": (2, 60), "ms lesions, raw": (4, 20)}
+AMOUNTS = {"hippocampus": (100, 10), "ms lesions": (2, 60), "ms lesions, raw": (2, 15)}
 TRAINING = {
     "hippocampus": PatchSettings(edge=16, epochs=32, steps=25, batch=8),
     "ms lesions, 19 to 07": PatchSettings(edge=24, epochs=12, steps=25, batch=4),
@@ -81,9 +81,10 @@ def case_files(data: Path, name: str) -> list[CaseFiles]:
 
 
 @cache
-def volumes(data: Path, name: str) -> tuple[PatchVolume, ...]:
-    """Read a data set; where there are images, they are normalised over the voxels above 0, and all cropped to them."""
-    return tuple(read_case(files, CLASSES[name]) for files in tqdm(case_files(data, name), desc=name, unit="case"))
+def volumes(data: Path, name: str, count: int | None = None) -> tuple[PatchVolume, ...]:
+    """Read the first cases; where there are images, they are normalised over the voxels above 0, all cropped to them."""
+    files = case_files(data, name)[:count]
+    return tuple(read_case(each, CLASSES[name]) for each in tqdm(files, desc=name, unit="case"))
 
 
 def read_case(files: CaseFiles, num_classes: int) -> PatchVolume:
@@ -103,7 +104,7 @@ def read_case(files: CaseFiles, num_classes: int) -> PatchVolume:
 def difference(run: dict[str, Any], data: Path, title: str) -> dict[str, Any]:
     """Draw patches of every case, and compare."""
     generator, patches = np.random.default_rng(run["seed"]), []
-    cases = volumes(data, run["data"])[: run["cases"]]
+    cases = volumes(data, run["data"], run["cases"])
     for volume in tqdm(cases, desc=title, unit="case"):
         patches += list(patch_differences(volume, sample_boxes(volume, run["edge"], run["per_case"], generator)))
     return summarise(patches)

@@ -33,6 +33,7 @@ def tables(rows: Sequence[Row]) -> str:
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("difference", "time", "training")}
     parts = [_zero_table, _difference_table, _time_table, _training_table]
     chosen = [kinds["difference"], kinds["difference"], kinds["time"], kinds["training"]]
+    chosen = [sorted(lines, key=lambda row: (row["data"], row.get("edge", 0))) for lines in chosen]
     return "\n\n".join("\n".join(part(lines)) for part, lines in zip(parts, chosen, strict=True) if lines)
 
 
@@ -64,18 +65,23 @@ def _difference_table(rows: Sequence[Row]) -> list[str]:
         "### Local map against the volume's",
         "",
         'Absolute differences, mean over patches and classes, `absent="far"`. Patch has the class: mean; largest voxel '
-        "of a patch, mean (worst patch); voxels off by more than 1 mm. Last column: sum of |differences| over sum of "
-        "|map| as the loss takes it (robust preset), all patches.",
+        "of a patch, mean (worst patch); voxels off by more than 1 mm. Last columns: sum of |differences| over sum "
+        "of |map| as the loss takes it (robust preset), all patches, with either setting of `absent`.",
         "",
-        "| data | patch | clip | has the class: mean | largest | off | all: mean | all: off | relative |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| data | patch | clip | has the class: mean | largest | off | all: mean | all: off | relative, `far` | "
+        "relative, `zero` |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         for clip in (None, 20.0, 10.0):
             have, every = (_find(row, clip, "far", pairs) for pairs in ("present", "all"))
             if have is None or every is None:
                 continue
-            relative = "" if every["loss_relative"] is None else f"{100 * every['loss_relative']:.1f} %"
+            zero = _find(row, clip, "zero", "all") or every
+            relative = [
+                "" if each["loss_relative"] is None else f"{100 * each['loss_relative']:.1f} %"
+                for each in (every, zero)
+            ]
             lines.append(
                 f"| {row['data']} | {row['edge']}³ | {'none' if clip is None else f'{clip:g} mm'} | "
                 f"{have['mean_mm']:.2f} mm | {have['max_mm']:.1f} ({have['max_mm_worst']:.1f}) mm | "
