@@ -82,7 +82,7 @@ def case_files(data: Path, name: str) -> list[CaseFiles]:
 
 @cache
 def volumes(data: Path, name: str, count: int | None = None) -> tuple[PatchVolume, ...]:
-    """Read the first cases; where there are images, they are normalised over the voxels above 0, all cropped to them."""
+    """Read the first cases; where there are images, they are normalised over the voxels above 0 and cropped to them."""
     files = case_files(data, name)[:count]
     return tuple(read_case(each, CLASSES[name]) for each in tqdm(files, desc=name, unit="case"))
 
@@ -135,6 +135,7 @@ def times(run: dict[str, Any], data: Path, title: str) -> dict[str, Any]:
                 for key, clocks in interleaved(calls, 3).items():
                     for clock, values in clocks.items():
                         found.setdefault(key, {}).setdefault(clock, []).append(1000 * median(values))
+    gc.unfreeze()
     return {
         "machine": machine(),
         "precompute_cpu_s": cpu,
