@@ -78,10 +78,8 @@ def _difference_table(rows: Sequence[Row]) -> list[str]:
             if have is None or every is None:
                 continue
             zero = _find(row, clip, "zero", "all") or every
-            relative = [
-                "" if each["loss_relative"] is None else f"{100 * each['loss_relative']:.1f} %"
-                for each in (every, zero)
-            ]
+            shares = [each["loss_relative"] for each in (every, zero)]
+            relative = " | ".join("" if share is None else f"{100 * share:.1f} %" for share in shares)
             lines.append(
                 f"| {row['data']} | {row['edge']}³ | {'none' if clip is None else f'{clip:g} mm'} | "
                 f"{have['mean_mm']:.2f} mm | {have['max_mm']:.1f} ({have['max_mm_worst']:.1f}) mm | "
@@ -100,16 +98,14 @@ def _time_table(rows: Sequence[Row]) -> list[str]:
     lines = [
         "### Time per patch",
         "",
-        f"{host['cpu']}, one thread; {host['date']}; medians, CPU ms (wall ms), all classes, finished for the loss. "
-        "The volume's map is float16 with clip 20 mm.",
+        f"{host['cpu']}, one thread; {host['date']}; medians of CPU ms, all classes, finished for the loss. "
+        "The machine was busy: wall times, in the JSON file, say little. The volume's map is float16 with clip 20 mm.",
         "",
         "| data | patch | computed from the patch | cut from a map in memory | read from the store | whole map, once |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        cells = [
-            f"{row['ms'][key]['cpu_s']:.2f} ({row['ms'][key]['wall_s']:.2f})" for key in ("patch", "memory", "store")
-        ]
+        cells = [f"{row['ms'][key]['cpu_s']:.2f}" for key in ("patch", "memory", "store")]
         lines.append(f"| {row['data']} | {row['edge']}³ | {' | '.join(cells)} | {row['precompute_cpu_s']:.2f} s |")
     return lines
 

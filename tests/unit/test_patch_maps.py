@@ -106,6 +106,8 @@ def test_differences_in_the_loss_know_absent(volume):
              if each.clip == 10.0 and not each.present}  # fmt: skip
     assert found["zero"].loss_difference == found["zero"].loss_total == pytest.approx(8 * 12 * 20)
     assert found["far"].loss_difference == 0.0
+    others = [each.loss_total for each in next(patch_differences(volume, [box])) if each.clip != 10.0]
+    assert np.isnan(others).all()
 
 
 def test_a_patch_as_large_as_the_volume_makes_no_difference(volume):
