@@ -20,8 +20,8 @@ __all__ = ["diagonal", "fill_beyond", "finish_channel"]
 def fill_beyond(values: np.ndarray, box: tuple[slice, ...], value: np.float32) -> None:
     """Write `value` everywhere but in the box, which most often is small: it is never written twice."""
     for axis, part in enumerate(box):
-        values[(*box[:axis], slice(0, part.start))] = value
-        values[(*box[:axis], slice(part.stop, None))] = value
+        before, behind = (*box[:axis], slice(0, part.start)), (*box[:axis], slice(part.stop, None))
+        values[before] = values[behind] = value
 
 
 def finish_channel(
