@@ -71,8 +71,8 @@ KERNELS = [
     Mutant("beyond the clip counted inside", _N, "(inner, outer + rest) if inside else (inner + rest, outer)", "(inner + rest, outer)", MAP),
     Mutant("sums of an asymmetric map handed on", _G, "inside_offset(spacing, options.convention) == 0", "True", MAP),
     Mutant("sums handed on unswapped", _G, "sums = (outer, inner)", "sums = (inner, outer)", MAP),
-    Mutant("fill leaves out what lies before", _N, "        values[(*box[:axis], slice(0, part.start))] = value\n", "", MAP),
-    Mutant("fill leaves out what lies behind", _N, "        values[(*box[:axis], slice(part.stop, None))] = value\n", "", MAP),
+    Mutant("fill leaves out what lies before", _N, "values[before] = values[behind]", "values[behind]", MAP),
+    Mutant("fill leaves out what lies behind", _N, "values[before] = values[behind]", "values[before]", MAP),
     Mutant("presets swapped", "kernels/map_options.py", '{"robust": ROBUST, "published": PUBLISHED}', '{"robust": PUBLISHED, "published": ROBUST}', MAP),
 ]  # fmt: skip
 
