@@ -58,11 +58,11 @@ def test_the_command_measures_trains_and_writes_and_goes_on_where_it_was(command
     given = ["--data", str(data), "--quick", "--seeds", "0", "--json", str(out), "--docs", str(docs)]
     command.main([*given, "--parts", "difference", "--data-sets", "ms lesions"])
     first = out.read_text()
-    command.main(given)
+    command.main([*given, "--data-sets", "hippocampus"])
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert out.read_text().startswith(first)
     kinds = [row["kind"] for row in rows]
-    assert [kinds.count(kind) for kind in ("difference", "time", "training")] == [3, 3, 12]
+    assert [kinds.count(kind) for kind in ("difference", "time", "training")] == [3, 1, 4]
     by_arm = {row["arm"]: row for row in rows if row["data"] == "hippocampus" and row["kind"] == "training"}
     assert tuple(by_arm) == ARMS
     assert [by_arm[arm]["alpha"] for arm in ARMS] == [0.0, 1.0, 1.0, 1.0]
@@ -74,9 +74,8 @@ def test_the_command_measures_trains_and_writes_and_goes_on_where_it_was(command
     assert "old" not in text
     assert "| map of the volume | 1 | " in text
     assert (out.parent / "patch_maps_scores.png").stat().st_size > 10_000
-    assert (out.parent / "patch_maps_example.png").stat().st_size > 10_000
     command.main([*given[:-2], "--table"])
-    assert len(out.read_text().splitlines()) == 18
+    assert len(out.read_text().splitlines()) == 8
 
 
 def test_data_that_is_not_there_is_named(command, tmp_path):
