@@ -1,4 +1,4 @@
-"""Build, check and measure on a GPU: distance maps on the device, and the boundary term against the memory traffic.
+"""Build, check and measure on a GPU: maps on the device, the boundary term against its traffic, and nnU-Net's step.
 
     python benchmarks/gpu.py --json docs/results/gpu.json
     python benchmarks/gpu.py --cpu              (the same code, small, where there is no GPU)
@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from gpu_peers import peer_calls, records
+from gpu_step import STEP_TARGET, has_nnunet, step_calls
 from gpu_term import BATCH, NUM_CLASSES, SPACING, Calls, batch_of_labels, check_term, in_torch, loss_calls
 from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb
 from rich.console import Console
@@ -99,7 +100,8 @@ def timed(calls: Calls, device: torch.device, repeats: int) -> dict[str, list[fl
 
 def cases(what: str, size: int, device: torch.device) -> Calls:
     """The calls of one row, by its key."""
-    return loss_calls(size, device) if what == "loss" else map_calls(size, what, device)
+    made = {"loss": loss_calls, "step": step_calls}.get(what)
+    return made(size, device) if made else map_calls(size, what, device)
 
 
 def host_growth(what: str, size: int, name: str) -> float:
@@ -129,9 +131,11 @@ def measure(what: str, size: int, device: torch.device, repeats: int) -> list[di
     voxels = BATCH * size**3
     # logits and maps are read, the gradient is written: three times C values per voxel
     floor = copy_seconds(3 * NUM_CLASSES * voxels, device, repeats) if what == "loss" else None
-    title = {"loss": f"boundary term, forward + backward, B={BATCH} C={NUM_CLASSES} {size}^3"}.get(
-        what, f"maps ({what}), B={BATCH}, {NUM_CLASSES - 1} classes, {size}^3"
-    )
+    title = {
+        "loss": f"boundary term, forward + backward, B={BATCH} C={NUM_CLASSES} {size}^3",
+        "step": f"nnU-Net step, 3d_fullres, B={BATCH} C={NUM_CLASSES} {size}^3",
+    }.get(what, f"maps ({what}), B={BATCH}, {NUM_CLASSES - 1} classes, {size}^3")
+    base = "stock" if what == "step" else "torch"
     real = device.type == "cuda" and size == 128
     found = []
     for name, seconds in times.items():
@@ -142,9 +146,12 @@ def measure(what: str, size: int, device: torch.device, repeats: int) -> list[di
             ratio = median(seconds) / floor
             row |= {"floor_ms": 1e3 * floor, "ratio": ratio, "target": f"at most {TRAFFIC_TARGET:g}x"}
             row["met"] = ratio <= TRAFFIC_TARGET if real and name in OF_TARGET else None
-        elif name != "torch":
-            row["ratio"] = median(seconds) / median(times["torch"])
-        else:
+        elif name != base:
+            row |= {"base": base, "ratio": median(seconds) / median(times[base])}
+            if name == "maps on the device":
+                row["target"] = f"at most {STEP_TARGET:g}x"
+                row["met"] = row["ratio"] <= STEP_TARGET if real else None
+        elif base == "torch":
             row["target"] = f"under {MAPS_TARGET_MS:g} ms"
             row["met"] = milliseconds < MAPS_TARGET_MS if real else None
         found.append(row)
@@ -157,7 +164,7 @@ def show(rows: Sequence[Mapping[str, Any]], console: Console, title: str) -> Non
     for name in HEADER:
         table.add_column(name)
     for row in rows:
-        floor = f"traffic, {row['floor_ms']:.3g} ms" if "floor_ms" in row else "torch" if "ratio" in row else "-"
+        floor = f"traffic, {row['floor_ms']:.3g} ms" if "floor_ms" in row else row.get("base", "-")
         peak, ratio = row["peak_mb"], row.get("ratio")
         met = {True: "yes", False: "no", None: "-"}[row.get("met")]
         cells = [row["what"], row["case"], f"{row['ms']:.3g}", "-" if peak is None else f"{peak:.0f}", floor]
@@ -190,7 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report["largest_difference_of_the_term"] = check_term(device)
     console = Console(width=None if sys.stdout.isatty() else 170)
     report["rows"] = []
-    for what in track(("whole", "robust", "loss"), description="measuring", console=console):
+    if not has_nnunet():
+        console.print("nnU-Net is not installed: its training step is left out")
+    whats = ("whole", "robust", "loss", *(["step"] if has_nnunet() else []))
+    for what in track(whats, description="measuring", console=console):
         report["rows"] += measure(what, size, device, repeats)
     show(report["rows"], console, f"{report['device_name']}, medians of wall time")
     console.print(f"largest difference to edt: {max(report['largest_difference_to_edt_mm'].values()):.1e} mm")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from benchmark import Against, Record, compare, floor_of, make_record
+from gpu_step import STEP_TARGET
 
 __all__ = ["peer_calls", "records"]
 
@@ -53,7 +54,8 @@ def records(
         record["peak_mb"] = {case: row["peak_mb"] for case, row in own.items() if row["peak_mb"] is not None}
         judged = any(row.get("met") is not None for row in own.values())
         ours = next(iter(own))
-        peers = [Against(case, 5.0 if case in PEERS else None, ours=ours) for case in own if case != ours]
+        targets = {**dict.fromkeys(PEERS, 5.0), "stock": 1 / STEP_TARGET}
+        peers = [Against(case, targets.get(case), ours=ours) for case in own if case != ours]
         record["results"] = compare(record, tuple(peers), judged)
         if "floor_ms" in own[ours]:
             moved = 3 * 4 * num_classes * voxels

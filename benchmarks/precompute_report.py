@@ -36,7 +36,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"{host['cpu']}, {host['cores']} cores, one used; {host['date']}; load average at the start "
         f"{host['load_average_at_start'][0]:g}.",
         "",
-        "| volume | voxels | whole, CPU s (wall s) | of it: read labels | map | file | of raw float16 |",
+        "| volume | voxels | whole, CPU s (wall s) | read labels, alone | map, alone | file | of raw float16 |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -20,7 +20,7 @@ def gpu(monkeypatch):
         pytest.skip("no benchmarks beside the tests")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("gpu")
-    for name in ("gpu", "gpu_peers", "gpu_term", "measure", "phantoms_speed", "benchmark", "tables"):
+    for name in ("gpu", "gpu_peers", "gpu_step", "gpu_term", "measure", "phantoms_speed", "benchmark", "tables"):
         sys.modules.pop(name, None)
 
 
@@ -33,6 +33,7 @@ def test_a_small_run_on_the_cpu_checks_and_measures_all(gpu, tmp_path, capsys):
     cases = {(row["what"].split(",")[0], row["case"]) for row in report["rows"]}
     assert {("maps (whole)", "torch"), ("maps (robust)", "edt on the CPU"), ("boundary term", "one pass")} <= cases
     assert ("boundary term", "one pass, sigmoid") in cases
+    assert {("nnU-Net step", name) for name in ("stock", "maps on the device", "maps of the workers")} <= cases
     assert max(report["largest_difference_of_the_term"].values()) <= 1e-6
     assert len(report["largest_difference_of_the_term"]) == 4
     assert all(row["ms"] > 0 for row in report["rows"])
