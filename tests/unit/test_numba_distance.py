@@ -158,6 +158,14 @@ def test_extreme_spacing_keeps_its_relative_precision(rng, factor):
     np.testing.assert_allclose(found, oracles.brute_force_distance(seeds, (3.0, 1.0, 2.0)) * factor, rtol=1e-6)
 
 
+@pytest.mark.parametrize("ratio", [1e3, 1e13])
+def test_the_last_axis_may_be_far_finer_than_the_others(rng, ratio):
+    seeds = rng.random((3, 4, 40)) < 0.1  # each row has some
+    seeds[..., 7] = True
+    found = distance_transform(seeds, (ratio, ratio, 1.0), backend="numba")
+    np.testing.assert_allclose(found, oracles.brute_force_distance(seeds, (ratio, ratio, 1.0)), rtol=1e-6)
+
+
 def test_long_axes_keep_their_precision():
     mask = np.zeros((3000, 2, 2), bool)
     mask[0, 0, 0] = True
