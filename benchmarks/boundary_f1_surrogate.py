@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from measure import data_folder
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -198,7 +198,7 @@ def draw(table: pd.DataFrame, rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MONAI_BOUNDARY_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--phantoms", type=int, default=40)
     parser.add_argument("--quick", action="store_true", help="five phantoms and no real masks")
     parser.add_argument("--json", type=Path)

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measure import data_folder
 from monai.data import Dataset
 from monai.inferers import sliding_window_inference
 from monai.networks.nets import UNet
@@ -185,7 +186,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MONAI_BOUNDARY_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sets", nargs="+", default=["loveda"], choices=WORDS)
     parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)

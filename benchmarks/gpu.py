@@ -24,8 +24,9 @@ from statistics import median
 from typing import Any
 
 import torch
+from benchmark import installed
 from gpu_peers import peer_calls, records
-from gpu_step import STEP_TARGET, has_nnunet, step_calls
+from gpu_step import STEP_TARGET, step_calls
 from gpu_term import BATCH, NUM_CLASSES, SPACING, Calls, batch_of_labels, check_term, in_torch, loss_calls
 from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb
 from rich.console import Console
@@ -197,9 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report["largest_difference_of_the_term"] = check_term(device)
     console = Console(width=None if sys.stdout.isatty() else 170)
     report["rows"] = []
-    if not has_nnunet():
+    with_nnunet = installed("nnunetv2")
+    if not with_nnunet:
         console.print("nnU-Net is not installed: its training step is left out")
-    whats = ("whole", "robust", "loss", *(["step"] if has_nnunet() else []))
+    whats = ("whole", "robust", "loss", *(["step"] if with_nnunet else []))
     for what in track(whats, description="measuring", console=console):
         report["rows"] += measure(what, size, device, repeats)
     show(report["rows"], console, f"{report['device_name']}, medians of wall time")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib.util
 import io
 import math
 import os
@@ -20,15 +19,10 @@ from typing import Any
 import torch
 from gpu_term import BATCH, NUM_CLASSES, SPACING, Calls, batch_of_labels
 
-__all__ = ["STEP_TARGET", "has_nnunet", "step_calls"]
+__all__ = ["STEP_TARGET", "step_calls"]
 
 #: Of the step with maps on the device to the stock step.
 STEP_TARGET = 1.05
-
-
-def has_nnunet() -> bool:
-    """Whether nnU-Net can be imported."""
-    return importlib.util.find_spec("nnunetv2") is not None
 
 
 def plans_of(size: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from measure import data_folder
 from tqdm import tqdm
 
 from monai_boundary.metrics.cases import score_folder
@@ -110,7 +111,7 @@ def run_evidence(
     """
     name = dataset.split("_", 1)[1].lower()
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MONAI_BOUNDARY_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--work", type=Path, default=Path(f"{name}_runs"), help="folder of nnU-Net's three folders")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--trainers", nargs="+", default=list(trainers))

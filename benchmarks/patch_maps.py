@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import interleaved, machine, replace_between
+from measure import data_folder, interleaved, machine, replace_between
 from patch_maps_table import draw_differences, draw_scores, tables
 from tqdm import tqdm
 
@@ -196,7 +196,7 @@ def planned(options: argparse.Namespace) -> list[dict[str, Any]]:
 def main(given: Sequence[str] | None = None) -> None:
     """Do what is missing, print the tables, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MONAI_BOUNDARY_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--data-sets", nargs="+", default=list(CLASSES), help="beginnings of names: hippocampus, ...")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)

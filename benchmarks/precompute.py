@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from benchmark import Against, Record, compare, make_record
-from measure import interleaved, machine, replace_between
+from measure import data_folder, interleaved, machine, replace_between
 from phantoms_speed import ellipsoids
 from precompute_report import markdown, picture, simulate
 from tables import new_run
@@ -44,7 +44,7 @@ SHAPE, QUICK_SHAPE = (192, 512, 512), (64, 160, 160)
 
 def volumes(quick: bool, folder: Path) -> list[Path]:
     """Label files of 50 M voxels: real where they are there."""
-    found = sorted((Path(os.environ.get("MONAI_BOUNDARY_DATA", "-")) / "ms_lesions" / "masks_raw").glob("*.nii.gz"))
+    found = sorted((data_folder() / "ms_lesions" / "masks_raw").glob("*.nii.gz"))
     if found and not quick:
         return found[:2]
     shape = QUICK_SHAPE if quick else SHAPE

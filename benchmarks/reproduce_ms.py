@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from measure import data_folder
 
 from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.protocols import SETTINGS, RunSettings, run_protocol
@@ -30,7 +31,7 @@ CHANNELS = ("FLAIR", "T1", "T2")
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MONAI_BOUNDARY_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--presets", nargs="+", default=["published", "robust"], choices=("published", "robust"))
