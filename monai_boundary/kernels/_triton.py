@@ -12,7 +12,16 @@ from typing import Any
 
 import torch
 
-__all__ = ["TritonWarning", "launched", "usable"]
+try:
+    import triton
+    import triton.language as tl
+except ImportError:
+    triton = tl = None
+
+__all__ = ["INSTALLED", "TritonWarning", "launched", "tl", "triton", "usable"]
+
+#: Whether kernels can be written; a folder named triton imports, but has no compiler.
+INSTALLED = hasattr(triton, "jit")
 
 #: Whether CUDA devices take the kernels.
 ENABLED = os.environ.get("MONAI_BOUNDARY_TRITON") == "1"

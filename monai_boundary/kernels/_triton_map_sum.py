@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from monai_boundary.kernels import _triton
+from monai_boundary.kernels._triton import tl, triton
 
 __all__ = ["partial_sums", "usable"]
 
@@ -19,13 +20,7 @@ _BLOCK, _MOST_CHANNELS = 4096, 16
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 _KERNEL: Any = None
 
-try:
-    import triton
-    import triton.language as tl
-except ImportError:
-    triton = None
-
-if hasattr(triton, "jit"):  # else a folder of that name, or none
+if _triton.INSTALLED:
 
     @triton.jit  # type: ignore[misc, untyped-decorator]
     def _map_sum(  # type: ignore[no-untyped-def]  # noqa: PLR0913

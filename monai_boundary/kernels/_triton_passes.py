@@ -11,19 +11,14 @@ from typing import Any
 import torch
 
 from monai_boundary.kernels import _triton
+from monai_boundary.kernels._triton import tl, triton
 
 __all__ = ["lower_envelope", "usable"]
 
 _ROWS, _COLUMNS = 16, 64
 _KERNEL: Any = None
 
-try:
-    import triton
-    import triton.language as tl
-except ImportError:
-    triton = None
-
-if hasattr(triton, "jit"):  # else a folder of that name, or none
+if _triton.INSTALLED:
 
     @triton.jit  # type: ignore[misc, untyped-decorator]
     def _lower_envelope(  # type: ignore[no-untyped-def]  # noqa: PLR0913
