@@ -28,6 +28,17 @@ settings.register_profile(
 )
 settings.load_profile("monai_boundary")
 
+#: What `pytest -m fast` runs: the folders, and files beside them, that need neither a process nor a data set.
+FAST = ("kernels", "losses", "transforms", "test_schedules", "test_schedule_laws")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the fast set by the folder they lie in."""
+    root = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(root) and item.path.relative_to(root).with_suffix("").parts[0] in FAST:
+            item.add_marker(pytest.mark.fast)
+
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:

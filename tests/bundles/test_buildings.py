@@ -20,7 +20,7 @@ from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_til
 from monai_boundary.inference import TileInferer
 from tests.bundles.running import run_workflow
 from tests.bundles.test_bundles import start
-from tests.remote import files
+from tests.datasets.remote import files
 
 CONFIGS = bundle_folder("buildings_boundary_f1") / "configs"
 # MONAI and Ignite, not this package

@@ -24,7 +24,7 @@ from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation
 from tests.bundles.running import run_workflow
 from tests.bundles.test_bundles import start
-from tests.em import files
+from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 pytest.importorskip("numba", reason="numba is not installed")

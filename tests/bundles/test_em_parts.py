@@ -17,7 +17,7 @@ from monai_boundary.bundles.volumes import LikelihoodPredictor, crop_that_fits, 
 from monai_boundary.datasets.em import Stored, cremi_volumes, isbi2012_volumes
 from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation, instance_scores
-from tests.em import files
+from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 

@@ -11,7 +11,7 @@ from monai_boundary.protocols import SETTINGS
 from monai_boundary.protocols.buildings import LOSSES
 from monai_boundary.protocols.membrane_losses import LOSSES as MEMBRANE
 from tests.cli.calling import assert_fails
-from tests.em.files import grey, interior, write_slices
+from tests.datasets.em.files import grey, interior, write_slices
 
 # MONAI and Ignite, not this package
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

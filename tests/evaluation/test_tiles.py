@@ -14,7 +14,7 @@ from affine import Affine
 from monai_boundary.evaluation.tiles import evaluate_tiles, write_tile_tables
 from monai_boundary.metrics import boundary_f1
 from tests.cli.calling import assert_fails
-from tests.remote import files
+from tests.datasets.remote import files
 
 SHAPE = (40, 60)
 

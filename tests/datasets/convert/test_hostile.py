@@ -1,0 +1,331 @@
+"""Damaged and hostile downloads: nothing is lost, invented, or written outside the target."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+
+from monai_boundary.datasets.convert import convert_challenge
+from monai_boundary.datasets.convert.case import write_case
+from tests.cli.calling import assert_fails
+from tests.datasets.convert import trees
+
+CASE = Path("Singapore") / "50"
+
+
+def convert(source: Path, target: Path, challenge: str = "wmh", **options):
+    return convert_challenge(challenge, source, target, progress=False, **options)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return trees.wmh(tmp_path / "download")
+
+
+def snapshot(root: Path) -> dict[str, int]:
+    return {str(path.relative_to(root)): path.lstat().st_mtime_ns for path in root.rglob("*") if not path.is_dir()}
+
+
+def other_place() -> np.ndarray:
+    affine = trees.AFFINE.copy()
+    affine[0, 3] += 5
+    return affine
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def four_dimensional(path: Path) -> None:
+    trees.volume(path, np.zeros((*trees.SHAPE, 2)))
+
+
+def not_finite(path: Path) -> None:
+    array = np.ones(trees.SHAPE)
+    array[3, 3, 3] = np.nan
+    trees.volume(path, array)
+
+
+def broken_header(place: int, value: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[place] = value
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return damage
+
+
+def leads_out(path: Path) -> None:
+    outside = path.parents[4] / "secret.nii.gz"
+    shutil.move(path, outside)
+    path.symlink_to(outside)
+
+
+FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
+    ("pre/T1.nii.gz", lambda path: path.unlink(), "pre/T1 is missing"),
+    ("pre/T1.nii.gz", lambda path: trees.volume(path.with_name("T1.nii")), "pre/T1 is there 2 times"),
+    ("wmh.nii.gz", lambda path: path.unlink(), "50/wmh is missing"),
+    ("pre/T1.nii.gz", truncate, "T1.nii.gz must be a complete NIfTI file"),
+    ("pre/FLAIR.nii.gz", lambda path: path.write_bytes(b""), "FLAIR.nii.gz must be a complete NIfTI file"),
+    ("pre/FLAIR.nii.gz", lambda path: path.write_bytes(gzip.compress(b"no image")), "must be a complete NIfTI file"),
+    ("pre/FLAIR.nii.gz", broken_header(71, 127), "FLAIR.nii.gz must be a complete NIfTI file"),  # type of the voxels
+    ("pre/T1.nii.gz", broken_header(43, 255), "T1.nii.gz must be a complete NIfTI file"),  # a negative length
+    ("pre/T1.nii.gz", four_dimensional, "T1.nii.gz must hold one 3-D volume, got shape (12, 10, 4, 2)"),
+    ("pre/T1.nii.gz", not_finite, "T1.nii.gz must hold finite values, got NaN or infinity in 1 voxels"),
+    ("pre/T1.nii.gz", lambda path: trees.volume(path, np.zeros((12, 10, 5))),
+     "T1.nii.gz must lie on the grid of FLAIR.nii.gz, got shapes (12, 10, 5) and (12, 10, 4)"),
+    ("pre/T1.nii.gz", lambda path: trees.volume(path, affine=other_place()), "at other places in space"),
+    ("wmh.nii.gz", lambda path: trees.volume(path, trees.mask(1), affine=other_place()), "at other places in space"),
+    ("wmh.nii.gz", lambda path: trees.volume(path, trees.mask(1, 7)), "must hold the labels [0, 1, 2], got [7.0]"),
+    ("wmh.nii.gz", lambda path: trees.volume(path, trees.mask(1) / 2), "must hold the labels [0, 1, 2], got [0.5]"),
+    ("pre/T1.nii.gz", leads_out, "pre/T1 is a link that leads out of the source folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "damage", "reason"), FAULTS, ids=[reason[:40] for *_, reason in FAULTS])
+def test_a_damaged_case_is_skipped_with_its_reason(
+    name: str, damage: Callable[[Path], object], reason: str, source: Path, tmp_path: Path
+) -> None:
+    damage(source / CASE / name)
+    result = convert(source, tmp_path / "raw")
+    assert list(result.skipped) == ["Singapore_50"]
+    assert reason in result.skipped["Singapore_50"]
+    assert len(result.written) == 5
+    assert not list(result.folder.rglob("Singapore_50*"))
+    assert not list(result.folder.glob(".*"))
+
+
+def test_an_empty_mask_is_kept_and_named(source: Path, tmp_path: Path) -> None:
+    trees.volume(source / CASE / "wmh.nii.gz", np.zeros(trees.SHAPE))
+    result = convert(source, tmp_path / "raw")
+    assert not result.skipped
+    assert result.notes == {"Singapore_50": ["the label holds no voxel of class 1"]}
+
+
+def test_two_cases_of_one_name_are_both_left_out(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source / CASE, source / "copy of" / CASE)
+    result = convert(source, tmp_path / "raw")
+    assert list(result.skipped) == ["Singapore_50"]
+    assert "2 cases have this name" in result.skipped["Singapore_50"]
+
+
+def test_names_that_climb_are_only_names(source: Path, tmp_path: Path) -> None:
+    (source / CASE).rename(source / "Singapore" / "evil ..;rm -rf")
+    (source / "Singapore" / "51").rename(source / "Singapore" / "x..%2f..%2fetc")
+    before = snapshot(tmp_path)
+    result = convert(source, tmp_path / "raw")
+    assert {"Singapore_evil_rm_rf", "Singapore_x_2f_2fetc"} <= set(result.written)
+    new = set(snapshot(tmp_path)) - set(before)
+    assert new
+    assert all(name.startswith("raw/Dataset501_WMH2017/") for name in new)
+
+
+def test_a_linked_folder_is_not_followed(source: Path, tmp_path: Path) -> None:
+    shutil.move(source / CASE, tmp_path / "elsewhere")
+    (source / CASE).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    result = convert(source, tmp_path / "raw")
+    assert result.skipped == {"Singapore/50": "a link to a folder is not followed"}
+
+
+def test_the_source_stays_as_it_is(source: Path, tmp_path: Path) -> None:
+    before = snapshot(source)
+    convert(source, tmp_path / "raw")
+    assert snapshot(source) == before
+
+
+def test_other_peoples_files_are_not_overwritten(source: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "raw" / "Dataset501_WMH2017" / "imagesTr" / "GE3T_0_0000.nii.gz"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match="must be new or made by this command, got other files in it; pass --fo"):
+        convert(source, tmp_path / "raw")
+    assert mine.read_text() == "mine"
+    convert(source, tmp_path / "raw", overwrite=True)
+    assert mine.stat().st_size > 100
+
+
+def test_a_case_made_from_other_files_is_not_replaced_unasked(source: Path, tmp_path: Path) -> None:
+    folder = convert(source, tmp_path / "raw").folder
+    before = (folder / "labelsTr" / "Singapore_50.nii.gz").read_bytes()
+    trees.volume(source / CASE / "wmh.nii.gz", trees.mask(0, 1))
+    with pytest.raises(FileExistsError, match=r"Singapore_50 in .* was made from other files; pass --force"):
+        convert(source, tmp_path / "raw")
+    assert (folder / "labelsTr" / "Singapore_50.nii.gz").read_bytes() == before
+    convert(source, tmp_path / "raw", overwrite=True)
+    assert (folder / "labelsTr" / "Singapore_50.nii.gz").read_bytes() != before
+
+
+LOSSES = [
+    (lambda case: shutil.rmtree(case), "cannot be made again: it is not in the source; pass --force to remove it"),
+    (
+        lambda case: (case / "pre" / "T1.nii.gz").unlink(),
+        "cannot be made again: pre/T1 is missing; pass --force to",
+    ),
+    (lambda case: truncate(case / "pre" / "T1.nii.gz"), "was made from other files; pass --force to replace it"),
+]
+
+
+@pytest.mark.parametrize(("lose", "text"), LOSSES, ids=["gone", "incomplete", "damaged"])
+def test_a_case_that_was_lost_since_is_removed_only_on_demand(
+    lose: Callable[[Path], object], text: str, source: Path, tmp_path: Path
+) -> None:
+    folder = convert(source, tmp_path / "raw").folder
+    lose(source / CASE)
+    before = snapshot(folder)
+    with pytest.raises(FileExistsError, match=f"Singapore_50 in .* {text}"):
+        convert(source, tmp_path / "raw")
+    assert snapshot(folder) == before
+    convert(source, tmp_path / "raw", overwrite=True)
+    assert not list(folder.rglob("Singapore_50*"))
+    verify_dataset_integrity(str(folder), num_processes=1)  # nnU-Net would count the files in imagesTr
+    assert len(convert(source, tmp_path / "raw").kept) == 5
+
+
+SMALL_FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+from monai_boundary.datasets.convert import convert_challenge
+convert_challenge("wmh", sys.argv[1], sys.argv[2], progress=False)
+"""
+
+
+def test_a_full_disk_leaves_no_half_case_and_the_next_run_goes_on(source: Path, tmp_path: Path) -> None:
+    large = np.random.default_rng(0).normal(size=(64, 64, 20))
+    for name, array in (("pre/FLAIR", large), ("pre/T1", large), ("wmh", trees.mask(1, shape=large.shape))):
+        trees.volume(source / "Utrecht" / "100" / f"{name}.nii.gz", array)
+    command = [sys.executable, "-c", SMALL_FILES, str(source), str(tmp_path / "raw"), str(100_000)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"})
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    folder = tmp_path / "raw" / "Dataset501_WMH2017"
+    assert len(list((folder / "labelsTr").iterdir())) == 4
+    assert not list(folder.rglob("*Utrecht_100*"))
+    assert not (folder / "dataset.json").exists()
+    assert not (folder / ".partial").exists()
+    result = convert(source, tmp_path / "raw")
+    assert (len(result.kept), len(result.written)) == (4, 2)
+    assert (folder / "dataset.json").exists()
+
+
+def test_a_kill_between_two_cases_is_resumed(source: Path, tmp_path: Path) -> None:
+    folder = convert(source, tmp_path / "raw").folder
+    record = folder / "conversion.jsonl"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join([*lines[:3], lines[3][:20]]))  # the last line was being written
+    (folder / "labelsTr" / "GE3T_0.nii.gz").unlink()
+    (folder / "dataset.json").unlink()
+    result = convert(source, tmp_path / "raw")
+    assert sorted(result.kept) == ["GE3T_1", "Singapore_50"]
+    assert len(result.written) == 4
+    assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 6
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that breaks a conversion off while it writes its case of this number."""
+
+    def convert_until(number: int, source: Path, target: Path, **options: bool) -> Path:
+        left = iter(range(number))
+
+        def write(*arguments):
+            if next(left, None) is None:
+                (arguments[1] / ".partial").mkdir()  # as a process that is killed leaves it
+                raise KeyboardInterrupt
+            return write_case(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("monai_boundary.datasets.convert.run.write_case", write)
+            with pytest.raises(KeyboardInterrupt):
+                convert(source, target, **options)
+        return target / "Dataset501_WMH2017"
+
+    return convert_until
+
+
+def test_a_kill_in_the_first_case_is_resumed(kill, source: Path, tmp_path: Path) -> None:
+    kill(0, source, tmp_path / "raw")
+    assert len(convert(source, tmp_path / "raw").written) == 6
+
+
+def test_a_half_line_of_the_record_spoils_no_later_one(source: Path, tmp_path: Path) -> None:
+    record = convert(source, tmp_path / "raw").folder / "conversion.jsonl"
+    record.write_text(record.read_text()[:-20])
+    assert len(convert(source, tmp_path / "raw").written) == 1
+    assert len(convert(source, tmp_path / "raw").kept) == 6
+
+
+@pytest.mark.parametrize("killed", [0, 3])
+def test_a_data_set_that_is_being_replaced_is_none(killed: int, kill, source: Path, tmp_path: Path) -> None:
+    convert(source, tmp_path / "raw")
+    folder = kill(killed, source, tmp_path / "raw", overwrite=True)
+    assert not (folder / "dataset.json").exists()
+    result = convert(source, tmp_path / "raw")
+    assert (len(result.kept), len(result.written)) == (killed, 6 - killed)
+    verify_dataset_integrity(str(folder), num_processes=1)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "source_name", "target", "text"),
+    [
+        ("wmh", "nowhere", "raw", "source must be the unpacked folder of the challenge, got"),
+        ("isles2022", "download", "raw", "source must hold the folder tree of isles2022, got no case of it in"),
+        ("wmh", "download", "download/out", "target must lie outside the source"),
+    ],
+)
+def test_wrong_folders_are_refused(
+    challenge: str, source_name: str, target: str, text: str, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        convert(tmp_path / source_name, tmp_path / target, challenge)
+
+
+def test_unknown_challenges_and_numbers_are_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="challenge must be one of 'wmh', 'isles2018', 'isles2022', 'acdc', got 'brat"):
+        convert(source, tmp_path, "brats")
+    with pytest.raises(ValueError, match="dataset_id must lie in"):
+        convert(source, tmp_path / "raw", dataset_id=1000)
+
+
+# The command
+
+
+def test_the_command_says_what_it_found_skipped_and_made(run, source: Path, tmp_path: Path) -> None:
+    (source / CASE / "pre" / "T1.nii.gz").unlink()
+    done = run("convert", "wmh", source, tmp_path / "raw")
+    assert done.exit_code == 0
+    for text in (
+        "training cases found: 6 of 60 (not the whole data set)",
+        "written: 5, from an earlier run: 0, skipped: 1",
+        "skipped Singapore_50: pre/T1 is missing",
+        "as published: drawn from the sorted cases with seed 0",
+        f"data set: {(tmp_path / 'raw').resolve() / 'Dataset501_WMH2017'}",
+        "nnUNetv2_plan_and_preprocess -d 501",
+    ):
+        assert text in done.stdout
+
+
+def test_the_command_can_only_look(run, source: Path, tmp_path: Path) -> None:
+    done = run("convert", "wmh", source, tmp_path / "raw", "--dry-run")
+    assert done.exit_code == 0
+    assert "nothing was written" in done.stdout
+    assert not (tmp_path / "raw").exists()
+
+
+def test_the_command_fails_when_nothing_could_be_converted(run, source: Path, tmp_path: Path) -> None:
+    for path in source.rglob("wmh.nii.gz"):
+        path.unlink()
+    done = run("convert", "wmh", source, tmp_path / "raw")
+    assert done.exit_code == 2
+    assert "skipped GE3T_0: 0/wmh is missing" in done.stdout
+    assert "no case of" in done.stderr
+    assert_fails(run("convert", "wmh", tmp_path / "nowhere", tmp_path / "raw"), "unpacked folder")

@@ -1,0 +1,424 @@
+"""BoundaryLoss against MONAI's, against the definition, and its two forms against each other."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.losses import BoundaryLoss as MonaiBoundaryLoss
+from monai.networks import one_hot
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from monai_boundary import BoundaryF1IoULoss, BoundaryLoss, DistanceMapOptions, RegionBoundaryLoss, signed_distance_map
+from monai_boundary.kernels import PUBLISHED, ROBUST, _torch_signed, _triton, _triton_map_sum
+from monai_boundary.kernels._devices import sum_dtype
+from monai_boundary.kernels._triton import TritonWarning
+from monai_boundary.losses import _fused
+from tests import oracles
+from tests.kernels.test_torch_distance import BrokenKernel
+
+close = torch.testing.assert_close
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and a map `(2, 3, 4, 5, 6)`; the samples differ."""
+    return torch.randn(2, 3, 4, 5, 6), 5 * torch.randn(2, 3, 4, 5, 6)
+
+
+def value_and_gradient(loss, logits: torch.Tensor, *args) -> tuple[torch.Tensor, torch.Tensor]:
+    leaf = logits.detach().clone().requires_grad_(True)
+    value = loss(leaf, *args)
+    return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+
+
+def labels_like(shape, channels: int) -> torch.Tensor:
+    return torch.randint(0, channels, (shape[0], 1, *shape[1:]))
+
+
+MONAI_ARGUMENTS = [
+    pytest.param(
+        dict(zip(("include_background", "reduction", "batch"), values, strict=True)), id="-".join(map(str, values))
+    )
+    for values in itertools.product([True, False], ["mean", "sum", "none"], [False, True])
+]
+ACTIVATIONS = [{"sigmoid": True}, {"softmax": True}, {"other_act": torch.tanh}, {}]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=["sigmoid", "softmax", "other_act", "none"])
+@pytest.mark.parametrize("arguments", MONAI_ARGUMENTS)
+@pytest.mark.parametrize("to_onehot_y", [True, False])
+@pytest.mark.parametrize("shape", [(2, 9, 10), (2, 6, 7, 8)], ids=["2d", "3d"])
+def test_value_and_gradient_equal_monai(shape, to_onehot_y, arguments, activation):
+    logits, target = torch.randn(shape[0], 3, *shape[1:]), labels_like(shape, 3)
+    target = target if to_onehot_y else one_hot(target, 3)
+    settings = {**arguments, **activation, "to_onehot_y": to_onehot_y}
+    ours = value_and_gradient(BoundaryLoss(**settings, options=PUBLISHED), logits, target)
+    theirs = value_and_gradient(MonaiBoundaryLoss(**settings), logits, target)
+    close(ours[0], theirs[0], rtol=1e-5, atol=1e-6)
+    close(ours[1], theirs[1], rtol=1e-5, atol=1e-5 * float(theirs[1].abs().max()))
+
+
+def test_labels_without_a_channel_axis_equal_monai():
+    logits, target = torch.randn(2, 3, 9, 10), labels_like((2, 9, 10), 3)[:, 0]
+    settings = {"softmax": True, "to_onehot_y": True}
+    close(BoundaryLoss(**settings, options=PUBLISHED)(logits, target), MonaiBoundaryLoss(**settings)(logits, target))
+
+
+@pytest.mark.parametrize("settings", [{"softmax": True}, {"to_onehot_y": True}, {"include_background": False}])
+def test_single_channel_warns_and_equals_monai(settings):
+    logits, target = torch.rand(2, 1, 9, 10), labels_like((2, 9, 10), 2)
+    name, value = next(iter(settings.items()))
+    with pytest.warns(UserWarning, match=rf"single channel prediction, `{name}={value}` ignored"):
+        ours = BoundaryLoss(**settings, options=PUBLISHED)(logits, target)
+    with pytest.warns(UserWarning, match="single channel"):
+        theirs = MonaiBoundaryLoss(**settings)(logits, target)
+    close(ours, theirs)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("fused", [True, False])
+def test_value_with_a_map_is_the_mean_of_probability_times_map(ndim, fused):
+    logits, maps = torch.randn(2, 3, *(3, 4, 5)[:ndim]), torch.randn(2, 3, *(3, 4, 5)[:ndim])
+    expected = oracles.boundary_loss(oracles.softmax(logits.numpy()), maps.numpy())
+    assert float(BoundaryLoss(softmax=True, fused=fused)(logits, None, maps)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_map_made_by_the_loss_equals_the_map_of_the_kernel(ndim):
+    options, spacing = DistanceMapOptions(clip=3.0, balance=0.5), (3.0, 1.0, 0.5)[:ndim]
+    logits, labels = torch.randn(2, 3, *(6, 7, 8)[:ndim]), labels_like((2, *(6, 7, 8)[:ndim]), 3)
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, options=options, spacing=spacing)
+    maps = torch.stack([signed_distance_map(sample, 3, spacing, clip=3.0, balance=0.5) for sample in labels])
+    close(loss(logits, labels), loss(logits, None, maps), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("chunk", [1, 7, 60, 119, 120, 1000])
+@pytest.mark.parametrize("settings", [{}, {"include_background": False}, {"reduction": "sum"},
+                                      {"reduction": "sum", "batch": True}, {"batch": True}])  # fmt: skip
+def test_one_pass_equals_the_plain_form_at_every_chunk_boundary(batch, settings, chunk, activation, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", chunk)
+    settings = {activation: True, **settings}
+    fused = value_and_gradient(BoundaryLoss(**settings), batch[0], None, batch[1])
+    plain = value_and_gradient(BoundaryLoss(fused=False, **settings), batch[0], None, batch[1])
+    close(fused[0], plain[0], rtol=1e-5, atol=1e-7)
+    close(fused[1], plain[1], rtol=1e-5, atol=1e-7)
+
+
+def test_chunks_of_several_threads_are_large(monkeypatch):
+    # Small ones are several times slower than the plain form where threads wait for each other.
+    sizes = {}
+    for threads in (1, 2, 8):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        sizes[threads] = _fused._chunk()
+    assert sizes == {1: 1 << 16, 2: 1 << 20, 8: 1 << 22}
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_buffers_of_the_pass_are_of_the_size_of_a_chunk(activation, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", 64)
+    logits, maps = torch.randn(2, 3, 20, 30, requires_grad=True), torch.randn(2, 3, 20, 30).half()
+
+    class Sizes(TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten.empty_like.default:  # the gradient
+                known.add(result.untyped_storage().data_ptr())
+            elif isinstance(result, torch.Tensor) and result.untyped_storage().data_ptr() not in known:
+                self.largest = max(self.largest, result.untyped_storage().nbytes())
+            return result
+
+    known = {tensor.untyped_storage().data_ptr() for tensor in (logits, maps)}
+    with Sizes() as sizes:
+        torch.autograd.grad(_fused.map_sum(logits, maps, sigmoid=activation == "sigmoid"), logits)
+    assert sizes.largest <= 64 * 3 * 8
+
+
+def test_one_pass_is_taken_where_it_applies(batch, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("fused")
+
+    monkeypatch.setattr("monai_boundary.losses.boundary.map_sum", refuse)
+    for activation in ("softmax", "sigmoid"):
+        with pytest.raises(AssertionError, match="fused"):
+            BoundaryLoss(**{activation: True})(batch[0], None, batch[1])
+        for settings in ({"reduction": "none"}, {"fused": False}):
+            BoundaryLoss(**{activation: True}, **settings)(batch[0], None, batch[1])
+    BoundaryLoss(other_act=torch.tanh)(batch[0], None, batch[1])
+    with pytest.warns(UserWarning, match="single channel"):
+        BoundaryLoss(softmax=True)(batch[0][:, :1], None, batch[1][:, :1])
+
+
+def test_one_pass_reads_strided_and_half_precision_maps(batch):
+    logits, maps = batch
+    expected = BoundaryLoss(softmax=True, fused=False)(logits, None, maps)
+    strided = maps.transpose(2, 4).contiguous().transpose(2, 4)
+    close(BoundaryLoss(softmax=True)(logits.transpose(1, 2).contiguous().transpose(1, 2), None, strided), expected)
+    close(BoundaryLoss(softmax=True)(logits, None, maps.half()), expected, rtol=1e-3, atol=1e-4)
+    close(BoundaryLoss(softmax=True)(logits, None, MetaTensor(maps)).as_subclass(torch.Tensor), expected)
+
+
+def test_no_gradient_is_kept_where_none_is_asked_for(batch):
+    assert not BoundaryLoss(softmax=True)(batch[0], None, batch[1]).requires_grad
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_given_map_spares_the_target(batch, softmax):
+    loss = BoundaryLoss(softmax=softmax, to_onehot_y=True)
+    expected = loss(batch[0], None, batch[1])
+    for target in (torch.full((1,), float("nan")), "not even a tensor"):
+        close(loss(batch[0], target, batch[1]), expected, rtol=0, atol=0)
+
+
+def test_background_channel_of_a_given_map_may_be_there_or_not(batch):
+    loss = BoundaryLoss(softmax=True, include_background=False)
+    close(loss(batch[0], None, batch[1]), loss(batch[0], None, batch[1][:, 1:]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("settings", [{"softmax": True}, {"softmax": True, "include_background": False},
+                                      {"softmax": True, "reduction": "none"}, {"sigmoid": True, "reduction": "sum"},
+                                      {"sigmoid": True, "batch": True, "reduction": "none"}])  # fmt: skip
+def test_offset_makes_the_perfect_prediction_zero_and_keeps_the_gradient(settings):
+    labels = labels_like((2, 6, 7), 3)
+    maps = torch.stack([signed_distance_map(sample, 3) for sample in labels])
+    loss = BoundaryLoss(**settings, offset="zero_at_target")
+    perfect = 200.0 * (one_hot(labels, 3) - 0.5)
+    close(loss(perfect, None, maps), torch.zeros_like(loss(perfect, None, maps)), rtol=0, atol=1e-6)
+    other = torch.randn(2, 3, 6, 7)
+    assert (loss(other, None, maps) > 0).all()
+    close(
+        value_and_gradient(loss, other, None, maps)[1],
+        value_and_gradient(BoundaryLoss(**settings), other, None, maps)[1],
+    )
+
+
+@pytest.mark.parametrize("options", [DistanceMapOptions(), DistanceMapOptions(clip=2, normalize="clip", balance=1)])
+def test_perfect_prediction_scores_least(options):
+    labels = labels_like((2, 6, 7), 3)
+    loss = BoundaryLoss(to_onehot_y=True, options=options)
+    least = loss(one_hot(labels, 3).float(), labels)
+    assert all(loss(torch.softmax(3 * torch.randn(2, 3, 6, 7), 1), labels) > least for _ in range(20))
+    flipped = one_hot(labels, 3).float()
+    flipped[1, :, 2, 3] = flipped[1, :, 2, 3].roll(1)
+    assert loss(flipped, labels) > least
+
+
+def test_ignored_voxels_change_neither_value_nor_gradient():
+    labels = labels_like((2, 6, 7), 3)
+    labels[:, :, 2:4] = 9
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, ignore_index=9)
+    logits = torch.randn(2, 3, 6, 7)
+    edited = torch.where(labels == 9, 50 * torch.randn(2, 3, 6, 7), logits)
+    before, after = (value_and_gradient(loss, z, labels) for z in (logits, edited))
+    close(after[0], before[0], rtol=0, atol=0)
+    close(after[1], before[1], rtol=0, atol=0)
+    assert not before[1][(labels == 9).expand(-1, 3, -1, -1)].any()
+
+
+def test_class_absent_from_the_whole_batch_has_a_zero_term():
+    labels = torch.zeros(2, 1, 6, 7, dtype=torch.long)
+    labels[:, :, 2:4, 2:4] = 1
+    terms = BoundaryLoss(softmax=True, to_onehot_y=True, reduction="none")(torch.randn(2, 3, 6, 7), labels)
+    assert not terms[:, 2].any()
+    assert terms[:, :2].all()
+
+
+def test_absent_class_costs_when_it_is_far():
+    labels = torch.zeros(1, 1, 6, 7, dtype=torch.long)
+    loss = BoundaryLoss(to_onehot_y=True, include_background=False, options=DistanceMapOptions(absent="far", clip=4.0))
+    assert float(loss(torch.full((1, 2, 6, 7), 0.25), labels)) == pytest.approx(1.0)
+
+
+def test_soft_one_hot_target_is_cut_at_one_half():
+    masks = labels_like((2, 6, 7), 2).float()
+    loss = BoundaryLoss(sigmoid=True)
+    logits = torch.randn(2, 1, 6, 7)
+    close(loss(logits, 0.2 + 0.5 * masks), loss(logits, masks))
+
+
+def test_loss_of_float64_logits_is_float64(batch):
+    for fused in (True, False):
+        assert BoundaryLoss(softmax=True, fused=fused)(batch[0].double(), None, batch[1]).dtype == torch.float64
+
+
+def test_printed_loss_shows_its_settings():
+    assert "reduction='sum'" in repr(BoundaryLoss(reduction="sum"))
+
+
+def test_map_of_an_engine_by_name(monkeypatch):
+    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_EDT", False)
+    logits, labels = torch.randn(1, 2, 5, 6), labels_like((1, 5, 6), 2)
+    BoundaryLoss(softmax=True, to_onehot_y=True, backend="scipy")(logits, labels)
+    with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
+        BoundaryLoss(softmax=True, to_onehot_y=True, backend="edt")(logits, labels)
+
+
+def test_no_warning_comes_from_an_ordinary_call(batch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BoundaryLoss(softmax=True, include_background=False)(batch[0], None, batch[1])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_maps_get_no_gradient(batch, fused):
+    maps = batch[1].requires_grad_(True)
+    loss = BoundaryLoss(softmax=True, fused=fused)(batch[0].requires_grad_(True), None, maps)
+    assert torch.autograd.grad(loss, maps, allow_unused=True)[0] is None
+
+
+def test_numbers_of_a_worked_example():
+    logits = torch.zeros(1, 2, 4)
+    maps = torch.tensor([[[-2.0, -1, 1, 2], [2.0, 1, -1, -2]]])
+    assert float(BoundaryLoss(softmax=True)(logits, None, maps)) == 0
+    gradient = value_and_gradient(BoundaryLoss(softmax=True), logits, None, maps)[1]
+    np.testing.assert_allclose(gradient[0, 1], np.array([2, 1, -1, -2]) / 16, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_second_backward_through_a_retained_graph_gives_the_same_gradient(activation):
+    logits, maps = torch.randn(2, 3, 6, 7, requires_grad=True), torch.randn(2, 3, 6, 7)
+    value = 3 * BoundaryLoss(**{activation: True})(logits, None, maps)
+    first = torch.autograd.grad(value, logits, retain_graph=True)[0].clone()
+    second = torch.autograd.grad(value, logits)[0]
+    plain = torch.autograd.grad(3 * BoundaryLoss(fused=False, **{activation: True})(logits, None, maps), logits)[0]
+    torch.testing.assert_close(first, plain)
+    torch.testing.assert_close(second, plain)
+
+
+INTERPRETED = """
+import torch
+from monai_boundary.kernels import _triton, _triton_map_sum
+from monai_boundary.losses import _fused
+_triton_map_sum._BLOCK = 64
+torch.manual_seed(0)
+for shape, first in (((2, 4, 5, 7), 0), ((2, 3, 37), 1), ((1, 1, 3, 3, 2), 0), ((2, 16, 6), 1), ((2, 4, 32), 0)):
+    for kind in (torch.float32, torch.float16):
+        for sigmoid in (False, True):
+            logits, whole = (4 * torch.randn(shape)).to(kind), 10 * torch.randn(shape).to(kind)
+            logits, maps = logits.transpose(0, 1).contiguous().transpose(0, 1), whole[:, first:]
+            gradient, expected = torch.full(shape, 9.0), torch.empty(shape, dtype=torch.float64)
+            sums = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, gradient)
+            value = _fused._one_pass(logits.double(), maps.double(), first, sigmoid, expected)
+            scale = float(maps.double().abs().sum())
+            assert abs(float(sums.sum(dtype=torch.float64)) - float(value)) <= 1e-6 * scale
+            torch.testing.assert_close(gradient.double(), expected, rtol=2e-6, atol=2e-5)
+            again = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, None)
+            assert torch.equal(again, sums)
+for sigmoid in (False, True):  # what has no map may be anything to a sigmoid; NaN elsewhere is not hidden
+    logits, maps = torch.zeros(1, 3, 70), torch.ones(1, 2, 70)
+    logits[0, 0, 5] = torch.inf
+    assert bool(_triton_map_sum.partial_sums(logits, maps, 1, sigmoid, None).sum().isfinite()) is sigmoid
+    logits[0, 0, 5], maps[0, 1, 6] = 0.0, torch.nan
+    assert _triton_map_sum.partial_sums(logits, maps, 1, sigmoid, None).sum().isnan()
+_triton_map_sum.usable = lambda *_: True  # the whole way through the loss
+logits, maps = torch.randn(2, 3, 5, 7, requires_grad=True), torch.randn(2, 3, 5, 7)
+(3 * _fused.map_sum(logits, maps)).backward()
+torch.testing.assert_close(logits.grad, 3 * _fused._plain_gradient(logits.detach(), maps, 0, False))
+assert not _triton._FAILED
+print("equal")
+"""
+
+
+def test_interpreted_kernel_equals_the_form_in_torch():
+    pytest.importorskip("triton", reason="no Triton: the form in torch is the only one")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    root = Path(_fused.__file__).parents[2]
+    child = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERPRETED],
+        env=environment, capture_output=True, text=True, check=False, cwd=root,
+    )  # fmt: skip
+    assert child.stdout == "equal\n", child.stderr[-2000:]
+
+
+def test_a_kernel_that_fails_is_named_once_and_torch_takes_over(batch, monkeypatch):
+    expected = value_and_gradient(BoundaryLoss(softmax=True), batch[0], None, batch[1])
+    kernel = BrokenKernel(RuntimeError("out of resource: shared memory"))
+    monkeypatch.setattr(_triton_map_sum, "_KERNEL", kernel)
+    monkeypatch.setattr(_triton_map_sum, "usable", lambda *_: kernel not in _triton._FAILED)
+    with pytest.warns(TritonWarning, match="kernel of the boundary term does not run here.*out of resource"):
+        found = value_and_gradient(BoundaryLoss(softmax=True), batch[0], None, batch[1])
+    close(found, expected, rtol=0, atol=0)
+    BoundaryLoss(softmax=True)(batch[0], None, batch[1])
+    assert kernel.calls == 1
+
+
+def test_the_kernel_is_for_what_it_knows(monkeypatch):
+    monkeypatch.setattr(_triton, "ENABLED", True)
+    monkeypatch.setattr(_triton_map_sum, "_KERNEL", object())
+    with FakeTensorMode():
+        logits = torch.zeros(1, 16, 4, device="cuda")
+        assert _triton_map_sum.usable(logits, logits.half())
+        assert not _triton_map_sum.usable(logits.double(), logits)
+        assert not _triton_map_sum.usable(logits, logits.double())
+        assert not _triton_map_sum.usable(torch.zeros(1, 17, 4, device="cuda"), logits)
+        assert not _triton_map_sum.usable(logits.cpu(), logits.cpu())
+        monkeypatch.setattr(_triton, "ENABLED", False)
+        assert not _triton_map_sum.usable(logits, logits)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_no_float64_on_devices_without_it(activation, monkeypatch):
+    # Without such a device: on the CPU, told that it is one.
+    assert sum_dtype(torch.device("mps")) == torch.float32
+    for module in (_fused, _torch_signed):
+        monkeypatch.setattr(module, "sum_dtype", lambda _: torch.float32)
+
+    class NoFloat64(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func.overloadpacket in (
+                torch.ops.aten.sum,
+                torch.ops.aten.zeros,
+            ):  # not in numbers of Python
+                assert result.dtype != torch.float64
+            return result
+
+    labels = labels_like((2, 6, 7, 4), 3)
+    loss = BoundaryLoss(**{activation: True}, to_onehot_y=activation == "softmax", options=ROBUST, backend="torch")
+    target = labels if activation == "softmax" else one_hot(labels, 3)
+    logits = torch.zeros(2, 3, 6, 7, 4, requires_grad=True)
+    with NoFloat64():
+        loss(logits, target).backward()
+    for module in (RegionBoundaryLoss(torch.nn.Identity(), loss), BoundaryF1IoULoss()):
+        assert [buffer.dtype for buffer in module.buffers()] == [torch.float32]
+
+
+@pytest.mark.parametrize("settings", [{"ignore_index": 2}, {"include_background": False}, {}])
+def test_map_of_the_torch_engine_gives_the_same_loss(settings):
+    options = DistanceMapOptions(clip=3.0, balance=0.5)
+    logits, labels = torch.randn(2, 3, 6, 7, 8), labels_like((2, 6, 7, 8), 3)
+    shared = {"softmax": True, "to_onehot_y": True, "options": options, "spacing": (3.0, 1.0, 0.5), **settings}
+    close(*(BoundaryLoss(**shared, backend=name)(logits, labels) for name in ("torch", "edt")))
+    masks = one_hot(labels, 3)
+    close(*(BoundaryLoss(sigmoid=True, options=options, backend=name)(logits, masks) for name in ("torch", "edt")))
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler
+def test_loss_with_maps_of_the_torch_engine_compiles_into_one_graph():
+    logits, labels = torch.randn(2, 3, 6, 7), labels_like((2, 6, 7), 3)
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, backend="torch")
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    for ours, expected in zip(*(value_and_gradient(form, logits, labels) for form in (compiled, loss)), strict=True):
+        close(ours, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_map_of_a_cuda_target_stays_on_the_device():
+    with FakeTensorMode():  # no values: whatever the host would look at, or copy, is an error
+        labels = torch.zeros(2, 1, 6, 7, device="cuda")
+        logits = torch.zeros(2, 3, 6, 7, device="cuda")
+        for settings, target in (({"to_onehot_y": True}, labels), ({"sigmoid": True}, logits)):
+            maps = BoundaryLoss(**settings).compute_distance_map(logits, target)
+            assert (maps.device.type, tuple(maps.shape)) == ("cuda", (2, 3, 6, 7))

@@ -1,0 +1,267 @@
+"""Gradients, compilation, mixed precision and non-finite values of all losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from monai_boundary import BoundaryLoss, GeneralizedDiceBoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
+from monai_boundary.losses import DeepSupervisionBoundary, _fused
+from tests.losses.test_boundary_loss import labels_like, value_and_gradient
+
+close = torch.testing.assert_close
+SHAPES = pytest.mark.parametrize("shape", [(2, 3, 3), (2, 2, 2, 3)], ids=["2d", "3d"])
+REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+IGNORE = pytest.mark.parametrize("ignore", [None, 2])
+
+
+def case(shape, channels: int = 2, ignore: int | None = None, dtype=torch.float64):
+    logits = torch.randn(shape[0], channels, *shape[1:], dtype=dtype, requires_grad=True)
+    labels = labels_like(shape, channels)
+    if ignore is not None:
+        labels[:, :, 0, :2] = ignore
+    return logits, labels
+
+
+@SHAPES
+@REDUCTIONS
+@IGNORE
+@pytest.mark.parametrize("fused", [True, False])
+def test_boundary_loss_passes_gradcheck(shape, reduction, ignore, fused, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", 5)
+    logits, labels = case(shape, ignore=ignore)
+    loss = BoundaryLoss(softmax=True, to_onehot_y=True, reduction=reduction, ignore_index=ignore, fused=fused)
+    maps = loss.compute_distance_map(logits, labels)
+    close(loss(logits, labels), loss(logits, None, maps))
+    assert maps.any()
+    assert torch.autograd.gradcheck(lambda z: loss(z, None, maps), logits)
+
+
+@SHAPES
+@REDUCTIONS
+@IGNORE
+def test_generalized_dice_loss_passes_gradcheck(shape, reduction, ignore):
+    logits, labels = case(shape, ignore=ignore)
+    loss = GeneralizedDiceLoss(softmax=True, to_onehot_y=True, reduction=reduction, ignore_index=ignore)
+    assert torch.autograd.gradcheck(lambda z: loss(z, labels), logits)
+
+
+@SHAPES
+@IGNORE
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_region_boundary_loss_passes_gradcheck(shape, ignore, sigmoid):
+    logits, labels = case(shape, channels=1 if sigmoid else 2, ignore=ignore)
+    target = (labels > 0).double() if sigmoid else labels
+    loss = GeneralizedDiceBoundaryLoss(sigmoid=sigmoid, to_onehot_y=not sigmoid, ignore_index=ignore, alpha=0.4)
+    maps = torch.randn_like(logits.detach())
+    assert torch.autograd.gradcheck(lambda z: loss(z, target, maps), logits)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_boundary_loss_has_second_derivatives(activation, include_background, fused, monkeypatch):
+    monkeypatch.setattr(_fused, "_CPU_CHUNK", 5)
+    logits, maps = case((2, 2, 3), 3)[0], torch.randn(2, 3, 2, 3, dtype=torch.float64)
+    loss = BoundaryLoss(include_background, fused=fused, **{activation: True})
+    # squared, so that the gradient of what is above the loss depends on the logits too
+    assert torch.autograd.gradcheck(lambda z: loss(z, None, maps) ** 2, logits)
+    assert torch.autograd.gradgradcheck(lambda z: loss(z, None, maps) ** 2, logits)
+
+
+def test_gradient_penalty_of_half_precision_logits_is_the_plain_one():
+    logits, maps = torch.randn(2, 3, 4, 5).half().requires_grad_(), torch.randn(2, 2, 4, 5)
+    found = []
+    for fused in (True, False):
+        loss = BoundaryLoss(softmax=True, include_background=False, reduction="sum", fused=fused)
+        (gradient,) = torch.autograd.grad(loss(logits, None, maps), logits, create_graph=True)
+        assert gradient.dtype == torch.float16
+        found.append(torch.autograd.grad(gradient.float().square().sum(), logits)[0])
+    assert found[0].any()
+    close(found[0], found[1], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own rules of forward mode
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_functional_and_forward_mode_derivatives_are_the_plain_ones(activation):
+    logits, maps = case((2, 2, 3), 3)[0].detach(), torch.randn(2, 3, 2, 3, dtype=torch.float64)
+    fused, plain = (
+        lambda z, form=form: BoundaryLoss(fused=form, **{activation: True})(z, None, maps) for form in (True, False)
+    )
+    gradient = value_and_gradient(plain, logits)[1]
+    close(torch.func.grad(fused)(logits), gradient)
+    close(torch.func.hessian(fused)(logits), torch.func.hessian(plain)(logits))
+    per_sample = torch.func.vmap(lambda z, m: BoundaryLoss(**{activation: True})(z[None], None, m[None]))(logits, maps)
+    close(per_sample.mean(), plain(logits))
+    tangent = torch.randn_like(logits)
+    for loss in (fused, plain):
+        close(torch.func.jvp(loss, (logits,), (tangent,))[1], (gradient * tangent).sum())
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(logits, tangent)
+            close(torch.autograd.forward_ad.unpack_dual(loss(dual)).tangent, (gradient * tangent).sum())
+
+
+COMPILED = {
+    "BoundaryLoss": lambda: BoundaryLoss(softmax=True, include_background=False, offset="zero_at_target"),
+    "sigmoid": lambda: BoundaryLoss(sigmoid=True, include_background=False, reduction="sum", batch=True),
+    "RegionBoundaryLoss": lambda: RegionBoundaryLoss(
+        GeneralizedDiceLoss(softmax=True, to_onehot_y=True), BoundaryLoss(softmax=True, include_background=False)
+    ),
+    "GeneralizedDiceBoundaryLoss": GeneralizedDiceBoundaryLoss,
+    "ignore": lambda: GeneralizedDiceBoundaryLoss(ignore_index=2),
+}
+
+
+def compiled(loss):
+    torch._dynamo.reset()
+    return torch.compile(loss, fullgraph=True, backend="eager")
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_loss_with_maps_equals_the_eager_one(name):
+    loss, (logits, labels) = COMPILED[name](), case((2, 6, 7), 3, dtype=torch.float32)
+    maps = torch.randn(2, 2, 6, 7)
+    eager = value_and_gradient(loss, logits, labels, maps)
+    close(value_and_gradient(compiled(loss), logits, labels, maps), eager)
+
+
+def test_compiled_generalized_dice_equals_the_eager_one():
+    loss, (logits, labels) = (
+        GeneralizedDiceLoss(softmax=True, to_onehot_y=True),
+        case((2, 6, 7), 3, dtype=torch.float32),
+    )
+    close(value_and_gradient(compiled(loss), logits, labels), value_and_gradient(loss, logits, labels))
+
+
+def test_compiled_deep_supervision_equals_the_eager_one():
+    loss = DeepSupervisionBoundary(BoundaryLoss(softmax=True), (1.0, 0.5))
+    heads, maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 2, 4, 4)], torch.randn(1, 2, 8, 8)
+    close(compiled(loss)(heads, maps), loss(heads, maps))
+
+
+def test_alpha_set_after_compilation_is_seen_without_another_graph():
+    loss, (logits, labels) = GeneralizedDiceBoundaryLoss(), case((2, 6, 7), 3, dtype=torch.float32)
+    maps, graph = torch.randn(2, 2, 6, 7), compiled(loss)
+    graph(logits, labels, maps)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for alpha in (0.3, 0.0, 1.0):
+            loss.alpha = alpha
+            close(graph(logits, labels, maps), loss(logits, labels, maps))
+            region, boundary = loss.region_term, loss.boundary_term
+            close(graph(logits, labels, maps).detach(), loss.weights[0] * region + loss.weights[1] * boundary)
+
+
+def test_compiled_loss_keeps_its_terms():
+    loss, (logits, labels) = GeneralizedDiceBoundaryLoss(), case((2, 6, 7), 3, dtype=torch.float32)
+    maps = torch.randn(2, 2, 6, 7)
+    compiled(loss)(logits, labels, maps)
+    close(loss.boundary_term, loss.boundary(logits, None, maps).detach())
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, labels and a map of 300 mm at 128^3."""
+    labels = torch.zeros(1, 1, 128, 128, 128, dtype=torch.uint8)
+    labels[:, :, 60:70, 60:70, 60:70] = 1
+    return torch.zeros(1, 2, 128, 128, 128), labels, torch.full((1, 2, 128, 128, 128), 300.0)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_bfloat16_autocast_is_finite_and_exact_enough_at_128_cubed(large, softmax):
+    logits, labels, maps = large
+    loss = GeneralizedDiceBoundaryLoss(alpha=1.0, fused=softmax)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value, gradient = value_and_gradient(loss, logits.bfloat16(), labels, maps)
+    assert float(loss.boundary_term) == pytest.approx(150.0, rel=1e-5)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_float16_logits_and_maps_are_finite_at_128_cubed(large, fused):
+    logits, labels, maps = large
+    loss = GeneralizedDiceBoundaryLoss(alpha=1.0, fused=fused)
+    value, gradient = value_and_gradient(loss, logits.half(), labels, maps.half())
+    assert float(loss.boundary_term) == pytest.approx(150.0, rel=1e-5)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_one_pass_gradient_of_half_precision_logits_is_the_plain_one_rounded(large, dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(large[0].shape, generator=generator).to(dtype)
+    maps = 300 * torch.randn(large[0].shape, generator=generator)
+    fused, plain = (
+        value_and_gradient(BoundaryLoss(softmax=True, fused=form), logits, None, maps)[1].float()
+        for form in (True, False)
+    )
+    close(fused, plain, rtol=0.02, atol=2e-7)
+    assert float((fused - plain).norm() / plain.norm()) < 0.01
+
+
+def test_gradient_of_half_precision_logits_survives_a_small_weight():
+    maps, logits = torch.full((1, 2, 8, 8), 100.0), torch.zeros(1, 2, 8, 8).half()
+    maps[:, 0] = 0
+    for fused in (True, False):
+        loss = BoundaryLoss(softmax=True, fused=fused)
+        gradient = value_and_gradient(lambda z, loss=loss: 1e-6 * loss(z, None, maps), logits)[1]
+        np.testing.assert_allclose(gradient[0, 1].float(), 25e-6 / 128, rtol=0.3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("make", [
+    lambda: BoundaryLoss(softmax=True), lambda: BoundaryLoss(softmax=True, fused=False),
+    lambda: BoundaryLoss(softmax=True, offset="zero_at_target"), GeneralizedDiceBoundaryLoss,
+])  # fmt: skip
+def test_non_finite_logits_give_nan(bad, make):
+    logits, labels = torch.zeros(2, 2, 4, 4), labels_like((2, 4, 4), 2)
+    logits[1, 0, 2, 3] = bad
+    loss = make()
+    maps = torch.ones(2, 2, 4, 4)
+    assert loss(logits, labels, maps if isinstance(loss, BoundaryLoss) else maps[:, 1:]).isnan()
+
+
+def test_generalized_dice_of_non_finite_logits_is_nan():
+    logits = torch.zeros(1, 2, 4, 4)
+    logits[0, 0, 2, 3] = float("inf")
+    assert GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(logits, labels_like((1, 4, 4), 2)).isnan()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_nan_in_the_map_gives_nan(fused):
+    maps = torch.ones(1, 2, 4, 4)
+    maps[0, 1, 2, 3] = float("nan")
+    assert BoundaryLoss(softmax=True, fused=fused)(torch.zeros(1, 2, 4, 4), None, maps).isnan()
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_step_against_the_gradient_lowers_the_loss(name):
+    loss, (logits, labels) = COMPILED[name](), case((2, 6, 7), 3, dtype=torch.float32)
+    if name == "sigmoid":
+        loss.reduction = "mean"
+    maps = torch.randn(2, 2, 6, 7)
+    value, gradient = value_and_gradient(loss, logits, labels, maps)
+    assert loss(logits.detach() - 0.1 * gradient / gradient.norm(), labels, maps) < value
+
+
+@pytest.mark.parametrize("preset", ["robust", "published"])
+def test_class_absent_from_the_whole_batch_gives_finite_values(preset):
+    loss, labels = GeneralizedDiceBoundaryLoss(preset, alpha=0.5), torch.zeros(2, 1, 6, 7, dtype=torch.long)
+    value, gradient = value_and_gradient(loss, torch.randn(2, 3, 6, 7), labels)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+    assert preset == "robust" or float(loss.boundary_term) == 0
+
+
+def test_descent_reaches_the_target():
+    labels = torch.zeros(1, 1, 12, 12, dtype=torch.long)
+    labels[:, :, 4:9, 3:8] = 1
+    loss, logits = GeneralizedDiceBoundaryLoss(alpha=0.5), torch.zeros(1, 2, 12, 12, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss(logits, labels).backward()
+        optimizer.step()
+    assert torch.equal(logits.argmax(1, keepdim=True), labels)

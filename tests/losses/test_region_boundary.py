@@ -1,0 +1,203 @@
+"""RegionBoundaryLoss, its generalized Dice preset, and deep supervision."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from monai_boundary import (
+    BoundaryLoss,
+    DistanceMapOptions,
+    GeneralizedDiceBoundaryLoss,
+    GeneralizedDiceLoss,
+    Rebalance,
+    RegionBoundaryLoss,
+    SignedDistanceMap,
+)
+from monai_boundary.kernels import PUBLISHED, ROBUST
+from monai_boundary.losses import DeepSupervisionBoundary
+from tests.losses.test_boundary_loss import labels_like, value_and_gradient
+
+close = torch.testing.assert_close
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, labels and a map of the foreground."""
+    return torch.randn(2, 3, 6, 7), labels_like((2, 6, 7), 3), torch.randn(2, 2, 6, 7)
+
+
+def published_pair(**settings) -> RegionBoundaryLoss:
+    shared = {"softmax": True, "to_onehot_y": True}
+    return RegionBoundaryLoss(
+        GeneralizedDiceLoss(**shared), BoundaryLoss(include_background=False, **shared), **settings
+    )
+
+
+def test_value_is_the_weighted_sum_and_the_terms_are_kept(batch):
+    loss = published_pair()
+    loss.weights = (0.7, 2.5)
+    value = loss(*batch)
+    region, boundary = loss.region(*batch[:2]), loss.boundary(*batch)
+    close(value, 0.7 * region + 2.5 * boundary)
+    close((loss.region_term, loss.boundary_term), (region, boundary))
+
+
+def test_terms_are_detached(batch):
+    loss = published_pair()
+    loss(batch[0].requires_grad_(True), *batch[1:])
+    assert not loss.region_term.requires_grad
+    assert not loss.boundary_term.requires_grad
+
+
+@pytest.mark.parametrize(("mode", "alpha", "pair"), [
+    ("rebalance", 0.25, (0.75, 0.25)), ("rebalance", 0.97, (0.1, 0.97)), ("rebalance", 3.0, (0.1, 3.0)),
+    ("increase", 0.25, (1.0, 0.25)), ("increase", 0.0, (1.0, 0.0)),
+])  # fmt: skip
+def test_alpha_sets_both_weights_as_the_mode_says(mode, alpha, pair):
+    loss = published_pair(mode=mode)
+    loss.alpha = alpha
+    assert loss.weights == pytest.approx(pair)
+    assert published_pair(mode=mode, alpha=alpha).weights == loss.weights
+    assert loss.alpha == alpha
+
+
+def test_region_floor_can_be_set():
+    assert published_pair(alpha=0.9, region_floor=0.4).weights == (0.4, 0.9)
+
+
+def test_weights_read_back_as_a_schedule_gave_them():
+    loss = published_pair()
+    for epoch in range(10):
+        loss.weights = Rebalance().weights(epoch, 10)
+        assert loss.weights == Rebalance().weights(epoch, 10)
+
+
+def pickled(loss):
+    return pickle.loads(pickle.dumps(loss))  # noqa: S301 - made here
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, pickled])
+def test_copies_have_the_same_weights_and_are_independent(batch, copier):
+    loss = GeneralizedDiceBoundaryLoss(alpha=0.3)
+    loss(*batch)
+    twin = copier(loss)
+    close(twin(*batch), loss(*batch))
+    twin.alpha = 0.6
+    assert (loss.alpha, twin.alpha) == (0.3, 0.6)
+    assert not torch.equal(twin(*batch), loss(*batch))
+
+
+@pytest.mark.parametrize("loss", [published_pair(), BoundaryLoss(), GeneralizedDiceLoss()],
+                         ids=lambda loss: type(loss).__name__)  # fmt: skip
+def test_state_dict_is_empty(loss):
+    assert not loss.state_dict()
+    assert not list(loss.parameters())
+    loss.load_state_dict({})
+
+
+def test_loss_can_be_saved_inside_a_checkpoint(batch):
+    file = io.BytesIO()
+    torch.save(GeneralizedDiceBoundaryLoss(alpha=0.2), file)
+    file.seek(0)
+    close(torch.load(file, weights_only=False)(*batch), GeneralizedDiceBoundaryLoss(alpha=0.2)(*batch))
+
+
+def test_any_region_loss_can_be_used(batch):
+    loss = RegionBoundaryLoss(
+        torch.nn.CrossEntropyLoss(), BoundaryLoss(softmax=True, include_background=False), alpha=0.5
+    )
+    target = batch[1][:, 0]
+    close(loss(batch[0], target, batch[2]), 0.5 * F.cross_entropy(batch[0], target) + 0.5 * loss.boundary_term)
+
+
+def test_preset_chooses_the_map_of_the_loss():
+    assert GeneralizedDiceBoundaryLoss().boundary.options == ROBUST
+    assert GeneralizedDiceBoundaryLoss("published").boundary.options == PUBLISHED
+    own = DistanceMapOptions(clip=3.0)
+    assert GeneralizedDiceBoundaryLoss(options=own).boundary.options == own
+
+
+@pytest.mark.parametrize("preset", ["robust", "published"])
+def test_map_of_the_transform_with_the_same_preset_is_the_map_of_the_loss(batch, preset):
+    loss = GeneralizedDiceBoundaryLoss(preset, alpha=0.5, spacing=(2.0, 1.0))
+    transform = SignedDistanceMap(3, preset=preset, spacing=(2.0, 1.0))
+    maps = torch.stack([transform(labels) for labels in batch[1]])
+    close(loss(*batch[:2], maps), loss(*batch[:2]), rtol=0, atol=0)
+    close(loss(*batch[:2], maps[:, 1:]), loss(*batch[:2]), rtol=0, atol=0)
+
+
+def test_preset_is_generalized_dice_of_all_classes_and_boundary_of_the_foreground(batch):
+    loss = GeneralizedDiceBoundaryLoss(alpha=0.5)
+    loss(*batch)
+    close(loss.region_term, GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(*batch[:2]))
+    close(loss.boundary_term, 1.5 * BoundaryLoss(softmax=True)(batch[0], None, pad(batch[2])))
+
+
+def pad(foreground: torch.Tensor) -> torch.Tensor:
+    """A map with a background channel of zeros: its mean over three channels is 2/3 of that over two."""
+    return torch.cat([torch.zeros_like(foreground[:, :1]), foreground], 1)
+
+
+def test_background_counts_in_the_boundary_term_when_asked(batch):
+    loss = GeneralizedDiceBoundaryLoss(include_background=True)
+    maps = torch.randn(2, 3, 6, 7)
+    loss(*batch[:2], maps)
+    close(loss.boundary_term, BoundaryLoss(softmax=True)(batch[0], None, maps))
+
+
+def test_sigmoid_preset_takes_one_channel_and_overlapping_channels():
+    for channels in (1, 3):
+        masks, logits = (torch.rand(2, channels, 6, 7) < 0.4).float(), torch.randn(2, channels, 6, 7)
+        loss = GeneralizedDiceBoundaryLoss(sigmoid=True, to_onehot_y=False, alpha=0.5)
+        expected = BoundaryLoss(sigmoid=True, options=ROBUST)(logits, masks)
+        close(loss(logits, masks), 0.5 * GeneralizedDiceLoss(sigmoid=True)(logits, masks) + 0.5 * expected)
+
+
+def test_ignored_voxels_change_neither_value_nor_gradient(batch):
+    logits, labels, _ = batch
+    labels[:, :, 2:4] = 255
+    loss = GeneralizedDiceBoundaryLoss(ignore_index=255, alpha=0.5)
+    edited = torch.where(labels == 255, 50 * torch.randn_like(logits), logits)
+    before, after = (value_and_gradient(loss, z, labels) for z in (logits, edited))
+    close(after, before, rtol=0, atol=0)
+
+
+def test_printed_loss_shows_its_weights():
+    assert "weights=(0.75, 0.25), mode='rebalance'" in repr(published_pair(alpha=0.25))
+
+
+def test_deep_supervision_with_one_head_is_the_loss(batch):
+    logits, _, maps = batch
+    boundary = BoundaryLoss(softmax=True, include_background=False)
+    close(DeepSupervisionBoundary(boundary, [1.0])([logits], maps), boundary(logits, None, maps))
+
+
+def test_deep_supervision_is_the_weighted_sum_over_maps_of_the_nearest_voxels():
+    boundary, maps = BoundaryLoss(softmax=True), torch.randn(2, 3, 8, 8)
+    heads = [torch.randn(2, 3, size, size) for size in (8, 4, 2)]
+    value = DeepSupervisionBoundary(boundary, (0.6, 0.4, 0.0))(heads, maps)
+    expected = 0.6 * boundary(heads[0], None, maps) + 0.4 * boundary(heads[1], None, maps[:, :, 1::2, 1::2])
+    close(value, expected)
+
+
+def test_deep_supervision_passes_over_heads_of_weight_zero():
+    boundary, maps = BoundaryLoss(softmax=True), torch.randn(1, 2, 4, 4)
+    heads = [torch.randn(1, 2, 4, 4), torch.full((1, 2, 2, 2), float("nan"))]
+    assert DeepSupervisionBoundary(boundary, (1.0, 0.0))(heads, maps).isfinite()
+
+
+def test_deep_supervision_needs_one_head_per_weight():
+    loss = DeepSupervisionBoundary(BoundaryLoss(), (1.0, 0.5))
+    with pytest.raises(ValueError, match=r"weights must hold one value per head \(1\), got 2; name one for each"):
+        loss([torch.zeros(1, 2, 4)], torch.zeros(1, 2, 4))
+
+
+def test_deep_supervision_of_a_half_precision_map_is_finite():
+    heads, maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 2, 4, 4)], (200 * torch.randn(1, 2, 8, 8)).half()
+    assert DeepSupervisionBoundary(BoundaryLoss(softmax=True), (1.0, 0.5))(heads, maps).dtype == torch.float32

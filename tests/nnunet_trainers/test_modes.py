@@ -1,0 +1,91 @@
+"""Every trainer takes a few steps in every mode of nnU-Net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
+
+from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary, nnUNetTrainerGDL
+from nnunet_trainers.mixin import BoundaryMixin
+from tests.nnunet_trainers.datasets import IGNORE, LABELS, REGIONS, REGIONS_IGNORE
+from tests.nnunet_trainers.running import build, run_epoch, without_deep_supervision
+
+# nnU-Net divides 0 by 0 for a class that the few patches do not hold
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning:nnunetv2")
+
+MODES = {
+    "3d": (LABELS, "3d_fullres", True),
+    "3d without deep supervision": (LABELS, "3d_fullres", False),
+    "2d": (LABELS, "2d", True),
+    "dummy 2d": (LABELS, "dummy_2d", True),
+    "cascade": (LABELS, "3d_cascade_fullres", True),
+    "regions": (REGIONS, "3d_fullres", True),
+    "regions without deep supervision": (REGIONS, "3d_fullres", False),
+    "ignore": (IGNORE, "3d_fullres", True),
+    "regions and ignore": (REGIONS_IGNORE, "3d_fullres", True),
+}
+
+
+def assert_trains(trainer: nnUNetTrainer) -> None:
+    before = {name: parameter.detach().clone() for name, parameter in trainer.network.named_parameters()}
+    trained, validated = run_epoch(trainer)
+    assert all(np.isfinite(result["loss"]) for result in trained + validated)
+    kept = {name for name, parameter in trainer.network.named_parameters() if torch.equal(parameter, before[name])}
+    # the head of weight 0, and with deep supervision off every head but the last, gets no gradient
+    heads = sorted({name for name in before if "seg_layers" in name})
+    assert kept <= set(heads[:-2])
+    assert trainer.current_epoch == 1
+    assert all(len(values) == 1 for values in trainer.logger.local_logger.my_fantastic_logging.values())
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary, nnUNetTrainerGDL])
+def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple, results: Path) -> None:
+    dataset, configuration, deep_supervision = mode
+    if not deep_supervision:
+        trainer_class = without_deep_supervision(trainer_class)
+    trainer = build(trainer_class, dataset, configuration)
+    assert_trains(trainer)
+    if isinstance(trainer, BoundaryMixin):
+        log = trainer.boundary_log
+        assert log["alpha"] == [0.01]
+        assert log["region_weight"] == [1.0]
+        assert log["alpha_paused"] == [0.0]
+        assert all(np.isfinite(log[key][0]) for key in ("region_term", "boundary_term"))
+        labels = trainer.label_manager
+        foreground = labels.foreground_regions if labels.has_regions else labels.foreground_labels
+        for shares in (log["foreground_true"][0], log["foreground_predicted"][0]):
+            assert len(shares) == len(foreground)
+            assert all(0 <= share < 1 for share in shares)
+        assert sum(log["foreground_true"][0]) > 0
+
+
+class BoundaryNoDA(BoundaryMixin, nnUNetTrainerNoDA):
+    pass
+
+
+class BoundaryDA5(BoundaryMixin, nnUNetTrainerDA5):
+    pass
+
+
+class BoundaryNoMirroring(BoundaryMixin, nnUNetTrainerNoMirroring):
+    pass
+
+
+@pytest.mark.parametrize("trainer_class", [BoundaryNoDA, BoundaryDA5, BoundaryNoMirroring])
+@pytest.mark.parametrize("configuration", ["3d_fullres", "dummy_2d"])
+def test_the_mixin_trains_over_stock_variants(trainer_class: type, configuration: str, results: Path) -> None:
+    assert_trains(build(trainer_class, LABELS, configuration))
+
+
+def test_dummy_2d_augmentation_is_on_where_it_is_meant_to_be(results: Path) -> None:
+    for configuration, expected in (("3d_fullres", False), ("dummy_2d", True)):
+        trainer = build(nnUNetTrainerBoundary, LABELS, configuration, started=False)
+        assert trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[1] is expected
