@@ -54,8 +54,7 @@ class BoundaryMixin:
 
     Attributes:
         boundary_map: Settings of the distance maps. They are maps of the patch: with the default's clip and
-            ``absent="far"``, maps of the whole volume trained no better network (docs/patch_maps.md). With
-            ``absent="zero"`` or without a clip the two differ: take `PrecomputedMapsMixin` then.
+            ``absent="far"``, maps of the whole volume trained no better network (docs/patch_maps.md).
         boundary_schedule: Weights of the region and the boundary term over the epochs.
         boundary_pause: Train on the region term alone while the predicted foreground, of any class, is all but gone.
         distance_maps_on: ``"workers"``: the processes of the data loader make the maps. ``"device"``: the training

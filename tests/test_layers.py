@@ -102,3 +102,33 @@ def test_layers_are_seen_to_be_crossed(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def f():\n    from monai_boundary.losses import BoundaryLoss\n    import monai_boundary.cli\n")
     assert {part_of(name) for name in imports(wrong)} == {"losses", "cli"}
+
+
+def written_into(path: Path) -> set[str]:
+    """Names of a file that come from nnU-Net or its loaders and have an attribute set, deleted or patched."""
+    tree = ast.parse(path.read_text())
+    foreign = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).split(".")[0].startswith(("nnunetv2", "batchgenerators"))
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            found.add(ast.unparse(node.value).split(".")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("setattr", "delattr"):
+            found.add(ast.unparse(node.args[0]).split(".")[0])
+    return found & foreign
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_in_nnunet_is_replaced(path):
+    assert not written_into(path)
+
+
+def test_a_replaced_loader_would_be_seen(tmp_path):
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("from nnunetv2.training import module as m\ndef f():\n    m.a, m.Loader = 1, None\n")
+    assert written_into(wrong) == {"m"}

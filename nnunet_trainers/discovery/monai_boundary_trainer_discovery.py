@@ -2,4 +2,3 @@
 
 from nnunet_trainers.boundary import *  # noqa: F403
 from nnunet_trainers.challenges import *  # noqa: F403
-from nnunet_trainers.full_volume import *  # noqa: F403
