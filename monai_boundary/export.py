@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from monai_boundary._files import replacing
 
 __all__ = ["STOCK_TRAINER", "export_checkpoint"]
 
@@ -56,7 +55,7 @@ def export_checkpoint(
     target = destination / source.name if destination.is_dir() else destination
     _refuse(source, target, overwrite)
     checkpoint = _load(source)
-    with _partial(target) as partial:
+    with replacing(target) as partial:
         _save(checkpoint, partial)
     return target
 
@@ -73,7 +72,8 @@ def _export_folder(source: Path, destination: Path, overwrite: bool) -> Path:
         )
     target = destination / "__".join([STOCK_TRAINER, *parts[1:]])
     _refuse(source, target, overwrite)
-    with _partial(target, folder=True) as partial:
+    with replacing(target) as partial:
+        partial.mkdir()
         for path in checkpoints:  # one at a time: a checkpoint of a large network takes 0.5 GB
             fold = partial / path.parent.name
             fold.mkdir(exist_ok=True)
@@ -126,23 +126,3 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
     if isinstance(log, dict) and set(_STOCK_LOG) <= set(log):
         checkpoint = {**checkpoint, "logging": {key: log[key] for key in _STOCK_LOG}}
     torch.save({**checkpoint, "trainer_name": STOCK_TRAINER}, path)
-
-
-@contextmanager
-def _partial(target: Path, folder: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `target`, and move it there only when the block succeeds."""
-    created = not target.parent.exists()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            partial = Path(scratch) / "new"
-            if folder:
-                partial.mkdir()
-            yield partial
-            if target.is_dir():  # a folder cannot be replaced in one step: the old one steps aside first
-                target.replace(Path(scratch) / "old")
-            partial.replace(target)
-    except BaseException:
-        if created:
-            target.parent.rmdir()
-        raise

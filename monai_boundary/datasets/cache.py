@@ -21,7 +21,7 @@ import torch
 from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
 
-from monai_boundary._files import write_whole
+from monai_boundary._files import replacing
 
 __all__ = ["VerifiedPersistentDataset"]
 
@@ -137,7 +137,8 @@ def _write_entry(file: Path, content: Any) -> None:
     torch.save(content, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).digest()
     buffer.write(MAGIC + digest)
-    write_whole(file, buffer.getbuffer())
+    with replacing(file) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def _encode(value: Any, where: str, track_meta: bool) -> Any:

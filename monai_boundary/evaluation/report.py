@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
+from monai_boundary._files import write_text
 from monai_boundary.datasets.nifti import Volume, read_image, same_grid
 from monai_boundary.evaluation.pairs import find_image
 from monai_boundary.evaluation.run import CaseRow, Evaluation
@@ -75,9 +76,7 @@ def write_report(
         several=len(result.labels) > 1,
         ignored=[file.name for file in result.without_target],
     )
-    part = Path(path).with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_text(path, text)
     return Path(path)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_boundary._check import check_choice
+from monai_boundary._files import replacing
 from monai_boundary.datasets.em.hdf5 import import_h5py
 from monai_boundary.datasets.em.stacks import import_tifffile
 
@@ -136,29 +137,20 @@ def volume_writer(files: dict[str, list[Path]], grid: VolumeGrid) -> Iterator[Ca
         OSError: A file cannot be written whole.
         ValueError: Slices have another size, or are fewer or more than those of the grid.
     """
-    parts = {path: path.with_name(f".{path.name}.part") for paths in files.values() for path in paths}
     given = 0
-    try:
-        with ExitStack() as stack:
-            writers = [
-                stack.enter_context(_WRITERS[kind]([parts[path] for path in paths], grid))
-                for kind, paths in files.items()
-            ]
+    with ExitStack() as stack:  # closes the files before it moves them into place
+        parts = {kind: [stack.enter_context(replacing(path)) for path in paths] for kind, paths in files.items()}
+        writers = [stack.enter_context(_WRITERS[kind](paths, grid)) for kind, paths in parts.items()]
 
-            def add(likelihood: np.ndarray, ids: np.ndarray) -> None:
-                nonlocal given
-                if likelihood.shape != ids.shape or ids.shape[1:] != grid.shape[1:]:
-                    height, width = grid.shape[1:]
-                    raise ValueError(f"slices must be (d, {height}, {width}), got {likelihood.shape} and {ids.shape}")
-                given += len(ids)
-                for writer in writers:
-                    writer.add(likelihood, ids)
+        def add(likelihood: np.ndarray, ids: np.ndarray) -> None:
+            nonlocal given
+            if likelihood.shape != ids.shape or ids.shape[1:] != grid.shape[1:]:
+                height, width = grid.shape[1:]
+                raise ValueError(f"slices must be (d, {height}, {width}), got {likelihood.shape} and {ids.shape}")
+            given += len(ids)
+            for writer in writers:
+                writer.add(likelihood, ids)
 
-            yield add
-            if given != grid.shape[0]:
-                raise ValueError(f"the volume must get its {grid.shape[0]} slices, got {given}")
-        for path, part in parts.items():
-            part.replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        yield add
+        if given != grid.shape[0]:
+            raise ValueError(f"the volume must get its {grid.shape[0]} slices, got {given}")

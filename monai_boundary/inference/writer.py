@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_boundary._files import replacing
 from monai_boundary.datasets.remote.raster import (
     Georeference,
     TileReader,
@@ -100,19 +101,14 @@ def row_writer(path: Path, shape: tuple[int, int], place: Georeference | None) -
     Raises:
         OSError: The file cannot be written whole.
     """
-    part = path.with_name(f".{path.name}.part")
-    writer = RowWriter(part, shape, place)
     try:
-        yield writer
-        part.replace(path)
+        with replacing(path) as part, closing(RowWriter(part, shape, place)) as writer:
+            yield writer
     except (import_rasterio().errors.RasterioIOError, ReadBackError) as error:
         raise OSError(
             f"{path} must be written whole, got: {str(error) or 'a file that reads back differently'}; "
             "check the free space and the permissions"
         ) from error
-    finally:
-        writer.close()
-        part.unlink(missing_ok=True)
 
 
 def _checksum(values: np.ndarray) -> int:

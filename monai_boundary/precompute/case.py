@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from monai_boundary._files import part_pattern, write_whole
+from monai_boundary._files import part_pattern, replacing
 from monai_boundary.kernels._engines import Backend
 from monai_boundary.map_store.blosc import ENDING, encode_map
 from monai_boundary.map_store.manifest import MapRecord, SourceFile
@@ -54,7 +54,8 @@ def make_map(job: Job) -> MapRecord:
     maps = job.settings.maps(volume.array, volume.spacing, job.backend)
     content = encode_map(maps)
     try:
-        write_whole(job.path, content)
+        with replacing(job.path) as part:
+            part.write_bytes(content)
     except OSError as error:
         if not disk_is_full(error):
             raise

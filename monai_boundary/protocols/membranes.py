@@ -8,7 +8,6 @@ is ours, in `MembraneSettings`; training ends after a given number of epochs ins
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from monai.transforms import DivisiblePad
 from monai.utils import set_determinism
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import write_whole
+from monai_boundary._files import replacing
 from monai_boundary.engines import PrepareBatchDistanceMap
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, Membrane, threshold_sweep
 from monai_boundary.protocols.membrane_data import DATA, MembraneImage, check_same_images, membrane_transforms
@@ -146,10 +145,8 @@ class _Run:
             self._train(
                 network, "bce", self.shared.pretrain, f"pretrain fold {self.run['fold']} seed {self.run['seed']}"
             )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            torch.save(network.state_dict(), buffer)
-            write_whole(path, buffer.getbuffer())
+            with replacing(path) as part:
+                torch.save(network.state_dict(), part)
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
     def _keep(self, maps: dict[str, np.ndarray]) -> str:

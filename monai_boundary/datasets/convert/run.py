@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import write_json
+from monai_boundary._files import write_json, write_text
 from monai_boundary.datasets.convert.case import case_files, read_case, write_case
 from monai_boundary.datasets.convert.challenges import CHALLENGES, Challenge, FoundCase
 from monai_boundary.datasets.convert.tree import Tree
@@ -134,9 +134,7 @@ def _begin(folder: Path, record: dict[str, list | None]) -> None:
 
 
 def _write_record(folder: Path, record: dict[str, list | None]) -> None:
-    part = folder / f".{_DONE}.part"
-    part.write_text("".join(map(_line, record, record.values())), encoding="utf-8")
-    part.replace(folder / _DONE)
+    write_text(folder / _DONE, "".join(map(_line, record, record.values())))
 
 
 def _line(case: str, sources: list | None) -> str:
