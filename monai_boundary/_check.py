@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 __all__ = [
+    "as_numpy",
     "check_activation",
     "check_choice",
     "check_connectivity",
+    "check_count",
     "check_fraction",
     "check_ids",
     "check_labels",
@@ -28,6 +30,7 @@ __all__ = [
     "check_spacing",
     "check_spatial_ndim",
     "check_windows",
+    "is_integer",
     "plain_tensor",
 ]
 
@@ -44,7 +47,7 @@ def check_choice(name: str, value: Any, options: Sequence[Any]) -> Any:
 
 def check_number(name: str, value: Any, *, low: float = 0.0, strict: bool = True) -> float:
     """Return `value` as a finite float above `low` (at least `low` unless `strict`)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if not is_integer(value) and not isinstance(value, float | np.floating):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     number = float(value)
     if not math.isfinite(number) or number < low or (strict and number == low):
@@ -58,6 +61,20 @@ def check_fraction(name: str, value: Any) -> float:
     if number > 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return number
+
+
+def is_integer(value: Any) -> bool:
+    """Whether `value` is an integer, Python's or NumPy's; a bool is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_count(name: str, value: Any, low: int = 1) -> int:
+    """Return `value` as an integer of at least `low`."""
+    if not is_integer(value):
+        raise TypeError(f"{name} must be an integer >= {low}, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be an integer >= {low}, got {value}")
+    return int(value)
 
 
 def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> int:
@@ -74,7 +91,7 @@ def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> in
 def check_windows(name: str, window: Any, ndim: int) -> tuple[int, ...]:
     """Return `window` as one odd width per spatial axis; one integer stands for all."""
     widths = tuple(window) if isinstance(window, list | tuple) else (window,) * ndim
-    if any(isinstance(width, bool) or not isinstance(width, int | np.integer) for width in widths):
+    if not all(map(is_integer, widths)):
         raise TypeError(f"{name} must be an odd integer or one per spatial axis ({ndim}), got {window!r}")
     if len(widths) != ndim or any(width < 1 or width % 2 == 0 for width in widths):
         raise ValueError(
@@ -86,7 +103,7 @@ def check_windows(name: str, window: Any, ndim: int) -> tuple[int, ...]:
 
 def check_connectivity(connectivity: Any, ndim: int) -> int:
     """Return `connectivity`, the number of axes along which two neighbours may differ, 1 to `ndim`."""
-    if isinstance(connectivity, bool) or not isinstance(connectivity, int | np.integer):
+    if not is_integer(connectivity):
         raise TypeError(f"connectivity must be an integer, got {type(connectivity).__name__}")
     if not 1 <= connectivity <= ndim:
         counts = ", ".join(f"{rank} for {count} neighbours" for rank, count in enumerate(NEIGHBOURS[ndim], start=1))
@@ -97,7 +114,7 @@ def check_connectivity(connectivity: Any, ndim: int) -> int:
 def check_reach(name: str, reach: Any, ndim: int) -> tuple[int, ...]:
     """Return `reach` as one integer >= 0 per spatial axis; one integer stands for all."""
     values = tuple(reach) if isinstance(reach, list | tuple) else (reach,) * ndim
-    if any(isinstance(value, bool) or not isinstance(value, int | np.integer) for value in values):
+    if not all(map(is_integer, values)):
         raise TypeError(f"{name} must be an integer or one per spatial axis ({ndim}), got {reach!r}")
     if len(values) != ndim or any(value < 0 for value in values):
         raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {reach!r}")
@@ -108,7 +125,7 @@ def check_slice_axis(axis: Any, ndim: int) -> int | None:
     """Return `axis` as index of a spatial axis of several, or ``None``; negative ones count from the end."""
     if axis is None:
         return None
-    if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+    if not is_integer(axis):
         raise TypeError(f"slice_axis must be None or an integer, got {type(axis).__name__}")
     if ndim < 2 or not -ndim <= axis < ndim:
         raise ValueError(

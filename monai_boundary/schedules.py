@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from monai_boundary._check import check_fraction, check_number
+from monai_boundary._check import check_count, check_fraction, check_number
 
 __all__ = ["Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"]
 
@@ -29,10 +29,7 @@ class Schedule(Protocol):
 
 def _progress(epoch: int, max_epochs: int) -> float:
     """Share of the run behind `epoch`: 0 at the first epoch, 1 at the last and after it."""
-    if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
-        raise ValueError(f"max_epochs must be an integer >= 1, got {max_epochs!r}")
-    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
-        raise ValueError(f"epoch must be an integer >= 0, counted from 0, got {epoch!r}")
+    max_epochs, epoch = check_count("max_epochs", max_epochs), check_count("epoch", epoch, 0)
     return min(1.0, epoch / (max_epochs - 1)) if max_epochs > 1 else 0.0
 
 
@@ -41,8 +38,8 @@ def _check_ramp(start: float, end: float, pace: int | None) -> None:
     check_number("end", end, strict=False)
     if end < start:
         raise ValueError(f"end must be >= start={start}, got {end}")
-    if pace is not None and (isinstance(pace, bool) or not isinstance(pace, int) or pace < 1):
-        raise ValueError(f"pace must be None or an integer number of epochs >= 1, got {pace!r}")
+    if pace is not None:
+        check_count("pace", pace)
 
 
 @dataclass(frozen=True)
@@ -166,8 +163,7 @@ class WaitForRegion:
     latest: float = 0.5
 
     def __post_init__(self) -> None:
-        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
-            raise ValueError(f"window must be an integer >= 1, got {self.window!r}")
+        check_count("window", self.window)
         check_number("tolerance", self.tolerance, strict=False)
         check_fraction("latest", self.latest)
 
@@ -219,14 +215,9 @@ def suggest_alpha(
     for image, target, distance_map in batches:
         with torch.no_grad():
             logits = network(image)
-        for term in ("region", "boundary"):
-            leaf = logits.detach().requires_grad_(True)
-            value = loss.region(leaf, target) if term == "region" else loss.boundary(leaf, target, distance_map)
-            norm = float(torch.autograd.grad(value, leaf)[0].norm())
-            if term == "region":
-                region_norm += norm
-            else:
-                boundary_norm += norm
+        leaf = logits.detach().requires_grad_(True)
+        region_norm += float(torch.autograd.grad(loss.region(leaf, target), leaf)[0].norm())
+        boundary_norm += float(torch.autograd.grad(loss.boundary(leaf, target, distance_map), leaf)[0].norm())
     if boundary_norm == 0:
         raise ValueError(
             "batches must hold a batch whose boundary term has a gradient, got none; check the distance maps"

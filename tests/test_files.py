@@ -11,7 +11,7 @@ from monai_boundary._files import part_pattern, replacing, write_json, write_tex
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "scores.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), replacing(path) as part:
+    with pytest.raises(RuntimeError), replacing(path) as part:  # noqa: PT012
         part.write_text("half")
         raise RuntimeError
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("scores.txt", "old")]
