@@ -1,9 +1,27 @@
-"""Data sources: NIfTI volumes, synthetic lesions, buildings and membranes."""
+"""Where images and labels come from: readers of public data sets, their conversion, and synthetic stand-ins.
 
-from monai_boundary.datasets.buildings import BuildingPhantom, BuildingPhantoms, building_phantom
-from monai_boundary.datasets.membranes import MembranePhantom, MembranePhantoms, membrane_phantom
+* `nifti`: volumes in NIfTI files, in one orientation. `datalist`: MONAI's JSON list of cases.
+* `convert`: challenge downloads to nnU-Net raw data sets that MONAI reads, too.
+* `em`, `remote`: electron microscopy and aerial tiles, read piece by piece where they were unpacked.
+* `cache`: a `PersistentDataset` that checks what it reads back.
+* `phantoms`: synthetic images with known truth.
+
+Transforms of what was read live in `monai_boundary.transforms`, scores in `monai_boundary.metrics`. What is gathered
+here imports neither torch nor MONAI, so that reports start quickly; the other rooms are imported by their own names.
+"""
+
 from monai_boundary.datasets.nifti import Volume, read_image, read_labels, same_grid, write_volume
-from monai_boundary.datasets.phantoms import Phantom, lesion_phantom, write_nnunet_phantoms
+from monai_boundary.datasets.phantoms import (
+    BuildingPhantom,
+    BuildingPhantoms,
+    MembranePhantom,
+    MembranePhantoms,
+    Phantom,
+    building_phantom,
+    lesion_phantom,
+    membrane_phantom,
+    write_nnunet_phantoms,
+)
 
 __all__ = [
     "BuildingPhantom",

@@ -28,7 +28,7 @@ def cremi(tmp_path: Path) -> Path:
 
 
 def places(items) -> list[tuple[str, int]]:
-    return sorted((volume.image.path.name, z) for volume, low, high in items.parts for z in range(low, high))
+    return sorted((volume.image.path.name, z) for volume, low, high in items.data for z in range(low, high))
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from monai.data import Dataset
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
-from monai_boundary.datasets._items import Items
 from monai_boundary.datasets.datalist import SPLITS
 from monai_boundary.datasets.em.volumes import UNLABELLED, EmVolume, Stored, check_volumes, slice_range
 from monai_boundary.kernels.ids import compact_ids
@@ -19,7 +19,7 @@ from monai_boundary.kernels.regions import region_distance
 __all__ = ["EmSlices", "EmVolumes", "check_volume"]
 
 
-class _EmItems(Items):
+class _EmItems(Dataset):
     """Items of parts of volumes; which parts, the classes below decide."""
 
     _ndim: int
@@ -33,19 +33,15 @@ class _EmItems(Items):
         if not volumes:
             raise ValueError(f"volumes must hold at least one{f' of split {split!r}' if split else ''}, got none")
         self.volumes = list(volumes)
-        self.parts: list[tuple[EmVolume, int, int]] = []
-        for volume in self.volumes:
-            self._add(volume, *slice_range(volume))
+        parts = [(volume, *ends) for volume in self.volumes for ends in self._ranges(*slice_range(volume))]
+        super().__init__(parts)
 
     @abstractmethod
-    def _add(self, volume: EmVolume, start: int, stop: int) -> None:
-        """Append to `parts` what slices `start` to `stop` of a volume give."""
+    def _ranges(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return the ranges of slices, one for each item, that slices `start` to `stop` of a volume give."""
 
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def _item(self, index: int) -> dict[str, Any]:
-        volume, start, stop = self.parts[index]
+    def _transform(self, index: int) -> dict[str, Any]:
+        volume, start, stop = self.data[index]
         item: dict[str, Any] = {"image": self._shaped(_read_image(volume, start, stop))}
         if volume.labels is not None:
             item |= self._labels(volume, volume.labels, start, stop)
@@ -101,8 +97,8 @@ class EmSlices(_EmItems):
 
     _ndim = 2
 
-    def _add(self, volume: EmVolume, start: int, stop: int) -> None:
-        self.parts += [(volume, index, index + 1) for index in range(start, stop)]
+    def _ranges(self, start: int, stop: int) -> list[tuple[int, int]]:
+        return [(index, index + 1) for index in range(start, stop)]
 
 
 class EmVolumes(_EmItems):
@@ -126,8 +122,8 @@ class EmVolumes(_EmItems):
         super().__init__(volumes, split)
         self._per_slice = per_slice
 
-    def _add(self, volume: EmVolume, start: int, stop: int) -> None:
-        self.parts.append((volume, start, stop))
+    def _ranges(self, start: int, stop: int) -> list[tuple[int, int]]:
+        return [(start, stop)]
 
 
 def check_volume(volume: EmVolume, progress: bool = True) -> None:

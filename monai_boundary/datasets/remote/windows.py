@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.data import Dataset
 from monai.data.utils import dense_patch_slices
 
-from monai_boundary.datasets._items import Items
 from monai_boundary.datasets.remote.codes import MaskCodes
 from monai_boundary.datasets.remote.raster import Georeference, TileReader
 from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles
@@ -54,7 +54,7 @@ def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return sizes
 
 
-class TileWindows(Items):
+class TileWindows(Dataset):
     """The windows of many tiles as MONAI-style items, each read from its files when it is asked for.
 
     ``monai.data.Dataset(TileWindows(tiles), transform)`` feeds a DataLoader; files are opened anew in each access, so
@@ -76,21 +76,17 @@ class TileWindows(Items):
 
     def __init__(self, tiles: Sequence[Tile], size: int | tuple[int, int] = 512, overlap: float = 0.0) -> None:
         check_tiles(tiles)
-        self.tiles = list(tiles)
-        self.windows: list[tuple[int, Window]] = []
-        for number, tile in enumerate(self.tiles):
+        windows: list[tuple[Tile, Window]] = []
+        for tile in tiles:
             shape = check_grids(tile)
             try:
-                self.windows += [(number, window) for window in window_grid(shape, size, overlap)]
+                windows += [(tile, window) for window in window_grid(shape, size, overlap)]
             except ValueError as error:
                 raise ValueError(f"tile {tile.name}: {error}") from None
+        super().__init__(windows)
 
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def _item(self, index: int) -> dict[str, Any]:
-        number, (rows, columns) = self.windows[index]
-        tile = self.tiles[number]
+    def _transform(self, index: int) -> dict[str, Any]:
+        tile, (rows, columns) = self.data[index]
         with TileReader(tile.layers) as reader:
             item: dict[str, Any] = {"image": reader.read(rows, columns).astype(np.float32)}
         if tile.mask is not None:

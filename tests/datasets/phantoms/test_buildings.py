@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, label
 from scipy.spatial import ConvexHull
 
 from monai_boundary.datasets import BuildingPhantoms, building_phantom
-from monai_boundary.datasets.buildings import PRIMITIVES
+from monai_boundary.datasets.phantoms.buildings import PRIMITIVES
 
 
 def touches_edge(mask: np.ndarray) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 
 from monai_boundary.datasets.nifti import write_volume
+from monai_boundary.datasets.phantoms.common import check_spacing, texture, voxel_centres
 
 __all__ = ["Phantom", "lesion_phantom", "write_nnunet_phantoms"]
 
@@ -45,8 +46,7 @@ def lesion_phantom(
     """
     if len(shape) != 3 or min(shape) < 12:
         raise ValueError(f"shape must hold three sizes >= 12 (z, y, x), got {shape}")
-    if len(spacing) != 3 or not all(np.isfinite(spacing)) or min(spacing) <= 0:
-        raise ValueError(f"spacing must hold one finite value > 0 per spatial axis (3), got {spacing}")
+    check_spacing(spacing, 3)
     rng = np.random.default_rng(seed)
     image, brain, ventricles = _anatomy(rng, shape, spacing)
     labels = np.zeros(shape, bool)
@@ -98,15 +98,17 @@ def _anatomy(
     rng: np.random.Generator, shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lesion-free image in [0, 1], the brain mask, and the ventricles."""
+
+    def noise(scale_mm: float) -> np.ndarray:
+        return texture(rng, shape, spacing, scale_mm, "reflect")
+
     extent = np.array(shape) * spacing
-    position = _positions(shape, spacing) - (extent / 2).reshape(3, 1, 1, 1)
+    position = voxel_centres(shape, spacing) - (extent / 2).reshape(3, 1, 1, 1)
     semi_axes = extent * (0.40, 0.42, 0.37) * rng.uniform(0.95, 1.03, 3)
-    depth = np.sqrt(((position / semi_axes.reshape(3, 1, 1, 1)) ** 2).sum(0)) + 0.03 * _texture(
-        rng, shape, spacing, 6.0
-    )
+    depth = np.sqrt(((position / semi_axes.reshape(3, 1, 1, 1)) ** 2).sum(0)) + 0.03 * noise(6.0)
     brain = depth < 1
-    white = 0.40 + 0.035 * _texture(rng, shape, spacing, 9.0) + 0.025 * _texture(rng, shape, spacing, 2.0)
-    cortex = 0.12 / (1 + np.exp(-(depth - 0.80 + 0.05 * _texture(rng, shape, spacing, 3.0)) / 0.03))
+    white = 0.40 + 0.035 * noise(9.0) + 0.025 * noise(2.0)
+    cortex = 0.12 / (1 + np.exp(-(depth - 0.80 + 0.05 * noise(3.0)) / 0.03))
     image = np.where(brain, white + cortex, 0.03)
     side = extent * (0.0, 0.02, 0.075)
     ventricles = np.zeros(shape, bool)
@@ -126,22 +128,7 @@ def _lesion(rng: np.random.Generator, room: np.ndarray, spacing: tuple[float, ..
     voxel_mm3 = float(np.prod(spacing))
     largest = min(5.5, (3 * max_voxels * voxel_mm3 / (4 * np.pi)) ** (1 / 3))
     radius = rng.uniform(2.0, max(2.2, largest))
-    offset = _positions(room.shape, spacing) - ((centre + 0.5) * spacing).reshape(3, 1, 1, 1)
+    offset = voxel_centres(room.shape, spacing) - ((centre + 0.5) * spacing).reshape(3, 1, 1, 1)
     stretch = rng.uniform(0.75, 1.35, 3).reshape(3, 1, 1, 1)
     distance = np.sqrt(((offset / stretch) ** 2).sum(0)) / radius
-    return np.asarray(distance + 0.22 * _texture(rng, room.shape, spacing, 2.0) < 1)
-
-
-def _positions(shape: tuple[int, ...], spacing: tuple[float, ...]) -> np.ndarray:
-    """Voxel centres in mm, `(3, z, y, x)`."""
-    return np.stack(
-        np.meshgrid(*((np.arange(n) + 0.5) * s for n, s in zip(shape, spacing, strict=True)), indexing="ij")
-    )
-
-
-def _texture(
-    rng: np.random.Generator, shape: tuple[int, ...], spacing: tuple[float, ...], scale_mm: float
-) -> np.ndarray:
-    """Smooth noise of unit standard deviation with structures of about `scale_mm`."""
-    noise = gaussian_filter(rng.standard_normal(shape), [scale_mm / size for size in spacing])
-    return np.asarray(noise / noise.std())
+    return np.asarray(distance + 0.22 * texture(rng, room.shape, spacing, 2.0, "reflect") < 1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
-from monai_boundary.datasets._items import Items
+from monai_boundary.datasets.phantoms.common import PhantomSet, texture, voxel_centres
 
 __all__ = ["PRIMITIVES", "BuildingPhantom", "BuildingPhantoms", "building_phantom"]
 
@@ -80,12 +80,11 @@ def building_phantom(
     return BuildingPhantom(_paint(rng, building, angle), building.astype(np.uint8), outline, cut)
 
 
-class BuildingPhantoms(Items):
-    """A set of phantoms as MONAI-style items, each computed when it is asked for.
+class BuildingPhantoms(PhantomSet):
+    """Items ``{"image": float32 (3, H, W), "label": uint8 (1, H, W), "case": "building_<i>"}``.
 
-    Item ``i`` is ``{"image": float32 (3, H, W), "label": uint8 (1, H, W), "case": "building_<i>"}`` and depends on
-    `seed`, `shape` and ``i`` alone. Outlines take turns, and of every 20 items 5 are cut by the image edge: of the
-    800 items there are 160 of each outline, and 200 (40 of each outline) lie at the edge.
+    Outlines take turns, and of every 20 items 5 are cut by the image edge: of the 800 items there are 160 of each
+    outline, and 200 (40 of each outline) lie at the edge.
 
     Args:
         count: Number of items; the paper has 800.
@@ -94,28 +93,16 @@ class BuildingPhantoms(Items):
     """
 
     def __init__(self, count: int = 800, seed: int = 0, shape: tuple[int, int] = (256, 256)) -> None:
-        if count < 1:
-            raise ValueError(f"count must be >= 1, got {count}")
-        self._count, self._seed, self._shape = count, seed, shape
+        super().__init__("building", count, seed)
+        self.shape = shape
 
-    def __len__(self) -> int:
-        return self._count
-
-    def phantom(self, index: int) -> BuildingPhantom:
-        """Return phantom `index` with its outline and whether it lies at the edge."""
-        if not -self._count <= index < self._count:
-            raise IndexError(f"index must lie in [0, {self._count - 1}], got {index}")
-        number = index % self._count
-        kinds = len(PRIMITIVES)
-        turns = round(1 / _EDGE_SHARE)
+    def _phantom(self, number: int, seed: np.random.SeedSequence) -> BuildingPhantom:
+        kinds, turns = len(PRIMITIVES), round(1 / _EDGE_SHARE)
         at_edge = number // kinds % turns == turns - 1
-        own = np.random.SeedSequence(self._seed, spawn_key=(number,))
-        return building_phantom(own, self._shape, PRIMITIVES[number % kinds], at_edge)
+        return building_phantom(seed, self.shape, PRIMITIVES[number % kinds], at_edge)
 
-    def _item(self, index: int) -> dict[str, Any]:
-        phantom = self.phantom(index)
-        name = f"building_{index % self._count:03d}"
-        return {"image": phantom.image, "label": phantom.mask[None], "case": name}
+    def _arrays(self, phantom: Any) -> dict[str, np.ndarray]:
+        return {"image": phantom.image, "label": phantom.mask[None]}
 
 
 def _place(rng: np.random.Generator, shape: tuple[int, int], primitive: str, at_edge: bool) -> tuple[np.ndarray, float]:
@@ -140,8 +127,7 @@ def _place(rng: np.random.Generator, shape: tuple[int, int], primitive: str, at_
 
 def _unturned(shape: tuple[int, int], centre: np.ndarray, angle: float) -> np.ndarray:
     """Pixel centres `(2, H, W)` in the frame of a building at `centre` that was turned by `angle`."""
-    rows, columns = np.meshgrid(*(np.arange(n) + 0.5 for n in shape), indexing="ij")
-    rows, columns = rows - centre[0], columns - centre[1]
+    rows, columns = voxel_centres(shape, (1.0, 1.0)) - np.reshape(centre, (2, 1, 1))
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.stack([cosine * rows + sine * columns, cosine * columns - sine * rows])
 
@@ -169,13 +155,17 @@ def _area(corners: np.ndarray) -> float:
 def _paint(rng: np.random.Generator, building: np.ndarray, angle: float) -> np.ndarray:
     """Colours of ground, road, bare patches, shadow and roof, then blur and noise of the sensor."""
     shape = building.shape
+
+    def noise(scale: float) -> np.ndarray:
+        return texture(rng, shape, (1.0, 1.0), scale)
+
     grey = rng.uniform(0.35, 0.6)
     tint = rng.uniform(-0.06, 0.06, 3)
-    ground = grey + 0.09 * _texture(rng, shape, 12) + 0.04 * _texture(rng, shape, 3)
+    ground = grey + 0.09 * noise(12) + 0.04 * noise(3)
     contrast = rng.choice((-1, 1)) * (rng.uniform(0.05, 0.09) if rng.uniform() < 0.25 else rng.uniform(0.10, 0.22))
     roof = grey + contrast
-    bare = _texture(rng, shape, 10) > 1.3  # about 10 % of the ground
-    ground[bare] = roof + 0.03 * _texture(rng, shape, 3)[bare]
+    bare = noise(10) > 1.3  # about 10 % of the ground
+    ground[bare] = roof + 0.03 * noise(3)[bare]
     position = _unturned(shape, rng.uniform((0, 0), shape), rng.uniform(0, 2 * np.pi))
     ground[np.abs(position[0]) < rng.uniform(0.02, 0.05) * min(shape)] = rng.uniform(0.3, 0.7)
     sun = rng.uniform(0, 2 * np.pi)
@@ -184,13 +174,7 @@ def _paint(rng: np.random.Generator, building: np.ndarray, angle: float) -> np.n
     ground[shadow] *= rng.uniform(0.45, 0.65)
     # two planes of a gabled roof, of which one faces the sun
     ridge = np.sign(_unturned(shape, np.argwhere(building).mean(0), angle)[1])
-    roofs = roof + 0.03 * ridge + 0.03 * _texture(rng, shape, 3)
+    roofs = roof + 0.03 * ridge + 0.03 * noise(3)
     image = np.where(building, roofs, ground) + (tint * rng.choice((1, -1))).reshape(3, 1, 1)
     image = gaussian_filter(image, (0, 0.7, 0.7)) + 0.03 * rng.standard_normal((3, *shape))
     return np.asarray(np.clip(image, 0, 1), np.float32)
-
-
-def _texture(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    """Smooth noise of unit standard deviation with structures of about `scale` pixels."""
-    noise = gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
-    return np.asarray(noise / noise.std())

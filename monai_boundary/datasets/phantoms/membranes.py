@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, label
 from scipy.spatial import cKDTree
 
-from monai_boundary.datasets._items import Items
+from monai_boundary.datasets.phantoms.common import PhantomSet, check_spacing, texture, voxel_centres
 
 __all__ = ["MembranePhantom", "MembranePhantoms", "membrane_phantom"]
 
@@ -70,24 +70,22 @@ def membrane_phantom(
     Raises:
         ValueError: An argument is out of its range.
     """
-    sizes = _check(shape, spacing, cell_size, width, gaps, noise)
+    voxel = _check(shape, spacing, cell_size, width, gaps, noise)
     rng = np.random.default_rng(seed)
-    depth = _border_distance(rng, tuple(shape), sizes, cell_size)
+    depth = _border_distance(rng, tuple(shape), voxel, cell_size)
     ids, count = _parted(depth >= width / 2)
     membrane = ids == 0
     if count < 2:
         raise ValueError(f"cell_size must leave room for two cells in {tuple(shape)} voxels, got {cell_size:g}")
-    patches = _texture(rng, tuple(shape), sizes, 1.5 * width)
+    patches = texture(rng, tuple(shape), voxel, 1.5 * width)
     faded = membrane & (patches > np.quantile(patches[membrane], 1 - gaps)) if gaps else np.zeros_like(membrane)
-    return MembranePhantom(_paint(rng, depth, faded, ids, sizes, width, noise), ids, faded, sizes)
+    return MembranePhantom(_paint(rng, depth, faded, ids, voxel, width, noise), ids, faded, voxel)
 
 
-class MembranePhantoms(Items):
-    """A set of phantoms as MONAI-style items, each computed when it is asked for.
+class MembranePhantoms(PhantomSet):
+    """Items ``{"image": float32 (1, *S), "membrane": uint8 (1, *S), "ids": int32 (1, *S), "case": "membranes_<i>"}``.
 
-    Item ``i`` is ``{"image": float32 (1, *S), "membrane": uint8 (1, *S), "ids": int32 (1, *S), "case":
-    "membranes_<i>"}``, the keys of the real sets in `monai_boundary.datasets.em`, and depends on `seed`, ``i`` and the
-    settings alone.
+    The keys are those of the real sets in `monai_boundary.datasets.em`.
 
     Args:
         count: Number of items.
@@ -96,28 +94,14 @@ class MembranePhantoms(Items):
     """
 
     def __init__(self, count: int = 30, seed: int = 0, **settings: Any) -> None:
-        if count < 1:
-            raise ValueError(f"count must be >= 1, got {count}")
-        self._count, self._seed, self._settings = count, seed, settings
+        super().__init__("membranes", count, seed)
+        self.settings = settings
 
-    def __len__(self) -> int:
-        return self._count
+    def _phantom(self, number: int, seed: np.random.SeedSequence) -> MembranePhantom:  # noqa: ARG002 - all are alike
+        return membrane_phantom(seed, **self.settings)
 
-    def phantom(self, index: int) -> MembranePhantom:
-        """Return phantom `index` with the places where its membranes fade."""
-        if not -self._count <= index < self._count:
-            raise IndexError(f"index must lie in [0, {self._count - 1}], got {index}")
-        own = np.random.SeedSequence(self._seed, spawn_key=(index % self._count,))
-        return membrane_phantom(own, **self._settings)
-
-    def _item(self, index: int) -> dict[str, Any]:
-        phantom = self.phantom(index)
-        return {
-            "image": phantom.image[None],
-            "membrane": phantom.membrane[None],
-            "ids": phantom.ids[None],
-            "case": f"membranes_{index % self._count:03d}",
-        }
+    def _arrays(self, phantom: Any) -> dict[str, np.ndarray]:
+        return {"image": phantom.image[None], "membrane": phantom.membrane[None], "ids": phantom.ids[None]}
 
 
 def _check(
@@ -125,19 +109,17 @@ def _check(
 ) -> tuple[float, ...]:
     if len(shape) not in (2, 3) or min(shape) < 8:
         raise ValueError(f"shape must hold two or three sizes >= 8, got {tuple(shape)}")
-    sizes = (1.0,) * len(shape) if spacing is None else tuple(float(size) for size in spacing)
-    if len(sizes) != len(shape) or not all(np.isfinite(sizes)) or min(sizes) <= 0:
-        raise ValueError(f"spacing must hold one finite value > 0 per spatial axis ({len(shape)}), got {sizes}")
-    if not 2 * max(sizes) <= width <= cell_size / 2:
+    checked = check_spacing(spacing, len(shape))
+    if not 2 * max(checked) <= width <= cell_size / 2:
         raise ValueError(
-            f"width must be at least 2 voxels ({2 * max(sizes):g}) and at most half of cell_size ({cell_size / 2:g}), "
-            f"got {width:g}; thinner membranes leave holes"
+            f"width must be at least 2 voxels ({2 * max(checked):g}) and at most half of cell_size "
+            f"({cell_size / 2:g}), got {width:g}; thinner membranes leave holes"
         )
     if not 0 <= gaps <= 0.9:
         raise ValueError(f"gaps must lie in [0, 0.9], got {gaps}")
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise must be finite and >= 0, got {noise}")
-    return sizes
+    return checked
 
 
 def _parted(inside: np.ndarray) -> tuple[np.ndarray, int]:
@@ -149,16 +131,15 @@ def _parted(inside: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _border_distance(
-    rng: np.random.Generator, shape: tuple[int, ...], sizes: tuple[float, ...], cell_size: float
+    rng: np.random.Generator, shape: tuple[int, ...], spacing: tuple[float, ...], cell_size: float
 ) -> np.ndarray:
     """Distance of every voxel to the border between its cell and the next."""
     ndim = len(shape)
-    grid = [np.arange(-0.5, count * size / cell_size + 1) for count, size in zip(shape, sizes, strict=True)]
+    grid = [np.arange(-0.5, count * size / cell_size + 1) for count, size in zip(shape, spacing, strict=True)]
     centres = np.stack(np.meshgrid(*grid, indexing="ij"), -1).reshape(-1, ndim)
     centres = cell_size * (centres + rng.uniform(-0.35, 0.35, centres.shape))
-    axes = ((np.arange(count) + 0.5) * size for count, size in zip(shape, sizes, strict=True))
-    places = np.stack(np.meshgrid(*axes, indexing="ij"))
-    places += [_BEND * cell_size * _texture(rng, shape, sizes, cell_size / 2) for _ in range(ndim)]
+    places = voxel_centres(shape, spacing)
+    places += [_BEND * cell_size * texture(rng, shape, spacing, cell_size / 2) for _ in range(ndim)]
     points = places.reshape(ndim, -1).T
     distance, index = cKDTree(centres).query(points, k=min(_NEIGHBOURS, len(centres)))
     # to the plane half way between the two centres
@@ -172,24 +153,18 @@ def _paint(
     depth: np.ndarray,
     faded: np.ndarray,
     ids: np.ndarray,
-    sizes: tuple[float, ...],
+    spacing: tuple[float, ...],
     width: float,
     noise: float,
 ) -> np.ndarray:
     """Grey of cells, dark bodies inside them, membranes, blur and noise."""
     shape = ids.shape
     shades = rng.normal(0.66, 0.05, ids.max() + 1)
-    image = shades[ids] + 0.03 * _texture(rng, shape, sizes, width)
-    bodies = (depth > 1.5 * width) & (_texture(rng, shape, sizes, 2.5 * width) > 1.8)
+    image = shades[ids] + 0.03 * texture(rng, shape, spacing, width)
+    bodies = (depth > 1.5 * width) & (texture(rng, shape, spacing, 2.5 * width) > 1.8)
     image[bodies] -= 0.2
     membrane = ids == 0
     image[membrane] = np.where(faded[membrane], 0.66 - _FADED, rng.normal(0.25, 0.03))
-    image = gaussian_filter(image, [0.25 * width / size for size in sizes])
+    image = gaussian_filter(image, [0.25 * width / size for size in spacing])
     image += noise * rng.standard_normal(shape)
     return np.asarray(np.clip(image, 0, 1), np.float32)
-
-
-def _texture(rng: np.random.Generator, shape: tuple[int, ...], sizes: tuple[float, ...], scale: float) -> np.ndarray:
-    """Smooth noise of unit standard deviation with structures of about `scale`."""
-    noise = gaussian_filter(rng.standard_normal(shape), [scale / size for size in sizes], mode="wrap")
-    return np.asarray(noise / noise.std())
