@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
-from monai_boundary.kernels.regions import connected_regions
+from monai_boundary.kernels.components import connected_components
 
 __all__ = ["NAMES", "accuracy", "load_reference"]
 
@@ -60,7 +60,7 @@ def accuracy(reference: dict[str, np.ndarray]) -> dict[str, float]:
 def exact_regions(reference: dict[str, np.ndarray]) -> np.ndarray:
     """Strictly nearest label by the exact distance, connected to its seed."""
     won = np.where(reference["exact_d1"] < reference["exact_d2"], reference["exact_label"], 0)
-    parts = connected_regions(won)
+    parts = connected_components(won)
     kept = [part for part in parts[tuple(reference["seeds"].T)] if part]
     return np.where(np.isin(parts, kept), won, reference["seed_map"])
 

@@ -18,7 +18,8 @@ from measure import data_folder
 from monai.networks.nets import UNet
 
 from monai_boundary.kernels.barrier import minimum_barrier_cut
-from monai_boundary.kernels.regions import connected_regions, region_seeds
+from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import region_seeds
 from monai_boundary.losses import BoundaryAwareLoss, CrossEntropyBoundaryAwareLoss
 
 __all__ = ["fib_sem_cut", "reference_cut", "threads", "training_step", "voronoi_cut"]
@@ -75,7 +76,7 @@ def fib_sem_cut(side: int) -> Cases:
     for name in ("gt.lzf.h5", "p1.lzf.h5"):
         with h5py.File(data_folder() / "fibsem_gala" / name) as file:
             arrays[name] = file["stack"][...]
-    seeds = region_seeds(connected_regions(arrays["gt.lzf.h5"]), min_region_size=50)
+    seeds = region_seeds(connected_components(arrays["gt.lzf.h5"]), min_region_size=50)
     likelihood = (255 * arrays["p1.lzf.h5"].clip(0, 1)).astype(np.uint8)
     return _cut(*_corner(likelihood, seeds, side), {}, None)
 

@@ -23,9 +23,7 @@ from measure import data_folder
 from phantoms_speed import ellipsoids
 from scipy import ndimage
 
-from monai_boundary.kernels._engines import BACKENDS
-from monai_boundary.kernels.distance import signed_distance_map
-from monai_boundary.kernels.map_options import ROBUST
+from monai_boundary.kernels.distance import BACKENDS, ROBUST, signed_distance_map
 
 __all__ = ["floor_map", "lesion_map", "phantom_map"]
 

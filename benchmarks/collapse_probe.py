@@ -45,7 +45,7 @@ from monai_boundary import (
     WaitForRegion,
     Warmup,
 )
-from monai_boundary.kernels.map_options import PUBLISHED, ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.losses.collapse import CollapseWarning, foreground_shares
 from monai_boundary.schedules import Schedule
 

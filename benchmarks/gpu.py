@@ -4,10 +4,9 @@
     python benchmarks/gpu.py --cpu              (the same code, small, where there is no GPU)
     python benchmarks/gpu.py --cpu --size 128   (the torch engine against edt on one core)
 
-The first calls compile the Triton kernels. The maps are then checked against `edt` on the CPU in several settings, the
-boundary term and its gradient against the plain form in float64, and nothing is measured unless the maps agree to
-1e-4 mm and the term to 1e-6, as a share of its sum of magnitudes. Times are medians of wall time of interleaved
-repeats, and each call is waited for.
+The maps are checked against `edt` on the CPU in several settings, the boundary term and its gradient against the plain
+form in float64, and nothing is measured unless the maps agree to 1e-4 mm and the term to 1e-6, as a share of its sum of
+magnitudes. Times are medians of wall time of interleaved repeats, and each call is waited for.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import torch
 from benchmark import installed
 from gpu_peers import peer_calls, records
 from gpu_step import STEP_TARGET, step_calls
-from gpu_term import BATCH, NUM_CLASSES, SPACING, Calls, batch_of_labels, check_term, in_torch, loss_calls
+from gpu_term import BATCH, NUM_CLASSES, SPACING, Calls, batch_of_labels, check_term, loss_calls
 from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb
 from rich.console import Console
 from rich.progress import track
@@ -35,13 +34,12 @@ from rich.table import Table
 from tables import new_run
 
 from monai_boundary import DistanceMapOptions
-from monai_boundary.kernels import ROBUST, _triton, _triton_passes
-from monai_boundary.kernels.batches import batch_labels_map
+from monai_boundary.kernels.distance import ROBUST, batch_labels_map
 
 TOLERANCE_MM = 1e-4
 SETTINGS = {"whole": DistanceMapOptions(), "robust": ROBUST, "published": DistanceMapOptions(convention="kervadec")}
 MAPS_TARGET_MS, TRAFFIC_TARGET = 5.0, 2.0
-OF_TARGET = ("one pass, kernel", "one pass")  # with Triton's kernel, and in torch
+OF_TARGET = ("one pass",)
 HEADER = ("what", "case", "ms", "peak MB", "compared with", "ratio", "target", "met")
 
 
@@ -51,7 +49,7 @@ def maps_of(labels: torch.Tensor, name: str, backend: str, ignore_index: int | N
 
 
 def check(labels: torch.Tensor, device: torch.device) -> dict[str, float]:
-    """Return the largest difference to `edt` in each setting, with any kernel and without; exit if it is too large."""
+    """Return the largest difference to `edt` in each setting; exit if it is too large."""
     found = {}
     there = labels.to(device)
     for name in SETTINGS:
@@ -59,8 +57,6 @@ def check(labels: torch.Tensor, device: torch.device) -> dict[str, float]:
             expected = maps_of(labels, name, "edt", ignore_index)
             key = f"{name}, ignore_index={ignore_index}"
             found[key] = float((maps_of(there, name, "torch", ignore_index).cpu() - expected).abs().max())
-            plain = in_torch(functools.partial(maps_of, there, name, "torch", ignore_index))()
-            found[f"{key}, no kernel"] = float((plain.cpu() - expected).abs().max())
     wrong = {key: value for key, value in found.items() if not value <= TOLERANCE_MM}  # also where it is NaN
     if wrong:
         sys.exit(f"the maps differ from those of edt, in mm: {wrong}; nothing is measured")
@@ -72,8 +68,6 @@ def map_calls(size: int, name: str, device: torch.device) -> Calls:
     labels = batch_of_labels(size).to(device)
     host = labels.cpu()
     calls: dict[str, Callable[[], object]] = {"torch": lambda: maps_of(labels, name, "torch")}
-    if _triton_passes.usable(labels):
-        calls["torch, no kernel"] = in_torch(calls["torch"])
     calls["edt on the CPU"] = lambda: maps_of(host, name, "edt").to(device)
     return calls | (peer_calls(labels, NUM_CLASSES, SPACING) if name == "whole" else {})
 
@@ -184,7 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.cpu and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py needs a CUDA device, and torch finds none; --cpu runs a small version of it")
     device = torch.device("cpu" if options.cpu else "cuda")
-    _triton.ENABLED = not options.cpu
     if options.cpu:
         torch.set_num_threads(1)
         os.environ["OMP_NUM_THREADS"] = "1"
@@ -209,7 +202,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = records(report["rows"], NUM_CLASSES, BATCH * size**3, TRAFFIC_TARGET)
     report["runs"] = [new_run(options.cpu or size != 128, found)]
     console.print(f"of the term, to the plain form: {max(report['largest_difference_of_the_term'].values()):.1e}")
-    report["kernels_that_failed"] = len(_triton._FAILED)
     options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,46 +1,24 @@
-"""The boundary term of `gpu.py`: its calls with Triton and without, and the check of its value and gradient."""
+"""The boundary term of `gpu.py`: its calls, and the check of its value and gradient."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from phantoms_speed import ellipsoids
 
 from monai_boundary import BoundaryLoss
-from monai_boundary.kernels import ROBUST, _triton, _triton_map_sum
-from monai_boundary.kernels.batches import batch_labels_map
+from monai_boundary.kernels.distance import ROBUST, batch_labels_map
 
-__all__ = ["BATCH", "NUM_CLASSES", "SPACING", "Calls", "batch_of_labels", "check_term", "in_torch", "loss_calls"]
+__all__ = ["BATCH", "NUM_CLASSES", "SPACING", "Calls", "batch_of_labels", "check_term", "loss_calls"]
 
 SPACING = (3.0, 1.0, 1.0)
 NUM_CLASSES, BATCH = 4, 2
 TOLERANCE = 1e-6
 Calls = Mapping[str, Callable[[], object]]
-
-
-@contextmanager
-def without_triton() -> Iterator[None]:
-    """Take the forms in torch."""
-    enabled, _triton.ENABLED = _triton.ENABLED, False
-    try:
-        yield
-    finally:
-        _triton.ENABLED = enabled
-
-
-def in_torch(call: Callable[[], Any]) -> Callable[[], Any]:
-    """`call` without kernels."""
-
-    def run() -> Any:
-        with without_triton():
-            return call()
-
-    return run
 
 
 def batch_of_labels(size: int) -> torch.Tensor:
@@ -64,11 +42,9 @@ def check_term(device: torch.device) -> dict[str, float]:
             return value.detach().double(), torch.autograd.grad(value, leaf)[0].double()
 
         value, gradient = term(logits.double(), maps.double(), fused=False)
-        forms: Calls = {"kernel": functools.partial(term, logits, maps)}
-        for name, call in (*forms.items(), ("no kernel", in_torch(forms["kernel"]))):
-            got = call()
-            off = float((got[0] - value).abs() / maps.double().abs().sum())
-            found[f"{activation}, {name}"] = max(off, float((got[1] - gradient).abs().max() / gradient.abs().max()))
+        got = term(logits, maps)
+        off = float((got[0] - value).abs() / maps.double().abs().sum())
+        found[activation] = max(off, float((got[1] - gradient).abs().max() / gradient.abs().max()))
     wrong = {key: off for key, off in found.items() if not off <= TOLERANCE}
     if wrong:
         sys.exit(f"the boundary term differs from the plain form in float64, relatively: {wrong}; nothing is measured")
@@ -93,9 +69,6 @@ def loss_calls(size: int, device: torch.device) -> Calls:
             f"one pass{name}": functools.partial(run, one_pass, maps),
             f"one pass, float16 map{name}": functools.partial(run, one_pass, maps.half()),
         }
-        if _triton_map_sum.usable(logits, maps):
-            found |= {f"{key}, kernel": call for key, call in calls.items()}
-            calls = {key: in_torch(call) for key, call in calls.items()}
         found |= calls | {f"plain{name}": functools.partial(run, plain, maps)}
     softmax = BoundaryLoss(**settings, softmax=True)
     return found | {"one pass, map from labels": functools.partial(run, softmax, None)}

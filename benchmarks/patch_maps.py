@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 from monai_boundary.datasets.nifti import load_nifti
-from monai_boundary.kernels.map_options import ROBUST
+from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
 from monai_boundary.precompute.run import DEFAULT_OPTIONS

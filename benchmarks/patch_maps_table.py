@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import DistanceMapOptions
 from monai_boundary.protocols.patches import PatchVolume, draw_box, local_map, volume_map
 from monai_boundary.protocols.table import mean_of, spread
 from monai_boundary.reports.figures import save_figure

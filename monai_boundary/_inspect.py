@@ -9,8 +9,7 @@ import click
 import numpy as np
 
 from monai_boundary.datasets.nifti import Volume, read_image, read_labels, same_grid
-from monai_boundary.kernels.distance import masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import DistanceMapOptions, masks_distance_map
 
 __all__ = ["inspect_case"]
 

@@ -12,7 +12,7 @@ import torch  # noqa: E402
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler  # noqa: E402
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: E402
 
-from monai_boundary.kernels.map_options import PUBLISHED, DistanceMapOptions  # noqa: E402
+from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions  # noqa: E402
 from monai_boundary.schedules import Increase, Rebalance, Schedule  # noqa: E402
 from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin  # noqa: E402
 

@@ -17,7 +17,7 @@ from torch import distributed as dist
 from torch import nn
 
 from monai_boundary._check import check_choice
-from monai_boundary.kernels.map_options import ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 from monai_boundary.losses import CollapseGuard, CollapseWarning
 from monai_boundary.schedules import Rebalance, Schedule
 from nnunet_trainers.losses import RegionAndBoundary, TargetGeneralizedDice

@@ -6,9 +6,13 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import SegOnlyTransform
 
-from monai_boundary.kernels.batches import batch_labels_map, batch_masks_map
-from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import (
+    DistanceMapOptions,
+    batch_labels_map,
+    batch_masks_map,
+    labels_distance_map,
+    masks_distance_map,
+)
 
 __all__ = ["AppendDistanceMaps"]
 

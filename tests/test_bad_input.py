@@ -20,7 +20,7 @@ from monai_boundary import (
     signed_distance,
     signed_distance_map,
 )
-from monai_boundary.kernels.map_options import preset_options
+from monai_boundary.kernels.distance import preset_options
 
 MASK = np.array([[False, True, True, False]] * 3)
 LABELS = MASK[None].astype(np.int64)

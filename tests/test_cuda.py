@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from monai_boundary import BoundaryLoss, DistanceMapOptions, distance_transform, signed_distance
-from monai_boundary.kernels import ROBUST, _triton, _triton_map_sum, _triton_passes
-from monai_boundary.kernels.batches import batch_labels_map
+from monai_boundary.kernels.distance import ROBUST, batch_labels_map
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
@@ -25,13 +24,9 @@ def device_maps(labels: torch.Tensor, options: DistanceMapOptions, ignore_index:
     return batch_labels_map(labels.cuda(), 4, SPACING, options, False, ignore_index)
 
 
-@pytest.mark.parametrize("kernel", [True, False], ids=["triton", "torch"])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("ignore_index", [None, 2])
-def test_maps_on_the_device_equal_edt(labels, options, ignore_index, kernel, monkeypatch):
-    monkeypatch.setattr(_triton, "ENABLED", kernel)
-    if kernel and not _triton_passes.usable(labels.cuda()):
-        pytest.skip("no Triton")
+def test_maps_on_the_device_equal_edt(labels, options, ignore_index):
     found = device_maps(labels, options, ignore_index)
     assert found.is_cuda
     expected = batch_labels_map(labels, 4, SPACING, options, False, ignore_index, "edt")
@@ -81,20 +76,15 @@ def test_single_masks_stay_on_the_device(labels):
         torch.testing.assert_close(found.cpu(), function(mask, SPACING), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kernel", [True, False], ids=["triton", "torch"])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(2, 4, 40, 70, 50), (1, 16, 33, 41), (3, 2, 5)])
-def test_boundary_term_on_the_device_equals_the_plain_one_in_float64(shape, dtype, activation, kernel, monkeypatch):
-    monkeypatch.setattr(_triton, "ENABLED", kernel)
+def test_boundary_term_on_the_device_equals_the_plain_one_in_float64(shape, dtype, activation):
     logits = torch.randn(shape, device="cuda").to(dtype).requires_grad_()
     maps = (10 * torch.randn(shape, device="cuda")).half()
-    if kernel and not _triton_map_sum.usable(logits, maps):
-        pytest.skip("no Triton")
     settings = {activation: True, "include_background": False, "reduction": "sum"}
     value = BoundaryLoss(**settings)(logits, None, maps)
     slope = torch.autograd.grad(value, logits)[0]
-    assert not _triton._FAILED
     exact = logits.detach().double().requires_grad_()
     expected = BoundaryLoss(**settings, fused=False)(exact, None, maps.double())
     scale, precision = float(maps.abs().double().sum()) / logits[0, 0].numel(), max(1e-6, 2 * torch.finfo(dtype).eps)
@@ -104,8 +94,7 @@ def test_boundary_term_on_the_device_equals_the_plain_one_in_float64(shape, dtyp
     torch.testing.assert_close(slope.double(), wanted, rtol=precision, atol=precision * largest)
 
 
-def test_the_host_waits_for_nothing_in_the_boundary_term_with_maps(monkeypatch):
-    monkeypatch.setattr(_triton, "ENABLED", True)
+def test_the_host_waits_for_nothing_in_the_boundary_term_with_maps():
     logits = torch.randn(2, 4, 40, 70, 50, device="cuda", requires_grad=True)
     maps = torch.randn(2, 4, 40, 70, 50, device="cuda")
     for activation in ("softmax", "sigmoid"):

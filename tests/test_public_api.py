@@ -11,7 +11,7 @@ import pytest
 
 import monai_boundary
 from monai_boundary import kernels, losses, schedules, transforms, weight_search
-from monai_boundary.kernels import barrier, regions
+from monai_boundary.kernels import barrier, components, regions
 
 PUBLIC = {
     "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
@@ -28,8 +28,9 @@ PARTS = {
         "PUBLISHED", "ROBUST", "DistanceMapOptions", "boundary_band", "box_max_pool", "box_min_pool",
         "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
     },
-    barrier: {"BarrierCut", "barrier_weights", "minimum_barrier_cut"},
-    regions: {"connected_regions", "region_distance", "region_seeds"},
+    barrier: {"WEIGHTINGS", "BarrierCut", "barrier_weights", "minimum_barrier_cut"},
+    components: {"connected_components"},
+    regions: {"region_distance", "region_seeds"},
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
         "PrecomputedDistanceMap", "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",

@@ -41,7 +41,7 @@ def inspect(
     the classes on the image and one distance map with iso-lines in mm.
     """
     from monai_boundary._inspect import inspect_case
-    from monai_boundary.kernels.map_options import DistanceMapOptions
+    from monai_boundary.kernels.distance import DistanceMapOptions
 
     written = inspect_case(image, label, output, DistanceMapOptions(convention, clip), index, ignore_index)
     click.echo(f"\nwrote {written}")

@@ -51,7 +51,7 @@ def precompute(data: Path, out: Path, listed: Path | None, float32: bool, **give
 
 
 def _options(preset: Any, clip: str, convention: str | None, absent: str | None) -> Any:
-    from monai_boundary.kernels.map_options import preset_options
+    from monai_boundary.kernels.distance import preset_options
     from monai_boundary.precompute.run import DEFAULT_OPTIONS
 
     if preset is not None:

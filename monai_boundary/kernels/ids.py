@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import as_numpy, check_ids, check_number, check_spacing
-from monai_boundary.kernels._engines import seed_distance
-from monai_boundary.kernels._slices import bounding_box
+from monai_boundary.kernels.distance import bounding_box, distance_transform
 
 __all__ = ["IdOverlaps", "compact_ids", "id_borders", "id_overlaps"]
 
@@ -193,5 +192,5 @@ def _widened(borders: np.ndarray, width: float, sizes: tuple[float, ...]) -> np.
     box = bounding_box(borders, sizes, width)
     limit = width * (1 + 1e-6)  # distances are float32
     near = np.zeros_like(borders)
-    near[box] = seed_distance(borders[box], sizes, limit=2 * limit) <= limit
+    near[box] = distance_transform(borders[box], sizes, reach=2 * limit) <= limit
     return near

@@ -1,4 +1,4 @@
-"""Regions of a label map: connected components, and one seed in the middle of each; needs the extra `em`."""
+"""Regions of a label map: the distance to what bounds each, and one seed in its middle."""
 
 from __future__ import annotations
 
@@ -7,50 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from monai_boundary._check import (
-    NEIGHBOURS,
-    as_numpy,
-    check_connectivity,
-    check_ids,
-    check_number,
-    check_spacing,
-)
-from monai_boundary.kernels._engines import label_distance
+from monai_boundary._check import as_numpy, check_ids, check_number, check_spacing
+from monai_boundary.kernels.distance import label_distance
 
-__all__ = ["connected_regions", "region_distance", "region_seeds"]
-
-
-def connected_regions(labels: Any, connectivity: int = 1) -> np.ndarray:
-    """Number the connected components of equal labels from 1 on, in raster order of their first voxels.
-
-    Args:
-        labels: Bool or integers `(*S)` with 1 to 3 axes, 0 for no region; floats are accepted when all are integers.
-        connectivity: Axes along which neighbours may differ, as for `minimum_barrier_cut`; use the same there.
-
-    Returns:
-        Int32 `(*S)`.
-
-    Raises:
-        TypeError: Labels that are no numbers.
-        ValueError: Another number of axes, fractional labels, labels too large to be exact in their float type.
-        ImportError: connected-components-3d is not installed.
-
-    Example:
-        >>> connected_regions(np.array([7, 7, 0, 7, 3])).tolist()
-        [1, 1, 0, 2, 3]
-    """
-    try:
-        import cc3d
-    except ImportError as error:
-        raise ImportError(
-            'regions need connected-components-3d, which is not installed; pip install "monai-boundary[em]"'
-        ) from error
-    array = check_ids("labels", as_numpy("labels", labels))
-    neighbours = NEIGHBOURS[array.ndim][check_connectivity(connectivity, array.ndim) - 1]
-    plane = array[None] if array.ndim == 1 else array  # cc3d takes 2 or 3 axes
-    found = cc3d.connected_components(np.ascontiguousarray(plane), connectivity=max(neighbours, 4))
-    regions: np.ndarray = found.astype(np.int32).reshape(array.shape)
-    return regions
+__all__ = ["region_distance", "region_seeds"]
 
 
 def region_distance(regions: Any, spacing: Sequence[float] | None = None, image_edge: bool = True) -> np.ndarray:
@@ -85,7 +45,7 @@ def region_seeds(
     """Put one seed into each region, at its voxel farthest from the boundary.
 
     Args:
-        regions: Connected components as of `connected_regions`; a label of several components gets one seed.
+        regions: Connected components as of `connected_components`; a label of several components gets one seed.
         spacing: See `region_distance`.
         min_region_size: Regions of fewer voxels get no seed. Seeds of tiny regions often lie on a boundary of the
             prediction, from where they win the whole network of boundaries.
@@ -109,7 +69,7 @@ def region_seeds(
     smallest = check_number("min_region_size", min_region_size, strict=False)
     labels, sizes = np.unique(array, return_counts=True)
     if labels[-1] > np.iinfo(np.int32).max:
-        raise ValueError(f"regions must be below 2**31, got {labels[-1]}; number them with connected_regions")
+        raise ValueError(f"regions must be below 2**31, got {labels[-1]}; number them with connected_components")
     distance = region_distance(array, spacing, image_edge).ravel()
     places = np.searchsorted(labels, array.ravel())
     farthest = np.zeros(len(labels), np.float32)

@@ -17,7 +17,6 @@ import torch
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from monai_boundary.kernels import _triton_map_sum
 from monai_boundary.kernels._devices import sum_dtype
 from monai_boundary.losses._target import activate
 
@@ -77,10 +76,6 @@ def _one_pass(
 ) -> torch.Tensor:
     """Return the sum, and write its gradient into `gradient` where one is given."""
     work_dtype = torch.promote_types(torch.float32, logits.dtype)
-    if _triton_map_sum.usable(logits, maps):
-        sums = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, gradient)
-        if sums is not None:
-            return sums.sum(dtype=sum_dtype(logits.device)).to(work_dtype)
     voxels = logits[0, 0].numel()
     step = _chunk() if logits.device.type == "cpu" else voxels
     total = torch.zeros((), dtype=sum_dtype(logits.device), device=logits.device)

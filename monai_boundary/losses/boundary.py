@@ -10,9 +10,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_activation, check_choice, check_spacing
-from monai_boundary.kernels._engines import BACKENDS, Backend
-from monai_boundary.kernels.batches import batch_labels_map, batch_masks_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import BACKENDS, Backend, DistanceMapOptions, batch_labels_map, batch_masks_map
 from monai_boundary.losses._fused import fusible, map_sum
 from monai_boundary.losses._target import (
     activate,

@@ -17,7 +17,7 @@ from monai_boundary._check import as_numpy, check_choice, check_reach, check_sli
 from monai_boundary.losses._target import as_float32, check_network_output, probability_target, reduce_loss
 
 if TYPE_CHECKING:
-    from monai_boundary.kernels.barrier import Weighting
+    from monai_boundary.kernels.barrier.cut import Weighting
 
 __all__ = ["BoundaryAwareLoss"]
 

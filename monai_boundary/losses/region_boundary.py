@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
+from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.losses._target import split_target
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss

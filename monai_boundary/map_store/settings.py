@@ -10,9 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_boundary._check import check_choice, check_labels
-from monai_boundary.kernels._engines import Backend
-from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import Backend, DistanceMapOptions, labels_distance_map, masks_distance_map
 
 __all__ = ["MapSettings"]
 

@@ -12,8 +12,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spacing
-from monai_boundary.kernels._engines import seed_distance
-from monai_boundary.kernels._slices import bounding_box
+from monai_boundary.kernels.distance import bounding_box, distance_transform
 from monai_boundary.metrics.cumulative import CaseMetric, check_class_settings, check_onehot
 from monai_boundary.metrics.surface import surface_voxels
 from monai_boundary.transforms._affine import affine_spacing
@@ -99,7 +98,7 @@ def boundary_f1(
     box = bounding_box(first | second, sizes, 0.0)
     first, second = first[box], second[box]
     precision, recall = (
-        float((seed_distance(other, sizes, limit=theta)[own] < theta).mean())
+        float((distance_transform(other, sizes, reach=theta)[own] < theta).mean())
         for own, other in ((first, second), (second, first))
     )
     return BoundaryF1(precision, recall)

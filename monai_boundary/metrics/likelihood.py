@@ -20,7 +20,7 @@ from monai_boundary._check import (
     check_spacing,
     check_spatial_ndim,
 )
-from monai_boundary.kernels.regions import connected_regions
+from monai_boundary.kernels.components import connected_components
 from monai_boundary.metrics.instances import InstanceScores, instance_scores
 
 __all__ = ["THRESHOLDS", "LikelihoodSegmentation", "Membrane", "check_thresholds", "threshold_sweep"]
@@ -75,7 +75,7 @@ class LikelihoodSegmentation:
         """Return int32 ids of `likelihood` `(*S)`; `spacing` is used to find the nearest object."""
         values = _check_likelihood(likelihood)
         sizes = check_spacing(spacing, values.ndim)
-        ids = connected_regions(values <= self.threshold, self.connectivity)
+        ids = connected_components(values <= self.threshold, self.connectivity)
         if self.min_size > 1:
             ids[(np.bincount(ids.ravel()) < self.min_size)[ids]] = 0
         if self.membrane == "keep" or not ids.any():

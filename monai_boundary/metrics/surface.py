@@ -16,8 +16,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from monai_boundary._check import as_numpy, check_mask, check_number, check_spacing
-from monai_boundary.kernels._engines import seed_distance
-from monai_boundary.kernels._slices import bounding_box
+from monai_boundary.kernels.distance import bounding_box, distance_transform
 
 __all__ = ["Empty", "SurfaceDistances", "check_empty", "dice_score", "surface_distances", "surface_voxels"]
 
@@ -148,7 +147,7 @@ def _both_ways(first: np.ndarray, second: np.ndarray, sizes: tuple[float, ...]) 
     """Distance of every voxel of `first` to the nearest of `second`, and the reverse."""
     indices = np.flatnonzero(first), np.flatnonzero(second)
     if (indices[0].size + indices[1].size) * _VOXELS_PER_POINT > first.size:
-        return seed_distance(second, sizes)[first], seed_distance(first, sizes)[second]
+        return distance_transform(second, sizes)[first], distance_transform(first, sizes)[second]
     points = [np.stack(np.unravel_index(index, first.shape), axis=-1) * np.asarray(sizes) for index in indices]
     shared = second.ravel()[indices[0]], first.ravel()[indices[1]]
     found = []

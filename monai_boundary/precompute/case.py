@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from monai_boundary._files import part_pattern, replacing
-from monai_boundary.kernels._engines import Backend
+from monai_boundary.kernels.distance import Backend
 from monai_boundary.map_store.blosc import ENDING, encode_map
 from monai_boundary.map_store.manifest import MapRecord, SourceFile
 from monai_boundary.map_store.settings import MapSettings

@@ -13,8 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
-from monai_boundary.kernels._engines import Backend, resolve_backend
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import Backend, DistanceMapOptions, resolve_backend
 from monai_boundary.map_store.blosc import ENDING, require_blosc2
 from monai_boundary.map_store.manifest import MANIFEST, ManifestPart, part_files, read_manifest
 from monai_boundary.map_store.settings import MapSettings

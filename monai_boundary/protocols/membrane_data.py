@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from monai_boundary._files import write_json
 from monai_boundary.datasets.em import EmSlices, EmVolumes, fold_volumes, gala_volumes, isbi2012_volumes
-from monai_boundary.kernels.regions import connected_regions
+from monai_boundary.kernels.components import connected_components
 from monai_boundary.protocols.membrane_settings import MembraneSettings
 from monai_boundary.transforms import RegionSeedsd, SignedDistanceMapd
 
@@ -52,7 +52,7 @@ def _image(case: str, item: dict[str, Any], part: Any = ...) -> MembraneImage:
     regions = item["ids"][part] if "ids" in item else membrane == 0
     # a cut through the volume leaves objects in several pieces that nobody could join
     return MembraneImage(
-        case, np.asarray(NormalizeIntensity()(item["image"][part])), membrane, connected_regions(regions[0])
+        case, np.asarray(NormalizeIntensity()(item["image"][part])), membrane, connected_components(regions[0])
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_boundary.kernels.map_options import ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 from monai_boundary.protocols.patches import Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
 
 __all__ = ["ABSENT", "CLIPS", "Difference", "compare", "patch_differences", "sample_boxes", "summarise"]

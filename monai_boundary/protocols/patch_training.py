@@ -19,7 +19,7 @@ from monai_boundary.engines import (
     PrepareBatchDistanceMap,
     RestoreLabelHandler,
 )
-from monai_boundary.kernels.map_options import ROBUST
+from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.losses import GeneralizedDiceBoundaryLoss
 from monai_boundary.precompute.run import DEFAULT_OPTIONS
 from monai_boundary.protocols.patch_scores import score_volume

@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from monai_boundary.kernels.distance import finish_distances, labels_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import DistanceMapOptions, finish_distances, labels_distance_map
 
 __all__ = ["Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "volume_map"]
 

@@ -21,7 +21,7 @@ from monai_boundary.engines import (
     PrepareBatchDistanceMap,
     RestoreLabelHandler,
 )
-from monai_boundary.kernels.map_options import Preset
+from monai_boundary.kernels.distance import Preset
 from monai_boundary.metrics import score_pair
 from monai_boundary.protocols.series import missing_runs, run_all
 from monai_boundary.protocols.settings import SETTINGS, make_loss, make_schedule

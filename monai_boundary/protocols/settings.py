@@ -7,7 +7,7 @@ from typing import Literal
 
 from monai.losses import DiceCELoss
 
-from monai_boundary.kernels.map_options import Preset, preset_options
+from monai_boundary.kernels.distance import Preset, preset_options
 from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
 from monai_boundary.schedules import Constant, Increase, Rebalance, Schedule
 

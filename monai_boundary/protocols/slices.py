@@ -19,7 +19,7 @@ from monai.transforms import (
 from tqdm import tqdm
 
 from monai_boundary.datasets.datalist import CaseFiles
-from monai_boundary.kernels.map_options import Preset
+from monai_boundary.kernels.distance import Preset
 from monai_boundary.protocols.settings import Setting
 from monai_boundary.transforms import SignedDistanceMap
 

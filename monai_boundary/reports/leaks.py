@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
-from monai_boundary.kernels.regions import connected_regions
+from monai_boundary.kernels.components import connected_components
 
 __all__ = ["MembranePair", "closed_leaks", "leaks_figure"]
 
@@ -72,7 +72,7 @@ def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_s
 
 def _cells_beside(blob: np.ndarray, membrane: np.ndarray, truth: np.ndarray, min_size: int) -> int:
     """Count the true cells that the regions beside `blob`, those of `min_size` pixels, cover most of."""
-    regions = connected_regions(~membrane)
+    regions = connected_components(~membrane)
     large = np.bincount(regions.ravel()) >= min_size
     beside = np.unique(regions[ndimage.binary_dilation(blob, np.ones((3, 3)))])
     names = region_cells(regions, truth)[beside]
@@ -129,7 +129,7 @@ def _frame(axis: object, boxes: Sequence[Box], color: str, margin: int = 8) -> N
 
 def _as_truth(membrane: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Ids of the true regions that the regions between `membrane` share most pixels with."""
-    regions = connected_regions(~membrane)
+    regions = connected_components(~membrane)
     return np.asarray(region_cells(regions, truth)[regions])
 
 

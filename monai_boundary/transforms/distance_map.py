@@ -14,10 +14,17 @@ from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import as_numpy, check_choice, check_mask, check_spatial_ndim, plain_tensor
-from monai_boundary.kernels._engines import BACKENDS, Backend, on_device
-from monai_boundary.kernels.batches import batch_masks_map
-from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions, Preset, preset_options
+from monai_boundary.kernels.distance import (
+    BACKENDS,
+    Backend,
+    DistanceMapOptions,
+    Preset,
+    batch_masks_map,
+    labels_distance_map,
+    masks_distance_map,
+    on_device,
+    preset_options,
+)
 from monai_boundary.transforms._affine import image_spacing
 from monai_boundary.transforms._derived import DerivedMapTransform
 

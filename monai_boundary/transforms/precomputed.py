@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
 
-from monai_boundary.kernels.map_options import Preset, preset_options
+from monai_boundary.kernels.distance import Preset, preset_options
 from monai_boundary.map_store import MapStore
 from monai_boundary.transforms.distance_map import SPACING_META_KEY
 

@@ -13,7 +13,8 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import as_numpy, check_choice, check_mask, check_number, check_slice_axis, check_spatial_ndim
-from monai_boundary.kernels.regions import connected_regions, region_distance, region_seeds
+from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import region_distance, region_seeds
 from monai_boundary.transforms._affine import image_spacing
 
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
@@ -102,12 +103,12 @@ class RegionSeeds(Transform):
         return _like(labels, seeds[None]), _like(labels, membrane[None])
 
     def _seeds(self, ids: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-        regions = connected_regions(ids, self.connectivity)
+        regions = connected_components(ids, self.connectivity)
         if self.membrane_width > 0:
             # Of the ids, not of the regions: parts of one id that a crop has cut apart do not bound each other.
             numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + (ids.min() > 0)
             thin = region_distance(numbers, spacing, image_edge=False) <= self.membrane_width
-            regions = connected_regions(np.where(thin, 0, regions), self.connectivity)
+            regions = connected_components(np.where(thin, 0, regions), self.connectivity)
         seeds = region_seeds(regions, spacing, int(self.min_region_size), self.image_edge)
         return seeds, (regions == 0).astype(np.uint8)
 

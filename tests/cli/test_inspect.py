@@ -8,7 +8,7 @@ import pytest
 
 from monai_boundary.cli import inspection
 from monai_boundary.datasets import lesion_phantom, write_volume
-from monai_boundary.kernels.map_options import CONVENTIONS
+from monai_boundary.kernels.distance import CONVENTIONS
 from tests.cli.calling import assert_fails
 
 

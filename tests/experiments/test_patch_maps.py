@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from monai_boundary.kernels.map_options import ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 from monai_boundary.protocols.patch_maps import Difference, patch_differences, sample_boxes, summarise
 from monai_boundary.protocols.patch_scores import far_components, score_labels
 from monai_boundary.protocols.patch_training import ARMS, PatchDataset, PatchSettings, train_patches

@@ -9,7 +9,8 @@ import pytest
 from scipy import ndimage
 
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
-from monai_boundary.kernels.regions import connected_regions, region_seeds
+from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import region_seeds
 from tests.oracles import barrier_regions
 
 pytestmark = pytest.mark.real_data
@@ -70,7 +71,7 @@ def test_gradient_points_where_that_of_the_published_code_does(reference, name):
 
 @pytest.mark.parametrize("name", ["mid_02"])
 def test_seeds_of_real_cells_are_as_far_from_the_membrane_as_the_stored_ones(reference):
-    regions = connected_regions(~reference["membrane"])
+    regions = connected_components(~reference["membrane"])
     seeds = region_seeds(regions)
     assert seeds.max() == len(reference["seeds"]) == (seeds > 0).sum()
     depth = ndimage.distance_transform_edt(np.pad(~reference["membrane"], 1))[1:-1, 1:-1]

@@ -8,7 +8,8 @@ import torch
 from monai.losses import BoundaryLoss as MonaiBoundaryLoss
 
 from monai_boundary import distance_transform, signed_distance
-from monai_boundary.kernels._engines import opposite_distance, resolve_backend, seed_distance
+from monai_boundary.kernels.distance import resolve_backend
+from monai_boundary.kernels.distance.engines import opposite_distance, seed_distance
 from tests import oracles
 from tests.strategies import CONVENTIONS
 
@@ -68,14 +69,14 @@ def test_auto_engine_is_edt_where_installed():
 
 
 def test_missing_edt_is_named_and_scipy_takes_its_place(monkeypatch):
-    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_EDT", False)
+    monkeypatch.setattr("monai_boundary.kernels.distance.engines._HAS_EDT", False)
     assert resolve_backend("auto") == "scipy"
     with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
         resolve_backend("edt")
 
 
 def test_missing_numba_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_NUMBA", False)
+    monkeypatch.setattr("monai_boundary.kernels.distance.engines._HAS_NUMBA", False)
     message = r"backend='numba' needs the package numba; pip install \"monai-boundary\[em\]\", or pass backend='edt'"
     with pytest.raises(RuntimeError, match=message):
         signed_distance(np.array([True, False]), backend="numba")

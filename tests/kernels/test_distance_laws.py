@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_boundary import distance_transform, signed_distance, signed_distance_map
-from monai_boundary.kernels._engines import opposite_distance, seed_distance
+from monai_boundary.kernels.distance.engines import opposite_distance, seed_distance
 from tests import oracles
 from tests.strategies import CONVENTIONS, label_maps, masks_and_spacings, spacings
 

@@ -9,8 +9,7 @@ from scipy import ndimage
 
 from monai_boundary import DistanceMapOptions, signed_distance, signed_distance_map
 from monai_boundary.kernels import PUBLISHED, ROBUST
-from monai_boundary.kernels.distance import finish_distances, masks_distance_map
-from monai_boundary.kernels.map_options import preset_options
+from monai_boundary.kernels.distance import finish_distances, masks_distance_map, preset_options
 from tests import oracles
 from tests.strategies import CONVENTIONS
 

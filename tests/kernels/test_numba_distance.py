@@ -9,9 +9,8 @@ import pytest
 from scipy import ndimage
 
 from monai_boundary import distance_transform, signed_distance, signed_distance_map
-from monai_boundary.kernels._engines import opposite_distance, seed_distance
-from monai_boundary.kernels.distance import masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance import DistanceMapOptions, masks_distance_map
+from monai_boundary.kernels.distance.engines import opposite_distance, seed_distance
 from monai_boundary.losses import BoundaryLoss
 from tests import oracles
 from tests.strategies import CONVENTIONS

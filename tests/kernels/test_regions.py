@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from monai_boundary.kernels._engines import label_distance
-from monai_boundary.kernels.regions import connected_regions, region_distance, region_seeds
+from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.distance import label_distance
+from monai_boundary.kernels.regions import region_distance, region_seeds
 from tests.oracles import brute_force_distance
 from tests.strategies import shapes, spacings
 
@@ -24,7 +25,7 @@ label_arrays = shapes.flatmap(lambda shape: hnp.arrays(np.int64, shape, elements
 def test_components_are_scipys_numbered_in_raster_order(labels, data):
     connectivity = data.draw(st.integers(1, labels.ndim))
     structure = ndimage.generate_binary_structure(labels.ndim, connectivity)
-    found = connected_regions(labels, connectivity)
+    found = connected_components(labels, connectivity)
     assert (found > 0).tolist() == (labels > 0).tolist()
     for label in range(1, 4):
         parts, count = ndimage.label(labels == label, structure)
@@ -57,7 +58,7 @@ def test_scipy_and_edt_measure_the_same(labels, data):
 @given(label_arrays, st.data())
 def test_every_region_has_one_seed_at_its_first_farthest_voxel(labels, data):
     spacing = data.draw(spacings(labels.ndim))
-    regions = connected_regions(labels)
+    regions = connected_components(labels)
     seeds, distance = region_seeds(regions, spacing), region_distance(regions, spacing)
     assert sorted(seeds[seeds > 0].tolist()) == list(range(1, regions.max() + 1))
     assert (regions[seeds > 0] == seeds[seeds > 0]).all()
@@ -89,19 +90,19 @@ def test_small_regions_get_no_seed_and_keep_the_numbers_of_the_others():
 
 def test_connectivity_decides_whether_corners_join():
     corner = np.eye(2, dtype=np.uint8)
-    assert [connected_regions(corner, connectivity).max() for connectivity in (1, 2)] == [2, 1]
+    assert [connected_components(corner, connectivity).max() for connectivity in (1, 2)] == [2, 1]
     edge, point = np.zeros((2, 2, 2), int), np.zeros((2, 2, 2), int)
     edge[0, 0, 0] = edge[0, 1, 1] = point[0, 0, 0] = point[1, 1, 1] = 1
-    assert [connected_regions(edge, connectivity).max() for connectivity in (1, 2, 3)] == [2, 1, 1]
-    assert [connected_regions(point, connectivity).max() for connectivity in (1, 2, 3)] == [2, 2, 1]
+    assert [connected_components(edge, connectivity).max() for connectivity in (1, 2, 3)] == [2, 1, 1]
+    assert [connected_components(point, connectivity).max() for connectivity in (1, 2, 3)] == [2, 2, 1]
 
 
 def test_ids_of_any_width_and_tensors_are_taken():
     ids = np.array([[2**63, 2**63, 0, 2**40]], np.uint64)
-    assert connected_regions(ids).tolist() == [[1, 1, 0, 2]]
-    assert connected_regions(torch.tensor([[9, 9, 0, 4]])).tolist() == [[1, 1, 0, 2]]
-    assert connected_regions(np.array([[9.0, 9.0, 0.0, 4.0]], np.float32)).tolist() == [[1, 1, 0, 2]]
-    assert connected_regions(np.array([True, False, True])).tolist() == [1, 0, 2]
+    assert connected_components(ids).tolist() == [[1, 1, 0, 2]]
+    assert connected_components(torch.tensor([[9, 9, 0, 4]])).tolist() == [[1, 1, 0, 2]]
+    assert connected_components(np.array([[9.0, 9.0, 0.0, 4.0]], np.float32)).tolist() == [[1, 1, 0, 2]]
+    assert connected_components(np.array([True, False, True])).tolist() == [1, 0, 2]
 
 
 WRONG = [
@@ -114,7 +115,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("call", [connected_regions, region_distance, region_seeds])
+@pytest.mark.parametrize("call", [connected_components, region_distance, region_seeds])
 @pytest.mark.parametrize(("labels", "error", "text"), WRONG)
 def test_bad_labels_are_refused(call, labels, error, text):
     with pytest.raises(error, match=text):
@@ -131,8 +132,12 @@ def test_negative_size_is_refused():
         region_seeds(np.array([1]), min_region_size=-1)
 
 
-def test_without_the_component_library_one_line_names_the_extra(monkeypatch):
+@pytest.mark.parametrize("connectivity", [1, 2, 3])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_scipy_finds_the_same_components_where_the_library_is_missing(rng, ndim, connectivity, monkeypatch):
+    labels = rng.integers(0, 4, (9, 11, 12)[:ndim]).astype(">u8") << 40
+    reach = min(connectivity, ndim)
+    expected = connected_components(labels, reach)
     monkeypatch.setitem(sys.modules, "cc3d", None)
-    with pytest.raises(ImportError, match=r'pip install "monai-boundary\[em\]"') as caught:
-        connected_regions(np.array([1]))
-    assert "\n" not in str(caught.value)
+    np.testing.assert_array_equal(connected_components(labels, reach), expected)
+    assert not connected_components(np.zeros((4, 5), int)).any()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_boundary import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
-from monai_boundary.kernels import ROBUST, _separable, _torch_signed, _triton, _triton_passes
-from monai_boundary.kernels._triton import TritonWarning
-from monai_boundary.kernels.batches import DeviceMemoryWarning, batch_labels_map, batch_masks_map
+from monai_boundary.kernels.distance import ROBUST, DeviceMemoryWarning, batch_labels_map, batch_masks_map
+from monai_boundary.kernels.distance import separable as _separable
+from monai_boundary.kernels.distance import torch_signed as _torch_signed
 from tests import oracles
 
 GRIDS = [((31,), (2.0,)), ((24, 33), (0.47, 0.9)), ((20, 31, 26), (3.0, 1.0, 1.0)), ((13, 1, 26), (1.0, 0.47, 5.0))]
@@ -157,22 +153,19 @@ class PeakMemory(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    ("shape", "options", "ignore_index", "kernel"),
+    ("shape", "options", "ignore_index"),
     [
-        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), None, False),
-        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), 9, False),
-        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), 9, True),
-        ((1, 1, 20, 20, 20), DistanceMapOptions(), None, True),
-        ((2, 1, 16, 16), DistanceMapOptions(), None, False),
+        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), None),
+        ((1, 1, 20, 20, 20), ALL_SETTINGS.replace(clip=0.5), 9),
+        ((1, 1, 20, 20, 20), DistanceMapOptions(), None),
+        ((2, 1, 16, 16), DistanceMapOptions(), None),
     ],
 )
-def test_maps_stay_on_the_device_below_three_times_their_size(shape, options, ignore_index, kernel, monkeypatch):
+def test_maps_stay_on_the_device_below_three_times_their_size(shape, options, ignore_index, monkeypatch):
     # Tensors without values stand for CUDA tensors: what reads a value on the host, or has a shape that depends on one,
     # cannot be done with them. The ops themselves would hide what they do.
     for name in ("signed_field", "seed_field"):
         monkeypatch.setattr(_torch_signed, name, getattr(_separable, name)._init_fn)
-    monkeypatch.setattr(_triton_passes, "usable", lambda _: kernel)
-    monkeypatch.setattr(_triton_passes, "lower_envelope", lambda source, target, *_: target.copy_(source) is target)
     with FakeTensorMode():
         labels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
         with PeakMemory() as memory:
@@ -238,89 +231,6 @@ def test_autocast_leaves_the_map_in_float32(rng):
 def test_no_gradient_flows(rng):
     labels = torch.from_numpy(random_labels(rng, (1, 1, 8, 9))).float().requires_grad_()
     assert not batch_labels_map(labels, 3, (3.0, 1.0), ALL_SETTINGS, backend="torch").requires_grad
-
-
-# The kernel of the passes, interpreted
-
-INTERPRETED = """
-import torch
-from monai_boundary.kernels import _separable, _triton_passes
-torch.manual_seed(0)
-for shape in ((2, 5, 7), (1, 19, 70)):
-    for steps in (2, shape[1] - 1):
-        field = torch.randn(shape) * 20
-        field[torch.rand(shape) < 0.3] = torch.inf
-        field[torch.rand(shape) < 0.1] = -torch.inf
-        expected, limit = field.clone(), 1.7 * (steps + 1) ** 2
-        _separable._lower_envelope(expected, 1.7, steps)
-        wider = torch.full((shape[0], shape[1], shape[2] + 5), 9.0)
-        _triton_passes.lower_envelope(field, wider[:, :, 2:-3], 1.7, steps)
-        found = wider[:, :, 2:-3]
-        if steps < shape[1] - 1:  # what lies beyond may come out as anything from the limit on
-            expected, found = expected.clamp(-limit, limit), found.clamp(-limit, limit)
-        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-5)
-        assert (wider[:, :, :2] == 9).all() and (wider[:, :, -3:] == 9).all()
-print("equal")
-"""
-
-
-def test_interpreted_kernel_equals_the_plain_pass():
-    pytest.importorskip("triton", reason="no Triton: the plain pass is the only one")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    root = Path(_separable.__file__).parents[2]
-    child = subprocess.run(
-        [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, check=False, cwd=root
-    )
-    assert child.stdout == "equal\n", child.stderr[-2000:]
-
-
-def test_without_triton_or_off_cuda_the_kernel_is_not_used(monkeypatch):
-    field = torch.zeros(1, 2, 3)
-    assert not _triton_passes.usable(field)
-    with FakeTensorMode():
-        assert not _triton_passes.usable(torch.zeros(1, device="cuda"))  # until somebody asks for it
-        monkeypatch.setattr(_triton, "ENABLED", True)
-        assert _triton_passes.usable(torch.zeros(1, device="cuda")) is (_triton_passes._KERNEL is not None)
-        monkeypatch.setattr(_triton_passes, "_KERNEL", None)
-        assert not _triton_passes.usable(torch.zeros(1, device="cuda"))
-
-
-class BrokenKernel:
-    """A kernel that cannot be started."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error, self.calls = error, 0
-
-    def __getitem__(self, grid: tuple[int, ...]):
-        def start(*_: object, **__: object) -> None:
-            self.calls += 1
-            raise self.error
-
-        return start
-
-
-def test_a_kernel_that_fails_is_named_once_and_torch_takes_over(rng, monkeypatch):
-    labels = torch.from_numpy(random_labels(rng, (2, 1, 6, 7, 9)))
-    expected = batch_labels_map(labels, 3, (3.0, 1.0, 2.0), ALL_SETTINGS, backend="torch")
-    kernel = BrokenKernel(FileNotFoundError("no ptxas"))
-    monkeypatch.setattr(_triton_passes, "_KERNEL", kernel)
-    monkeypatch.setattr(_triton_passes, "usable", lambda _: kernel not in _triton._FAILED)
-    with pytest.warns(TritonWarning, match="kernel of distance maps does not run here.*FileNotFoundError: no ptxas"):
-        found = batch_labels_map(labels, 3, (3.0, 1.0, 2.0), ALL_SETTINGS, backend="torch")
-    assert torch.equal(found, expected)
-    assert torch.equal(batch_labels_map(labels, 3, (3.0, 1.0, 2.0), ALL_SETTINGS, backend="torch"), expected)
-    assert kernel.calls == 1
-    with FakeTensorMode():
-        monkeypatch.setattr(_triton, "ENABLED", True)
-        assert not _triton.usable(kernel, torch.zeros(1, device="cuda"))
-        assert _triton.usable(object(), torch.zeros(1, device="cuda"))
-
-
-def test_too_little_memory_is_no_fault_of_the_kernel():
-    kernel = BrokenKernel(torch.cuda.OutOfMemoryError("CUDA out of memory"))
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        _triton.launched(kernel, "maps", kernel[(1,)])
-    assert kernel not in _triton._FAILED
 
 
 def test_small_unsigned_labels_do_not_meet_a_negative_ignore_label():

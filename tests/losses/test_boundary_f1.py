@@ -11,8 +11,8 @@ from monai.data import MetaTensor
 from monai.networks import one_hot
 
 from monai_boundary import BoundaryBand, BoundaryF1Loss
-from tests.strategies import logits_and_maps
 from tests.losses.test_boundary_loss import labels_like, value_and_gradient
+from tests.strategies import logits_and_maps
 
 close = torch.testing.assert_close
 SHAPES = pytest.mark.parametrize("shape", [(2, 12), (2, 7, 8), (2, 4, 5, 6)], ids=["1d", "2d", "3d"])

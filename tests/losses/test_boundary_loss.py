@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_boundary import BoundaryF1IoULoss, BoundaryLoss, DistanceMapOptions, RegionBoundaryLoss, signed_distance_map
-from monai_boundary.kernels import PUBLISHED, ROBUST, _torch_signed, _triton, _triton_map_sum
 from monai_boundary.kernels._devices import sum_dtype
-from monai_boundary.kernels._triton import TritonWarning
+from monai_boundary.kernels.distance import PUBLISHED, ROBUST, torch_signed
 from monai_boundary.losses import _fused
 from tests import oracles
-from tests.kernels.test_torch_distance import BrokenKernel
 
 close = torch.testing.assert_close
 
@@ -258,7 +252,7 @@ def test_printed_loss_shows_its_settings():
 
 
 def test_map_of_an_engine_by_name(monkeypatch):
-    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_EDT", False)
+    monkeypatch.setattr("monai_boundary.kernels.distance.engines._HAS_EDT", False)
     logits, labels = torch.randn(1, 2, 5, 6), labels_like((1, 5, 6), 2)
     BoundaryLoss(softmax=True, to_onehot_y=True, backend="scipy")(logits, labels)
     with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
@@ -297,82 +291,11 @@ def test_second_backward_through_a_retained_graph_gives_the_same_gradient(activa
     torch.testing.assert_close(second, plain)
 
 
-INTERPRETED = """
-import torch
-from monai_boundary.kernels import _triton, _triton_map_sum
-from monai_boundary.losses import _fused
-_triton_map_sum._BLOCK = 64
-torch.manual_seed(0)
-for shape, first in (((2, 4, 5, 7), 0), ((2, 3, 37), 1), ((1, 1, 3, 3, 2), 0), ((2, 16, 6), 1), ((2, 4, 32), 0)):
-    for kind in (torch.float32, torch.float16):
-        for sigmoid in (False, True):
-            logits, whole = (4 * torch.randn(shape)).to(kind), 10 * torch.randn(shape).to(kind)
-            logits, maps = logits.transpose(0, 1).contiguous().transpose(0, 1), whole[:, first:]
-            gradient, expected = torch.full(shape, 9.0), torch.empty(shape, dtype=torch.float64)
-            sums = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, gradient)
-            value = _fused._one_pass(logits.double(), maps.double(), first, sigmoid, expected)
-            scale = float(maps.double().abs().sum())
-            assert abs(float(sums.sum(dtype=torch.float64)) - float(value)) <= 1e-6 * scale
-            torch.testing.assert_close(gradient.double(), expected, rtol=2e-6, atol=2e-5)
-            again = _triton_map_sum.partial_sums(logits, maps, first, sigmoid, None)
-            assert torch.equal(again, sums)
-for sigmoid in (False, True):  # what has no map may be anything to a sigmoid; NaN elsewhere is not hidden
-    logits, maps = torch.zeros(1, 3, 70), torch.ones(1, 2, 70)
-    logits[0, 0, 5] = torch.inf
-    assert bool(_triton_map_sum.partial_sums(logits, maps, 1, sigmoid, None).sum().isfinite()) is sigmoid
-    logits[0, 0, 5], maps[0, 1, 6] = 0.0, torch.nan
-    assert _triton_map_sum.partial_sums(logits, maps, 1, sigmoid, None).sum().isnan()
-_triton_map_sum.usable = lambda *_: True  # the whole way through the loss
-logits, maps = torch.randn(2, 3, 5, 7, requires_grad=True), torch.randn(2, 3, 5, 7)
-(3 * _fused.map_sum(logits, maps)).backward()
-torch.testing.assert_close(logits.grad, 3 * _fused._plain_gradient(logits.detach(), maps, 0, False))
-assert not _triton._FAILED
-print("equal")
-"""
-
-
-def test_interpreted_kernel_equals_the_form_in_torch():
-    pytest.importorskip("triton", reason="no Triton: the form in torch is the only one")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    root = Path(_fused.__file__).parents[2]
-    child = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", INTERPRETED],
-        env=environment, capture_output=True, text=True, check=False, cwd=root,
-    )  # fmt: skip
-    assert child.stdout == "equal\n", child.stderr[-2000:]
-
-
-def test_a_kernel_that_fails_is_named_once_and_torch_takes_over(batch, monkeypatch):
-    expected = value_and_gradient(BoundaryLoss(softmax=True), batch[0], None, batch[1])
-    kernel = BrokenKernel(RuntimeError("out of resource: shared memory"))
-    monkeypatch.setattr(_triton_map_sum, "_KERNEL", kernel)
-    monkeypatch.setattr(_triton_map_sum, "usable", lambda *_: kernel not in _triton._FAILED)
-    with pytest.warns(TritonWarning, match="kernel of the boundary term does not run here.*out of resource"):
-        found = value_and_gradient(BoundaryLoss(softmax=True), batch[0], None, batch[1])
-    close(found, expected, rtol=0, atol=0)
-    BoundaryLoss(softmax=True)(batch[0], None, batch[1])
-    assert kernel.calls == 1
-
-
-def test_the_kernel_is_for_what_it_knows(monkeypatch):
-    monkeypatch.setattr(_triton, "ENABLED", True)
-    monkeypatch.setattr(_triton_map_sum, "_KERNEL", object())
-    with FakeTensorMode():
-        logits = torch.zeros(1, 16, 4, device="cuda")
-        assert _triton_map_sum.usable(logits, logits.half())
-        assert not _triton_map_sum.usable(logits.double(), logits)
-        assert not _triton_map_sum.usable(logits, logits.double())
-        assert not _triton_map_sum.usable(torch.zeros(1, 17, 4, device="cuda"), logits)
-        assert not _triton_map_sum.usable(logits.cpu(), logits.cpu())
-        monkeypatch.setattr(_triton, "ENABLED", False)
-        assert not _triton_map_sum.usable(logits, logits)
-
-
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_no_float64_on_devices_without_it(activation, monkeypatch):
     # Without such a device: on the CPU, told that it is one.
     assert sum_dtype(torch.device("mps")) == torch.float32
-    for module in (_fused, _torch_signed):
+    for module in (_fused, torch_signed):
         monkeypatch.setattr(module, "sum_dtype", lambda _: torch.float32)
 
     class NoFloat64(TorchDispatchMode):

@@ -71,7 +71,8 @@ def test_another_backend_makes_the_same_maps_and_goes_on_with_them(data: Path, t
 
 def test_the_backend_is_checked_and_used(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
-    from monai_boundary.kernels import _engines, _signed
+    from monai_boundary.kernels.distance import engines as _engines
+    from monai_boundary.kernels.distance import signed as _signed
 
     with pytest.raises(ValueError, match="backend must be one of 'auto', 'edt', 'numba', got 'torch'"):
         precompute_maps(data, tmp_path / "maps", backend="torch", **QUIET)  # type: ignore[arg-type]

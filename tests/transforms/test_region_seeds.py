@@ -10,7 +10,8 @@ from monai.transforms import Compose, EnsureTyped, Flip, RandSpatialCropd, Spati
 from scipy import ndimage
 
 from monai_boundary import RegionSeeds, RegionSeedsd
-from monai_boundary.kernels.regions import connected_regions, region_seeds
+from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import region_seeds
 from monai_boundary.transforms import RegionSeedsD, RegionSeedsDict
 from monai_boundary.transforms._affine import MissingSpacingWarning
 
@@ -27,7 +28,7 @@ def ids() -> np.ndarray:
 
 def test_seeds_and_membrane_are_those_of_the_kernels(ids):
     seeds, membrane = RegionSeeds(spacing=(3.0, 1.0))(ids)
-    np.testing.assert_array_equal(seeds[0], region_seeds(connected_regions(ids[0]), (3.0, 1.0)))
+    np.testing.assert_array_equal(seeds[0], region_seeds(connected_components(ids[0]), (3.0, 1.0)))
     np.testing.assert_array_equal(membrane, ids == 0)
     assert seeds.dtype == np.int32
     assert membrane.dtype == np.uint8
@@ -133,7 +134,7 @@ def test_loader_crops_collates_and_hands_over_int32_seeds(ids):
     assert batch["seeds"].shape == batch["membrane"].shape == (4, 1, 8, 8)
     assert batch["seeds"].dtype == torch.int32
     for label, seeds in zip(batch["label"], batch["seeds"], strict=True):
-        regions = connected_regions(label[0])
+        regions = connected_components(label[0])
         assert sorted(seeds[seeds > 0].tolist()) == sorted(
             region for region in range(1, regions.max() + 1) if (regions == region).sum() >= 2
         )

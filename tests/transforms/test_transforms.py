@@ -199,7 +199,7 @@ def test_ignored_label_is_passed_to_the_kernel(labels):
 
 
 def test_backend_is_passed_to_the_kernel(labels, monkeypatch):
-    monkeypatch.setattr("monai_boundary.kernels._engines._HAS_EDT", False)
+    monkeypatch.setattr("monai_boundary.kernels.distance.engines._HAS_EDT", False)
     SignedDistanceMap(num_classes=3, backend="scipy")(on_grid(labels))
     with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
         SignedDistanceMap(num_classes=3, backend="edt")(on_grid(labels))

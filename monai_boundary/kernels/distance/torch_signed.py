@@ -12,10 +12,10 @@ import torch
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_spatial_ndim, plain_tensor
 from monai_boundary.kernels._devices import sum_dtype
-from monai_boundary.kernels._finish import diagonal
-from monai_boundary.kernels._separable import seed_field, signed_field
-from monai_boundary.kernels._signed import clip_reach, inside_offset, masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance.finish import diagonal
+from monai_boundary.kernels.distance.options import DistanceMapOptions
+from monai_boundary.kernels.distance.separable import seed_field, signed_field
+from monai_boundary.kernels.distance.signed import clip_reach, inside_offset, masks_distance_map
 
 __all__ = ["DeviceMemoryWarning", "device_labels_map", "device_masks_map", "labels_tensor", "mask_tensor"]
 

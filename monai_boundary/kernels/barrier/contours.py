@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_boundary.kernels._numba import compiled, int64, uintp
+from monai_boundary.kernels.compiled import compiled, int64, uintp
 
 __all__ = [
     "EACH_REGION_ONE",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_boundary.kernels._numba import compiled, int64, prefetch, uintp
+from monai_boundary.kernels.compiled import compiled, int64, prefetch, uintp
 
 __all__ = ["FLOAT_SLOT", "LEVEL_SLOT", "NUM_LEVELS", "propagate_floats", "propagate_levels"]
 

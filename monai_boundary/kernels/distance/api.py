@@ -22,11 +22,11 @@ from monai_boundary._check import (
     check_spacing,
     check_spatial_ndim,
 )
-from monai_boundary.kernels._engines import BACKENDS, Backend, on_device, seed_distance
-from monai_boundary.kernels._separable import seed_field
-from monai_boundary.kernels._signed import fill_map, finish_distances, masks_distance_map, two_class_map
-from monai_boundary.kernels._torch_signed import device_labels_map, device_masks_map, labels_tensor, mask_tensor
-from monai_boundary.kernels.map_options import Absent, Convention, DistanceMapOptions, Normalize
+from monai_boundary.kernels.distance.engines import BACKENDS, Backend, on_device, seed_distance
+from monai_boundary.kernels.distance.options import Absent, Convention, DistanceMapOptions, Normalize
+from monai_boundary.kernels.distance.separable import seed_field
+from monai_boundary.kernels.distance.signed import fill_map, finish_distances, masks_distance_map, two_class_map
+from monai_boundary.kernels.distance.torch_signed import device_labels_map, device_masks_map, labels_tensor, mask_tensor
 
 __all__ = [
     "distance_transform",
@@ -40,13 +40,17 @@ __all__ = [
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
-def distance_transform(mask: Array, spacing: Sequence[float] | None = None, backend: Backend = "auto") -> Array:
+def distance_transform(
+    mask: Array, spacing: Sequence[float] | None = None, backend: Backend = "auto", reach: float | None = None
+) -> Array:
     """Euclidean distance of every voxel to the nearest True voxel.
 
     Args:
         mask: Bool `(*S)`, 1 to 3 axes, NumPy or torch, any strides.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         backend: See `signed_distance_map`.
+        reach: Distances of at least `reach` mm may come out as any value >= `reach`, which is faster; ``None``: all are
+            exact.
 
     Returns:
         Float32 `(*S)` in mm, of the kind and on the device of `mask`; 0 exactly on True voxels.
@@ -65,8 +69,8 @@ def distance_transform(mask: Array, spacing: Sequence[float] | None = None, back
     if not values.any():
         raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
     if isinstance(values, torch.Tensor):
-        return _like(mask, seed_field(values[None], sizes, math.inf)[0])
-    return _like(mask, seed_distance(values, sizes, backend))
+        return _like(mask, seed_field(values[None], sizes, math.inf if reach is None else reach)[0])
+    return _like(mask, seed_distance(values, sizes, backend, limit=reach))
 
 
 def signed_distance(

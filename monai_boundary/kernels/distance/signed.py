@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from monai_boundary.kernels._engines import (
+from monai_boundary.kernels.distance.engines import (
     Backend,
     fused_signed,
     opposite_distance,
     resolve_backend,
     seed_distance,
 )
-from monai_boundary.kernels._finish import diagonal, fill_beyond, finish_channel
-from monai_boundary.kernels._slices import bounding_box
-from monai_boundary.kernels.map_options import Convention, DistanceMapOptions
+from monai_boundary.kernels.distance.finish import diagonal, fill_beyond, finish_channel
+from monai_boundary.kernels.distance.options import Convention, DistanceMapOptions
+from monai_boundary.kernels.distance.slices import bounding_box
 
 __all__ = [
     "clip_reach",

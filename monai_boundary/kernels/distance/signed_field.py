@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from monai_boundary.kernels._envelope import scan_rows, sweep_columns, sweep_slices
-from monai_boundary.kernels._lanes import LANES
+from monai_boundary.kernels.distance.envelope import scan_rows, sweep_columns, sweep_slices
+from monai_boundary.kernels.distance.lanes import LANES
 
 __all__ = ["signed_field"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_boundary.kernels._engines import Backend, resolve_backend
-from monai_boundary.kernels.map_options import DistanceMapOptions
+from monai_boundary.kernels.distance.engines import Backend, resolve_backend
+from monai_boundary.kernels.distance.options import DistanceMapOptions
 
 __all__ = ["diagonal", "fill_beyond", "finish_channel"]
 
@@ -89,7 +89,7 @@ def _side_sums(values: np.ndarray, mask: np.ndarray, inside: bool, engine: str) 
         engine: ``"numba"`` for the compiled loops, any other for numpy.
     """
     if engine == "numba":
-        from monai_boundary.kernels._finish_loops import sum_sides
+        from monai_boundary.kernels.distance.finish_loops import sum_sides
 
         return sum_sides(*_rows(values, mask), inside)  # type: ignore[no-any-return]
     # One voxel less than 1 mm wide is not negative by convention "kervadec": the sign does not tell the sides apart.
@@ -103,7 +103,7 @@ def _side_sums(values: np.ndarray, mask: np.ndarray, inside: bool, engine: str) 
 def _scale_side(values: np.ndarray, mask: np.ndarray, inside: bool, factor: np.float32, engine: str) -> None:
     """Multiply the values on one side of `mask` by `factor`, in place; arguments as of `_side_sums`."""
     if engine == "numba":
-        from monai_boundary.kernels._finish_loops import scale_rows
+        from monai_boundary.kernels.distance.finish_loops import scale_rows
 
         scale_rows(*_rows(values, mask), inside, factor)
     else:

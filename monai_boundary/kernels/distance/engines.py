@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_boundary.kernels._slices import bounding_box, sliced_distance
+from monai_boundary.kernels.distance.slices import bounding_box, sliced_distance
 
 __all__ = [
     "BACKENDS",
@@ -108,13 +108,13 @@ def _scipy_opposite(mask: np.ndarray, spacing: tuple[float, ...], out: np.ndarra
 
 
 def _numba_opposite(mask: np.ndarray, spacing: tuple[float, ...], out: np.ndarray, limit: float | None) -> None:
-    from monai_boundary.kernels._signed_field import signed_field
+    from monai_boundary.kernels.distance.signed_field import signed_field
 
     signed_field(mask, spacing, out, sign=1.0, limit=math.inf if limit is None else limit)
 
 
 def _numba_seed(seeds: np.ndarray, spacing: tuple[float, ...], out: np.ndarray, limit: float | None) -> None:
-    from monai_boundary.kernels._signed_field import signed_field
+    from monai_boundary.kernels.distance.signed_field import signed_field
 
     signed_field(seeds, spacing, out, inside=False, limit=math.inf if limit is None else limit)
 
@@ -169,7 +169,7 @@ def fused_signed(
         clip: Values are limited to +-clip mm.
         limit: Distances of at least `limit` mm need not be exact; ``None`` where all have to be.
     """
-    from monai_boundary.kernels._signed_field import signed_field
+    from monai_boundary.kernels.distance.signed_field import signed_field
 
     part, scaled, scale = _essential(mask.shape, spacing)
     signed_field(

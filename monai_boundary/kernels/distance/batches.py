@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 
 from monai_boundary._check import as_numpy, plain_tensor
-from monai_boundary.kernels._engines import Backend, on_device
-from monai_boundary.kernels._torch_signed import (
+from monai_boundary.kernels.distance.api import labels_distance_map, masks_distance_map
+from monai_boundary.kernels.distance.engines import Backend, on_device
+from monai_boundary.kernels.distance.options import DistanceMapOptions
+from monai_boundary.kernels.distance.torch_signed import (
     DeviceMemoryWarning,
     device_labels_map,
     device_masks_map,
     labels_tensor,
 )
-from monai_boundary.kernels.distance import labels_distance_map, masks_distance_map
-from monai_boundary.kernels.map_options import DistanceMapOptions
 
 __all__ = ["DeviceMemoryWarning", "batch_labels_map", "batch_masks_map"]
 

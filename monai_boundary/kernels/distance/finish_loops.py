@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_boundary.kernels._numba import compiled
+from monai_boundary.kernels.compiled import compiled
 
 __all__ = ["scale_rows", "sum_sides"]
 

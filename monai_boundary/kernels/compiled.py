@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise ImportError(
         'the minimum-barrier cut and backend="numba" of distance maps need numba, which is not installed; '
-        'pip install "monai-boundary[em]"'
+        "pip install numba"
     ) from error
 
 __all__ = ["cgutils", "compiled", "int64", "intrinsic", "ir", "prefetch", "types", "uintp"]

@@ -1,4 +1,4 @@
-"""Minimum-barrier cut: every seed's region, and its contour, on a map of boundary likelihood; needs the extra `em`.
+"""Minimum-barrier cut: every seed's region, and its contour, on a map of boundary likelihood; needs numba.
 
 The barrier of a path is the highest minus the lowest value on it, and the distance of two voxels the least barrier of
 the paths between them. A region holds the voxels that are strictly nearer to its seed than to any other seed. The
@@ -24,8 +24,14 @@ from monai_boundary._check import (
     check_reach,
     check_spatial_ndim,
 )
-from monai_boundary.kernels import _contours
-from monai_boundary.kernels._propagation import FLOAT_SLOT, LEVEL_SLOT, NUM_LEVELS, propagate_floats, propagate_levels
+from monai_boundary.kernels.barrier import contours
+from monai_boundary.kernels.barrier.propagation import (
+    FLOAT_SLOT,
+    LEVEL_SLOT,
+    NUM_LEVELS,
+    propagate_floats,
+    propagate_levels,
+)
 
 __all__ = ["BarrierCut", "barrier_weights", "minimum_barrier_cut"]
 
@@ -149,9 +155,9 @@ def barrier_weights(
     weights, num_regions = np.zeros(shape, np.float32), len(fronts.ids)
     if len(fronts.contour) == 0:
         return weights
-    kinds = {"area": _contours.EACH_REGION_ONE, "published": _contours.PUBLISHED}
-    kind = kinds.get(weighting, _contours.EACH_VOXEL_ONE)
-    _contours.stamp_weights(
+    kinds = {"area": contours.EACH_REGION_ONE, "published": contours.PUBLISHED}
+    kind = kinds.get(weighting, contours.EACH_VOXEL_ONE)
+    contours.stamp_weights(
         fronts.contour, fronts.bounds, np.array(shape, np.int64), reach, target.ravel(), kind, weights.ravel()
     )
     scale = {
@@ -177,10 +183,10 @@ def _cut(likelihood: Any, seeds: Any, connectivity: int) -> _Fronts:
     offsets = np.sort(steps @ strides)
     levels = values.dtype == np.uint8
     (propagate_levels if levels else propagate_floats)(framed.ravel(), slots, places, labels, offsets)
-    winners, *distances = _contours.read_slots(slots, framed.size, float(NUM_LEVELS) if levels else np.inf)
-    regions = np.full(framed.shape, _contours.FRAME, np.int32)
+    winners, *distances = contours.read_slots(slots, framed.size, float(NUM_LEVELS) if levels else np.inf)
+    regions = np.full(framed.shape, contours.FRAME, np.int32)
     regions[inside] = 0
-    contour, bounds = _contours.grow_regions(winners, places, starts, offsets, regions.ravel())
+    contour, bounds = contours.grow_regions(winners, places, starts, offsets, regions.ravel())
     unframed = np.ravel_multi_index([place - 1 for place in np.unravel_index(contour, framed.shape)], shape)
     nearest, second = (np.ascontiguousarray(distance.reshape(framed.shape)[inside]) for distance in distances)
     return _Fronts(regions[inside], nearest, second, ids, unframed.astype(np.int64), bounds)

@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from monai_boundary.kernels._lanes import LANES, nearest, nearest_range
-from monai_boundary.kernels._numba import compiled
+from monai_boundary.kernels.compiled import compiled
+from monai_boundary.kernels.distance.lanes import LANES, nearest, nearest_range
 
 __all__ = ["scan_rows", "sweep_columns", "sweep_slices"]
 

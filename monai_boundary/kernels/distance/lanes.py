@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_boundary.kernels._numba import cgutils, intrinsic, ir, types
+from monai_boundary.kernels.compiled import cgutils, intrinsic, ir, types
 
 __all__ = ["LANES", "nearest", "nearest_range"]
 

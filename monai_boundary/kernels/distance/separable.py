@@ -21,16 +21,15 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn import functional as F
 
-from monai_boundary.kernels import _triton_passes
-from monai_boundary.kernels._engines import distance_unit
+from monai_boundary.kernels.distance.engines import distance_unit
 
 __all__ = ["seed_field", "signed_field"]
 
 # Elements handled at once on the CPU: fewer spend their time in calls, more leave the cache.
 _CPU_TILE = 1 << 18
 # Elsewhere a tile is a fixed part of the field, so that a pass has few launches and its buffers stay below half a
-# field: the scan keeps about eight buffers, a pass four (two under Triton).
-_SCAN_SHARE, _PASS_SHARE, _TRITON_SHARE = 24, 12, 4
+# field: the scan keeps about eight buffers, a pass four.
+_SCAN_SHARE, _PASS_SHARE = 24, 12
 
 _SCHEMA = "(Tensor mask, float[] spacing, float reach) -> Tensor"
 
@@ -105,13 +104,6 @@ def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, size: float, signed
 
 def _pass(columns: torch.Tensor, weight: float, steps: int) -> None:
     """Take the minimum along the middle axis of `(outer, count, inner)` in place, over at most `steps` voxels away."""
-    if _triton_passes.usable(columns):
-        for tile in _tiles(columns, _tile_size(columns, _TRITON_SHARE)):
-            if not _triton_passes.lower_envelope(
-                tile.clone(memory_format=torch.contiguous_format), tile, weight, steps
-            ):
-                _pass(tile, weight, steps)  # without the kernel, which is off from now on
-        return
     for tile in _tiles(columns, _tile_size(columns, _PASS_SHARE)):
         _lower_envelope(tile, weight, steps)
 

@@ -1,0 +1,50 @@
+"""Exact Euclidean distances and signed distance maps: labels or masks in, float32 in mm out, on any device.
+
+One way leads through the room: `api` checks, `plan` decides (engine, memory order, spacing, reach), an engine measures
+(`numba_engine`, `edt_engine` or `torch_engine`), `finish` clips, normalises and balances. Distances along paths over an
+image are in `kernels.barrier`; surface distances of two masks are in `metrics`.
+"""
+
+from monai_boundary.kernels.distance.api import (
+    distance_transform,
+    labels_distance_map,
+    masks_distance_map,
+    signed_distance,
+    signed_distance_map,
+)
+from monai_boundary.kernels.distance.batches import DeviceMemoryWarning, batch_labels_map, batch_masks_map
+from monai_boundary.kernels.distance.engines import BACKENDS, Backend, label_distance, on_device, resolve_backend
+from monai_boundary.kernels.distance.options import (
+    CONVENTIONS,
+    PUBLISHED,
+    ROBUST,
+    DistanceMapOptions,
+    Preset,
+    preset_options,
+)
+from monai_boundary.kernels.distance.signed import finish_distances
+from monai_boundary.kernels.distance.slices import bounding_box
+
+__all__ = [
+    "BACKENDS",
+    "CONVENTIONS",
+    "PUBLISHED",
+    "ROBUST",
+    "Backend",
+    "DeviceMemoryWarning",
+    "DistanceMapOptions",
+    "Preset",
+    "batch_labels_map",
+    "batch_masks_map",
+    "bounding_box",
+    "distance_transform",
+    "finish_distances",
+    "label_distance",
+    "labels_distance_map",
+    "masks_distance_map",
+    "on_device",
+    "preset_options",
+    "resolve_backend",
+    "signed_distance",
+    "signed_distance_map",
+]
