@@ -16,7 +16,7 @@ class _Challenge(nnUNetTrainerBoundaryPublished):
     """Adam at 1e-3 and 100 epochs beside the published map and weights; one class, checked before training.
 
     What stays nnU-Net's: network, patches, batch size, augmentation, polynomial decay of the learning rate. The paper
-    has a plain 2D UNet on whole slices, batch 8, no augmentation, and halves the rate (`monai-boundary reproduce`).
+    has a plain 2D UNet on whole slices, batch 8, no augmentation, and halves the rate (`python -m experiments`).
 
     References:
         Kervadec et al., MIDL 2019, section 3; MedIA 2021.

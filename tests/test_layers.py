@@ -20,7 +20,7 @@ RANK = {
     "engines": 5, "nnunet_trainers": 5, "weight_search": 5,
     "metrics": 6, "export": 6, "inference": 6, "precompute": 6,
     "reports": 7,
-    "demo": 8, "_inspect": 8, "bundles": 8, "evaluation": 8, "protocols": 8,
+    "demo": 8, "_inspect": 8, "bundles": 8, "evaluation": 8,
     "cli": 9,
 }  # fmt: skip
 ALSO = {("losses", "schedules")}
@@ -92,6 +92,13 @@ def test_nothing_but_trainers_imports_nnunet():
     for path in FILES:
         if home_of(path) not in ("nnunet_trainers", "cli", "demo", "export"):
             assert not [name for name in imports(path) if name.split(".")[0] in ("nnunetv2", "batchgenerators")]
+
+
+def test_the_packages_know_no_experiment_and_no_benchmark():
+    for path in FILES:
+        assert not [name for name in imports(path) if name.split(".")[0] in ("experiments", "benchmarks", "tests")], (
+            path
+        )
 
 
 def test_no_file_is_named_utils():

@@ -60,4 +60,4 @@ def test_every_link_to_a_file_exists(page: Path) -> None:
 
 def test_every_command_of_the_readme_exists() -> None:
     commands = set(re.findall(r"monai-boundary ([a-z][a-z-]+)", README))
-    assert {"convert", "evaluate", "reproduce"} <= commands <= set(main.commands)
+    assert {"convert", "evaluate"} <= commands <= set(main.commands)

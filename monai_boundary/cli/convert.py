@@ -28,7 +28,7 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
     """Convert the unpacked download SRC of a challenge to DST/DatasetXXX_NAME.
 
     The folder is an nnU-Net raw data set (make DST your $nnUNet_raw) and, by its datalist.json with the published
-    split, a data set for MONAI bundles and for "monai-boundary reproduce". Cases that are damaged or incomplete are
+    split, a data set for MONAI bundles and for "python -m experiments". Cases that are damaged or incomplete are
     skipped and named. A run that was broken off goes on where it stopped.
     """
     from monai_boundary.datasets.convert import convert_challenge

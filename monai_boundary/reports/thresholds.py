@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from monai_boundary.reports.curves import COLORS
+__all__ = ["COLORS", "thresholds_figure"]
 
-__all__ = ["thresholds_figure"]
+#: Okabe and Ito's colours, told apart without red-green vision.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def thresholds_figure(curves: Mapping[str, Mapping[str, np.ndarray]], thresholds: np.ndarray, title: str) -> Figure:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_boundary.datasets import BuildingPhantom, BuildingPhantoms
-from monai_boundary.protocols.aicd import (
+from experiments.buildings.aicd import (
     AicdSettings,
     aicd_phantoms,
     edge_band,
@@ -19,9 +18,10 @@ from monai_boundary.protocols.aicd import (
     score_cases,
     unpack_mask,
 )
-from monai_boundary.protocols.aicd_report import write_aicd_report
-from monai_boundary.protocols.aicd_table import aicd_tables
-from monai_boundary.protocols.series import finished_runs
+from experiments.buildings.aicd_report import write_aicd_report
+from experiments.buildings.aicd_table import aicd_tables
+from experiments.shared.journal import finished_runs
+from monai_boundary.datasets import BuildingPhantom, BuildingPhantoms
 
 # MONAI and Ignite, not this package
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

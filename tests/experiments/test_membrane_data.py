@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.data import Dataset
 
-from monai_boundary.protocols.membrane_data import DATA, check_same_images, membrane_transforms
+from experiments.membranes.data import DATA, check_same_images, membrane_transforms
 from tests.datasets.em.files import SMALL, STACK, grey, interior, write_hdf5, write_slices
 
 # The images

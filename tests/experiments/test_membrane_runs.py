@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
+from experiments.membranes import training as membranes
+from experiments.membranes.data import DATA, MembraneImage
+from experiments.membranes.losses import LOSSES, set_weights
+from experiments.membranes.report import write_membrane_report
+from experiments.membranes.settings import MembraneSettings, Stage, settings_for
+from experiments.membranes.training import PRETRAINED, predict, run_membranes
+from experiments.shared.journal import finished_runs
 from monai_boundary.losses import BoundaryAwareLoss
 from monai_boundary.metrics import instance_scores
-from monai_boundary.protocols import membranes
-from monai_boundary.protocols.membrane_data import DATA, MembraneImage
-from monai_boundary.protocols.membrane_losses import LOSSES, set_weights
-from monai_boundary.protocols.membrane_report import write_membrane_report
-from monai_boundary.protocols.membrane_settings import MembraneSettings, Stage, settings_for
-from monai_boundary.protocols.membranes import PRETRAINED, predict, run_membranes
-from monai_boundary.protocols.series import finished_runs
 from tests.datasets.em.files import SMALL, STACK, grey, write_slices
 
 # MONAI and Ignite, not this package

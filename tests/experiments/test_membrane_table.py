@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from monai_boundary.protocols.membrane_settings import MembraneSettings
-from monai_boundary.protocols.membrane_table import chosen_threshold, membrane_tables, scores_at
+from experiments.membranes.settings import MembraneSettings
+from experiments.membranes.table import chosen_threshold, membrane_tables, scores_at
 
 
 def line(loss, fold, own, train=None, **more):

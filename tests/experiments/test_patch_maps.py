@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from experiments.patch_maps.differences import Difference, patch_differences, sample_boxes, summarise
+from experiments.patch_maps.patches import PatchVolume, draw_box, finished, local_map, volume_map
+from experiments.patch_maps.scores import far_components, score_labels
+from experiments.patch_maps.training import ARMS, PatchDataset, PatchSettings, train_patches
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
-from monai_boundary.protocols.patch_maps import Difference, patch_differences, sample_boxes, summarise
-from monai_boundary.protocols.patch_scores import far_components, score_labels
-from monai_boundary.protocols.patch_training import ARMS, PatchDataset, PatchSettings, train_patches
-from monai_boundary.protocols.patches import PatchVolume, draw_box, finished, local_map, volume_map
 
 SPACING = (3.0, 1.0, 0.5)
 

@@ -1,31 +1,22 @@
-"""benchmarks/patch_maps.py on phantoms: it measures, trains and writes, and goes on where it was."""
+"""python -m experiments.patch_maps.command on phantoms: it measures, trains and writes, and goes on where it was."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
+from experiments.patch_maps.training import ARMS
 from monai_boundary.datasets.nifti import write_volume
 from monai_boundary.datasets.phantoms import lesion_phantom
-from monai_boundary.protocols.patch_training import ARMS
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command():
     pytest.importorskip("blosc2", reason="the maps are stored with blosc2")
     pytest.importorskip("matplotlib", reason="the command draws with matplotlib")
-    if not BENCHMARKS.is_dir():
-        pytest.skip("no benchmarks beside the tests")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("patch_maps")
-    for name in ("patch_maps", "patch_maps_table", "measure"):
-        sys.modules.pop(name, None)
+    return importlib.import_module("experiments.patch_maps.command")
 
 
 @pytest.fixture

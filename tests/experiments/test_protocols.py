@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from experiments.shared.journal import finished_runs
+from experiments.wmh_isles.settings import SETTINGS, make_schedule
+from experiments.wmh_isles.slices import load_volumes, training_slices
+from experiments.wmh_isles.table import protocol_table
+from experiments.wmh_isles.training import RunSettings, run_protocol
 from monai_boundary import Increase, Rebalance
 from monai_boundary.datasets.datalist import read_datalist, write_datalist
-from monai_boundary.protocols import SETTINGS, RunSettings, run_protocol
-from monai_boundary.protocols.series import finished_runs
-from monai_boundary.protocols.settings import make_schedule
-from monai_boundary.protocols.slices import load_volumes, training_slices
-from monai_boundary.protocols.table import protocol_table
 
 # MONAI and Ignite, not this package
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

@@ -8,8 +8,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 from scipy.ndimage import distance_transform_edt
 
+from experiments.membranes.settings import MembraneSettings, Stage
 from monai_boundary.datasets import membrane_phantom
-from monai_boundary.protocols.membrane_settings import MembraneSettings, Stage
 
 SHAPE = (6, 24, 32)
 CREMI_SPACING = (40.0, 4.0, 4.0)

@@ -1,0 +1,1 @@
+"""Which maps and schedules survive extreme imbalance, on two real patients; the evidence behind the defaults."""

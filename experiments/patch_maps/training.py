@@ -1,0 +1,172 @@
+"""Train on random patches with maps of the patch, with maps of the volume, or without a boundary term."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.data import Dataset
+from monai.networks.nets import UNet
+from monai.utils import set_determinism
+
+from experiments.patch_maps.patches import Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
+from experiments.patch_maps.scores import score_volume
+from experiments.shared.training import computing_device, train_network
+from monai_boundary.engines import (
+    AlphaScheduleHandler,
+    LossTermsHandler,
+    PrepareBatchDistanceMap,
+    RestoreLabelHandler,
+)
+from monai_boundary.kernels.distance import ROBUST
+from monai_boundary.losses import GeneralizedDiceBoundaryLoss
+from monai_boundary.precompute.run import DEFAULT_OPTIONS
+from monai_boundary.schedules import Constant, Rebalance
+
+__all__ = ["ARMS", "Arm", "PatchDataset", "PatchSettings", "train_patches"]
+
+Arm = Literal["region", "patch-zero", "patch-far", "volume"]
+#: ``"region"``: generalized Dice alone. The others add the boundary term, with the map of the patch and its setting of
+#: ``absent``, or with the part of the volume's map.
+ARMS: tuple[Arm, ...] = ("region", "patch-zero", "patch-far", "volume")
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """What all runs on one data set share.
+
+    Args:
+        edge: Voxels of a patch along each axis.
+        epochs: Over which alpha rises and the learning rate falls.
+        steps: Per epoch.
+        batch: Patches per step.
+        lr: Learning rate of Adam at the start.
+        features: Channels of the network, one per resolution.
+        score_every: Epochs between two looks at the test cases; the last epoch alone when it is as many.
+    """
+
+    edge: int
+    epochs: int = 20
+    steps: int = 25
+    batch: int = 4
+    lr: float = 3e-3
+    features: tuple[int, ...] = (16, 32, 64)
+    score_every: int = 1_000_000
+
+
+class PatchDataset(Dataset):
+    """Random patches, the same in every arm: place and flips follow from seed, epoch and index.
+
+    A third of the patches, those at the end, are forced to hold foreground.
+
+    Args:
+        volumes: Training cases with images.
+        arm: Whose map an item holds; zeros in arm ``"region"``.
+        settings: Size and number of the patches.
+        seed: Of the places.
+    """
+
+    def __init__(self, volumes: Sequence[PatchVolume], arm: Arm, settings: PatchSettings, seed: int) -> None:
+        super().__init__(range(settings.steps * settings.batch))
+        self.volumes, self.arm, self.settings, self.seed = volumes, arm, settings, seed
+        self.epoch = 0
+        self.map_seconds = 0.0
+        # in memory what precompute-maps writes to disk
+        self.maps = [volume_map(each, DEFAULT_OPTIONS).astype(np.float16) for each in volumes if arm == "volume"]
+
+    def start(self, epoch: int) -> None:
+        """Draw other patches from now on."""
+        self.epoch = epoch
+
+    def _transform(self, index: int) -> dict[str, torch.Tensor]:
+        generator = np.random.default_rng((self.seed, self.epoch, index))
+        number = int(generator.integers(len(self.volumes)))
+        volume = self.volumes[number]
+        box = draw_box(volume, self.settings.edge, generator, forced=3 * index >= 2 * len(self))
+        axes = tuple(axis for axis in range(1, len(box) + 1) if generator.random() < 0.5)
+        start = time.process_time()
+        distance_map = self._map(number, box)
+        self.map_seconds += time.process_time() - start
+        assert volume.image is not None  # noqa: S101 - for mypy
+        parts = {
+            "image": cut(volume.image, box),
+            "label": cut(volume.labels, box).astype(np.float32),
+            "distance_map": distance_map,
+        }
+        return {key: torch.from_numpy(np.flip(part, axes).copy()) for key, part in parts.items()}
+
+    def _map(self, number: int, box: Box) -> np.ndarray:
+        volume = self.volumes[number]
+        if self.arm == "region":
+            return np.zeros((volume.num_classes - 1, *(part.stop - part.start for part in box)), np.float32)
+        if self.arm == "volume":
+            return finished(cut(self.maps[number], box), cut(volume.labels, box), volume.spacing, ROBUST)
+        return local_map(volume, box, ROBUST.replace(absent="zero" if self.arm == "patch-zero" else "far"))
+
+
+def train_patches(
+    arm: Arm,
+    seed: int,
+    train: Sequence[PatchVolume],
+    test: Sequence[PatchVolume],
+    settings: PatchSettings,
+    title: str,
+) -> dict[str, Any]:
+    """Train one arm and score the test cases once, at the end.
+
+    Args:
+        arm: One of `ARMS`.
+        seed: Of the network's start, of places and flips.
+        train: Training cases with images.
+        test: Held-out cases with images.
+        settings: What all arms share.
+        title: Of the progress bar.
+
+    Returns:
+        ``cases``: scores of each test case; the loss terms at the end; seconds in all, and CPU milliseconds that a
+        map of a patch took.
+    """
+    set_determinism(seed)
+    begin = time.monotonic()
+    first = train[0]
+    if first.image is None:
+        raise ValueError("train must hold images, got labels alone")
+    items = PatchDataset(train, arm, settings, seed)
+    device = computing_device()
+    strides = (2,) * (len(settings.features) - 1)
+    network = UNet(3, len(first.image), first.num_classes, settings.features, strides, num_res_units=1).to(device)
+    loss = GeneralizedDiceBoundaryLoss().to(device)
+
+    def score(engine: Any) -> dict[str, Any]:
+        terms = {key: round(float(engine.state.metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
+        trained = round(time.monotonic() - begin, 1)
+        cases = [score_volume(network, volume, settings.edge, device) for volume in test]
+        return {**terms, "train_seconds": trained, "cases": cases}
+
+    curve = train_network(
+        network,
+        loss,
+        items,
+        settings,
+        score,
+        lambda point: f"Dice {np.mean([score['dice'] for case in point['cases'] for score in case['scores']]):.3f}",
+        title,
+        before_epoch=items.start,
+        decay=True,
+        prepare_batch=PrepareBatchDistanceMap(),
+        train_handlers=[
+            RestoreLabelHandler(),
+            AlphaScheduleHandler(loss, Constant(0.0) if arm == "region" else Rebalance()),
+            LossTermsHandler(loss),
+        ],
+    )
+    patches = settings.epochs * len(items)
+    return {
+        **curve[-1],
+        "map_cpu_ms": round(1000 * items.map_seconds / patches, 3),
+        "seconds": round(time.monotonic() - begin, 1),
+    }

@@ -1,0 +1,1 @@
+"""What several experiments need: the journal of finished runs, training, tables, curves, real data, options."""
