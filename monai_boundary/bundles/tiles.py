@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from monai_boundary.datasets.remote import Layer, Tile, ValueCodes
+from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.inference import TileInferer, predict_tile
 
 __all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split"]
 
-_BUILDINGS = ValueCodes({0: 0, 255: 1})  # as INRIA stores them
+_BUILDINGS = MaskCodes({0: 0, 255: 1})  # as INRIA stores them
 
 
 def tiles_of_split(tiles: Sequence[Tile], split: str, validation: Sequence[str] = ()) -> list[Tile]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from monai_boundary.bundles.volumes import Items, LikelihoodPredictor, scope_of
 from monai_boundary.datasets.em import EmVolume
 from monai_boundary.datasets.em.volumes import slice_range
-from monai_boundary.inference.volume_writer import VolumeGrid, volume_files, volume_writer
+from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volume_writer
 from monai_boundary.metrics import LikelihoodSegmentation
 
 __all__ = ["predict_volumes"]

@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from monai_boundary._check import check_choice, check_number
 from monai_boundary._files import write_json
-from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, Tile, TileReader, potsdam_codes
-from monai_boundary.datasets.remote.tiles import BINARY, raster_files
-from monai_boundary.datasets.remote.windows import check_grids, mask_reader
+from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskReader, Tile, TileReader, potsdam_codes
+from monai_boundary.datasets.remote.codes import BINARY
+from monai_boundary.datasets.remote.tiles import raster_files
+from monai_boundary.datasets.remote.windows import check_grids
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 
 __all__ = ["TileEvaluation", "evaluate_tiles", "write_tile_tables"]
@@ -150,12 +151,12 @@ def _codes(path: Path) -> MaskCodes:
 
 def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
     """Uint8 `(H, W)`, decoded by strips: the colours of a whole tile would take twelve times its size."""
-    with mask_reader(path, codes) as reader:
+    with MaskReader(path, codes) as reader:
         height, width = reader.shape
         labels = np.empty((height, width), np.uint8)
         for top in range(0, height, _STRIP):
             rows = slice(top, min(top + _STRIP, height))
-            labels[rows] = codes.decode(reader.read(rows, slice(0, width)), str(path))
+            labels[rows] = reader.labels(rows, slice(0, width))
     return labels
 
 

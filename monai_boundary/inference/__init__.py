@@ -1,7 +1,17 @@
-"""Prediction of aerial tiles that do not fit into memory: windows, merging, test-time augmentation, GeoTIFF."""
+"""Predictions of images that do not fit into memory, written to files that are whole or not there.
+
+* `tiles`: sliding windows over a tile whose overlaps are averaged while rows of windows stream by; `augment`: their
+  test-time augmentation. MONAI's inferers hold the whole image and the whole prediction, and its `AvgMerger` and
+  `ZarrAvgMerger` know no weights within a window.
+* `geotiff`: a tile to a GeoTIFF of its labels or values.
+* `volume_files`: likelihood and ids of a volume to HDF5 and TIFF, slice by slice.
+
+For images that fit into memory take MONAI's own inferers. Reading is done by `monai_boundary.datasets`; which network
+predicts which data is said by a bundle.
+"""
 
 from monai_boundary.inference.augment import AUGMENTATIONS, predict_augmented
-from monai_boundary.inference.merge import TileInferer, TileSource
-from monai_boundary.inference.predict import predict_tile
+from monai_boundary.inference.geotiff import predict_tile
+from monai_boundary.inference.tiles import TileInferer, TileSource
 
 __all__ = ["AUGMENTATIONS", "TileInferer", "TileSource", "predict_augmented", "predict_tile"]

@@ -41,16 +41,12 @@ def predict_augmented(network: Network, batch: torch.Tensor, augment: str = "non
             f"windows must be square for augment='dihedral', got {tuple(batch.shape[-2:])} pixels; choose a square "
             "size, or augment='flips'"
         )
-    copies = AUGMENTATIONS[augment]
-    total: torch.Tensor | None = None
-    for turns, mirrored in copies:
-        turned = batch.flip(-1) if mirrored else batch
-        values = _checked(network(turned.rot90(turns, (-2, -1)).contiguous()), turned)
-        values = values.rot90(-turns, (-2, -1))
-        values = (values.flip(-1) if mirrored else values).cpu().double()  # not every accelerator has float64
-        total = values if total is None else total + values
-    assert total is not None  # noqa: S101 - for the type checker: there is at least one copy
-    return total / len(copies)
+    total = torch.zeros(1, dtype=torch.float64)
+    for turns, mirrored in AUGMENTATIONS[augment]:
+        turned = (batch.flip(-1) if mirrored else batch).rot90(turns, (-2, -1)).contiguous()
+        values = _checked(network(turned), turned).rot90(-turns, (-2, -1))
+        total = total + (values.flip(-1) if mirrored else values).cpu().double()  # not every accelerator has float64
+    return total / len(AUGMENTATIONS[augment])
 
 
 def _checked(values: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:

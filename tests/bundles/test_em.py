@@ -20,7 +20,7 @@ from monai_boundary.bundles.volumes import saved_threshold
 from monai_boundary.bundles.weights import load_weights
 from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.em import Stored
-from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY
+from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation
 from tests.bundles.running import run_workflow
 from tests.bundles.test_bundles import start

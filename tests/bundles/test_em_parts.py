@@ -15,7 +15,7 @@ from monai_boundary.bundles.volume_prediction import predict_volumes
 from monai_boundary.bundles.volume_scores import evaluate_volumes
 from monai_boundary.bundles.volumes import LikelihoodPredictor, crop_that_fits, items_of_split, saved_threshold
 from monai_boundary.datasets.em import Stored, cremi_volumes, isbi2012_volumes
-from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY
+from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation, instance_scores
 from tests.datasets.em import files
 

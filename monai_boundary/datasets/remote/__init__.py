@@ -1,31 +1,34 @@
-"""Aerial tiles: INRIA AIL and ISPRS Potsdam, read window by window.
+"""Aerial tiles of many thousand pixels, listed as they were unpacked and read window by window.
 
-Not gathered in `monai_boundary.datasets`, which is imported without torch and MONAI. Reading pixels needs rasterio
-(``pip install "monai-boundary[remote]"``); listing tiles does not.
+A data set is one short file with one function, as `inria` and `potsdam` are: it finds the files below a folder, pairs
+images with masks, refuses what is missing or double, and returns a list of `Tile` with the published split. What the
+values of its masks mean is a `MaskCodes`. Everything else takes any list of tiles: `TileWindows` gives MONAI-style
+items, `TileReader` windows of one tile. Not here: prediction (`monai_boundary.inference`) and scores
+(`monai_boundary.evaluation`).
+
+Imported by its own name, for it needs MONAI. Reading pixels needs rasterio (``pip install "monai-boundary[remote]"``);
+listing tiles does not.
 """
 
-from monai_boundary.datasets.remote.codes import IGNORE, ColourCodes, MaskCodes, ValueCodes
+from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
 from monai_boundary.datasets.remote.inria import inria_tiles
 from monai_boundary.datasets.remote.potsdam import POTSDAM_CLASSES, potsdam_codes, potsdam_tiles
-from monai_boundary.datasets.remote.raster import Georeference, TileReader
-from monai_boundary.datasets.remote.tiles import Layer, Tile, write_tile_datalist
-from monai_boundary.datasets.remote.windows import TileWindows, check_tile, window_grid
+from monai_boundary.datasets.remote.raster import Georeference, MaskReader, TileReader
+from monai_boundary.datasets.remote.tiles import Layer, Tile
+from monai_boundary.datasets.remote.windows import TileWindows, window_grid
 
 __all__ = [
     "IGNORE",
     "POTSDAM_CLASSES",
-    "ColourCodes",
     "Georeference",
     "Layer",
     "MaskCodes",
+    "MaskReader",
     "Tile",
     "TileReader",
     "TileWindows",
-    "ValueCodes",
-    "check_tile",
     "inria_tiles",
     "potsdam_codes",
     "potsdam_tiles",
     "window_grid",
-    "write_tile_datalist",
 ]

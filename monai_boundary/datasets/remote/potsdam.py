@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from monai_boundary._check import check_choice
-from monai_boundary.datasets.remote.codes import IGNORE, ColourCodes
+from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
 from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles, raster_files
 
 __all__ = ["POTSDAM_CLASSES", "potsdam_codes", "potsdam_tiles"]
@@ -44,7 +44,7 @@ _SOURCES: dict[str, list[list[tuple[str, tuple[int, ...]]]]] = {
 
 def potsdam_codes(
     boundaries: Boundaries = "all", classes: Literal["all", "buildings"] = "all", nearest: bool = False
-) -> ColourCodes:
+) -> MaskCodes:
     """Return what the colours of Potsdam masks mean.
 
     Args:
@@ -58,7 +58,7 @@ def potsdam_codes(
         colour: int(name == "building") if classes == "buildings" else number
         for number, (name, colour) in enumerate(POTSDAM_CLASSES.items())
     }
-    return ColourCodes(labels | ({_BLACK: IGNORE} if boundaries == "no_boundary" else {}), nearest)
+    return MaskCodes(labels | ({_BLACK: IGNORE} if boundaries == "no_boundary" else {}), nearest)
 
 
 def potsdam_tiles(
@@ -93,7 +93,8 @@ def potsdam_tiles(
     codes = potsdam_codes(boundaries, classes, nearest)
     kind = "label" if boundaries == "all" else "label_noboundary"
     files = _files(Path(root))
-    places = sorted({place for place, other in files if other != "dsm"} - {place for place, _ in _masks_alone(files)})
+    # Masks without an image are no fault: a folder of all masks may lie beside the images of some tiles.
+    places = sorted({place for place, other in files if other in ("rgb", "irrg", "rgbir")})
     if not places:
         raise ValueError(f"root must hold top_potsdam_<row>_<column>_RGB.tif and others, got {root}; unpack the zips")
     tiles = []
@@ -118,12 +119,6 @@ def _files(root: Path) -> dict[tuple[str, str], list[Path]]:
         if found and (found[3] is None) == path.stem.lower().startswith("dsm"):
             files[f"{found[1]}_{found[2]}", (found[3] or "dsm").lower()].append(path)
     return files
-
-
-def _masks_alone(files: dict[tuple[str, str], list[Path]]) -> list[tuple[str, str]]:
-    """Masks of which no image was unpacked: a folder of all masks beside the images of some tiles is no fault."""
-    with_image = {place for place, kind in files if kind in ("rgb", "irrg", "rgbir")}
-    return [key for key in files if key[0] not in with_image]
 
 
 def _only(files: dict[tuple[str, str], list[Path]], place: str, kind: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Windows of GeoTIFFs, read through rasterio."""
+"""Windows of GeoTIFFs, read through rasterio: images, and masks as labels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
 from monai_boundary.datasets.remote.tiles import Layer
 
-__all__ = ["Georeference", "TileReader", "import_rasterio", "without_georeference_warning"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Georeference", "MaskReader", "TileReader", "import_rasterio", "without_georeference_warning"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def without_georeference_warning() -> Iterator[None]:
 
 
 class TileReader:
-    """The image of a tile, or its mask, of which windows are read: the whole is never in memory.
+    """The image of a tile, of which windows are read: the whole is never in memory.
 
     Files that GDAL knows are read, GeoTIFF first of all. Not to be shared by processes: open one in each.
 
@@ -75,24 +78,20 @@ class TileReader:
     """
 
     def __init__(self, layers: str | os.PathLike[str] | Sequence[Layer]) -> None:
-        rasterio = import_rasterio()
         if isinstance(layers, str | os.PathLike):
             layers = (Layer(Path(layers)),)
         if not layers:
             raise ValueError("layers must name at least one file, got none")
         self.files = tuple(layer.path for layer in layers)
+        self._sources: list[tuple[Any, Path, tuple[int, ...]]] = []
         with ExitStack() as opened, without_georeference_warning():
-            files = []
             for layer in layers:
                 with _reading(layer.path):
-                    files.append(opened.enter_context(rasterio.open(layer.path)))
-            self._sources = [
-                (file, layer.path, layer.bands or tuple(range(1, file.count + 1)))
-                for file, layer in zip(files, layers, strict=True)
-            ]
+                    file = opened.enter_context(import_rasterio().open(layer.path))
+                self._sources.append((file, layer.path, layer.bands or tuple(range(1, file.count + 1))))
             self._check()
             self._opened = opened.pop_all()
-        first = files[0]
+        first = self._sources[0][0]
         self.shape: tuple[int, int] = (first.height, first.width)
         self.channels = sum(len(bands) for *_, bands in self._sources)
         known = first.crs is not None or not first.transform.is_identity
@@ -126,13 +125,40 @@ class TileReader:
         """Close the files."""
         self._opened.close()
 
-    def __enter__(self) -> TileReader:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class MaskReader(TileReader):
+    """The mask of a tile, of which labels are read; an alpha band, or grey stored three times, does not matter.
+
+    Args:
+        path: The file.
+        codes: What its values mean. Pixels of the file's nodata value are `IGNORE`; a nodata value of 0, which many
+            programs write on background, says nothing.
+    """
+
+    def __init__(self, path: Path, codes: MaskCodes) -> None:
+        super().__init__((Layer(path, tuple(range(1, codes.bands + 1))),))
+        self._codes = codes
+
+    def labels(self, rows: slice, columns: slice, place: str = "") -> np.ndarray:
+        """Return uint8 labels `(rows, columns)` of a window; errors name the file and `place`.
+
+        Raises:
+            ValueError: The file is damaged there, or a value has no label.
+        """
+        stored, ((file, path, _),) = self.read(rows, columns), self._sources
+        missing = (stored == file.nodata).all(0) if file.nodata else np.zeros(stored.shape[1:], bool)
+        if missing.any():
+            anything = np.atleast_1d(next(iter(self._codes.labels)))  # that has a label
+            stored = np.where(missing, anything[:, None, None], stored)
+        labels = self._codes.decode(stored, f"{path}{place}")
+        labels[missing] = IGNORE
+        return labels
 
 
 @contextmanager

@@ -1,21 +1,18 @@
-"""Which files make up an aerial tile, and where a list of tiles goes wrong."""
+"""Which files make up an aerial tile, and how files are found."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_boundary.datasets.datalist import SPLITS, CaseFiles, write_datalist
-from monai_boundary.datasets.remote.codes import MaskCodes, ValueCodes
+from monai_boundary.datasets.datalist import SPLITS
+from monai_boundary.datasets.remote.codes import BINARY, MaskCodes
 
-__all__ = ["Layer", "Tile", "check_tiles", "raster_files", "write_tile_datalist"]
+__all__ = ["Layer", "Tile", "check_tiles", "raster_files"]
 
 ENDINGS = (".tif", ".tiff")
-#: 0 and 255 as INRIA and SpaceNet have them, or 0 and 1.
-BINARY = ValueCodes({0: 0, 1: 1, 255: 1})
 
 
 @dataclass(frozen=True)
@@ -64,28 +61,12 @@ def check_tiles(tiles: Sequence[Tile]) -> None:
             raise ValueError(f"split of {tile.name} must be one of {', '.join(SPLITS)}, got {tile.split!r}")
 
 
-def write_tile_datalist(path: str | os.PathLike[str], tiles: Sequence[Tile]) -> None:
-    """Write MONAI's datalist JSON, ``{"training": [{"case": ..., "image": [...], "label": ...}], ...}``.
-
-    It names the files. Which bands of them are meant and what the colours of a mask mean is not in it: to train, read
-    through `TileWindows`.
-
-    Raises:
-        ValueError: Two tiles have one name, or a split is unknown.
-    """
-    check_tiles(tiles)
-    splits: dict[str, list[CaseFiles]] = defaultdict(list)
-    for tile in tiles:
-        splits[tile.split].append(CaseFiles(tile.name, tuple(layer.path for layer in tile.layers), tile.mask))
-    write_datalist(path, {split: splits[split] for split in SPLITS if split in splits})
-
-
 def raster_files(folder: Path) -> list[Path]:
     """Return the GeoTIFFs below a folder, sorted, without hidden files and those that macOS adds to zips."""
-    hidden = ("__MACOSX",)
-    found: Iterable[Path] = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
     return sorted(
         path
-        for path in found
-        if not any(part.startswith(".") or part in hidden for part in path.relative_to(folder).parts)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in ENDINGS
+        and path.is_file()
+        and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
     )

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import Dataset
 from monai.data.utils import dense_patch_slices
 
-from monai_boundary.datasets.remote.codes import MaskCodes
-from monai_boundary.datasets.remote.raster import Georeference, TileReader
-from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles
+from monai_boundary.datasets.remote.raster import Georeference, MaskReader, TileReader
+from monai_boundary.datasets.remote.tiles import Tile, check_tiles
 
-__all__ = ["TileWindows", "check_grids", "check_size", "check_tile", "mask_reader", "window_grid"]
+__all__ = ["TileWindows", "check_grids", "check_size", "window_grid"]
 
 Window = tuple[slice, slice]
-_STRIP = 512  # rows that `check_tile` holds
 
 
 def window_grid(shape: tuple[int, int], size: int | tuple[int, int] = 512, overlap: float = 0.0) -> list[Window]:
@@ -70,7 +66,7 @@ class TileWindows(Dataset):
     Raises:
         ImportError: rasterio is not installed.
         ValueError: Two tiles have one name, a mask has another size than its image, a tile is smaller than a window,
-            or a file is damaged. The pixels of a mask are looked at when they are read; `check_tile` looks at all.
+            or a file is damaged. The pixels of a mask are looked at when they are read.
         FileNotFoundError: A file does not exist.
     """
 
@@ -87,44 +83,15 @@ class TileWindows(Dataset):
 
     def _transform(self, index: int) -> dict[str, Any]:
         tile, (rows, columns) = self.data[index]
-        with TileReader(tile.layers) as reader:
-            item: dict[str, Any] = {"image": reader.read(rows, columns).astype(np.float32)}
+        with TileReader(tile.layers) as image:
+            item: dict[str, Any] = {"image": image.read(rows, columns).astype(np.float32)}
         if tile.mask is not None:
-            with mask_reader(tile.mask, tile.codes) as reader:
-                ends = f"rows {rows.start} to {rows.stop - 1}, columns {columns.start} to {columns.stop - 1}"
-                item["label"] = tile.codes.decode(reader.read(rows, columns), f"{tile.mask} ({ends})")[None]
+            place = f" (rows {rows.start} to {rows.stop - 1}, columns {columns.start} to {columns.stop - 1})"
+            with MaskReader(tile.mask, tile.codes) as mask:
+                item["label"] = mask.labels(rows, columns, place)[None]
         return item | {
             "case": tile.name, "rows": (rows.start, rows.stop), "columns": (columns.start, columns.stop),
         }  # fmt: skip
-
-
-def check_tile(tile: Tile) -> None:
-    """Read a tile and its mask from end to end, a few rows at a time.
-
-    Raises:
-        ImportError: rasterio is not installed.
-        ValueError: A file is damaged, the mask has another size or place than the image, or holds values without a
-            meaning: the text names them and counts their pixels in the whole tile.
-        FileNotFoundError: A file does not exist.
-    """
-    height, width = check_grids(tile)
-    strips = [slice(top, min(top + _STRIP, height)) for top in range(0, height, _STRIP)]
-    with TileReader(tile.layers) as reader:
-        for rows in strips:
-            reader.read(rows, slice(0, width))
-    if tile.mask is None:
-        return
-    unknown: Counter = Counter()
-    with mask_reader(tile.mask, tile.codes) as reader:
-        for rows in strips:
-            unknown.update(tile.codes.unknown(reader.read(rows, slice(0, width))))
-    if unknown:
-        raise ValueError(tile.codes.refusal(unknown, str(tile.mask)))
-
-
-def mask_reader(mask: Path, codes: MaskCodes) -> TileReader:
-    """Return a reader of the bands that the codes need; an alpha band, or grey stored three times, does not matter."""
-    return TileReader((Layer(mask, tuple(range(1, codes.bands + 1))),))
 
 
 def check_grids(tile: Tile) -> tuple[int, int]:
@@ -137,7 +104,7 @@ def check_grids(tile: Tile) -> tuple[int, int]:
         shape, place = image.shape, image.georeference
     if tile.mask is None:
         return shape
-    with mask_reader(tile.mask, tile.codes) as mask:
+    with MaskReader(tile.mask, tile.codes) as mask:
         if mask.shape != shape:
             raise ValueError(
                 f"{tile.mask} must have the size of its image, {shape} pixels (H, W), got {mask.shape}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_boundary.datasets.datalist import read_datalist
 from monai_boundary.datasets.remote import (
     IGNORE,
     POTSDAM_CLASSES,
@@ -20,7 +18,6 @@ from monai_boundary.datasets.remote import (
     TileWindows,
     inria_tiles,
     potsdam_tiles,
-    write_tile_datalist,
 )
 from tests.datasets.remote import files
 
@@ -99,63 +96,42 @@ def test_masks_for_participants_serve_where_there_are_no_others(tmp_path: Path) 
     assert masks["potsdam_2_13"] is None
 
 
-def test_a_datalist_names_the_files_of_each_split(tmp_path: Path) -> None:
-    tiles = inria_tiles(files.inria(tmp_path)) + potsdam_tiles(files.potsdam(tmp_path / "p"), "rgbir_dsm")
-    write_tile_datalist(tmp_path / "datalist.json", tiles)
-    splits = read_datalist(tmp_path)
-    assert [case.case for case in splits["validation"]] == ["austin1", "austin5", "tyrol-w1", "tyrol-w5"]
-    assert [case.case for case in splits["test"]] == ["sfo1", "sfo2", "potsdam_2_13"]
-    assert len(splits["test"][2].image) == 2
-    entry = json.loads((tmp_path / "datalist.json").read_text())["training"][0]
-    assert entry["label"] == "AerialImageDataset/train/gt/austin6.tif"
-
-
 IMAGES, MASKS = "AerialImageDataset/train/images", "AerialImageDataset/train/gt"
 OTHERS = "AerialImageDataset/test/images"
-FAULTS: list[tuple[Callable[[Path], object], str]] = [
-    (lambda root: shutil.rmtree(root / IMAGES), "root must hold train/images/.* got .*; unpack its zip first"),
-    (lambda root: (root / MASKS / "austin6.tif").unlink(), "austin6.tif must have a mask, got none in .*gt; unpack"),
-    (lambda root: (root / IMAGES / "austin6.tif").unlink(), "masks must have an image each, got none for austin6;"),
-    (lambda root: empty(root / IMAGES / "austin06.tif"), "names of their own, got austin6 for .*austin06.tif and "),
-    (lambda root: empty(root / MASKS / "austin6.tiff"), "names of their own, got austin6 for "),
-    (lambda root: empty(root / IMAGES / "a6 copy.tif"), "must be named <city><number>.tif, got a6 copy.tif; move"),
-    (lambda root: empty(root / OTHERS / "sfo02.tif"), "names of their own, got sfo2 for"),
-    (lambda root: empty(root / OTHERS / "austin1.tif"), "names of their own, got austin1 for"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("damage", "message"), FAULTS)
-def test_a_faulty_inria_tree_is_refused(damage: Callable[[Path], object], message: str, tmp_path: Path) -> None:
-    files.inria(tmp_path)
-    damage(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        inria_tiles(tmp_path)
-
-
-POTSDAM_FAULTS: list[tuple[Callable[[Path], object], dict, str]] = [
-    (shutil.rmtree, {}, "root must hold top_potsdam_<row>_<column>_RGB.tif and others, got"),
-    (lambda root: (root / "5_Labels_all/top_potsdam_2_10_label.tif").unlink(), {},
+INRIA, POTSDAM = (files.inria, inria_tiles), (files.potsdam, potsdam_tiles)
+FAULTS: list[tuple[tuple, Callable[[Path], object], dict, str]] = [
+    (INRIA, lambda root: shutil.rmtree(root / IMAGES), {}, "root must hold train/images/.* got .*; unpack its zip"),
+    (INRIA, lambda root: (root / MASKS / "austin6.tif").unlink(), {}, "austin6.tif must have a mask, got none in .*gt"),
+    (INRIA, lambda root: (root / IMAGES / "austin6.tif").unlink(), {}, "an image each, got none for austin6;"),
+    (INRIA, lambda root: empty(root / IMAGES / "austin06.tif"), {}, "names of their own, got austin6 for .*austin06"),
+    (INRIA, lambda root: empty(root / MASKS / "austin6.tiff"), {}, "names of their own, got austin6 for "),
+    (INRIA, lambda root: empty(root / IMAGES / "a6 copy.tif"), {}, "must be named <city><number>.tif, got a6 copy.tif"),
+    (INRIA, lambda root: empty(root / OTHERS / "sfo02.tif"), {}, "names of their own, got sfo2 for"),
+    (INRIA, lambda root: empty(root / OTHERS / "austin1.tif"), {}, "names of their own, got austin1 for"),
+    (POTSDAM, shutil.rmtree, {}, "root must hold top_potsdam_<row>_<column>_RGB.tif and others, got"),
+    (POTSDAM, lambda root: (root / "5_Labels_all/top_potsdam_2_10_label.tif").unlink(), {},
      "tile 2_10 must have a mask top_potsdam_2_10_label.tif, got none in .*; unpack 5_Labels_all"),
-    (lambda root: shutil.rmtree(root / "5_Labels_all_noBoundary"), {"boundaries": "no_boundary"},
+    (POTSDAM, lambda root: shutil.rmtree(root / "5_Labels_all_noBoundary"), {"boundaries": "no_boundary"},
      "must have a mask top_potsdam_2_10_label_noBoundary.tif, .* unpack 5_Labels_all_noBoundary"),
-    (lambda root: shutil.copytree(root / "2_Ortho_RGB", root / "copy"), {},
+    (POTSDAM, lambda root: shutil.copytree(root / "2_Ortho_RGB", root / "copy"), {},
      "tile 2_10 must have one RGB file, got .*2_Ortho_RGB.* and .*copy.*; remove all but one"),
-    (lambda root: shutil.rmtree(root / "1_DSM"), {"channels": "rgbir_dsm"},
+    (POTSDAM, lambda root: shutil.rmtree(root / "1_DSM"), {"channels": "rgbir_dsm"},
      "tile 2_10 must have the files RGBIR and dsm for channels='rgbir_dsm', got RGB, RGBIR, label"),
-    (lambda root: empty(root / "2_Ortho_RGB/top_potsdam_9_99_RGB.tif"), {}, "tiles must be of the 38 .* got 9_99"),
-    (lambda _: None, {"channels": "rgbd"}, "channels must be one of 'rgb', .* got 'rgbd'"),
-    (lambda _: None, {"boundaries": "none"}, "boundaries must be one of 'all', 'no_boundary', got 'none'"),
-    (lambda _: None, {"classes": "cars"}, "classes must be one of 'all', 'buildings', got 'cars'"),
+    (POTSDAM, lambda root: empty(root / "2_Ortho_RGB/top_potsdam_9_99_RGB.tif"), {}, "of the 38 .* got 9_99"),
+    (POTSDAM, lambda _: None, {"channels": "rgbd"}, "channels must be one of 'rgb', .* got 'rgbd'"),
+    (POTSDAM, lambda _: None, {"boundaries": "none"}, "boundaries must be one of 'all', 'no_boundary', got 'none'"),
+    (POTSDAM, lambda _: None, {"classes": "cars"}, "classes must be one of 'all', 'buildings', got 'cars'"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("damage", "options", "message"), POTSDAM_FAULTS)
-def test_a_faulty_potsdam_tree_is_refused(
-    damage: Callable[[Path], object], options: dict, message: str, tmp_path: Path
-) -> None:
-    damage(files.potsdam(tmp_path / "p"))
+@pytest.mark.parametrize(("kind", "damage", "options", "message"), FAULTS)
+def test_a_faulty_download_is_refused(kind, damage, options: dict, message: str, tmp_path: Path) -> None:
+    unpack, tiles = kind
+    root = tmp_path / "download"
+    unpack(root)
+    damage(root)
     with pytest.raises(ValueError, match=message):
-        potsdam_tiles(tmp_path / "p", **options)
+        tiles(root, **options)
 
 
 def test_lists_put_together_must_not_repeat_a_name(tmp_path: Path) -> None:
@@ -163,4 +139,4 @@ def test_lists_put_together_must_not_repeat_a_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tiles must have names of their own, got austin6 for"):
         TileWindows([*tiles, tiles[0]], 16)
     with pytest.raises(ValueError, match="split of austin6 must be one of training, validation, test, got 'train'"):
-        write_tile_datalist(tmp_path / "datalist.json", [replace(tiles[0], split="train")])
+        TileWindows([replace(tiles[0], split="train")], 16)

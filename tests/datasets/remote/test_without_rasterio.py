@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_boundary.datasets.remote import TileWindows, check_tile, inria_tiles
+from monai_boundary.datasets.remote import TileReader, TileWindows, inria_tiles
 from monai_boundary.inference import predict_tile
 
 
@@ -19,7 +19,7 @@ def test_without_rasterio_one_line_names_the_extra(monkeypatch: pytest.MonkeyPat
     tiles = inria_tiles(tmp_path)
     calls = (
         lambda: TileWindows(tiles, 16),
-        lambda: check_tile(tiles[0]),
+        lambda: TileReader(tiles[0].layers),
         lambda: predict_tile(tiles[0].layers, tmp_path / "out.tif", lambda batch: batch),
     )
     for call in calls:

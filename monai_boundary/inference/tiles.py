@@ -1,14 +1,9 @@
-"""Sliding windows whose overlaps are averaged while rows of windows stream by.
-
-MONAI's `SlidingWindowInferer` holds the whole image and the whole prediction. Here only one row of windows is held, and
-rows that no later window touches are handed on at once.
-"""
+"""Sliding windows whose overlaps are averaged while rows of windows stream by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal, Protocol
 
 import numpy as np
@@ -85,61 +80,38 @@ class TileInferer:
         """
         size, (height, width) = check_size(self.roi_size), source.shape
         padded = max(height, size[0]), max(width, size[1])
-        strip: _Strip | None = None
-        for top, windows in groupby(window_grid(padded, size, self.overlap), key=lambda window: window[0].start):
+        grid = window_grid(padded, size, self.overlap)
+        tops = sorted({rows.start for rows, _ in grid})
+        columns = [place for rows, place in grid if rows.start == tops[0]]
+        weight = compute_importance_map(size, self.mode).double().numpy()
+        # Float64: a product of two float32 numbers fits, so that the mean of equal values is that value to the bit.
+        sums, weights = np.zeros((0, size[0], padded[1])), np.zeros((size[0], padded[1]))
+        for top, following in zip(tops, [*tops[1:], padded[0]], strict=True):
             band = _band(source, top, size[0], padded[1])
-            columns = [window[1] for window in windows]
-            for first in range(0, len(columns), self.sw_batch_size):
-                places = columns[first : first + self.sw_batch_size]
-                values = self._predict(band, places, network)
-                if strip is None:
-                    weight = compute_importance_map(size, self.mode).double().numpy()
-                    strip = _Strip(values.shape[1], padded[1], weight)
-                if first == 0 and top > strip.top:
-                    yield strip.advance(top)[:, :, :width]
-                strip.add(values, places)
-        if strip is not None:
-            yield strip.advance(padded[0])[:, : height - strip.before, :width]
+            for place, values in self._predicted(band, columns, network):
+                if not len(sums):
+                    sums = np.zeros((len(values), *sums.shape[1:]))
+                if len(values) != len(sums):
+                    raise ValueError(f"network must return one number of classes, got {len(sums)} and {len(values)}")
+                sums[:, :, place] += values * weight
+                weights[:, place] += weight
+            done = following - top  # rows that no later window touches
+            yield (sums[:, :done] / weights[:done]).astype(np.float32)[:, : height - top, :width]
+            for array in (sums, weights):
+                kept = size[0] - done
+                array[..., :kept, :] = array[..., done:, :].copy()
+                array[..., kept:, :] = 0
 
-    def _predict(self, band: np.ndarray, places: list[slice], network: Network) -> np.ndarray:
-        batch = torch.from_numpy(np.stack([band[:, :, place] for place in places])).to(self.device)
-        with torch.no_grad():
-            return np.asarray(predict_augmented(network, batch, self.augment))
-
-
-class _Strip:
-    """Weighted sums of one row of windows.
-
-    They are float64: a product of two float32 numbers fits, so that the mean of equal values is that value to the bit.
-    """
-
-    def __init__(self, classes: int, width: int, weight: np.ndarray) -> None:
-        self.top = 0  # first row of the tile that is held
-        self.before = 0  # the same before the last advance
-        self._weight = weight
-        self._sums = np.zeros((classes, weight.shape[0], width))
-        self._weights = np.zeros((weight.shape[0], width))
-
-    def add(self, values: np.ndarray, places: list[slice]) -> None:
-        """Add predictions `(B, K, h, w)` at these columns."""
-        if values.shape[1] != self._sums.shape[0]:
-            raise ValueError(
-                f"network must return one number of classes, got {self._sums.shape[0]} and {values.shape[1]}"
-            )
-        for window, place in zip(values, places, strict=True):
-            self._sums[:, :, place] += window * self._weight
-            self._weights[:, place] += self._weight
-
-    def advance(self, top: int) -> np.ndarray:
-        """Return the means `(K, rows, W)` of the rows above `top`, and hold the rows from there on."""
-        done, self.before, self.top = top - self.top, self.top, top
-        # `done` exceeds the strip only without overlap, where it equals its height
-        means = (self._sums[:, :done] / self._weights[:done]).astype(np.float32)
-        for array in (self._sums, self._weights):
-            kept = array.shape[-2] - done
-            array[..., :kept, :] = array[..., done:, :].copy()
-            array[..., kept:, :] = 0
-        return means
+    def _predicted(
+        self, band: np.ndarray, columns: list[slice], network: Network
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Predictions `(K, h, w)` of the windows of a row, with their columns."""
+        for first in range(0, len(columns), self.sw_batch_size):
+            places = columns[first : first + self.sw_batch_size]
+            batch = torch.from_numpy(np.stack([band[:, :, place] for place in places])).to(self.device)
+            with torch.no_grad():
+                values = predict_augmented(network, batch, self.augment)
+            yield from zip(places, values.numpy(), strict=True)
 
 
 def _band(source: TileSource, top: int, height: int, width: int) -> np.ndarray:

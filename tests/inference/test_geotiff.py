@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_boundary.datasets.remote import ValueCodes, inria_tiles, potsdam_codes, potsdam_tiles
+from monai_boundary.datasets.remote import MaskCodes, inria_tiles, potsdam_codes, potsdam_tiles
 from monai_boundary.inference import TileInferer, predict_tile
 from tests.datasets.remote import files
 
@@ -143,8 +143,8 @@ def test_a_full_disk_is_told_even_when_it_fills_up_at_the_last_byte(source: Path
         ({"source": "gone.tif"}, FileNotFoundError, "gone.tif does not exist; check the path"),
         ({"output": "probs"}, ValueError, "output must be one of 'labels', 'values', got 'probs'"),
         ({"threshold": "half"}, TypeError, "threshold must be a number, got str"),
-        ({"output": "values", "codes": ValueCodes({0: 0})}, ValueError, "codes must be None for output='values'"),
-        ({"codes": ValueCodes({0: 0, 255: 1})}, ValueError, r"labels must be of \[0, 1\], got \[2\] at \d+ pixels"),
+        ({"output": "values", "codes": MaskCodes({0: 0})}, ValueError, "codes must be None for output='values'"),
+        ({"codes": MaskCodes({0: 0, 255: 1})}, ValueError, r"labels must be of \[0, 1\], got \[2\] at \d+ pixels"),
         ({"network": lambda batch: batch[:, :1].repeat(1, 300, 1, 1)}, ValueError, "at most 256 classes .* got 300"),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monai_boundary.datasets.em import Stored
-from monai_boundary.inference.volume_writer import IDS_KEY, LIKELIHOOD_KEY, VolumeGrid, volume_files, volume_writer
+from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY, VolumeGrid, volume_files, volume_writer
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
