@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from monai.utils import IgniteInfo, min_version, optional_import
@@ -48,17 +47,17 @@ class WeightSearchHandler:
 
     def __call__(self, engine: Any) -> None:
         """Put trainer and state to where the search stands."""
-        if engine.state.max_epochs != self.search.plan.max_epochs:
+        if engine.state.max_epochs != self.search.policy.max_epochs:
             raise ValueError(
-                f"max_epochs of search and trainer must be the same, got {self.search.plan.max_epochs} and "
+                f"max_epochs of search and trainer must be the same, got {self.search.policy.max_epochs} and "
                 f"{engine.state.max_epochs}"
             )
         if not engine.state.epoch_length:
             raise ValueError("epoch_length must be given to the trainer, got a loader without length")
-        if getattr(engine, "scaler", None) is not None:
-            self.search.register("trainer.scaler", _Scaler(engine))
+        if getattr(engine, "scaler", None) is not None:  # the trainer makes a new one at every start
+            self.search.register("trainer.scaler", engine.scaler)
         if self._attached is not engine:
-            # Only now, so that they come after the handlers that the trainer was given.
+            # only now, so that they come after the handlers that the trainer was given
             engine.add_event_handler(Events.EPOCH_STARTED, self._renew_loader)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
             self._attached = engine
@@ -92,17 +91,3 @@ class WeightSearchHandler:
 
     def _close(self, engine: Any) -> None:  # noqa: ARG002
         self.search.close()
-
-
-class _Scaler:
-    """The gradient scaler of a trainer, which makes a new one at every start."""
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-
-    def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = self._engine.scaler.state_dict()
-        return state
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._engine.scaler.load_state_dict(state)

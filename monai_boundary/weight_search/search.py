@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import distributed
+from tqdm import tqdm
 
+from monai_boundary._check import check_count
 from monai_boundary._files import part_pattern
 from monai_boundary.schedules import Increase, Schedule
-from monai_boundary.weight_search.journal import Journal, SearchRound
-from monai_boundary.weight_search.plan import SearchBar, SearchPlan, check_count, check_score
-from monai_boundary.weight_search.saved_state import SavedState
+from monai_boundary.weight_search.policy import SearchPolicy, SearchRound, rounds_table
+from monai_boundary.weight_search.saved_state import SavedState, read_search, write_search
 
 __all__ = ["WeightSearch"]
 
-_JOURNAL = "journal.json"
-_STATES = "state_epoch*_round*_tried*.pt"  # as Journal.file_name
+_FILE = "weight_search.pt"
 
 
 class WeightSearch:
@@ -28,13 +30,13 @@ class WeightSearch:
     trained for `trial` epochs from one saved state and scored; the state of the best is kept and training goes on from
     it, with its weight until the next search. No epoch of the kept course is trained twice: it is the chain of the best
     branches. Of equal scores the earlier candidate wins. A score of NaN is worse than any number. The last period is
-    as long as the epochs that are left; its trials are cut to it.
+    as long as the epochs that are left.
 
-    After every `save_every` epochs, before each search and after each trial the whole state goes to `folder`, under a
-    journal that is replaced in one step. A killed run, started again with the same arguments, goes on from there: on
-    the CPU to the same bits as an unbroken one, if `state` names all that training changes and the data loader starts
-    new workers in every epoch (no ``persistent_workers``). At most four states lie on the disk at a time. One process
-    only.
+    After every `save_every` epochs, before each search and after each trial the whole state goes to a file in `folder`
+    that is replaced in one step. A killed run, started again with the same arguments, goes on from there: on the CPU
+    to the same bits as an unbroken one, if `state` names all that training changes and the data loader starts new
+    workers in every epoch (no ``persistent_workers``). The file and the memory hold up to three states: the current
+    one, that before the trials, and that of the best candidate. One process only.
 
     Args:
         loss: `BoundaryF1IoULoss`, or any object with settable `weights` (region, boundary); in a search they are
@@ -42,7 +44,7 @@ class WeightSearch:
         state: What training changes, each under a name: network, optimizer, learning-rate scheduler, gradient scaler,
             anything with `state_dict` and `load_state_dict`; random generators such as that of a `DataLoader`; MONAI's
             random transforms, where they run in this process. The global generators are saved without being named.
-        folder: Where states and journal lie. One search each; made where it is missing, and removed by nobody.
+        folder: Where the state lies. One search each; made where it is missing, and removed by nobody.
         max_epochs: Length of the kept course.
         candidates: Weights in [0, 1] to try.
         first: Epoch of the first search, counted from 0.
@@ -54,9 +56,9 @@ class WeightSearch:
         progress: Whether to show a bar over all epochs of all candidates.
 
     Raises:
-        TypeError: `loss` has no `weights`, or an object of `state` has no state.
+        TypeError: `loss` has no `weights`, an object of `state` has no state, or a number is none.
         ValueError: A number is wrong, or `folder` holds a search with other settings.
-        RuntimeError: A file in `folder` is missing or damaged; more than one process; every candidate scored NaN.
+        RuntimeError: The file in `folder` is damaged; more than one process; every candidate scored NaN.
 
     References:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, section 4.2.
@@ -91,14 +93,19 @@ class WeightSearch:
             raise TypeError(f"loss must have weights (region, boundary) that can be set, got {type(loss).__name__}")
         self.loss, self.folder = loss, Path(folder)
         check_count("first", first, 0)
-        self.plan = SearchPlan(
+        self.policy = SearchPolicy(
             tuple(candidates), first, every, every if trial is None else trial, max_epochs,
             tuple(before.weights(epoch, first)[1] for epoch in range(first)),
         )  # fmt: skip
-        self.save_every = check_count("save_every", save_every, 1)
-        self._state = SavedState(state)
-        self._journal = Journal()
-        self._bar = SearchBar(self.plan, progress)
+        self.save_every, self.progress = check_count("save_every", save_every), progress
+        self.epoch = 0
+        """Epochs behind the current state: the number of the next one, counted from 0."""
+        self.rounds: list[SearchRound] = []
+        """The searches so far."""
+        self._training = SavedState(state)
+        self._settings = asdict(self.policy) | {"state": self._training.names}
+        self._snapshots: dict[str, torch.Tensor] = {}  # "current", in a search also "start" and "best"
+        self._bar: tqdm | None = None
 
     def run(self, train_epoch: Callable[[int], Any], validate: Callable[[], float]) -> list[SearchRound]:
         """Train to the end, from the beginning or from where a killed run stopped.
@@ -124,46 +131,40 @@ class WeightSearch:
         return self.rounds
 
     @property
-    def epoch(self) -> int:
-        """Epochs behind the current state: the number of the next one, counted from 0."""
-        return self._journal.epoch
-
-    @property
-    def rounds(self) -> list[SearchRound]:
-        """The searches so far."""
-        return list(self._journal.rounds)
+    def open_round(self) -> SearchRound | None:
+        """The search that goes on, if any."""
+        return self.rounds[-1] if self.rounds and self.rounds[-1].open else None
 
     @property
     def finished(self) -> bool:
         """Whether the last epoch is trained and the last search decided."""
-        return self.epoch >= self.plan.max_epochs and self._journal.open_round is None
+        return self.epoch >= self.policy.max_epochs and self.open_round is None
 
     @property
     def awaits_score(self) -> bool:
         """Whether a candidate is trained and waits for `add_score`."""
-        entry = self._journal.open_round
+        entry = self.open_round
         return entry is not None and self.epoch == entry.start + entry.epochs
 
     @property
     def weight(self) -> float:
         """Weight of the boundary term in the next epoch; after the last epoch that of the last search."""
-        entry = self._journal.open_round
-        if entry is not None:
-            return entry.weights[len(entry.scores)]
-        return self.plan.kept_weight(self.epoch, self.rounds)
+        entry = self.open_round
+        return entry.weights[len(entry.scores)] if entry else self.policy.kept_weight(self.epoch, self.rounds)
 
     def course(self) -> list[float]:
         """Return the weight of every epoch of the kept course so far, to plot."""
-        entry = self._journal.open_round
-        return [self.plan.kept_weight(epoch, self.rounds) for epoch in range(entry.start if entry else self.epoch)]
+        stop = self.open_round.start if self.open_round else self.epoch
+        return [self.policy.kept_weight(epoch, self.rounds) for epoch in range(stop)]
 
     def table(self) -> str:
         """Return the searches as text: epochs of the trials, score of every candidate, weight kept."""
-        return self._journal.table()
+        return rounds_table(self.rounds)
 
     def register(self, name: str, item: Any) -> None:
         """Add an object to the state, before `restore`."""
-        self._state.add(name, item)
+        self._training.add(name, item)
+        self._settings["state"] = self._training.names
 
     def restore(self) -> None:
         """Put everything into the state of the last save in `folder`; without one, save the state as it is.
@@ -172,20 +173,21 @@ class WeightSearch:
         """
         if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
             raise RuntimeError("WeightSearch must run in a single process, got a group of several; start it with one")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / _JOURNAL).exists():
-            self._journal = Journal.read(self.folder / _JOURNAL, self._settings())
+        for part in self.folder.glob(part_pattern(_FILE)):  # of a writer that was killed
+            part.unlink()
+        if (self.folder / _FILE).exists():
+            self._read()
         else:
-            self._begin()
-        # Also what was just written: a state that cannot be read is to be known now, not after hours.
-        self._load()
-        self._clean()  # what a kill left behind
+            self.epoch, self.rounds, self._snapshots = 0, [], {"current": self._training.take()}
+            self._write()
+        self._go_back()  # also to what was just written: that it cannot be read is to be known now, not after hours
 
     def finish_epoch(self) -> None:
         """Count the epoch that was just trained, and save the state where it is due."""
-        self._journal.epoch += 1
+        self.epoch += 1
         if self.awaits_score or self._next_round() or self.finished or self.epoch % self.save_every == 0:
-            self._save()
+            self._snapshots["current"] = self._training.take()
+            self._write()
         self._set_weight()
 
     def add_score(self, score: float) -> None:
@@ -194,72 +196,68 @@ class WeightSearch:
         Args:
             score: Finite, higher is better. NaN, of a training that diverged, is the worst.
         """
-        journal = self._journal
         if not self.awaits_score:
             raise RuntimeError(f"add_score must follow the last epoch of a trial, got a call after {self.epoch} epochs")
-        entry = journal.rounds[-1].with_score(check_score(score))
+        entry = self.rounds[-1].with_score(score)
         if not entry.open and entry.best is None:
             raise RuntimeError(
                 f"validate must return a number for one candidate at least, got NaN for all {len(entry.weights)} from "
                 f"epoch {entry.start}; the training diverged: begin again in another folder, with a lower learning rate"
             )
-        journal.rounds[-1] = entry
+        self.rounds[-1] = entry
         if entry.best == len(entry.scores) - 1:
-            journal.files["best"] = journal.files["current"]
+            self._snapshots["best"] = self._snapshots["current"]
         if entry.open:
-            journal.epoch, journal.files["current"] = entry.start, journal.files["start"]
+            self.epoch, self._snapshots["current"] = entry.start, self._snapshots["start"]
         else:
-            journal.files = {"current": journal.files["best"]}
+            self._snapshots = {"current": self._snapshots["best"]}
         self._write()
-        self._load()
+        self._go_back()
 
     def close(self) -> None:
-        """Close the progress bar."""
-        self._bar.close()
-
-    def _begin(self) -> None:
-        self._journal = Journal()
-        others = sorted(path.name for path in self.folder.glob(_STATES) if path.name != self._journal.file_name())
-        if others:
-            raise RuntimeError(
-                f"{self.folder} must hold a {_JOURNAL} beside {others[0]}, got none; restore it from a copy, or begin "
-                "again in another folder"
-            )
-        self._save()
+        """Leave the progress bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def _next_round(self) -> SearchRound | None:
         """The search that begins with the next epoch, if any."""
-        return None if self._journal.open_round else self.plan.round_at(self.epoch)
-
-    def _save(self) -> None:
-        name = self._journal.file_name()
-        self._journal.files["current"] = name, self._state.write(self.folder / name)
-        self._write()
+        return None if self.open_round else self.policy.round_at(self.epoch)
 
     def _write(self) -> None:
-        """Write the journal, with the search that is due."""
-        journal = self._journal
+        """Write everything, with the search that is due."""
         if entry := self._next_round():
-            journal.rounds.append(entry)
-            journal.files["start"] = journal.files["current"]
-        journal.write(self.folder / _JOURNAL, self._settings())
-        self._clean()
+            self.rounds.append(entry)
+            self._snapshots["start"] = self._snapshots["current"]  # the file holds it once
+        content = {
+            "settings": self._settings, "epoch": self.epoch, "rounds": [astuple(entry) for entry in self.rounds],
+            "snapshots": self._snapshots,
+        }  # fmt: skip
+        write_search(self.folder / _FILE, content)
 
-    def _clean(self) -> None:
-        known = {name for name, _ in self._journal.files.values()}
-        left = (_STATES, f".{_STATES}.part", part_pattern(_JOURNAL))  # the last two of a writer that was killed
-        for path in [path for pattern in left for path in self.folder.glob(pattern)]:
-            if path.name not in known:
-                path.unlink()
+    def _read(self) -> None:
+        content = read_search(self.folder / _FILE)
+        for name, value in self._settings.items():
+            if content["settings"].get(name) != value:
+                raise ValueError(
+                    f"{name} must be {content['settings'].get(name)} as in the search that {self.folder} holds, got "
+                    f"{value}; go on with the same settings, or begin in another folder"
+                )
+        self.epoch, self._snapshots = content["epoch"], content["snapshots"]
+        self.rounds = [SearchRound(*entry) for entry in content["rounds"]]
 
-    def _load(self) -> None:
-        name, digest = self._journal.files["current"]
-        self._state.read(self.folder / name, digest)
+    def _go_back(self) -> None:
+        self._training.go_back(self._snapshots["current"])
         self._set_weight()
 
     def _set_weight(self) -> None:
         self.loss.weights = 1 - self.weight, self.weight
-        self._bar.show(self._journal, self.weight)
-
-    def _settings(self) -> dict[str, Any]:
-        return self.plan.as_json() | {"state": self._state.names}
+        if self._bar is None:
+            self._bar = tqdm(total=self.policy.total_epochs(), unit="epoch", disable=not self.progress)
+        count, entry, text, best = len(self.policy.candidates), self.open_round, f"weight {self.weight:g}", ""
+        if entry is not None:
+            text = f"search {len(self.rounds)}, {text} ({len(entry.scores) + 1}/{count})"
+            best = "" if entry.best is None else f"best {entry.scores[entry.best]:.4f}"
+        self._bar.n = self.epoch + sum((len(one.scores) if one.open else count - 1) * one.epochs for one in self.rounds)
+        self._bar.set_postfix_str(best, refresh=False)
+        self._bar.set_description(text)

@@ -21,7 +21,7 @@ GENERATORS = [torch.Generator(), np.random.default_rng(0), np.random.RandomState
 
 
 @pytest.mark.parametrize("generator", GENERATORS, ids=lambda generator: type(generator).__module__)
-def test_a_generator_goes_on_where_it_was_saved(tmp_path, generator):
+def test_a_generator_goes_on_where_it_was_saved(generator):
     def draw() -> float:
         if isinstance(generator, torch.Generator):
             return float(torch.rand(1, generator=generator))
@@ -29,13 +29,13 @@ def test_a_generator_goes_on_where_it_was_saved(tmp_path, generator):
 
     draw()  # leaves the second number of a pair behind in some of them
     saved = SavedState({"generator": generator})
-    digest = saved.write(tmp_path / "state.pt")
+    snapshot = saved.take()
     first = [draw() for _ in range(5)]
-    saved.read(tmp_path / "state.pt", digest)
+    saved.go_back(snapshot)
     assert [draw() for _ in range(5)] == first
 
 
-def test_transforms_inside_transforms_go_on_where_they_were_saved(tmp_path):
+def test_transforms_inside_transforms_go_on_where_they_were_saved():
     def make(seed: int) -> Compose:
         inner = OneOf([RandGaussianNoise(prob=0.9), RandRotate90(prob=0.9)])
         return Compose([RandGaussianNoise(prob=0.5), inner]).set_random_state(seed)
@@ -45,22 +45,22 @@ def test_transforms_inside_transforms_go_on_where_they_were_saved(tmp_path):
 
     transform = make(1)
     apply(transform)
-    digest = SavedState({"transform": transform}).write(tmp_path / "state.pt")
+    snapshot = SavedState({"transform": transform}).take()
     expected = apply(transform)
     other = make(2)
-    SavedState({"transform": other}).read(tmp_path / "state.pt", digest)
+    SavedState({"transform": other}).go_back(snapshot)
     assert all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(apply(other), expected, strict=True))
 
 
-def test_parts_that_share_a_generator_share_it_again(tmp_path):
+def test_parts_that_share_a_generator_share_it_again():
     def make() -> Compose:
         return Compose([RandGaussianNoise(prob=0.5), RandGaussianNoise(prob=0.5)])
 
     shared = make()
     shared.transforms[1].R = shared.transforms[0].R
-    digest = SavedState({"transform": shared}).write(tmp_path / "state.pt")
+    snapshot = SavedState({"transform": shared}).take()
     other = make()
-    SavedState({"transform": other}).read(tmp_path / "state.pt", digest)
+    SavedState({"transform": other}).go_back(snapshot)
     assert other.transforms[0].R is other.transforms[1].R
     assert other.transforms[0].R is not other.R
     assert other.transforms[0].R.rand() == shared.transforms[0].R.rand()
