@@ -1,25 +1,26 @@
 """Glue between the losses and MONAI's Ignite engines: JSON alone sets up a `SupervisedTrainer` with them.
 
-    trainer = SupervisedTrainer(..., loss_function=loss, prepare_batch=PrepareBatchDistanceMap(),
+    trainer = SupervisedTrainer(..., loss_function=loss, prepare_batch=PrepareBatchTarget(),
                                 train_handlers=[RestoreLabelHandler(), AlphaScheduleHandler(loss, Rebalance()), ...])
 
-`prepare_batch` can hand the loss one target only, so label and map travel to it as a dictionary; `RestoreLabelHandler`
-then puts the label back for metrics, postprocessing and decollating. Multi-GPU configurations of MONAI's model zoo cut
-the last handlers of the list on all ranks but the first: keep these three at its front. A rank without them would train
-with other weights; the means over the ranks that the others wait for make such a run break off after its first epoch.
+`prepare_batch` can hand the loss one target only, so the label and what the loss wants beside it travel as a
+dictionary; `RestoreLabelHandler` then puts the label back for metrics, postprocessing and decollating. Multi-GPU
+configurations of MONAI's model zoo cut the last handlers of the list on all ranks but the first: keep these three at
+its front. A rank without them would train with other weights; the means over the ranks that the others wait for make
+such a run break off after its first epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from monai.engines import PrepareBatch
 from monai.engines.utils import IterationEvents
 from monai.utils import IgniteInfo, min_version, optional_import
 
-from monai_boundary._check import check_choice
+from monai_boundary.losses.target import TARGET_TRANSFORMS
 from monai_boundary.schedules import Schedule
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
@@ -28,45 +29,41 @@ idist, _ = optional_import("ignite", IgniteInfo.OPT_IMPORT_VERSION, min_version,
 __all__ = [
     "AlphaScheduleHandler",
     "LossTermsHandler",
-    "PrepareBatchDistanceMap",
-    "PrepareBatchTargetBoundary",
+    "PrepareBatchTarget",
     "RestoreLabelHandler",
 ]
 
 
-class PrepareBatchDistanceMap(PrepareBatch):
-    """Return the image, and label and distance map as one target: ``{"label": ..., "distance_map": ...}``.
+class PrepareBatchTarget(PrepareBatch):
+    """Return the image, and the label with what the loss wants beside it as one target: ``{"label": ..., name: ...}``.
 
     Args:
+        name: What the loss wants, its `target_name`: ``"distance_map"``, ``"target_boundary"`` or ``"seeds"``.
         image_key: Key of the image `(B, C, *S)` in the batch.
         label_key: Key of the label.
-        map_key: Key of the map that `SignedDistanceMapd` made.
-        distance_maps_on: ``"workers"``: the map is in the batch, made by `SignedDistanceMapd` in the data loader.
-            ``"device"``: it is made here of the label, once that is on the device of the training, by `transform`; the
-            data loader then needs no map. It is the map of the patch, not that of the volume: clip it.
-        transform: `SignedDistanceMap` with the settings of the maps, for ``"device"``.
+        target_key: Key of what is wanted; ``None`` for `name`.
+        transform: ``None``: it is in the batch, made by a transform of the data loader. A transform such as
+            `SignedDistanceMap` makes it here of each label, once that is on the device of the training; the data loader
+            then need not. It is the map of the patch, not that of the volume: clip it.
 
     Raises:
-        ValueError: `transform` is missing for ``"device"``, or given for ``"workers"``.
+        TypeError: `transform` cannot be called.
     """
-
-    _name, _transform = "distance_map", "SignedDistanceMapd"
 
     def __init__(
         self,
+        name: str = "distance_map",
         image_key: str = "image",
         label_key: str = "label",
-        map_key: str = "distance_map",
-        distance_maps_on: Literal["workers", "device"] = "workers",
+        target_key: str | None = None,
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
-        check_choice("distance_maps_on", distance_maps_on, ("workers", "device"))
-        if (transform is None) is (distance_maps_on == "device"):
-            raise ValueError(
-                "transform must be a SignedDistanceMap with distance_maps_on='device', and None with 'workers', got "
-                f"{type(transform).__name__} with {distance_maps_on!r}"
+        if transform is not None and not callable(transform):
+            raise TypeError(
+                f"transform must be None or a transform such as SignedDistanceMap, got {type(transform).__name__}"
             )
-        self.keys = (image_key, label_key) if distance_maps_on == "device" else (image_key, label_key, map_key)
+        self.name = name
+        self.keys = [image_key, label_key] + ([name if target_key is None else target_key] if transform is None else [])
         self.transform = transform
 
     def __call__(
@@ -76,7 +73,7 @@ class PrepareBatchDistanceMap(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Move the tensors to `device`, and make the map there if it is to be made there.
+        """Move the tensors to `device`, and make there what is to be made there.
 
         Raises:
             ValueError: A key is not in the batch.
@@ -85,31 +82,14 @@ class PrepareBatchDistanceMap(PrepareBatch):
         if missing:
             raise ValueError(
                 f"batchdata must hold {', '.join(self.keys)}, got no {', '.join(missing)} among {sorted(batchdata)}; "
-                f"put {self._transform} into the transforms, or name the keys"
+                f"put {TARGET_TRANSFORMS.get(self.name, 'what makes it')} into the transforms, or name the keys"
             )
-        image, label, *precomputed = (
+        image, label, *rest = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in self.keys
         )
         if self.transform is not None:  # each sample has an affine, and so a spacing, of its own
-            precomputed = [torch.stack([self.transform(label[index]) for index in range(len(label))])]
-        return image, {"label": label, self._name: precomputed[0]}
-
-
-class PrepareBatchTargetBoundary(PrepareBatchDistanceMap):
-    """The same for `BoundaryF1IoULoss`: ``{"label": ..., "target_boundary": ...}``.
-
-    Args:
-        image_key: Key of the image `(B, C, *S)` in the batch.
-        label_key: Key of the label.
-        boundary_key: Key of the target boundary that `BoundaryBandd` made.
-    """
-
-    _name, _transform = "target_boundary", "BoundaryBandd"
-
-    def __init__(
-        self, image_key: str = "image", label_key: str = "label", boundary_key: str = "target_boundary"
-    ) -> None:
-        super().__init__(image_key, label_key, boundary_key)
+            rest = [torch.stack([self.transform(sample) for sample in label])]
+        return image, {"label": label, self.name: rest[0]}
 
 
 class RestoreLabelHandler:
@@ -179,7 +159,7 @@ class AlphaScheduleHandler:
         epoch = engine.state.epoch - 1
         del self.history[epoch:]  # an epoch that is run again
         total = engine.state.max_epochs if self.max_epochs is None else self.max_epochs
-        self.loss.weights = self.schedule.weights(epoch, total, self.history)
+        self.loss.term_weights = self.schedule.weights(epoch, total, self.history)
 
     def _collect(self, engine: Any) -> None:  # noqa: ARG002
         self._means.add(self.loss.region_term)
@@ -226,7 +206,7 @@ class LossTermsHandler:
         """Write the means of the epoch."""
         means = self._means.pop()
         names = ("region_term", "boundary_term")
-        weights = dict(zip(("region_weight", "alpha"), self.loss.weights, strict=True))
+        weights = dict(zip(("region_weight", "alpha"), self.loss.term_weights, strict=True))
         engine.state.metrics.update(weights, **dict(zip(names, means, strict=bool(means))))
         if self._share is not None:
             engine.state.metrics["boundary_gradient_share"] = self._share
@@ -248,10 +228,10 @@ class LossTermsHandler:
         with torch.enable_grad():
             terms = (
                 self.loss.region(logits, target["label"]),
-                self.loss.boundary(logits, target["label"], target["distance_map"]),
+                self.loss.boundary(logits, target["label"], target[self.loss.target_name]),
             )
             norms = [_gradient_norm(term, heads) for term in terms]
-        region, boundary = (weight * norm for weight, norm in zip(self.loss.weights, norms, strict=True))
+        region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, norms, strict=True))
         self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
 
 

@@ -16,14 +16,14 @@ class TargetGeneralizedDice(nn.Module):
     It is taken per sample, so averaging gradients over ranks is right without gathering.
     """
 
-    def __init__(self, regions: bool, ignore_label: int | None) -> None:
+    def __init__(self, regions: bool, ignore_index: int | None) -> None:
         super().__init__()
-        self.has_ignore_channel = regions and ignore_label is not None
+        self.has_ignore_channel = regions and ignore_index is not None
         self.dice = GeneralizedDiceLoss(
             softmax=not regions,
             sigmoid=regions,
             to_onehot_y=not regions,
-            ignore_index=None if regions else ignore_label,
+            ignore_index=None if regions else ignore_index,
         )
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ class RegionAndBoundary(nn.Module):
         self.region = region
         boundary = BoundaryLoss(include_background=regions, sigmoid=regions, softmax=not regions)
         self.boundary = DeepSupervisionBoundary(boundary, head_weights or (1.0,))
-        self.weights = (1.0, 0.0)
+        self.term_weights = (1.0, 0.0)
         self.distance_maps: torch.Tensor | None = None
         self.terms: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -67,5 +67,5 @@ class RegionAndBoundary(nn.Module):
         heads = output if isinstance(output, list | tuple) else [output]
         boundary = self.boundary(heads, maps)
         self.terms = (region.detach(), boundary.detach())
-        loss: torch.Tensor = self.weights[0] * region + self.weights[1] * boundary
+        loss: torch.Tensor = self.term_weights[0] * region + self.term_weights[1] * boundary
         return loss

@@ -172,7 +172,7 @@ class BoundaryMixin:
         weights = (1.0, 0.0) if pause else self.boundary_schedule.weights(
             epoch - sum(paused), self.num_epochs, log["region_term"][:epoch]  # type: ignore[attr-defined]
         )  # fmt: skip
-        self.loss.weights = weights  # type: ignore[attr-defined]
+        self.loss.term_weights = weights  # type: ignore[attr-defined]
         self._log_values(region_weight=weights[0], alpha=weights[1], alpha_paused=float(pause))
         note = " (boundary term paused: the predicted foreground is falling away)" if pause else ""
         self.print_to_log_file(f"region weight {weights[0]:.4f}, alpha {weights[1]:.4f}{note}")  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ class AppendDistanceMaps(SegOnlyTransform):
         spacing: Voxel size of the patch in mm.
         options: Settings of the maps.
         regions: Whether the target holds one bool channel per region.
-        ignore_label: Label that is not counted; with regions it is the last channel.
+        ignore_index: Label that is not counted; with regions it is the last channel.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class AppendDistanceMaps(SegOnlyTransform):
         spacing: tuple[float, ...],
         options: DistanceMapOptions,
         regions: bool = False,
-        ignore_label: int | None = None,
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.spacing = spacing
         self.options = options
         self.regions = regions
-        self.ignore_label = ignore_label
+        self.ignore_index = ignore_index
         # normalised values lie in [-1, 1] before the balance
         self._fits = options.normalize is not None and options.balance_cap < _LARGEST
 
@@ -76,14 +76,14 @@ class AppendDistanceMaps(SegOnlyTransform):
                 self.spacing,
                 self.options,
                 include_background=False,
-                ignore_index=self.ignore_label,
+                ignore_index=self.ignore_index,
             )
         return self.half(torch.from_numpy(maps))
 
     def region_masks(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the masks of the regions of a target, and which voxels count, ``None`` for all."""
         masks = array[: self.num_classes].astype(bool)
-        return masks, None if self.ignore_label is None else ~array[-1].astype(bool)
+        return masks, None if self.ignore_index is None else ~array[-1].astype(bool)
 
     def half(self, maps: torch.Tensor) -> torch.Tensor:
         """Return `maps` as float16.
@@ -104,7 +104,7 @@ class AppendDistanceMaps(SegOnlyTransform):
     def batch_distance_maps(self, target: torch.Tensor) -> torch.Tensor:
         """Return float32 maps `(B, C, *S)` of targets `(B, 1, *S)` or regions `(B, R, *S)`, on their device."""
         if self.regions:
-            valid = None if self.ignore_label is None else ~target[:, -1:].bool()
+            valid = None if self.ignore_index is None else ~target[:, -1:].bool()
             return batch_masks_map(target[:, : self.num_classes].bool(), self.spacing, self.options, valid)
         return batch_labels_map(
             target,
@@ -112,5 +112,5 @@ class AppendDistanceMaps(SegOnlyTransform):
             self.spacing,
             self.options,
             include_background=False,
-            ignore_index=self.ignore_label,
+            ignore_index=self.ignore_index,
         )

@@ -230,9 +230,9 @@ def test_suggested_alpha_gives_the_boundary_term_its_share_of_the_gradient(probe
 
 def test_suggestion_leaves_network_and_weights_alone(probe):
     loss, network, batches = probe
-    before = loss.weights
+    before = loss.term_weights
     suggest_alpha(loss, network, batches)
-    assert loss.weights == before
+    assert loss.term_weights == before
     assert all(parameter.grad is None for parameter in network.parameters())
 
 

@@ -27,23 +27,23 @@ _NEVER = -30.0  # logit whose sigmoid adds nothing to any sum
 
 
 class BuildingLoss(nn.Module):
-    """weight * first + (1 - weight) * IoU loss of logits `(B, 1, H, W)`, plus cross-entropy where asked for.
+    """alpha * first + (1 - alpha) * IoU loss of logits `(B, 1, H, W)`, plus cross-entropy where asked for.
 
     The sum of section 2 of the paper; section 4.2 adds the cross-entropy. The IoU loss is MONAI's.
 
     Args:
         first: Loss of logits and mask beside the IoU loss; ``None`` for the IoU loss alone.
-        weight: Of `first`, in [0, 1].
+        alpha: Weight of `first`, in [0, 1].
         cross_entropy: Add binary cross-entropy.
         ignore_index: Value of pixels of the target that do not count; `first` must know it itself if it counts pixels
             of the background.
     """
 
     def __init__(
-        self, first: nn.Module | None, weight: float = 0.5, cross_entropy: bool = False, ignore_index: int | None = None
+        self, first: nn.Module | None, alpha: float = 0.5, cross_entropy: bool = False, ignore_index: int | None = None
     ) -> None:
         super().__init__()
-        self.weight = check_fraction("weight", weight)
+        self.alpha = check_fraction("alpha", alpha)
         self.first = first
         self.cross_entropy, self.ignore_index = cross_entropy, ignore_index
         self.iou = DiceLoss(sigmoid=True, jaccard=True)
@@ -59,7 +59,7 @@ class BuildingLoss(nn.Module):
         if self.first is not None:
             knows = getattr(self.first, "ignore_index", None) is not None
             other = self.first(input, target) if knows else self.first(logits, mask)
-            total = self.weight * other + (1 - self.weight) * total
+            total = self.alpha * other + (1 - self.alpha) * total
         if self.cross_entropy:
             total = total + F.binary_cross_entropy_with_logits(logits, mask.to(logits.dtype)) / share
         return total
@@ -102,7 +102,7 @@ def raise_weight(loss: BuildingLoss | BoundaryF1IoULoss, weight: float, epochs: 
     schedule = Increase(0.0, weight)
 
     def set_weight(epoch: int) -> None:
-        loss.weight = schedule.weights(epoch, epochs)[1]
+        loss.alpha = schedule.weights(epoch, epochs)[1]
 
     return set_weight
 

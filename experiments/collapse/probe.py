@@ -156,7 +156,7 @@ def train(setting: Setting, volumes: list[Volume], epochs: int, seed: int, note:
     loss = RegionBoundaryLoss(region_loss(setting.region), BoundaryLoss(include_background=False, softmax=True))
     guard, history = CollapseGuard(), []
     for epoch in range(epochs):
-        loss.weights = setting.schedule.weights(epoch, epochs, history)
+        loss.term_weights = setting.schedule.weights(epoch, epochs, history)
         terms = []
         for image, label, distance in batches(data, generator):
             logits = network(image)

@@ -110,14 +110,14 @@ def check_same_images(path: Path, data: str, images: Iterable[MembraneImage]) ->
 
 
 def membrane_transforms(
-    crop: Sequence[int], ndim: int, companion: Literal["seeds", "map"] | None, min_region_size: int, seed: int
+    crop: Sequence[int], ndim: int, companion: Literal["seeds", "distance_map"] | None, min_region_size: int, seed: int
 ) -> Compose:
     """Return what turns an item ``{"image", "membrane", "ids"}`` into one to train on.
 
     Args:
         crop: Size of a random crop; empty for whole images.
         ndim: Number of spatial axes.
-        companion: What is stored under ``"distance_map"``: seeds of the regions of the crop, or the distance map.
+        companion: What the loss wants beside the label, and its key: seeds of the crop's regions, or the distance map.
         min_region_size: Regions of fewer voxels have no seed.
         seed: Of the random choices.
     """
@@ -126,11 +126,11 @@ def membrane_transforms(
     steps += [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(ndim)]
     steps.append(RandRotate90d(keys, prob=0.75, max_k=3, spatial_axes=(ndim - 2, ndim - 1)))
     if companion == "seeds":
-        steps.append(RegionSeedsd("ids", "distance_map", "label", min_region_size=min_region_size, spacing=spacing))
-    elif companion == "map":
+        steps.append(RegionSeedsd("ids", "seeds", "label", min_region_size=min_region_size, spacing=spacing))
+    elif companion == "distance_map":
         steps.append(SignedDistanceMapd("label", preset="robust", spacing=spacing))
     steps.append(EnsureTyped(("image", "label"), dtype=torch.float32, track_meta=False))
-    steps.append(EnsureTyped("distance_map", track_meta=False, allow_missing_keys=True))
+    steps.append(EnsureTyped(("distance_map", "seeds"), track_meta=False, allow_missing_keys=True))
     transform = Compose(steps)
     transform.set_random_state(seed=seed)
     return transform

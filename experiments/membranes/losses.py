@@ -36,7 +36,7 @@ class MembraneLoss:
 
     title: str
     make: Callable[[], nn.Module]
-    companion: Literal["seeds", "map"] | None = None
+    companion: Literal["seeds", "distance_map"] | None = None
     base: str | None = None
     published: tuple[Figure, Figure, Figure] | None = None
 
@@ -74,7 +74,7 @@ LOSSES: dict[str, MembraneLoss] = {
     "gdl+boundary": MembraneLoss(
         "generalized Dice + boundary",
         _boundary,
-        "map",
+        "distance_map",
         published=((0.7621, 0.0336), (1.4576, 0.2064), (0.5888, 0.1649)),
     ),
 }
@@ -87,6 +87,6 @@ def set_weights(loss: nn.Module, epochs: int) -> Callable[[int], None] | None:
     schedule = Rebalance()
 
     def set_epoch(epoch: int) -> None:
-        loss.weights = schedule.weights(epoch, epochs)
+        loss.term_weights = schedule.weights(epoch, epochs)
 
     return set_epoch

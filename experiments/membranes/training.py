@@ -31,7 +31,7 @@ from experiments.shared.journal import missing_runs, run_all
 from experiments.shared.training import Point, computing_device, train_network
 from monai_boundary._check import check_choice
 from monai_boundary._files import replacing
-from monai_boundary.engines import PrepareBatchDistanceMap
+from monai_boundary.engines import PrepareBatchTarget
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, Membrane, threshold_sweep
 
 __all__ = ["PRETRAINED", "predict", "run_membranes"]
@@ -119,7 +119,7 @@ class _Run:
         items = [one.training_item for one in train]
         transform = membrane_transforms(stage.crop, ndim, row.companion, self.shared.min_region_size, self.run["seed"])
         loss = row.make().to(next(network.parameters()).device)
-        options = {} if row.companion is None else {"prepare_batch": PrepareBatchDistanceMap()}
+        options = {} if row.companion is None else {"prepare_batch": PrepareBatchTarget(row.companion)}
 
         def score(_engine: Any) -> Point:
             rows = [self._scores(predict(network, image), image, (0.5,)) for image in test]

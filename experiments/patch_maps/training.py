@@ -19,7 +19,7 @@ from experiments.shared.training import computing_device, train_network
 from monai_boundary.engines import (
     AlphaScheduleHandler,
     LossTermsHandler,
-    PrepareBatchDistanceMap,
+    PrepareBatchTarget,
     RestoreLabelHandler,
 )
 from monai_boundary.kernels.distance import ROBUST
@@ -157,7 +157,7 @@ def train_patches(
         title,
         before_epoch=items.start,
         decay=True,
-        prepare_batch=PrepareBatchDistanceMap(),
+        prepare_batch=PrepareBatchTarget(),
         train_handlers=[
             RestoreLabelHandler(),
             AlphaScheduleHandler(loss, Constant(0.0) if arm == "region" else Rebalance()),

@@ -22,7 +22,7 @@ from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.engines import (
     AlphaScheduleHandler,
     LossTermsHandler,
-    PrepareBatchDistanceMap,
+    PrepareBatchTarget,
     RestoreLabelHandler,
 )
 from monai_boundary.kernels.distance import Preset
@@ -121,7 +121,7 @@ def _train(
         _describe,
         title,
         betas=(0.9, 0.99),
-        prepare_batch=PrepareBatchDistanceMap(),
+        prepare_batch=PrepareBatchTarget(),
         train_handlers=[
             RestoreLabelHandler(),
             AlphaScheduleHandler(loss, make_schedule(chosen, shared.preset)),
@@ -154,7 +154,7 @@ def score_volumes(
         target = np.moveaxis(volume.label, -1, 0)
         spacing = (volume.spacing[2], *volume.spacing[:2])
         ignore = 2 if (target == 2).any() else None
-        scores = score_pair("surface", pred, target, spacing, ignore_label=ignore)
+        scores = score_pair("surface", pred, target, spacing, ignore_index=ignore)
         missed = bool((target == 1).any() and not (pred == 1).any())
         rows.append({"case": volume.case, "dice": scores["dice"], "hd95_mm": scores["hd95_mm"], "missed": missed})
     return rows

@@ -38,7 +38,7 @@ class _EmptyType(click.ParamType):
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
               help="Class to score, may be repeated.  [default: 1; every class with surface]")  # fmt: skip
-@click.option("--ignore-label", type=click.IntRange(min=0),
+@click.option("--ignore-index", type=click.IntRange(min=0),
               help="Ground truth label where predictions do not count.  [default: 2 with wmh]")  # fmt: skip
 @click.option("--empty", default="diagonal", show_default=True, type=_EmptyType(),
               help="Distances where one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
@@ -55,7 +55,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     output: Path,
     images: Path | None,
     labels: tuple[int, ...],
-    ignore_label: int | None,
+    ignore_index: int | None,
     empty: Empty,
     tolerance: float,
     theta: float,
@@ -76,13 +76,13 @@ def evaluate(  # noqa: PLR0913 - one argument per option
                  takes --theta and --unit alone, and writes no report
     """  # noqa: D301
     if protocol == "buildings":
-        if images or labels or ignore_label is not None:
-            raise click.UsageError("--images, --label and --ignore-label must not be given with --protocol buildings")
+        if images or labels or ignore_index is not None:
+            raise click.UsageError("--images, --label and --ignore-index must not be given with --protocol buildings")
         _evaluate_tiles(pred, gt, output, theta, unit, force)
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
-    settings = EvaluationSettings(protocol, labels or None, ignore_label, empty, tolerance)
+    settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance)
     report = output / "report.html"
     if report.exists() and not force:
         raise FileExistsError(f"{report} must not exist, got earlier results; pass --force or another --output")

@@ -94,7 +94,7 @@ def _overlay(result: Evaluation, row: CaseRow, images: Path | None) -> Figure:
     pred_file, target_file = result.files[row.case]
     pred, target = read_pair(pred_file, target_file)
     ground = _ground(find_image(row.case, target_file.parent, images), target)
-    found = (pred.array == row.label) & (target.array != result.settings.ignore_label)
+    found = (pred.array == row.label) & (target.array != result.settings.ignore_index)
     name = row.case if len(result.labels) == 1 else f"{row.case}, class {row.label}"
     return overlay_figure(
         ground, target.array == row.label, found, target.spacing, name, row.scores["dice"], row.scores.get("hd95_mm")

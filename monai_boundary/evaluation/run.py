@@ -33,25 +33,25 @@ class EvaluationSettings:
     Args:
         protocol: Name in `PROTOCOLS`.
         labels: Classes to score; ``None`` for 1, and with ``"surface"`` for every class of the ground truth.
-        ignore_label: Label of the ground truth where predictions do not count; ``None`` for the protocol's own.
+        ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own.
         empty: What distances are where only one side holds the class, see `SurfaceDistances`.
         tolerance_mm: Of the surface Dice.
     """
 
     protocol: str = "surface"
     labels: tuple[int, ...] | None = None
-    ignore_label: int | None = None
+    ignore_index: int | None = None
     empty: Empty = "diagonal"
     tolerance_mm: float = 1.0
 
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, tuple(PROTOCOLS))
         check_empty(self.empty)
-        if self.ignore_label is None:
-            object.__setattr__(self, "ignore_label", _IGNORED.get(self.protocol))
+        if self.ignore_index is None:
+            object.__setattr__(self, "ignore_index", _IGNORED.get(self.protocol))
         if self.labels is None and self.protocol != "surface":
             object.__setattr__(self, "labels", (1,))
-        if self.labels is not None and (not self.labels or min(self.labels) < 1 or self.ignore_label in self.labels):
+        if self.labels is not None and (not self.labels or min(self.labels) < 1 or self.ignore_index in self.labels):
             raise ValueError(f"labels must be classes >= 1 that are not ignored, got {self.labels}")
 
 
@@ -170,7 +170,7 @@ def evaluate_folder(
     settings = settings or EvaluationSettings()
     pairs = find_pairs(pred_dir, gt_dir)
     result = Evaluation(settings, pairs.cases, pairs.without_prediction, pairs.without_target)
-    labels = settings.labels or _labels_of(Path(gt_dir), pairs.cases, settings.ignore_label)
+    labels = settings.labels or _labels_of(Path(gt_dir), pairs.cases, settings.ignore_index)
     for case, files in tqdm(pairs.cases.items(), desc="evaluate", unit="case", disable=not progress):
         try:
             pred, target = read_pair(*files)
@@ -179,25 +179,25 @@ def evaluate_folder(
             continue
         for label in labels:
             scores = score_pair(
-                settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_label,
+                settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
                 settings.empty, settings.tolerance_mm,
             )  # fmt: skip
-            counted = (pred.array == label) & (target.array != settings.ignore_label)
+            counted = (pred.array == label) & (target.array != settings.ignore_index)
             row = CaseRow(case, label, scores, int((target.array == label).sum()), int(counted.sum()))
             result.rows.append(row)
     return result
 
 
-def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_label: int | None) -> list[int]:
+def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:
     """Classes that nnU-Net's ``dataset.json`` names, or that the ground truth holds."""
     values = _named_labels(gt_dir.absolute().parent / "dataset.json")
-    if not values - {0, ignore_label}:
+    if not values - {0, ignore_index}:
         for files in cases.values():
             try:
                 values |= {int(value) for value in np.unique(read_pair(*files)[1].array)}
             except (ValueError, OSError):  # the reason is reported when the case is scored
                 continue
-    return sorted(values - {0, ignore_label}) or [1]
+    return sorted(values - {0, ignore_index}) or [1]
 
 
 def _named_labels(description: Path) -> set[int]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_boundary._check import check_number
-from monai_boundary.losses._target import as_float32, check_network_output, probability_target
+from monai_boundary.losses.target import as_float32, check_network_output, probability_target
 
 __all__ = ["BinaryCrossEntropyLoss"]
 

@@ -12,7 +12,7 @@ from torch.nn.modules.loss import _Loss
 from monai_boundary._check import check_activation, check_choice, check_spacing
 from monai_boundary.kernels.distance import BACKENDS, Backend, DistanceMapOptions, batch_labels_map, batch_masks_map
 from monai_boundary.losses._fused import fusible, map_sum
-from monai_boundary.losses._target import (
+from monai_boundary.losses.target import (
     activate,
     as_float32,
     check_network_output,
@@ -96,7 +96,7 @@ class BoundaryLoss(_Loss):
         self.spacing = spacing
         self.ignore_index = ignore_index
         self.offset = check_choice("offset", offset, (None, "zero_at_target"))
-        self.engine = check_choice("backend", backend, BACKENDS)
+        self.backend = check_choice("backend", backend, BACKENDS)
         self.fused = fused
 
     def forward(
@@ -135,8 +135,10 @@ class BoundaryLoss(_Loss):
         spacing = check_spacing(self.spacing, logits.ndim - 2)
         first = first_counted_channel(channels, self.include_background)
         if labelled:
-            return batch_labels_map(target, channels, spacing, self.options, first == 0, self.ignore_index, self.engine)
-        return batch_masks_map(target[:, first:] > 0.5, spacing, self.options, backend=self.engine)
+            return batch_labels_map(
+                target, channels, spacing, self.options, first == 0, self.ignore_index, self.backend
+            )
+        return batch_masks_map(target[:, first:] > 0.5, spacing, self.options, backend=self.backend)
 
     def _can_fuse(self, logits: torch.Tensor) -> bool:
         known = self.sigmoid or (self.softmax and logits.shape[1] > 1)

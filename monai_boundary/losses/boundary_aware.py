@@ -14,7 +14,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import as_numpy, check_choice, check_reach, check_slice_axis
-from monai_boundary.losses._target import as_float32, check_network_output, probability_target, reduce_loss
+from monai_boundary.losses.target import as_float32, check_network_output, probability_target, reduce_loss
 
 if TYPE_CHECKING:
     from monai_boundary.kernels.barrier.cut import Weighting

@@ -10,7 +10,7 @@ from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_activation, check_number, check_windows
 from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
-from monai_boundary.losses._target import (
+from monai_boundary.losses.target import (
     activate,
     check_network_output,
     counted_channels,

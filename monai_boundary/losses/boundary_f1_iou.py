@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from monai_boundary._check import check_fraction
-from monai_boundary.losses._target import (
+from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
+from monai_boundary.losses.target import (
     activate,
     as_float32,
     check_network_output,
@@ -17,19 +19,18 @@ from monai_boundary.losses._target import (
     onehot_target,
     split_target,
 )
-from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
 
 __all__ = ["BoundaryF1IoULoss"]
 
 
 class BoundaryF1IoULoss(nn.Module):
-    """Cross-entropy + weight * boundary F1 loss + (1 - weight) * IoU loss, of logits.
+    """Cross-entropy + alpha * boundary F1 loss + (1 - alpha) * IoU loss, of logits.
 
     `WeightSearch` sets the weight during training as the paper does; `AlphaScheduleHandler` raises it by a schedule.
     After each call `cross_entropy_term`, `boundary_term` and `region_term` hold the three unweighted terms, detached.
 
     Args:
-        weight: Weight of the boundary term in [0, 1].
+        alpha: Weight of the boundary term in [0, 1].
         theta0: See `BoundaryF1Loss`.
         theta: See `BoundaryF1Loss`.
         softmax: Softmax over exclusive classes with categorical cross-entropy. Without it every channel gets a sigmoid
@@ -42,21 +43,23 @@ class BoundaryF1IoULoss(nn.Module):
 
     Raises:
         TypeError: A width is no integer; `input` is not floating point.
-        ValueError: `weight` is outside [0, 1]; a width is even; wrong shapes or labels.
+        ValueError: `alpha` is outside [0, 1]; a width is even; wrong shapes or labels.
 
     References:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, section 4.2.
 
     Example:
-        >>> loss = BoundaryF1IoULoss(weight=0.1)
-        >>> loss.weight = 0.3
+        >>> loss = BoundaryF1IoULoss(alpha=0.1)
+        >>> loss.alpha = 0.3
         >>> loss(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)).isfinite().item()
         True
     """
 
+    target_name: ClassVar[str] = "target_boundary"
+
     def __init__(  # noqa: PLR0913 - those of BoundaryF1Loss
         self,
-        weight: float = 0.5,
+        alpha: float = 0.5,
         theta0: int | Sequence[int] = 3,
         theta: int | Sequence[int] = 5,
         *,
@@ -78,29 +81,29 @@ class BoundaryF1IoULoss(nn.Module):
         self.cross_entropy_term: torch.Tensor | None = None
         self.boundary_term: torch.Tensor | None = None
         self.region_term: torch.Tensor | None = None
-        self.weight = weight
+        self.alpha = alpha
 
     @property
-    def weight(self) -> float:
+    def alpha(self) -> float:
         """Weight of the boundary term; the IoU term has the rest to 1."""
         return self._number
 
-    @weight.setter
-    def weight(self, value: float) -> None:
-        self._number = check_fraction("weight", value)
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self._number = check_fraction("alpha", value)
         self._weight.fill_(self._number)
 
     @property
-    def weights(self) -> tuple[float, float]:
-        """(region, boundary), always 1 - weight and weight, so that schedules and handlers can drive this loss.
+    def term_weights(self) -> tuple[float, float]:
+        """(region, boundary), always 1 - alpha and alpha, so that schedules and handlers can drive this loss.
 
         Of a pair that is set the boundary's counts, and must lie in [0, 1]; the IoU term gets the rest to 1.
         """
-        return 1 - self.weight, self.weight
+        return 1 - self.alpha, self.alpha
 
-    @weights.setter
-    def weights(self, values: Sequence[float]) -> None:
-        _, self.weight = values
+    @term_weights.setter
+    def term_weights(self, values: Sequence[float]) -> None:
+        _, self.alpha = values
 
     def forward(
         self,
@@ -113,13 +116,13 @@ class BoundaryF1IoULoss(nn.Module):
         Args:
             input: Logits `(B, C, *S)`.
             target: `(B, C, *S)`, or labels with `to_onehot_y`; or both as one target of a MONAI engine, from
-                `PrepareBatchTargetBoundary`.
+                `PrepareBatchTarget`.
             target_boundary: See `BoundaryF1Loss`; ``None`` to compute it from the target.
         """
         logits = input
         check_network_output(logits)
         logits = as_float32(logits)
-        target, target_boundary = split_target(target, target_boundary, "target_boundary")
+        target, target_boundary = split_target(target, target_boundary, self.target_name)
         settings = self.boundary
         onehot, valid = onehot_target(target, logits, settings.to_onehot_y, settings.ignore_index)
         onehot = onehot.to(logits.dtype)
@@ -159,4 +162,4 @@ class BoundaryF1IoULoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the weight."""
-        return f"weight={self.weight}, softmax={self.softmax}"
+        return f"alpha={self.alpha}, softmax={self.softmax}"

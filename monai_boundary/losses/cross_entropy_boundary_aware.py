@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch.nn import functional as F
 
 from monai_boundary._check import check_choice
-from monai_boundary.losses._target import as_float32, split_target
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.boundary_aware import BoundaryAwareLoss
 from monai_boundary.losses.deep_supervision import DeepSupervisionLoss, Heads, split_heads, sum_over_heads
 from monai_boundary.losses.region_boundary import RegionBoundaryLoss
+from monai_boundary.losses.target import as_float32, split_target
 
 __all__ = ["BoundaryAwareDeepSupervisionLoss", "BoundaryAwarePreset", "CrossEntropyBoundaryAwareLoss"]
 
@@ -32,8 +32,8 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
     """Cross-entropy of the membrane plus alpha times the boundary-aware loss, for logits, membrane and seeds.
 
     Set the weights once per epoch as of any `RegionBoundaryLoss`, so that the boundary term starts on a prediction that
-    has membranes: ``loss.weights = Warmup(20, Constant(1.0)).weights(epoch, max_epochs)``. While alpha is 0 nothing is
-    cut, and `boundary_term` is 0.
+    has membranes: ``loss.term_weights = Warmup(20, Constant(1.0)).weights(epoch, max_epochs)``. While alpha is 0
+    nothing is cut, and `boundary_term` is 0.
 
     Args:
         preset: ``"robust"``: plain cross-entropy, alpha 1, and the mean over the dilated contours, whose weight does
@@ -56,10 +56,11 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         >>> loss = CrossEntropyBoundaryAwareLoss(alpha=3.0)
         >>> logits, seeds = torch.tensor([[[-9.0, 0.0, -9.0]]]), torch.tensor([[[1, 0, 2]]])
         >>> value = loss(logits, torch.tensor([[[0, 1, 0]]]), seeds)
-        >>> loss.weights, round(float(loss.region_term), 4), round(float(loss.boundary_term), 4)
+        >>> loss.term_weights, round(float(loss.region_term), 4), round(float(loss.boundary_term), 4)
         ((1.0, 3.0), 0.2311, 0.2311)
     """
 
+    target_name: ClassVar[str] = "seeds"
     boundary: BoundaryAwareLoss
 
     def __init__(
@@ -90,8 +91,7 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         Args:
             input: Logits of the membrane `(B, 1, *S)`.
             target: Membrane `(B, 1, *S)`, or membrane and seeds as ``{"label": ..., "seeds": ...}``, which is how they
-                pass through a MONAI engine; `PrepareBatchDistanceMap` puts seeds under ``"distance_map"``, which is
-                taken too.
+                pass through a MONAI engine.
             seeds: Integers `(B, 1, *S)` of `RegionSeeds`.
         """
         membrane, seeds = split_target(target, seeds, "seeds")
@@ -109,8 +109,8 @@ class BoundaryAwareDeepSupervisionLoss(DeepSupervisionLoss):
 
     Args:
         loss: The loss of one head.
-        weights: One weight per head, highest resolution first, used as given; ``None`` for 1, 1/2, 1/4, ... divided by
-            their sum.
+        head_weights: One weight per head, highest resolution first, used as given; ``None`` for 1, 1/2, 1/4, ...
+            divided by their sum.
 
     Raises:
         TypeError: `loss` is no `CrossEntropyBoundaryAwareLoss`.
@@ -125,8 +125,8 @@ class BoundaryAwareDeepSupervisionLoss(DeepSupervisionLoss):
 
     loss: CrossEntropyBoundaryAwareLoss
 
-    def __init__(self, loss: CrossEntropyBoundaryAwareLoss, weights: Sequence[float] | None = None) -> None:
-        super().__init__(loss, weights)
+    def __init__(self, loss: CrossEntropyBoundaryAwareLoss, head_weights: Sequence[float] | None = None) -> None:
+        super().__init__(loss, head_weights)
         if not isinstance(loss, CrossEntropyBoundaryAwareLoss):
             raise TypeError(
                 f"loss must be a CrossEntropyBoundaryAwareLoss, got {type(loss).__name__}; "

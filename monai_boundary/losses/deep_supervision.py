@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_boundary._check import check_number
-from monai_boundary.losses._target import split_target
 from monai_boundary.losses.region_boundary import RegionBoundaryLoss
+from monai_boundary.losses.target import split_target
 
 __all__ = ["DeepSupervisionBoundary", "DeepSupervisionLoss"]
 
@@ -24,17 +24,17 @@ class DeepSupervisionBoundary(nn.Module):
 
     Args:
         boundary: The loss of one head, called as ``boundary(input, None, distance_map)``.
-        weights: One weight per head, highest resolution first; heads of weight 0 are passed over. ``None`` for 1, 1/2,
-            1/4, ... divided by their sum.
+        head_weights: One weight per head, highest resolution first; heads of weight 0 are passed over. ``None`` for 1,
+            1/2, 1/4, ... divided by their sum.
 
     Raises:
         ValueError: A weight is negative or not finite, or none is above 0.
     """
 
-    def __init__(self, boundary: nn.Module, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, boundary: nn.Module, head_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.boundary = boundary
-        self.head_weights = None if weights is None else _check_weights(weights)
+        self.head_weights = None if head_weights is None else _check_weights(head_weights)
 
     def forward(self, heads: Sequence[torch.Tensor], distance_map: torch.Tensor) -> torch.Tensor:
         """Return the weighted sum.
@@ -68,9 +68,9 @@ class DeepSupervisionLoss(nn.Module):
 
     Args:
         loss: The loss of one head, such as `GeneralizedDiceBoundaryLoss()`.
-        weights: One weight per head, highest resolution first, used as given; ``None`` for 1, 1/2, 1/4, ... divided by
-            their sum. Heads of weight 0 are passed over and get no gradient, about which `DistributedDataParallel` must
-            know (``find_unused_parameters=True``).
+        head_weights: One weight per head, highest resolution first, used as given; ``None`` for 1, 1/2, 1/4, ...
+            divided by their sum. Heads of weight 0 are passed over and get no gradient, about which
+            `DistributedDataParallel` must know (``find_unused_parameters=True``).
 
     Raises:
         TypeError: `loss` is no `RegionBoundaryLoss`.
@@ -83,11 +83,11 @@ class DeepSupervisionLoss(nn.Module):
         >>> from monai_boundary.losses import GeneralizedDiceBoundaryLoss
         >>> loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=0.25))
         >>> heads = [torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 4, 4)]
-        >>> loss(heads, torch.zeros(1, 1, 8, 8)).isfinite().item(), loss.weights
+        >>> loss(heads, torch.zeros(1, 1, 8, 8)).isfinite().item(), loss.term_weights
         (True, (0.75, 0.25))
     """
 
-    def __init__(self, loss: RegionBoundaryLoss, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, loss: RegionBoundaryLoss, head_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         if not isinstance(loss, RegionBoundaryLoss):
             raise TypeError(
@@ -95,7 +95,12 @@ class DeepSupervisionLoss(nn.Module):
                 "RegionBoundaryLoss(region, BoundaryLoss(...))"
             )
         self.loss = loss
-        self._boundary = DeepSupervisionBoundary(loss.boundary, weights)
+        self._boundary = DeepSupervisionBoundary(loss.boundary, head_weights)
+
+    @property
+    def target_name(self) -> str:
+        """What the loss wants beside the label, as of `loss`."""
+        return self.loss.target_name
 
     @property
     def head_weights(self) -> tuple[float, ...] | None:
@@ -112,13 +117,13 @@ class DeepSupervisionLoss(nn.Module):
         self.loss.alpha = value
 
     @property
-    def weights(self) -> tuple[float, float]:
+    def term_weights(self) -> tuple[float, float]:
         """Weights of the region and the boundary term, not of the heads: those of `loss`, which schedules set."""
-        return self.loss.weights
+        return self.loss.term_weights
 
-    @weights.setter
-    def weights(self, pair: tuple[float, float]) -> None:
-        self.loss.weights = pair
+    @term_weights.setter
+    def term_weights(self, pair: tuple[float, float]) -> None:
+        self.loss.term_weights = pair
 
     @property
     def region_term(self) -> torch.Tensor | None:
@@ -147,7 +152,7 @@ class DeepSupervisionLoss(nn.Module):
         Raises:
             ValueError: The numbers of heads and weights differ, or the first head does not have the target's size.
         """
-        label, distance_map = split_target(target, distance_map)
+        label, distance_map = split_target(target, distance_map, self.target_name)
         return self.loss.combine(self.region(input, label), self.boundary(input, label, distance_map))
 
     def region(self, input: Heads, target: torch.Tensor) -> torch.Tensor:
@@ -201,9 +206,9 @@ def split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | None
 
 
 def _check_weights(weights: Sequence[float]) -> tuple[float, ...]:
-    checked = tuple(check_number("weights", weight, strict=False) for weight in weights)
+    checked = tuple(check_number("head_weights", weight, strict=False) for weight in weights)
     if not any(checked):
-        raise ValueError(f"weights must hold a value above 0, got {checked}; pass None for 1, 1/2, 1/4, ...")
+        raise ValueError(f"head_weights must hold a value above 0, got {checked}; pass None for 1, 1/2, 1/4, ...")
     return checked
 
 
@@ -215,8 +220,8 @@ def sum_over_heads(
         weights = [half / sum(halves) for half in halves]
     if len(heads) != len(weights):
         raise ValueError(
-            f"weights must hold one value per head ({len(heads)}), got {len(weights)}; name one for each output of the "
-            "network, highest resolution first (0 skips it), or pass None for 1, 1/2, 1/4, ..."
+            f"head_weights must hold one value per head ({len(heads)}), got {len(weights)}; name one for each output "
+            "of the network, highest resolution first (0 skips it), or pass None for 1, 1/2, 1/4, ..."
         )
     # A head of weight 0 is not evaluated: it may hold infinite values, times which 0 is not 0.
     first, *others = [weight * term(head) for head, weight in zip(heads, weights, strict=True) if weight]

@@ -9,7 +9,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_activation
-from monai_boundary.losses._target import activate, check_network_output, onehot_target, reduce_loss
+from monai_boundary.losses.target import activate, check_network_output, onehot_target, reduce_loss
 
 __all__ = ["GeneralizedDiceLoss"]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
-from monai_boundary.losses._target import split_target
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
+from monai_boundary.losses.target import split_target
 
 __all__ = ["GeneralizedDiceBoundaryLoss", "RegionBoundaryLoss"]
 
@@ -20,7 +20,7 @@ __all__ = ["GeneralizedDiceBoundaryLoss", "RegionBoundaryLoss"]
 class RegionBoundaryLoss(nn.Module):
     """Region weight times region loss plus alpha times boundary loss.
 
-    Set the weights once per epoch: ``loss.weights = Rebalance().weights(epoch, max_epochs)``. After each call
+    Set the weights once per epoch: ``loss.term_weights = Rebalance().weights(epoch, max_epochs)``. After each call
     `region_term` and `boundary_term` hold the two unweighted terms, detached, for logging.
 
     Args:
@@ -33,9 +33,11 @@ class RegionBoundaryLoss(nn.Module):
 
     Example:
         >>> loss = RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True), BoundaryLoss(softmax=True), alpha=0.25)
-        >>> loss.weights
+        >>> loss.term_weights
         (0.75, 0.25)
     """
+
+    target_name: ClassVar[str] = "distance_map"
 
     def __init__(
         self,
@@ -60,20 +62,20 @@ class RegionBoundaryLoss(nn.Module):
     @property
     def alpha(self) -> float:
         """Weight of the boundary term; setting it sets the region weight too, as `mode` says."""
-        return self.weights[1]
+        return self.term_weights[1]
 
     @alpha.setter
     def alpha(self, value: float) -> None:
         number = check_number("alpha", value, strict=False)
-        self.weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
+        self.term_weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
 
     @property
-    def weights(self) -> tuple[float, float]:
+    def term_weights(self) -> tuple[float, float]:
         """Weights of the region and the boundary term."""
         return self._pair
 
-    @weights.setter
-    def weights(self, pair: tuple[float, float]) -> None:
+    @term_weights.setter
+    def term_weights(self, pair: tuple[float, float]) -> None:
         region, boundary = pair
         self._pair = (
             check_number("region weight", region, strict=False),
@@ -95,7 +97,7 @@ class RegionBoundaryLoss(nn.Module):
                 pass through a MONAI engine.
             distance_map: Float `(B, C, *S)` or without the background; ``None`` to compute it from the label.
         """
-        label, distance_map = split_target(target, distance_map)
+        label, distance_map = split_target(target, distance_map, self.target_name)
         return self.combine(self.region(input, label), self.boundary(input, label, distance_map))
 
     def combine(self, region: torch.Tensor, boundary: torch.Tensor) -> torch.Tensor:
@@ -107,7 +109,7 @@ class RegionBoundaryLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the weights."""
-        return f"weights={self.weights}, mode={self.mode!r}"
+        return f"term_weights={self.term_weights}, mode={self.mode!r}"
 
 
 class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):

@@ -9,7 +9,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_activation, check_fraction, check_number
-from monai_boundary.losses._target import (
+from monai_boundary.losses.target import (
     activate,
     check_network_output,
     first_counted_channel,

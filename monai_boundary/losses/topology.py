@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_activation
-from monai_boundary.losses._target import (
+from monai_boundary.losses.target import (
     activate,
     check_network_output,
     first_counted_channel,

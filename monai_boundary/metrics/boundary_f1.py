@@ -127,7 +127,7 @@ class BoundaryF1Metric(CaseMetric):
             are `MetaTensor`. A keyword ``spacing`` of the call comes first.
         include_background: Score class 0, too.
         num_classes: Number of classes of label maps; ``None`` for one-hot input.
-        ignore_label: Label of the target that is not counted. Needs `num_classes`.
+        ignore_index: Label of the target that is not counted. Needs `num_classes`.
         image_edge: See `boundary_f1`.
         reduction: As in MONAI's metrics. Cases without the class in prediction and target are no part of it; where no
             case has it the score is NaN.
@@ -152,7 +152,7 @@ class BoundaryF1Metric(CaseMetric):
         spacing: Sequence[float] | Literal["affine"] | None = None,
         include_background: bool = False,
         num_classes: int | None = None,
-        ignore_label: int | None = None,
+        ignore_index: int | None = None,
         image_edge: bool = True,
         reduction: str = "mean",
         get_not_nans: bool = False,
@@ -162,9 +162,9 @@ class BoundaryF1Metric(CaseMetric):
         self.scores = (scores,) if isinstance(scores, str) else tuple(scores)
         if not self.scores or not set(self.scores) <= set(_SCORES):
             raise ValueError(f"scores must be names among {', '.join(_SCORES)}, got {scores}")
-        check_class_settings(num_classes, ignore_label)
+        check_class_settings(num_classes, ignore_index)
         self.spacing, self.include_background = spacing, include_background
-        self.num_classes, self.ignore_label, self.image_edge = num_classes, ignore_label, image_edge
+        self.num_classes, self.ignore_index, self.image_edge = num_classes, ignore_index, image_edge
         self.reduction, self.get_not_nans = reduction, get_not_nans
 
     def _sizes(self, target: torch.Tensor, spacing: Sequence[float] | None = None) -> Sequence[float] | None:
@@ -191,8 +191,8 @@ class BoundaryF1Metric(CaseMetric):
             raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
         else:
             found = check_labels(found[0], self.num_classes, None)
-            true = check_labels(true[0], self.num_classes, self.ignore_label)
-            valid = None if self.ignore_label is None else true != self.ignore_label
+            true = check_labels(true[0], self.num_classes, self.ignore_index)
+            valid = None if self.ignore_index is None else true != self.ignore_index
             classes = range(0 if self.include_background else 1, self.num_classes)
             pairs = [(found == index, true == index) for index in classes]
         results = [boundary_f1(*pair, self.theta, sizes, valid=valid, image_edge=self.image_edge) for pair in pairs]

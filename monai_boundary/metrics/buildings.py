@@ -41,17 +41,17 @@ def score_buildings(
     target: np.ndarray,
     theta: float = 3.0,
     spacing: Sequence[float] | None = None,
-    ignore_label: int | None = 255,
+    ignore_index: int | None = 255,
     image_edge: bool = False,
 ) -> BuildingScore:
     """Score a predicted map of buildings.
 
     Args:
         pred: Integers `(H, W)`: 1 = building, 0 = others.
-        target: The same of the ground truth, which may hold `ignore_label`.
+        target: The same of the ground truth, which may hold `ignore_index`.
         theta: Distance that still counts as wrong, see `boundary_f1`, in the unit of `spacing`.
         spacing: Pixel size (height, width), in metres for instance; ``None`` measures in pixels.
-        ignore_label: Label of the target that is not counted.
+        ignore_index: Label of the target that is not counted.
         image_edge: Whether a building that the edge of the tile cuts has a boundary there.
 
     Raises:
@@ -66,8 +66,8 @@ def score_buildings(
     found, true = np.asarray(pred), np.asarray(target)
     if found.shape != true.shape:
         raise ValueError(f"pred and target must have the same shape, got {found.shape} and {true.shape}")
-    found, true = check_labels(found, 2, None), check_labels(true, 2, ignore_label)
-    valid = None if ignore_label is None else true != ignore_label
+    found, true = check_labels(found, 2, None), check_labels(true, 2, ignore_index)
+    valid = None if ignore_index is None else true != ignore_index
     first, second = found == 1, true == 1
     if valid is not None:
         first = first & valid
@@ -104,19 +104,19 @@ class BuildingMetric(CaseMetric):
         self,
         theta: float = 3.0,
         spacing: Sequence[float] | None = None,
-        ignore_label: int | None = 255,
+        ignore_index: int | None = 255,
         image_edge: bool = False,
     ) -> None:
         super().__init__()
         self.theta, self.spacing = check_number("theta", theta), spacing
-        self.ignore_label, self.image_edge = ignore_label, image_edge
+        self.ignore_index, self.image_edge = ignore_index, image_edge
 
     def _score_case(
         self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
     ) -> list[list[float]]:
         maps = as_numpy("y_pred", pred)[0], as_numpy("y", target)[0]
         sizes = self.spacing if spacing is None else spacing
-        one = score_buildings(*maps, self.theta, sizes, self.ignore_label, self.image_edge)
+        one = score_buildings(*maps, self.theta, sizes, self.ignore_index, self.image_edge)
         edge = one.boundary
         return [[one.iou, edge.f1, edge.precision, edge.recall, one.intersection, one.union]]
 

@@ -75,7 +75,7 @@ class ProtocolMetric(CaseMetric):
         scores: Which to compute, in this order; ``None`` for all of the protocol and ``"missed"``.
         include_background: Score class 0, too.
         num_classes: Number of classes of label maps; ``None`` for one-hot input.
-        ignore_label: Voxels of the target label map with this value are taken out of the prediction. Needs
+        ignore_index: Voxels of the target label map with this value are taken out of the prediction. Needs
             `num_classes`.
         empty: What distances are where only one of the two holds the class, see `SurfaceDistances`.
         tolerance_mm: Of the surface Dice.
@@ -100,7 +100,7 @@ class ProtocolMetric(CaseMetric):
         scores: Sequence[str] | None = None,
         include_background: bool = False,
         num_classes: int | None = None,
-        ignore_label: int | None = None,
+        ignore_index: int | None = None,
         empty: Empty = "diagonal",
         tolerance_mm: float = 1.0,
         slice_axis: int = -1,
@@ -115,9 +115,9 @@ class ProtocolMetric(CaseMetric):
         self.scores = (*PROTOCOLS[protocol], "missed") if scores is None else tuple(scores)
         check_empty(empty)
         check_number("tolerance_mm", tolerance_mm, strict=False)
-        check_class_settings(num_classes, ignore_label)
+        check_class_settings(num_classes, ignore_index)
         self.protocol, self.include_background = protocol, include_background
-        self.num_classes, self.ignore_label = num_classes, ignore_label
+        self.num_classes, self.ignore_index = num_classes, ignore_index
         self.empty, self.tolerance_mm, self.slice_axis = empty, tolerance_mm, slice_axis
         self.reduction, self.get_not_nans = reduction, get_not_nans
 
@@ -140,7 +140,7 @@ class ProtocolMetric(CaseMetric):
             raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
         maps = (
             check_labels(found[0], self.num_classes, None),
-            check_labels(true[0], self.num_classes, self.ignore_label),
+            check_labels(true[0], self.num_classes, self.ignore_index),
         )
         return [self._score(*maps, label, sizes) for label in range(first, self.num_classes)]
 
@@ -148,24 +148,24 @@ class ProtocolMetric(CaseMetric):
         values: dict[str, float] = {}
         if self._measured:
             values = score_pair(
-                self.protocol, pred, target, spacing, label, self.ignore_label, self.empty, self.tolerance_mm,
+                self.protocol, pred, target, spacing, label, self.ignore_index, self.empty, self.tolerance_mm,
                 self.slice_axis, self._measured,
             )  # fmt: skip
         found = pred == label
-        if self.ignore_label is not None:
-            found = found & (target != self.ignore_label)
+        if self.ignore_index is not None:
+            found = found & (target != self.ignore_index)
         sides = bool(found.any()), bool((target == label).any())
         values["missed"], values["false_alarm"] = float(sides == (False, True)), float(sides == (True, False))
         return [values[name] for name in self.scores]
 
 
-def check_class_settings(num_classes: int | None, ignore_label: int | None) -> None:
+def check_class_settings(num_classes: int | None, ignore_index: int | None) -> None:
     """Refuse settings of label maps that make no sense."""
     if num_classes is not None and num_classes < 2:
         raise ValueError(f"num_classes must be >= 2 (background counts), got {num_classes}")
-    if ignore_label is not None and num_classes is None:
+    if ignore_index is not None and num_classes is None:
         raise ValueError(
-            f"ignore_label must come with num_classes and label maps, got {ignore_label} without; one-hot channels "
+            f"ignore_index must come with num_classes and label maps, got {ignore_index} without; one-hot channels "
             "hold no ignored voxels"
         )
 

@@ -79,7 +79,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     target: np.ndarray,
     spacing: Sequence[float] | None,
     label: int = 1,
-    ignore_label: int | None = None,
+    ignore_index: int | None = None,
     empty: Empty = "diagonal",
     tolerance_mm: float = 1.0,
     slice_axis: int = 0,
@@ -95,7 +95,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         target: Integers of the same shape, the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         label: The class to score.
-        ignore_label: Voxels of the target with this label are taken out of the prediction, as the WMH challenge does
+        ignore_index: Voxels of the target with this label are taken out of the prediction, as the WMH challenge does
             with label 2.
         empty: What HD, HD95 and ASSD are where only one of the two holds the class; see `SurfaceDistances`.
         tolerance_mm: Of the surface Dice.
@@ -120,7 +120,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         raise ValueError(f"pred and target must have the same shape, got {pred.shape} and {target.shape}")
     sizes = check_spacing(spacing, check_spatial_ndim("target", target.shape))
     truth = target == label
-    found = pred == label if ignore_label is None else (pred == label) & (target != ignore_label)
+    found = pred == label if ignore_index is None else (pred == label) & (target != ignore_index)
     values = {"dice": dice_score(found, truth)}
     if any(name.startswith("volume") for name in names):
         values |= _volumes(found, truth, math.prod(sizes))

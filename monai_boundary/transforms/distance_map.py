@@ -93,18 +93,24 @@ class SignedDistanceMap(Transform):
         self.spacing = spacing
         self.include_background = include_background
         self.ignore_index = ignore_index
-        self.engine = check_choice("backend", backend, BACKENDS)
+        self._backend = check_choice("backend", backend, BACKENDS)
         self.dtype = dtype
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
-        stays = isinstance(labels, torch.Tensor) and on_device(self.engine, labels)
+        stays = isinstance(labels, torch.Tensor) and on_device(self._backend, labels)
         values: Any = plain_tensor("labels", labels) if stays else as_numpy("labels", labels)
         ndim = check_spatial_ndim("labels", values.shape, channels=1)
         spacing = image_spacing(labels, self.spacing, ndim)
         if self.num_classes is not None:
             maps: NdarrayOrTensor = labels_distance_map(
-                values, self.num_classes, spacing, self.options, self.include_background, self.ignore_index, self.engine
+                values,
+                self.num_classes,
+                spacing,
+                self.options,
+                self.include_background,
+                self.ignore_index,
+                self._backend,
             )
         else:
             maps = self._maps_of_masks(values, spacing)
@@ -121,11 +127,11 @@ class SignedDistanceMap(Transform):
                 "labels must have a channel besides the background, got 1; pass num_classes for a label map"
             )
         if isinstance(channels, torch.Tensor) and channels.device.type != "cpu":  # looking at them would be a wait
-            return batch_masks_map(channels[None] > 0.5, spacing, self.options, backend=self.engine)[0]
+            return batch_masks_map(channels[None] > 0.5, spacing, self.options, backend=self._backend)[0]
         masks = _check_masks(as_numpy("labels", channels))
-        if on_device(self.engine, values):
-            return batch_masks_map(torch.from_numpy(masks)[None], spacing, self.options, backend=self.engine)[0]
-        return masks_distance_map(masks, spacing, self.options, backend=self.engine)
+        if on_device(self._backend, values):
+            return batch_masks_map(torch.from_numpy(masks)[None], spacing, self.options, backend=self._backend)[0]
+        return masks_distance_map(masks, spacing, self.options, backend=self._backend)
 
 
 def _check_masks(channels: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ class WeightSearch:
     one, that before the trials, and that of the best candidate. One process only.
 
     Args:
-        loss: `BoundaryF1IoULoss`, or any object with settable `weights` (region, boundary); in a search they are
+        loss: `BoundaryF1IoULoss`, or any object with settable `term_weights` (region, boundary); in a search they are
             (1 - weight, weight).
         state: What training changes, each under a name: network, optimizer, learning-rate scheduler, gradient scaler,
             anything with `state_dict` and `load_state_dict`; random generators such as that of a `DataLoader`; MONAI's
@@ -56,7 +56,7 @@ class WeightSearch:
         progress: Whether to show a bar over all epochs of all candidates.
 
     Raises:
-        TypeError: `loss` has no `weights`, an object of `state` has no state, or a number is none.
+        TypeError: `loss` has no `term_weights`, an object of `state` has no state, or a number is none.
         ValueError: A number is wrong, or `folder` holds a search with other settings.
         RuntimeError: The file in `folder` is damaged; more than one process; every candidate scored NaN.
 
@@ -69,7 +69,7 @@ class WeightSearch:
         >>> loss = BoundaryF1IoULoss()
         >>> with TemporaryDirectory() as folder:
         ...     search = WeightSearch(loss, {}, folder, 4, candidates=(0.3, 0.7), first=1, every=3, progress=False)
-        ...     rounds = search.run(lambda epoch: None, lambda: loss.weight)  # train_epoch(epoch) and validate()
+        ...     rounds = search.run(lambda epoch: None, lambda: loss.alpha)  # train_epoch(epoch) and validate()
         >>> rounds[0].kept, search.course()
         (0.7, [0.0, 0.7, 0.7, 0.7])
     """
@@ -89,8 +89,10 @@ class WeightSearch:
         save_every: int = 1,
         progress: bool = True,
     ) -> None:
-        if not hasattr(loss, "weights"):
-            raise TypeError(f"loss must have weights (region, boundary) that can be set, got {type(loss).__name__}")
+        if not hasattr(loss, "term_weights"):
+            raise TypeError(
+                f"loss must have term_weights (region, boundary) that can be set, got {type(loss).__name__}"
+            )
         self.loss, self.folder = loss, Path(folder)
         check_count("first", first, 0)
         self.policy = SearchPolicy(
@@ -251,7 +253,7 @@ class WeightSearch:
         self._set_weight()
 
     def _set_weight(self) -> None:
-        self.loss.weights = 1 - self.weight, self.weight
+        self.loss.term_weights = 1 - self.weight, self.weight
         if self._bar is None:
             self._bar = tqdm(total=self.policy.total_epochs(), unit="epoch", disable=not self.progress)
         count, entry, text, best = len(self.policy.candidates), self.open_round, f"weight {self.weight:g}", ""

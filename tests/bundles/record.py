@@ -22,4 +22,4 @@ class RecordWeights:
     def __call__(self, engine: Any) -> None:
         parameters = [float(value.detach().double().abs().sum()) for value in engine.network.parameters()]
         with self.file.open("a") as stream:
-            stream.write(json.dumps({"weights": self.loss.weights, "network": sum(parameters)}) + "\n")
+            stream.write(json.dumps({"weights": self.loss.term_weights, "network": sum(parameters)}) + "\n")

@@ -82,7 +82,7 @@ def configuration(schedule: dict, handlers: list[dict], cut: bool) -> dict[str, 
                 "network": "@network",
                 "loss_function": "@loss",
                 "optimizer": "@optimizer",
-                "prepare_batch": {"_target_": "monai_boundary.engines.PrepareBatchDistanceMap"},
+                "prepare_batch": {"_target_": "monai_boundary.engines.PrepareBatchTarget"},
                 "train_handlers": CUT if cut else "@train#handlers",
             },
         },
@@ -109,7 +109,7 @@ def train(scenario: str, folder: Path) -> None:
             stream.write(json.dumps(row) + "\n")
 
     # At the start of the epoch, and written at once: ranks that lack a handler break off at its end.
-    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: note("weights", loss.weights))
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: note("weights", loss.term_weights))
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: note("metrics", trainer.state.metrics))
     trainer.run()
     torch.save(module.state_dict(), folder / f"{name}.pt")

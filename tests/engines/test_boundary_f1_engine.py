@@ -12,7 +12,7 @@ from monai_boundary import BoundaryBand, BoundaryF1IoULoss, Increase, Warmup
 from monai_boundary.engines import (
     AlphaScheduleHandler,
     LossTermsHandler,
-    PrepareBatchTargetBoundary,
+    PrepareBatchTarget,
     RestoreLabelHandler,
 )
 
@@ -48,10 +48,10 @@ def test_the_engine_trains_as_a_loop_that_sets_the_weight_by_hand(ignored: bool)
     trainer = SupervisedTrainer(
         device=torch.device("cpu"), max_epochs=EPOCHS, train_data_loader=DataLoader(samples(ignored), batch_size=2),
         network=net, optimizer=torch.optim.SGD(net.parameters(), 0.1), loss_function=loss, decollate=False,
-        prepare_batch=PrepareBatchTargetBoundary(),
+        prepare_batch=PrepareBatchTarget("target_boundary"),
         train_handlers=[RestoreLabelHandler(), AlphaScheduleHandler(loss, SCHEDULE), LossTermsHandler(loss)],
     )  # fmt: skip
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: seen["weight"].append(loss.weight))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: seen["weight"].append(loss.alpha))
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: seen["metrics"].append(dict(engine.state.metrics)))
     trainer.add_event_handler(
         Events.ITERATION_COMPLETED, lambda engine: seen["labels"].append(engine.state.output["label"])
@@ -61,7 +61,7 @@ def test_the_engine_trains_as_a_loop_that_sets_the_weight_by_hand(ignored: bool)
     by_hand = network()
     optimizer, plain, boundary = torch.optim.SGD(by_hand.parameters(), 0.1), BoundaryF1IoULoss(ignore_index=255), []
     for weight in WEIGHTS:
-        plain.weight = weight
+        plain.alpha = weight
         terms = []
         for batch in DataLoader(samples(ignored), batch_size=2):
             optimizer.zero_grad()
@@ -78,7 +78,7 @@ def test_the_engine_trains_as_a_loop_that_sets_the_weight_by_hand(ignored: bool)
 
 
 def test_the_boundary_of_the_loader_is_taken_not_made_again() -> None:
-    loss, batch = BoundaryF1IoULoss(weight=0.5), samples(False)[0]
+    loss, batch = BoundaryF1IoULoss(alpha=0.5), samples(False)[0]
     logits, label = torch.randn(1, 1, 16, 16), batch["label"][None]
     other = samples(False)[3]["target_boundary"][None]
     value = loss(logits, {"label": label, "target_boundary": other})
@@ -88,15 +88,15 @@ def test_the_boundary_of_the_loader_is_taken_not_made_again() -> None:
 
 def test_a_weight_outside_0_to_1_is_refused_by_its_name() -> None:
     loss = BoundaryF1IoULoss()
-    loss.weights = 1.0, 0.2
-    assert (loss.weight, loss.weights) == (0.2, (0.8, 0.2))
-    with pytest.raises(ValueError, match="weight must"):
-        loss.weights = 1.0, 1.5
+    loss.term_weights = 1.0, 0.2
+    assert (loss.alpha, loss.term_weights) == (0.2, (0.8, 0.2))
+    with pytest.raises(ValueError, match="alpha must"):
+        loss.term_weights = 1.0, 1.5
 
 
 def test_a_batch_without_target_boundary_says_which_transform_makes_it() -> None:
     with pytest.raises(ValueError, match=r"got no target_boundary among .*; put BoundaryBandd into the transforms"):
-        PrepareBatchTargetBoundary()({"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)})
+        PrepareBatchTarget("target_boundary")({"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)})
     batch = {"rgb": torch.ones(1), "mask": torch.zeros(1), "band": torch.full((1,), 2.0)}
-    image, target = PrepareBatchTargetBoundary("rgb", "mask", "band")(batch, device="cpu")
+    image, target = PrepareBatchTarget("target_boundary", "rgb", "mask", "band")(batch, device="cpu")
     assert (image.item(), target["label"].item(), target["target_boundary"].item()) == (1, 0, 2)

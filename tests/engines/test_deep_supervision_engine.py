@@ -14,7 +14,7 @@ from monai.networks.nets import DynUNet, SegResNetDS
 from torch import nn
 
 from monai_boundary import DeepSupervisionLoss, GeneralizedDiceBoundaryLoss, Increase, SignedDistanceMap
-from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchDistanceMap, RestoreLabelHandler
+from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
 from tests.losses.test_deep_supervision_heads import DEFAULT, by_hand
 
 # MONAI and Ignite, not this package
@@ -45,7 +45,7 @@ def batches() -> DataLoader:
 def trainer_of(network: nn.Module, loss: DeepSupervisionLoss, watched: nn.Module, **options) -> SupervisedTrainer:
     return SupervisedTrainer(
         device=torch.device("cpu"), max_epochs=1, train_data_loader=batches(), network=network, loss_function=loss,
-        optimizer=torch.optim.SGD(network.parameters(), 0.1), prepare_batch=PrepareBatchDistanceMap(),
+        optimizer=torch.optim.SGD(network.parameters(), 0.1), prepare_batch=PrepareBatchTarget(),
         train_handlers=[
             RestoreLabelHandler(),
             AlphaScheduleHandler(watched, Increase(start=0.3, end=0.3)),

@@ -17,7 +17,7 @@ from monai.networks.nets import UNet
 from monai.transforms import AsDiscreted, Compose
 
 from monai_boundary import GeneralizedDiceBoundaryLoss, Increase, Rebalance, SignedDistanceMap, WaitForRegion
-from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchDistanceMap, RestoreLabelHandler
+from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
 
 EPOCHS = 4
 # MONAI and Ignite, not this package
@@ -58,7 +58,7 @@ class Run:
         self.trainer = SupervisedTrainer(
             device=torch.device("cpu"), max_epochs=max_epochs, train_data_loader=DataLoader(samples(), batch_size=2),
             network=self.network, optimizer=self.optimizer, loss_function=self.loss, inferer=SimpleInferer(),
-            prepare_batch=PrepareBatchDistanceMap(), postprocessing=post,
+            prepare_batch=PrepareBatchTarget(), postprocessing=post,
             key_train_metric={"dice": MeanDice(output_transform=from_engine(["pred", "label"]))} if post else None,
             train_handlers=[RestoreLabelHandler(), self.alpha, LossTermsHandler(self.loss, gradient_share), *handlers],
             **options,
@@ -71,7 +71,7 @@ class Run:
         self.losses.append(float((output[0] if isinstance(output, list) else output)["loss"]))
 
     def _note_epoch(self, engine: Engine) -> None:
-        self.weights.append(self.loss.weights)
+        self.weights.append(self.loss.term_weights)
         self.metrics.append(dict(engine.state.metrics))
 
 
@@ -79,7 +79,7 @@ def by_hand(epochs: int = EPOCHS) -> tuple[UNet, list[float]]:
     net, losses = network(), []
     loss, optimizer = GeneralizedDiceBoundaryLoss(), torch.optim.Adam(net.parameters(), 1e-2)
     for epoch in range(epochs):
-        loss.weights = Rebalance().weights(epoch, epochs)
+        loss.term_weights = Rebalance().weights(epoch, epochs)
         for batch in DataLoader(samples(), batch_size=2):
             optimizer.zero_grad()
             value = loss(net(batch["image"]), batch["label"], batch["distance_map"])
@@ -138,7 +138,7 @@ def test_the_share_of_the_gradient_is_that_of_autograd():
     loss = GeneralizedDiceBoundaryLoss()
     norms = []
     for weights in ((1.0, 0.0), (0.0, 0.2)):
-        loss.weights = weights
+        loss.term_weights = weights
         norms.append(torch.autograd.grad(loss(logits, batch["label"], batch["distance_map"]), logits)[0].norm())
     assert run.metrics[0]["boundary_gradient_share"] == pytest.approx(float(norms[1] / sum(norms)), rel=1e-4)
     plain = Run(schedule, max_epochs=1)
@@ -152,7 +152,7 @@ def test_accumulated_gradients_step_once_per_two_batches():
     run.trainer.run()
     net, loss = before, GeneralizedDiceBoundaryLoss()
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    loss.weights = Rebalance().weights(0, 1)
+    loss.term_weights = Rebalance().weights(0, 1)
     for batch in DataLoader(samples(), batch_size=2):
         (loss(net(batch["image"]), batch["label"], batch["distance_map"]) / 2).backward()
     optimizer.step()
@@ -200,12 +200,12 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(schedule, tmp_path: Path):
 
 def test_a_missing_key_is_named():
     with pytest.raises(ValueError, match=r"batchdata must hold image, label, distance_map, got no distance_map among"):
-        PrepareBatchDistanceMap()({"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)})
+        PrepareBatchTarget()({"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)})
 
 
 def test_keys_can_be_named():
     batch = {"ct": torch.ones(1), "mask": torch.zeros(1), "map": torch.full((1,), 2.0)}
-    image, target = PrepareBatchDistanceMap("ct", "mask", "map")(batch, device="cpu")
+    image, target = PrepareBatchTarget("distance_map", "ct", "mask", "map")(batch, device="cpu")
     assert (image.item(), target["label"].item(), target["distance_map"].item()) == (1, 0, 2)
 
 
@@ -217,7 +217,7 @@ def test_maps_made_on_the_device_are_those_of_the_data_loader():
         labels.append({"image": item["image"], "label": label})
     batch = next(iter(DataLoader(labels, batch_size=2)))
     transform = SignedDistanceMap(2, "robust")
-    prepare = PrepareBatchDistanceMap(distance_maps_on="device", transform=transform)
+    prepare = PrepareBatchTarget(transform=transform)
     image, target = prepare(batch, device="cpu")
     assert torch.equal(image, batch["image"])
     assert torch.equal(target["label"], batch["label"])
@@ -228,8 +228,8 @@ def test_maps_made_on_the_device_are_those_of_the_data_loader():
 
 def test_an_engine_trains_alike_with_maps_made_on_the_device():
     run = Run(max_epochs=1)
-    run.trainer.prepare_batch = PrepareBatchDistanceMap(
-        distance_maps_on="device", transform=SignedDistanceMap(2, "robust", spacing=(1, 1), backend="torch")
+    run.trainer.prepare_batch = PrepareBatchTarget(
+        transform=SignedDistanceMap(2, "robust", spacing=(1, 1), backend="torch")
     )
     run.trainer.data_loader = DataLoader([{k: item[k] for k in ("image", "label")} for item in samples()], batch_size=2)
     run.trainer.run()
@@ -238,10 +238,6 @@ def test_an_engine_trains_alike_with_maps_made_on_the_device():
     assert run.losses == pytest.approx(plain.losses, rel=1e-5)
 
 
-def test_where_the_maps_are_made_must_fit_the_transform():
-    with pytest.raises(ValueError, match="distance_maps_on must be one of 'workers', 'device', got 'gpu'"):
-        PrepareBatchDistanceMap(distance_maps_on="gpu")
-    with pytest.raises(ValueError, match="transform must be a SignedDistanceMap with distance_maps_on='device'"):
-        PrepareBatchDistanceMap(distance_maps_on="device")
-    with pytest.raises(ValueError, match=r"transform must be .*None with 'workers', got SignedDistanceMap"):
-        PrepareBatchDistanceMap(transform=SignedDistanceMap(2))
+def test_what_makes_the_maps_must_be_a_transform():
+    with pytest.raises(TypeError, match="transform must be None or a transform such as SignedDistanceMap, got str"):
+        PrepareBatchTarget(transform="device")

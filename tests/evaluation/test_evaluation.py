@@ -118,7 +118,7 @@ def test_wmh_takes_ignored_voxels_out_of_the_prediction(tmp_path: Path) -> None:
     (row,) = evaluate_folder(tmp_path / "p", tmp_path / "t", EvaluationSettings("wmh"), progress=False).rows
     assert row.scores["dice"] == 1
     assert row.predicted_voxels == row.target_voxels == 72
-    kept = EvaluationSettings("wmh", ignore_label=9)
+    kept = EvaluationSettings("wmh", ignore_index=9)
     (row,) = evaluate_folder(tmp_path / "p", tmp_path / "t", kept, progress=False).rows
     assert row.scores["dice"] < 1
 
@@ -130,7 +130,7 @@ def test_the_surface_protocol_scores_every_class(folders: tuple[Path, Path]) -> 
     assert evaluate_folder(*folders, progress=False).labels == [1, 3]
     description = {"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}
     (folders[1].parent / "dataset.json").write_text(json.dumps(description))
-    assert evaluate_folder(*folders, EvaluationSettings(ignore_label=3), progress=False).labels == [1, 2]
+    assert evaluate_folder(*folders, EvaluationSettings(ignore_index=3), progress=False).labels == [1, 2]
 
 
 @pytest.mark.parametrize(

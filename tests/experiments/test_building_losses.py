@@ -75,14 +75,14 @@ def test_the_weight_rises_from_nothing_to_its_value_in_the_last_epoch() -> None:
     seen = []
     for epoch in range(5):
         before(epoch)
-        seen.append(loss.weight)
+        seen.append(loss.alpha)
     assert seen == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
 
 
 def test_an_unknown_row_or_weight_is_named() -> None:
     with pytest.raises(ValueError, match=r"name must be one of 'bf1\+iou', .* got 'vgg'"):
         building_loss("vgg")
-    with pytest.raises(ValueError, match="weight must"):
+    with pytest.raises(ValueError, match="alpha must"):
         building_loss("iou", 1.5)
 
 

@@ -59,7 +59,7 @@ def test_the_boundary_loss_is_rebalanced_over_the_epochs_and_others_keep_their_w
     seen = []
     for epoch in range(10):
         policy(epoch)
-        seen.append(loss.weights)
+        seen.append(loss.term_weights)
     assert seen[0][1] < 0.1 < seen[-1][1]
     assert all(b >= a for (_, a), (_, b) in pairwise(seen))
     assert all(set_weights(row.make(), 10) is None for name, row in LOSSES.items() if name != "gdl+boundary")

@@ -99,8 +99,8 @@ def test_wrong_settings_are_refused(make, settings, error, text):
 def test_settings_of_one_loss_are_refused():
     with pytest.raises(ValueError, match="more than 1 of"):
         BoundaryF1Loss(sigmoid=True, softmax=True)
-    with pytest.raises(ValueError, match=r"weight must lie in \[0, 1\], got 1.5"):
-        BoundaryF1IoULoss().weight = 1.5
+    with pytest.raises(ValueError, match=r"alpha must lie in \[0, 1\], got 1.5"):
+        BoundaryF1IoULoss().alpha = 1.5
     with pytest.raises(ValueError, match=r"lam must lie in \[0, 1\], got 2"):
         SensitivitySpecificityLoss(2)
     with pytest.raises(ValueError, match=r"theta must be odd .* per spatial axis \(3\), got \(1, 5\)"):
@@ -153,5 +153,5 @@ def test_single_channel_warns_and_passes_over(settings):
 
 def test_settings_are_shown():
     assert "theta0=3, theta=(1, 5, 5)" in repr(BoundaryF1Loss(theta=(1, 5, 5)))
-    assert "weight=0.25" in repr(BoundaryF1IoULoss(0.25))
+    assert "alpha=0.25" in repr(BoundaryF1IoULoss(0.25))
     assert "lam=0.75" in repr(SensitivitySpecificityLoss(0.75))

@@ -121,7 +121,7 @@ def test_weight_set_after_compilation_is_seen_without_another_graph():
     graph = torch.compile(loss, fullgraph=True, backend="eager")
     graph(logits, labels)
     with torch._dynamo.config.patch(error_on_recompile=True):
-        for loss.weight in (0.1, 0.9, 0.0):
+        for loss.alpha in (0.1, 0.9, 0.0):
             close(graph(logits, labels), loss(logits, labels))
 
 

@@ -16,7 +16,7 @@ from monai_boundary import (
     Warmup,
     suggest_alpha,
 )
-from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchDistanceMap, RestoreLabelHandler
+from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
 from monai_boundary.losses import BinaryCrossEntropyLoss
 from tests.losses.test_boundary_aware_loss import cells
 
@@ -64,7 +64,7 @@ def test_preset_is_the_sum_it_promises(batch, preset):
     region, boundary = BinaryCrossEntropyLoss(balance)(*batch[:2]), BoundaryAwareLoss(**settings)(*batch)
     close(loss(*batch), region + alpha * boundary)
     close((loss.region_term, loss.boundary_term), (region, boundary))
-    assert loss.weights == (1.0, alpha)
+    assert loss.term_weights == (1.0, alpha)
 
 
 def test_arguments_take_the_place_of_the_presets(batch):
@@ -77,13 +77,14 @@ def test_arguments_take_the_place_of_the_presets(batch):
 def test_target_of_an_engine_holds_membrane_and_seeds(batch):
     loss = CrossEntropyBoundaryAwareLoss()
     logits, membrane, seeds = batch
-    for key in ("seeds", "distance_map"):
-        assert loss(logits, {"label": membrane, key: seeds}) == loss(*batch)
+    assert loss(logits, {"label": membrane, "seeds": seeds}) == loss(*batch)
+    with pytest.raises(ValueError, match=r"target must hold .*, got no seeds among .*put RegionSeedsd into the transf"):
+        loss(logits, {"label": membrane, "distance_map": seeds})
 
 
 def test_nothing_is_cut_while_alpha_is_zero_but_seeds_are_asked_for(batch, monkeypatch):
     loss = CrossEntropyBoundaryAwareLoss()
-    loss.weights = Warmup(3, Constant(1.0)).weights(2, 10)
+    loss.term_weights = Warmup(3, Constant(1.0)).weights(2, 10)
     with monkeypatch.context() as patch:
         patch.setattr(BoundaryAwareLoss, "compute_weights", lambda *_: pytest.fail("cut"))
         value = loss(*batch)
@@ -93,7 +94,7 @@ def test_nothing_is_cut_while_alpha_is_zero_but_seeds_are_asked_for(batch, monke
         loss(*batch[:2])
     with pytest.raises(TypeError, match="seeds must hold integers"):
         loss(*batch[:2], batch[2].float())
-    loss.weights = Warmup(3, Constant(1.0)).weights(3, 10)
+    loss.term_weights = Warmup(3, Constant(1.0)).weights(3, 10)
     assert loss(*batch) > value
 
 
@@ -123,7 +124,7 @@ def test_engine_trains_with_a_warm_up_and_logs_both_terms(batch):
         network=network,
         optimizer=torch.optim.SGD(network.parameters(), 0.1),
         loss_function=loss,
-        prepare_batch=PrepareBatchDistanceMap(map_key="seeds"),
+        prepare_batch=PrepareBatchTarget("seeds"),
         train_handlers=[RestoreLabelHandler(), AlphaScheduleHandler(loss, Warmup(2, Constant(1.0))), terms],
     )
     from ignite.engine import Events

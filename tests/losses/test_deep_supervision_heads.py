@@ -184,15 +184,15 @@ def test_weights_and_terms_are_those_of_the_loss_inside():
     heads, labels, maps = case(SIZES["2D"])
     inner = GeneralizedDiceBoundaryLoss()
     loss = DeepSupervisionLoss(inner)
-    loss.weights = (0.25, 0.75)
+    loss.term_weights = (0.25, 0.75)
     value = loss(heads, labels, maps)
-    assert inner.weights == loss.weights == (0.25, 0.75)
+    assert inner.term_weights == loss.term_weights == (0.25, 0.75)
     assert inner.region_term is loss.region_term
     assert inner.boundary_term is loss.boundary_term
     close(value.detach(), 0.25 * loss.region_term + 0.75 * loss.boundary_term)
     close(loss.boundary_term, by_hand(DEFAULT, heads, labels, maps, 1.0).detach() - 0.1 * loss.region_term)
     loss.alpha = 0.4
-    assert (inner.alpha, loss.alpha, inner.weights) == (0.4, 0.4, (0.6, 0.4))
+    assert (inner.alpha, loss.alpha, inner.term_weights) == (0.4, 0.4, (0.6, 0.4))
 
 
 def test_nothing_of_it_goes_into_a_checkpoint():

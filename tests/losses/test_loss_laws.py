@@ -183,4 +183,4 @@ def test_sum_is_finite_and_has_the_weights_it_shows(case, seed, alpha):
     loss = GeneralizedDiceBoundaryLoss(alpha=alpha, include_background=True)
     value = loss(logits, labels_for(logits, seed), maps)
     assert value.isfinite()
-    close(value, loss.weights[0] * loss.region_term + loss.weights[1] * loss.boundary_term)
+    close(value, loss.term_weights[0] * loss.region_term + loss.term_weights[1] * loss.boundary_term)

@@ -149,7 +149,7 @@ def test_alpha_set_after_compilation_is_seen_without_another_graph():
             loss.alpha = alpha
             close(graph(logits, labels, maps), loss(logits, labels, maps))
             region, boundary = loss.region_term, loss.boundary_term
-            close(graph(logits, labels, maps).detach(), loss.weights[0] * region + loss.weights[1] * boundary)
+            close(graph(logits, labels, maps).detach(), loss.term_weights[0] * region + loss.term_weights[1] * boundary)
 
 
 def test_compiled_loss_keeps_its_terms():

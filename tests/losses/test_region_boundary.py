@@ -41,7 +41,7 @@ def published_pair(**settings) -> RegionBoundaryLoss:
 
 def test_value_is_the_weighted_sum_and_the_terms_are_kept(batch):
     loss = published_pair()
-    loss.weights = (0.7, 2.5)
+    loss.term_weights = (0.7, 2.5)
     value = loss(*batch)
     region, boundary = loss.region(*batch[:2]), loss.boundary(*batch)
     close(value, 0.7 * region + 2.5 * boundary)
@@ -62,20 +62,20 @@ def test_terms_are_detached(batch):
 def test_alpha_sets_both_weights_as_the_mode_says(mode, alpha, pair):
     loss = published_pair(mode=mode)
     loss.alpha = alpha
-    assert loss.weights == pytest.approx(pair)
-    assert published_pair(mode=mode, alpha=alpha).weights == loss.weights
+    assert loss.term_weights == pytest.approx(pair)
+    assert published_pair(mode=mode, alpha=alpha).term_weights == loss.term_weights
     assert loss.alpha == alpha
 
 
 def test_region_floor_can_be_set():
-    assert published_pair(alpha=0.9, region_floor=0.4).weights == (0.4, 0.9)
+    assert published_pair(alpha=0.9, region_floor=0.4).term_weights == (0.4, 0.9)
 
 
 def test_weights_read_back_as_a_schedule_gave_them():
     loss = published_pair()
     for epoch in range(10):
-        loss.weights = Rebalance().weights(epoch, 10)
-        assert loss.weights == Rebalance().weights(epoch, 10)
+        loss.term_weights = Rebalance().weights(epoch, 10)
+        assert loss.term_weights == Rebalance().weights(epoch, 10)
 
 
 def pickled(loss):
@@ -169,7 +169,7 @@ def test_ignored_voxels_change_neither_value_nor_gradient(batch):
 
 
 def test_printed_loss_shows_its_weights():
-    assert "weights=(0.75, 0.25), mode='rebalance'" in repr(published_pair(alpha=0.25))
+    assert "term_weights=(0.75, 0.25), mode='rebalance'" in repr(published_pair(alpha=0.25))
 
 
 def test_deep_supervision_with_one_head_is_the_loss(batch):

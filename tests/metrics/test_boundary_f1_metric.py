@@ -172,7 +172,7 @@ def test_ignored_voxels_do_not_count(rng):
     target[..., 2:8, 2:8], target[..., :, 6:] = 1, 255
     pred = (target == 1).long()
     pred[..., 6:] = torch.from_numpy(rng.integers(0, 2, (10, 4)))
-    metric = BoundaryF1Metric(0.5, num_classes=2, ignore_label=255)
+    metric = BoundaryF1Metric(0.5, num_classes=2, ignore_index=255)
     metric(pred, target)
     assert [float(value) for value in metric.aggregate()] == [1, 1, 1]
 
@@ -209,7 +209,7 @@ def test_spacing_is_in_voxels_unless_asked_for():
             r"scores must be names among f1, precision, recall, got \('f1', 'dice'\)",
         ),
         ({"num_classes": 1}, ValueError, "num_classes must be >= 2"),
-        ({"ignore_label": 2}, ValueError, "ignore_label must come with num_classes and label maps, got 2 without"),
+        ({"ignore_index": 2}, ValueError, "ignore_index must come with num_classes and label maps, got 2 without"),
     ],
 )
 def test_wrong_settings_are_refused(settings, error, text):

@@ -117,7 +117,7 @@ def test_ignored_voxels_do_not_count() -> None:
     target = torch.zeros(1, 1, 6, 6, dtype=torch.int64)
     target[..., :2, :], target[..., 2:4, :] = 1, 2
     pred = (target > 0).long()
-    metric = ProtocolMetric("wmh", ("dice", "false_alarm"), num_classes=2, ignore_label=2)
+    metric = ProtocolMetric("wmh", ("dice", "false_alarm"), num_classes=2, ignore_index=2)
     metric(pred, target)
     assert [float(value) for value in metric.aggregate()] == [1.0, 0.0]
     metric.reset()
@@ -150,7 +150,7 @@ def test_misses_keep_a_bad_score_and_nothing_is_no_zero() -> None:
         ({"protocol": "brats"}, "protocol must be one of"),
         ({"scores": ("dice", "f1")}, r"scores must be names of the protocol 'surface', dice, .*, got \('dice', 'f1'\)"),
         ({"num_classes": 1}, "num_classes must be >= 2"),
-        ({"ignore_label": 2}, "ignore_label must come with num_classes"),
+        ({"ignore_index": 2}, "ignore_index must come with num_classes"),
         ({"empty": "far"}, "empty must be"),
         ({"tolerance_mm": -1.0}, "tolerance_mm must be"),
     ],

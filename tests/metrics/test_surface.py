@@ -201,7 +201,7 @@ def test_the_five_of_the_wmh_challenge_equal_its_way_with_simpleitk(seed):
     pred, truth = blobs(seed)
     labels = truth.astype(int)
     labels[6:, :8] = 2  # other pathology
-    found = score_pair("wmh", pred.astype(int), labels, SPACING, ignore_label=2)
+    found = score_pair("wmh", pred.astype(int), labels, SPACING, ignore_index=2)
     assert found == pytest.approx(wmh_challenge(pred.astype(int), labels, SPACING), rel=1e-5)
 
 
@@ -213,7 +213,7 @@ def test_the_five_on_a_real_mask():
     box = tuple(slice(max(0, low - 2), low + 90) for low in where.min(0))
     truth = volume.array[box] > 0
     pred = ndimage.binary_dilation(np.roll(truth, 2, axis=1)) & (np.arange(truth.shape[0])[:, None, None] % 3 > 0)
-    found = score_pair("wmh", pred.astype(int), truth.astype(int), volume.spacing, ignore_label=2)
+    found = score_pair("wmh", pred.astype(int), truth.astype(int), volume.spacing, ignore_index=2)
     assert found == pytest.approx(wmh_challenge(pred.astype(int), truth.astype(int), volume.spacing), rel=1e-5)
 
 

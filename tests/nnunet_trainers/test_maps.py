@@ -99,7 +99,7 @@ def test_validation_counts_are_those_of_stock_nnunet(dataset: str, deep_supervis
     batch = next(ours.dataloader_val)
     stripped = batch_copy(batch)
     stripped["target"] = stripped["target"][:-1] if deep_supervision else stripped["target"][0]
-    ours.loss.weights = (1.0, 0.0)
+    ours.loss.term_weights = (1.0, 0.0)
     with torch.no_grad():
         got, expected = ours.validation_step(batch), stock.validation_step(stripped)
     assert got.keys() == expected.keys()
@@ -113,7 +113,7 @@ def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: 
     same_weights(ours, stock)
     batch = next(ours.dataloader_train)
     stripped = {**batch_copy(batch), "target": batch_copy(batch)["target"][:-1]}
-    ours.loss.weights = (1.0, 0.0)
+    ours.loss.term_weights = (1.0, 0.0)
     assert ours.train_step(batch)["loss"] == stock.train_step(stripped)["loss"]
     pairs = zip(ours.network.parameters(), stock.network.parameters(), strict=True)
     for ours_parameter, stock_parameter in pairs:
@@ -125,7 +125,7 @@ def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: 
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
 def test_the_loss_is_the_weighted_sum_of_both_terms(dataset: str, results: Path) -> None:
     trainer = build(nnUNetTrainerBoundary, dataset)
-    trainer.loss.weights = (0.7, 0.2)
+    trainer.loss.term_weights = (0.7, 0.2)
     regions = trainer.label_manager.has_regions
     batch = next(trainer.dataloader_train)
     *targets, maps = batch["target"]
@@ -234,7 +234,7 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(
     assert [t.dtype for t in (shipped if deep_supervision else [shipped])] == [t.dtype for t in targets]  # no maps
     stripped = {**batch_copy(batch), "target": targets if deep_supervision else targets[0]}
     for trainer in (workers, device):
-        trainer.loss.weights = (0.7, 0.2)
+        trainer.loss.term_weights = (0.7, 0.2)
     seen = []
     device.loss.register_forward_pre_hook(lambda loss, _: seen.append(loss.distance_maps.clone()))
     expected, found = workers.train_step(batch_copy(batch)), device.train_step(stripped)

@@ -53,7 +53,7 @@ def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedu
     trainer.num_epochs = 6
     for epoch in range(6):
         pretend_epoch(trainer)
-        assert trainer.loss.weights == schedule.weights(epoch, 6)
+        assert trainer.loss.term_weights == schedule.weights(epoch, 6)
         assert_log_is_whole(trainer)
     assert trainer.boundary_log["region_weight"] == [schedule.weights(epoch, 6)[0] for epoch in range(6)]
     assert trainer.boundary_log["alpha"] == [schedule.weights(epoch, 6)[1] for epoch in range(6)]
@@ -151,7 +151,7 @@ def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_s
     expected = [(1.0, 0.0) if epoch is None else Rebalance().weights(epoch, 1000) for epoch in EFFECTIVE]
     assert trainer.boundary_log["alpha_paused"] == PAUSED
     assert list(zip(trainer.boundary_log["region_weight"], trainer.boundary_log["alpha"], strict=True)) == expected
-    assert trainer.loss.weights == expected[-1]
+    assert trainer.loss.term_weights == expected[-1]
     text = Path(trainer.log_file).read_text()
     for label in (1, 2):
         assert text.count(f"WARNING: the predicted foreground of class {label} is 0 of the true one") == 1

@@ -61,7 +61,7 @@ class Training:
     def train_epoch(self, epoch: int) -> None:
         """Train one epoch; every generator has a say."""
         self.network.train()
-        self.seen.append((epoch, self.loss.weight))
+        self.seen.append((epoch, self.loss.alpha))
         for image, label in self.loader:
             strength = float(self.noise.random()) + random.random() + float(np.random.rand())  # noqa: NPY002, S311
             image = self.flip(image[:, 0])[:, None].as_tensor() * (1 + 0.1 * strength)
@@ -87,7 +87,7 @@ class Training:
         for moments in self.optimizer.state_dict()["state"].values():
             values += moments.values()
         draws = [random.random(), np.random.rand(), self.noise.random(), self.flip.R.rand()]  # noqa: NPY002, S311
-        numbers = [self.loss.weight, *self.scheduler.get_last_lr(), *draws]
+        numbers = [self.loss.alpha, *self.scheduler.get_last_lr(), *draws]
         return [v.double() for v in values] + [
             torch.tensor(numbers).double(), torch.rand(1).double(), torch.rand(1, generator=self.order).double(),
         ]  # fmt: skip

@@ -63,11 +63,11 @@ class Run:
         self.trainer.add_event_handler(Events.EPOCH_STARTED, self._note)
 
     def _note(self, engine) -> None:
-        self.seen.append((engine.state.epoch - 1, self.loss.weight))
+        self.seen.append((engine.state.epoch - 1, self.loss.alpha))
 
     def train_epoch(self, epoch: int) -> None:
         self.network.train()
-        self.seen.append((epoch, self.loss.weight))
+        self.seen.append((epoch, self.loss.alpha))
         for batch in self.loader:
             self.optimizer.zero_grad()
             self.loss(self.network(batch["image"]), batch["label"]).backward()
@@ -254,7 +254,7 @@ def test_a_mixed_precision_run_on_the_cpu_is_searched(tmp_path):
 
 def test_another_score_of_the_evaluator_can_be_named(tmp_path):
     run = Run(tmp_path, score="mine")
-    run.evaluator.add_event_handler(Events.COMPLETED, lambda engine: engine.state.metrics.update(mine=run.loss.weight))
+    run.evaluator.add_event_handler(Events.COMPLETED, lambda engine: engine.state.metrics.update(mine=run.loss.alpha))
     run.trainer.run()
     assert [entry.scores for entry in run.search.rounds] == [(0.2, 0.8)] * 2
 
@@ -283,10 +283,10 @@ def test_schedules_drive_the_weight_of_the_loss(tmp_path):
     assert [row["alpha"] for row in metrics] == pytest.approx([0, 0, 0.1, 0.3, 0.5])
     assert [row["region_weight"] for row in metrics] == pytest.approx([1, 1, 0.9, 0.7, 0.5])
     assert 0 < metrics[-1]["boundary_term"] <= 1
-    assert run.loss.weight == 0.5
+    assert run.loss.alpha == 0.5
 
 
 def test_a_schedule_that_leaves_the_range_of_the_weight_is_refused():
     loss = BoundaryF1IoULoss()
     with pytest.raises(ValueError, match=r"weight must lie in \[0, 1\], got 2"):
-        loss.weights = Increase(end=2.0).weights(9, 10)
+        loss.term_weights = Increase(end=2.0).weights(9, 10)

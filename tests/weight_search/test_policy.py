@@ -21,7 +21,7 @@ class Counter:
     """A training without a network: its state is the list of (epoch, weight) that led to it."""
 
     def __init__(self, score=lambda path: path[-1][1]) -> None:
-        self.loss = SimpleNamespace(weights=(1.0, 0.0))
+        self.loss = SimpleNamespace(term_weights=(1.0, 0.0))
         self.path: list[tuple[int, float]] = []
         self.trained: list[tuple[int, float]] = []
         self.score = score
@@ -33,7 +33,7 @@ class Counter:
         self.path = list(state["path"])
 
     def train_epoch(self, epoch: int) -> None:
-        self.path.append((epoch, self.loss.weights[1]))
+        self.path.append((epoch, self.loss.term_weights[1]))
         self.trained.append(self.path[-1])
 
     def run(self, folder: Path, max_epochs: int, **options) -> WeightSearch:
@@ -65,13 +65,13 @@ def by_hand() -> tuple[list[torch.Tensor], list[list[float]]]:
     """The policy of `course.NUMBERS`, in memory and without any of the package's code for it."""
     training, table = Training(), []
     for epoch, weight in enumerate((0.0, 0.1)):
-        training.loss.weight = weight
+        training.loss.alpha = weight
         training.train_epoch(epoch)
     for epochs in ((2, 3, 4), (5, 6, 7), (8,)):
         start, ends, scores = remember(training), [], []
         for weight in CANDIDATES:
             go_back(training, start)
-            training.loss.weight = weight
+            training.loss.alpha = weight
             for epoch in epochs:
                 training.train_epoch(epoch)
             ends.append(remember(training))
@@ -79,7 +79,7 @@ def by_hand() -> tuple[list[torch.Tensor], list[list[float]]]:
         table.append(scores)
         best = scores.index(max(scores))
         go_back(training, ends[best])
-        training.loss.weight = CANDIDATES[best]
+        training.loss.alpha = CANDIDATES[best]
     return training.fingerprint(), table
 
 
@@ -111,7 +111,7 @@ def test_every_candidate_starts_from_one_state_and_the_best_goes_on(tmp_path):
     ]  # fmt: skip
     assert counter.path == [(0, 0.2), (1, 0.6), (2, 0.6), (3, 0.4), (4, 0.4)]
     assert search.course() == [0.2, 0.6, 0.6, 0.4, 0.4]
-    assert counter.loss.weights == (1 - 0.4, 0.4)
+    assert counter.loss.term_weights == (1 - 0.4, 0.4)
 
 
 def test_short_trials_are_followed_by_the_rest_of_the_period_with_the_best_weight(tmp_path):
@@ -197,7 +197,7 @@ def test_losses_with_two_weights_are_driven_as_well(tmp_path):
     loss = GeneralizedDiceBoundaryLoss()
     search = WeightSearch(loss, {}, tmp_path, 2, candidates=(0.25,), first=1, every=1, progress=False)
     pairs = []
-    search.run(lambda _: pairs.append(loss.weights), lambda: 0.0)
+    search.run(lambda _: pairs.append(loss.term_weights), lambda: 0.0)
     assert pairs == [(1.0, 0.0), (0.75, 0.25)]
 
 
@@ -262,7 +262,9 @@ def test_wrong_numbers_are_named(tmp_path, options, error, text):
 
 
 def test_a_loss_without_weights_is_refused(tmp_path):
-    with pytest.raises(TypeError, match=r"loss must have weights \(region, boundary\) that can be set, got MSELoss"):
+    with pytest.raises(
+        TypeError, match=r"loss must have term_weights \(region, boundary\) that can be set, got MSELoss"
+    ):
         WeightSearch(torch.nn.MSELoss(), {}, tmp_path, 9)
 
 

@@ -10,6 +10,7 @@ import torch
 from monai_boundary._check import check_same_device
 
 __all__ = [
+    "TARGET_TRANSFORMS",
     "activate",
     "as_float32",
     "check_network_output",
@@ -21,6 +22,11 @@ __all__ = [
     "reduce_loss",
     "split_target",
 ]
+
+#: What a loss may want beside the label, and the transform that makes it.
+TARGET_TRANSFORMS = {
+    "distance_map": "SignedDistanceMapd", "target_boundary": "BoundaryBandd", "seeds": "RegionSeedsd"
+}  # fmt: skip
 
 
 def check_network_output(logits: torch.Tensor) -> None:
@@ -109,15 +115,22 @@ def check_target(target: torch.Tensor, logits: torch.Tensor, to_onehot_y: bool) 
 
 
 def split_target(
-    target: torch.Tensor | Mapping[str, torch.Tensor], precomputed: torch.Tensor | None, key: str = "distance_map"
+    target: torch.Tensor | Mapping[str, torch.Tensor], beside: torch.Tensor | None, name: str
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return label and what was made of it, apart or together as the target that passes through a MONAI engine.
+    """Return the label and what the loss wants beside it, given apart or as the one target of a MONAI engine.
 
-    `PrepareBatchDistanceMap` puts whatever it hands over under ``"distance_map"``.
+    Raises:
+        ValueError: The target of an engine lacks one of them.
     """
-    if isinstance(target, torch.Tensor):
-        return target, precomputed
-    return target["label"], target[key] if key in target else target["distance_map"]
+    if not isinstance(target, Mapping):
+        return target, beside
+    missing = [key for key in ("label", name) if key not in target]
+    if missing:
+        raise ValueError(
+            f"target must hold label and {name}, got no {', '.join(missing)} among {sorted(target)}; use "
+            f"PrepareBatchTarget({name!r}), and put {TARGET_TRANSFORMS.get(name, 'what makes it')} into the transforms"
+        )
+    return target["label"], target[name]
 
 
 def probability_target(target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
