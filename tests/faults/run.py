@@ -1,7 +1,7 @@
 """Put in every fault, one at a time, and see the tests that watch it turn red.
 
-Run as ``python -m tests.faults.run [words of a fault or of its place ...]``. It is no part of the ordinary test run. The
-heavy imports are done once, and each fault gets a forked process, which needs a POSIX system.
+Run as ``python -m tests.faults.run [words of a fault or of its place ...]``. It is no part of the ordinary test run.
+The heavy imports are done once, and each fault gets a forked process, which needs a POSIX system.
 """
 
 from __future__ import annotations
