@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from monai_boundary._geometry import is_sheared
 from monai_boundary.datasets.nifti import Volume, read_image, read_labels, same_grid
 from monai_boundary.kernels.distance import DistanceMapOptions, masks_distance_map
 
@@ -88,7 +89,7 @@ def _describe_grid(image: Volume, labels: Volume, options: DistanceMapOptions) -
         "clip": "none" if options.clip is None else f"{options.clip:g} mm",
         "image values": values + (f", {lost} not finite" if lost else ""),
     }
-    if _sheared(labels.affine):
+    if is_sheared(labels.affine):
         rows["warning"] = "the affine is sheared: distances are measured as if its axes were orthogonal"
     return "\n".join(f"{name + ':':14s} {text}" for name, text in rows.items())
 
@@ -109,11 +110,6 @@ def _describe_classes(counts: dict[int, int], present: list[int], ignored: int) 
     return text + (
         "\n\n class     voxels        share   range of its map in mm" if present else "\n\nno foreground class"
     )
-
-
-def _sheared(affine: np.ndarray) -> bool:
-    steps = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(np.abs(steps.T @ steps - np.eye(3)).max() > 1e-3)
 
 
 def _draw(

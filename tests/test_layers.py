@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for name in ("monai_boundary", "nnunet_trainers") for path in (ROOT / name).rglob("*.py"))
 # Left to right; a part may import the parts of lower rank. Parts of one rank do not know each other.
 RANK = {
-    "_check": 0, "_files": 0,
+    "_check": 0, "_files": 0, "_geometry": 0,
     "kernels": 1,
     "map_store": 1.5,
     "transforms": 2, "datasets": 2,
@@ -77,7 +77,7 @@ def test_every_part_has_its_place():
     assert homes <= set(RANK), f"give these a rank in tests/test_layers.py: {homes - set(RANK)}"
 
 
-@pytest.mark.parametrize("part", ["kernels", "_check"])
+@pytest.mark.parametrize("part", ["kernels", "_check", "_geometry"])
 def test_kernels_know_no_monai(part):
     found = {name for path in FILES if home_of(path) == part for name in imports(path)}
     assert not [name for name in found if name.split(".")[0] in ("monai", "nibabel", "nnunetv2", "logging")]

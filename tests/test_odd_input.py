@@ -43,7 +43,7 @@ def test_memory_layout_does_not_change_the_map(rng, layout, num_classes, clip):
     given = LAYOUTS[layout](labels)
     expected = signed_distance_map(labels, num_classes, (3, 1, 2), clip=clip)
     close(signed_distance_map(given, num_classes, (3, 1, 2), clip=clip), expected)
-    close(SignedDistanceMap(num_classes, spacing=(3, 1, 2), clip=clip)(given), expected)
+    close(SignedDistanceMap(num_classes, preset=None, spacing=(3, 1, 2), clip=clip)(given), expected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -129,7 +129,7 @@ def test_bfloat16_labels_are_taken(rng):
     expected = signed_distance_map(labels, 3)
     for result in (
         signed_distance_map(labels.bfloat16(), 3),
-        SignedDistanceMap(3, spacing=(1, 1, 1))(labels.bfloat16()),
+        SignedDistanceMap(3, preset=None, spacing=(1, 1, 1))(labels.bfloat16()),
     ):
         assert torch.equal(result, expected)
         assert result.dtype == torch.float32

@@ -111,8 +111,7 @@ def slices(volumes: list[Volume], options: DistanceMapOptions) -> list[tuple[tor
     result = []
     for volume in volumes:
         labels = torch.from_numpy(volume.lesion[None].astype(np.uint8))
-        transform = SignedDistanceMap(num_classes=2, include_background=False, spacing=(1, 1, 1))
-        transform.options = options
+        transform = SignedDistanceMap(2, None, include_background=False, spacing=(1, 1, 1), **vars(options))
         maps = transform(labels)
         image = torch.from_numpy(volume.image)
         result += [(image[..., z], labels[..., z].float(), maps[..., z]) for z in volume.train]

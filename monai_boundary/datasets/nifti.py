@@ -17,6 +17,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes
 from nibabel.spatialimages import HeaderDataError
 
+from monai_boundary._geometry import affine_spacing
+
 __all__ = [
     "NIFTI_ENDINGS",
     "Volume",
@@ -140,7 +142,7 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
 def _read(path: Path, dtype: type[np.floating]) -> Volume:
     values, affine = load_nifti(path, dtype)
     upright = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
-    steps = np.linalg.norm(upright.affine[:3, :3], axis=0)
+    steps = affine_spacing(upright.affine, 3)
     spacing = tuple(
         float(round(step, 6)) for step in steps[::-1]
     )  # the header holds float32: 0.1 reads as 0.10000000149

@@ -15,7 +15,7 @@ from monai_boundary._check import as_numpy, check_labels, check_mask, check_numb
 from monai_boundary.kernels.distance import bounding_box, distance_transform
 from monai_boundary.metrics.cumulative import CaseMetric, check_class_settings, check_onehot
 from monai_boundary.metrics.surface import surface_voxels
-from monai_boundary.transforms._affine import affine_spacing
+from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["BoundaryF1", "BoundaryF1Metric", "boundary_f1"]
 
@@ -175,7 +175,7 @@ class BoundaryF1Metric(CaseMetric):
                     f"spacing must be 'affine' with a MetaTensor target, got {chosen!r} and a "
                     f"{type(target).__name__}; pass the voxel size, or None to measure in voxels"
                 )
-            return affine_spacing(target, target.ndim - 1)
+            return image_spacing(target, None, target.ndim - 1)
         return chosen
 
     def _score_case(

@@ -15,7 +15,7 @@ from monai.metrics import CumulativeIterationMetric, do_metric_reduction
 from monai_boundary._check import as_numpy, check_labels, check_number
 from monai_boundary.metrics.protocols import PROTOCOLS, check_scores, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
-from monai_boundary.transforms._affine import image_spacing
+from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["CaseMetric", "ProtocolMetric", "aggregate_scores", "check_class_settings", "check_onehot"]
 

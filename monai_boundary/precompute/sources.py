@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.datalist import read_datalist
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.map_store.blosc import ENDING, open_map
@@ -76,12 +77,7 @@ class LabelFile:
                 ) from None
             return LabelVolume(np.where(array == _OUTSIDE, 0, array), self.spacing, None)
         array, affine = load_nifti(self.path)
-        steps = affine[:3, :3]
-        lengths = np.linalg.norm(steps, axis=0)
-        cosines = (steps / lengths).T @ (steps / lengths)
-        if np.abs(cosines - np.eye(3)).max() > 1e-3:
-            raise ValueError(f"{self.path} must have orthogonal axes, got a sheared affine; resample it first")
-        spacing = tuple(float(length) for length in lengths)
+        spacing = affine_spacing(affine, 3)
         if array.min() >= 0 and array.max() <= 255 and ((small := array.astype(np.uint8)) == array).all():
             array = small  # a quarter of the memory
         return LabelVolume(array[None], spacing, tuple(tuple(map(float, row)) for row in affine))

@@ -14,7 +14,7 @@ from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spatial_ndim, check_windows
 from monai_boundary.kernels.pooling import boundary_band
-from monai_boundary.transforms._derived import DerivedMapTransform
+from monai_boundary.transforms.dictionary_twin import DictionaryTwin
 
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
 
@@ -110,7 +110,7 @@ def _mask(channel: np.ndarray) -> np.ndarray:
     return check_mask("labels", channel)
 
 
-class BoundaryBandd(DerivedMapTransform):
+class BoundaryBandd(DictionaryTwin):
     """Dictionary twin of `BoundaryBand`: the band of each key is stored under `output_keys`.
 
     Args:

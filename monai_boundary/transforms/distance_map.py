@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
-from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
@@ -25,13 +24,11 @@ from monai_boundary.kernels.distance import (
     on_device,
     preset_options,
 )
-from monai_boundary.transforms._affine import image_spacing
-from monai_boundary.transforms._derived import DerivedMapTransform
+from monai_boundary.transforms.dictionary_twin import DictionaryTwin
+from monai_boundary.transforms.map_record import record_map
+from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd"]
-
-#: Key of the meta dictionary under which a map records the spacing it was computed with.
-SPACING_META_KEY = "distance_map_spacing"
 
 
 class SignedDistanceMap(Transform):
@@ -46,7 +43,7 @@ class SignedDistanceMap(Transform):
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
             input is one-hot or multi-label `(C, *S)`, each channel a mask of its own; channels may overlap.
-        preset: ``"robust"`` or ``"published"``: the named settings that fit the loss of the same preset; any of the
+        preset: ``"robust"``, as the losses expect by default, or ``"published"``: the named settings; any of the
             settings below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
         spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. A bare
             array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
@@ -57,7 +54,8 @@ class SignedDistanceMap(Transform):
         **options: Fields of `DistanceMapOptions`: convention, clip, absent, normalize, balance, balance_cap.
 
     Returns:
-        `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
+        `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine. A MetaTensor
+        also records its settings and spacing, ``meta["distance_map_options"]`` and ``meta["distance_map_spacing"]``.
 
     Raises:
         TypeError: Unknown option or dtype, labels of a wrong kind.
@@ -69,7 +67,7 @@ class SignedDistanceMap(Transform):
     def __init__(
         self,
         num_classes: int | None = None,
-        preset: Preset | None = None,
+        preset: Preset | None = "robust",
         *,
         spacing: Sequence[float] | None = None,
         include_background: bool = True,
@@ -116,8 +114,7 @@ class SignedDistanceMap(Transform):
             maps = self._maps_of_masks(values, spacing)
         tensor = torch.as_tensor(maps).to(self.dtype)
         result = convert_to_dst_type(tensor, labels, dtype=self.dtype)[0]
-        if isinstance(result, MetaTensor):
-            result.meta[SPACING_META_KEY] = list(spacing)
+        record_map(result, self.options, spacing)
         return result
 
     def _maps_of_masks(self, values: NdarrayOrTensor, spacing: tuple[float, ...]) -> NdarrayOrTensor:
@@ -141,7 +138,7 @@ def _check_masks(channels: np.ndarray) -> np.ndarray:
     return np.stack([check_mask("labels", channel) for channel in whole])
 
 
-class SignedDistanceMapd(DerivedMapTransform):
+class SignedDistanceMapd(DictionaryTwin):
     """Dictionary twin of `SignedDistanceMap`: the map of each key is stored under `output_keys`.
 
     Args:
@@ -152,7 +149,7 @@ class SignedDistanceMapd(DerivedMapTransform):
         **settings: Arguments of `SignedDistanceMap`.
 
     Example:
-        >>> transform = SignedDistanceMapd(keys="label", num_classes=2, spacing=(1.0,))
+        >>> transform = SignedDistanceMapd(keys="label", num_classes=2, preset=None, spacing=(1.0,))
         >>> transform({"label": np.array([[0, 1]])})["distance_map"].tolist()
         [[-0.5, 0.5], [0.5, -0.5]]
     """

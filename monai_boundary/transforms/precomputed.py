@@ -16,7 +16,7 @@ from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
 
 from monai_boundary.kernels.distance import Preset, preset_options
 from monai_boundary.map_store import MapStore
-from monai_boundary.transforms.distance_map import SPACING_META_KEY
+from monai_boundary.transforms.map_record import record_map
 
 __all__ = [
     "PrecomputedDistanceMap",
@@ -93,7 +93,7 @@ class PrecomputedDistanceMap(Transform):
         block = np.ascontiguousarray(block.transpose(0, *(1 + axis for axis in axes)))
         result: MetaTensor = convert_to_dst_type(torch.from_numpy(block), labels, dtype=self.dtype or block.dtype)[0]
         spacing = self.store.record(case).spacing
-        result.meta[SPACING_META_KEY] = [spacing[axis] for axis in axes]
+        record_map(result, self.store.settings.options, [spacing[axis] for axis in axes])
         return result
 
     def _place(self, labels: MetaTensor, case: str) -> tuple[list[int], np.ndarray, list[int], list[int]]:

@@ -12,8 +12,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends
 
-from monai_boundary.transforms._affine import affine_spacing
-from monai_boundary.transforms.distance_map import SPACING_META_KEY
+from monai_boundary.transforms.map_record import SPACING_KEY
+from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd"]
 
@@ -45,13 +45,13 @@ class RescaleDistanceMap(Transform):
                 f"distance_map must be a MetaTensor, got {type(distance_map).__name__}; turn on track_meta (on disk: "
                 "VerifiedPersistentDataset, or PersistentDataset with track_meta=True, weights_only=False)"
             )
-        recorded = distance_map.meta.get(SPACING_META_KEY)
+        recorded = distance_map.meta.get(SPACING_KEY)
         if recorded is None:
             raise ValueError(
-                f"distance_map must carry meta[{SPACING_META_KEY!r}], got none; make it with SignedDistanceMapd, and "
+                f"distance_map must carry meta[{SPACING_KEY!r}], got none; make it with SignedDistanceMapd, and "
                 "cache it with VerifiedPersistentDataset or PersistentDataset(track_meta=True, weights_only=False)"
             )
-        present = affine_spacing(distance_map, len(recorded))
+        present = image_spacing(distance_map, None, len(recorded))
         factors = np.asarray(recorded, dtype=float) / present
         factor = float(factors.mean())
         if np.abs(factors / factor - 1).max() > self.tolerance:
@@ -60,7 +60,7 @@ class RescaleDistanceMap(Transform):
                 "compute the map again after the zoom"
             )
         result = distance_map * factor
-        result.meta[SPACING_META_KEY] = list(present)
+        result.meta[SPACING_KEY] = list(present)
         return result
 
 

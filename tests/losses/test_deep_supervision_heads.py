@@ -40,7 +40,8 @@ def case(sizes: list[tuple[int, ...]], classes: int = 3) -> tuple[list[torch.Ten
     labels = torch.zeros(2, 1, *sizes[0])
     labels[0, :, 2:7, 3:8], labels[0, :, 8:, 1:4], labels[1, :, 1:9, :5] = 1, 2, 1
     spacing = (3.0, 1.0, 0.5)[: len(sizes[0])]
-    maps = torch.stack([torch.as_tensor(SignedDistanceMap(classes, spacing=spacing)(label)) for label in labels])
+    transform = SignedDistanceMap(classes, preset=None, spacing=spacing)
+    maps = torch.stack([torch.as_tensor(transform(label)) for label in labels])
     return heads, labels, maps
 
 

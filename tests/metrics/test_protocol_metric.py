@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from monai_boundary.metrics import PROTOCOLS, ProtocolMetric, score_pair
 from monai_boundary.metrics.ignite import ProtocolScores
-from monai_boundary.transforms._affine import MissingSpacingWarning
+from monai_boundary.transforms.spacing import MissingSpacingWarning
 
 SPACING = (1.5, 1.0, 4.0)
 DEPRECATED_INSIDE_MONAI = pytest.mark.filterwarnings("ignore:monai.metrics.utils get_mask_edges:FutureWarning")

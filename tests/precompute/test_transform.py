@@ -29,7 +29,7 @@ from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
 
 LOAD = [LoadImaged("label"), EnsureChannelFirstd("label")]
-SAME = {"num_classes": 2, "clip": 20.0, "absent": "far", "dtype": torch.float16}
+SAME = {"num_classes": 2, "preset": None, "clip": 20.0, "absent": "far", "dtype": torch.float16}
 
 
 def item(data: Path, case: str = "p1") -> dict:

@@ -13,7 +13,7 @@ from monai_boundary import RegionSeeds, RegionSeedsd
 from monai_boundary.kernels.components import connected_components
 from monai_boundary.kernels.regions import region_seeds
 from monai_boundary.transforms import RegionSeedsD, RegionSeedsDict
-from monai_boundary.transforms._affine import MissingSpacingWarning
+from monai_boundary.transforms.spacing import MissingSpacingWarning
 
 PIXELS = (1.0, 1.0)
 

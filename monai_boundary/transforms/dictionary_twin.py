@@ -1,4 +1,4 @@
-"""Dictionary transforms that store what an array transform derives from each key under a key of its own."""
+"""Base of the dictionary transforms that store what an array transform makes of a key under a key of its own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform
 from monai.utils import ensure_tuple_rep
 
-__all__ = ["DerivedMapTransform"]
+__all__ = ["DictionaryTwin"]
 
 
-class DerivedMapTransform(MapTransform):
+class DictionaryTwin(MapTransform):
     """Base of `SignedDistanceMapd` and `BoundaryBandd`.
 
     Args:

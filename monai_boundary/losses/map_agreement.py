@@ -1,0 +1,169 @@
+"""Whether the first distance map that a loss is given is the map it expects, and belongs to the label.
+
+Two mistakes train silently otherwise: a map of other settings, on which the same alpha weighs up to 100 times as much,
+and a map that did not move with its label. Looking at values waits for the device, so it is done once per loss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
+from monai_boundary.transforms.map_record import recorded_options
+
+__all__ = ["FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_options"]
+
+#: Share of the voxels that may disagree before it is said.
+_TOLERATED = 0.01
+#: Voxels that label (nearest) and map (linear) may be apart where both were resampled, three times at the most.
+_VOXELS = 2.0
+
+#: Masks `(B, C, *S)` of the label for the channels of the map; the voxels that count `(B, 1, *S)`, ``None`` for all.
+Masks = tuple[torch.Tensor, torch.Tensor | None]
+
+
+class MapMismatchWarning(UserWarning):
+    """A distance map that a loss was given is not the one that it expects."""
+
+
+class FirstMapCheck:
+    """Compares the settings of the first map, and the signs of the first one whose label has any foreground."""
+
+    def __init__(self) -> None:
+        self.compared = self.signs_checked = False
+
+    def __call__(
+        self, distance_map: torch.Tensor, options: DistanceMapOptions, masks: Callable[[], Masks] | None
+    ) -> None:
+        """Check `distance_map` `(B, C, *S)` unless that was done; `masks` makes those of the label, if there is one.
+
+        Warns:
+            MapMismatchWarning: The map has other settings than `options`, or was padded with zeros.
+
+        Raises:
+            ValueError: The map is positive inside of the label.
+        """
+        if (self.compared and self.signs_checked) or not _values_can_be_read():
+            return
+        recorded = recorded_options(distance_map)
+        if not self.compared:
+            self.compared = True
+            compare_options(recorded, options)
+        if masks is not None and not self.signs_checked:
+            made_with = next(iter(recorded)) if len(recorded) == 1 else options
+            self.signs_checked = check_signs(distance_map, *masks(), made_with)
+
+
+def compare_options(recorded: set[DistanceMapOptions], expected: DistanceMapOptions) -> None:
+    """Warn where maps were made with other settings than a loss expects."""
+    for found in recorded - {expected}:
+        pairs = [(field.name, getattr(found, field.name), getattr(expected, field.name))
+                 for field in dataclasses.fields(found)]  # fmt: skip
+        differences = ", ".join(f"{name}={value!r} and not {other!r}" for name, value, other in pairs if value != other)
+        warnings.warn(
+            f"distance_map was made with other settings than the loss expects, {differences}: the same alpha weighs "
+            f"it otherwise; pass {_argument(expected)} to SignedDistanceMapd, or {_argument(found)} to the loss",
+            MapMismatchWarning,
+            stacklevel=4,
+        )
+
+
+def _argument(options: DistanceMapOptions) -> str:
+    names = {ROBUST: "preset='robust'", PUBLISHED: "preset='published'", DistanceMapOptions(): "preset=None"}
+    if options in names:
+        return names[options]
+    return ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
+
+
+@torch.no_grad()
+def check_signs(
+    distance_map: torch.Tensor, masks: torch.Tensor, valid: torch.Tensor | None, options: DistanceMapOptions
+) -> bool:
+    """Compare the sign of a map with the label; returns whether there was any foreground to compare.
+
+    Inside, a map made with `options` must not be positive by more than the distance of two voxels. That distance is
+    taken from the map itself, the largest step between neighbours outside: normalised maps have no unit. Outside, it
+    must not be exactly 0, which the padding of a crop or a rotation is.
+
+    Args:
+        distance_map: Float `(B, C, *S)`.
+        masks: Bool `(B, C, *S)`, the label's.
+        valid: Bool `(B, 1, *S)` of the voxels that count, ``None`` for all.
+        options: Settings that the map was made with.
+
+    Raises:
+        ValueError: In some channel, more than 1 % of the foreground has the wrong sign.
+    """
+    maps = distance_map.detach().as_subclass(torch.Tensor).float()
+    counted = torch.ones_like(masks[:, :1]) if valid is None else valid
+    inside, outside = (masks & counted).flatten(2), (~masks & counted).flatten(2)
+    allowed = _allowed(maps).clamp(min=_largest_inside(options)).unsqueeze(-1)
+    values = maps.flatten(2)
+    wrong = (inside & (values > allowed)).sum((0, 2))
+    # A map without a contour is zero throughout with absent="zero".
+    has_contour = inside.any(2) & outside.any(2)
+    padded = outside & (values == 0) & (has_contour | values.any(2)).unsqueeze(-1)
+    counts = torch.cat([wrong, inside.sum((0, 2)), padded.sum()[None], outside.sum()[None]]).tolist()  # one wait
+    channels = len(wrong)
+    _raise_for_signs(counts[:channels], counts[channels : 2 * channels])
+    if counts[-2] > _TOLERATED * counts[-1]:
+        warnings.warn(
+            f"distance_map must be positive outside of the label, got exactly 0 at {counts[-2] / counts[-1]:.0%} of "
+            "those voxels, as if the contour ran through them: pad maps with padding_mode='border' (RandAffined), "
+            "mode='edge' (SpatialPadd) or 'reflect', not with zeros",
+            MapMismatchWarning,
+            stacklevel=4,
+        )
+    return any(counts[channels : 2 * channels])
+
+
+def _raise_for_signs(wrong: list[int], inside: list[int]) -> None:
+    shares = {index: bad / count for index, (bad, count) in enumerate(zip(wrong, inside, strict=True)) if count}
+    bad = {index: share for index, share in shares.items() if share > _TOLERATED}
+    if bad:
+        found = ", ".join(f"{share:.0%} of the foreground of channel {index}" for index, share in bad.items())
+        raise ValueError(
+            f"distance_map must be negative inside of the label, got positive values at {found}; did a transform move "
+            "the label without the map (both keys go into every spatial transform after SignedDistanceMapd), is it the "
+            "map of another case, or are its channels in another order? check_map=False leaves this check out"
+        )
+
+
+def _allowed(maps: torch.Tensor) -> torch.Tensor:
+    """Distance `(B, C)` of two voxels, but no more than half of the largest value unless a voxel is."""
+    step = _largest_step(maps)
+    return torch.maximum(step, torch.minimum(_VOXELS * step, maps.flatten(2).amax(-1) / 2))
+
+
+def _largest_step(maps: torch.Tensor) -> torch.Tensor:
+    """Largest difference `(B, C)` between two neighbouring voxels that both are positive."""
+    largest = maps.new_zeros(maps.shape[:2])
+    for axis in range(2, maps.ndim):
+        first, second = maps.narrow(axis, 0, maps.shape[axis] - 1), maps.narrow(axis, 1, maps.shape[axis] - 1)
+        if first.numel():
+            steps = torch.where(torch.minimum(first, second) > 0, (first - second).abs(), 0)
+            largest = torch.maximum(largest, steps.flatten(2).amax(-1))
+    return largest
+
+
+def _largest_inside(options: DistanceMapOptions) -> float:
+    """Largest value that a map may have inside; "kervadec" is -(d - 1) there, and d may be less than 1."""
+    if options.convention != "kervadec":
+        return 0.0
+    if options.balance > 0 or options.normalize in ("diagonal", "max"):
+        return float("inf")
+    return 1.0 if options.normalize is None or options.clip is None else 1.0 / options.clip
+
+
+def _values_can_be_read() -> bool:
+    """Whether this is a plain call: not traced, compiled, captured, or inside of a transform of torch.func."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return False
+    # torch has no public name for it
+    if torch._C._are_functorch_transforms_active():
+        return False
+    return not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())

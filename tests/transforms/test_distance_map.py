@@ -1,0 +1,134 @@
+"""SignedDistanceMap(d): kinds of input, presets, keys, dtypes, and what a map records of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import DataLoader, MetaTensor, decollate_batch
+from monai.utils import TransformBackends
+
+from monai_boundary import DistanceMapOptions, SignedDistanceMap, SignedDistanceMapd, signed_distance_map
+from monai_boundary.kernels import PUBLISHED, ROBUST
+from monai_boundary.transforms import SignedDistanceMapD, SignedDistanceMapDict
+from monai_boundary.transforms.map_record import record_map, recorded_options
+from tests import oracles
+from tests.transforms.images import SPACING, on_grid
+
+MM = {"num_classes": 3, "preset": None}
+
+
+@pytest.fixture
+def labels(rng) -> np.ndarray:
+    return rng.integers(0, 3, (1, 5, 6, 7))
+
+
+def test_array_tensor_and_metatensor_give_their_own_kind_and_one_value(labels):
+    expected = signed_distance_map(labels, 3, SPACING)
+    for kind, given in ((np.ndarray, labels), (torch.Tensor, torch.from_numpy(labels)), (MetaTensor, on_grid(labels))):
+        result = SignedDistanceMap(**MM, spacing=SPACING)(given)
+        assert type(result) is kind
+        np.testing.assert_array_equal(np.asarray(result), expected)
+
+
+def test_robust_map_is_the_default_and_published_and_millimetres_are_one_word_away(labels):
+    for settings, options in (
+        ({}, ROBUST),
+        ({"preset": "published"}, PUBLISHED),
+        ({"preset": None}, DistanceMapOptions()),
+        ({"balance": 0.25, "clip": 5.0}, ROBUST.replace(balance=0.25, clip=5.0)),
+    ):
+        transform = SignedDistanceMap(3, **settings)
+        assert transform.options == options
+        expected = signed_distance_map(labels, 3, SPACING, **vars(options))
+        np.testing.assert_array_equal(transform(on_grid(labels)), expected)
+
+
+def test_dictionary_twin_adds_the_map_and_keeps_the_rest(labels):
+    data = {"label": on_grid(labels), "name": "case"}
+    result = SignedDistanceMapd(keys="label", **MM)(data)
+    assert set(result) == {"label", "name", "distance_map"}
+    assert set(data) == {"label", "name"}
+    np.testing.assert_array_equal(result["distance_map"], signed_distance_map(labels, 3, SPACING))
+    assert SignedDistanceMapD is SignedDistanceMapDict is SignedDistanceMapd
+    assert SignedDistanceMapd.backend == SignedDistanceMap.backend == [TransformBackends.NUMPY, TransformBackends.TORCH]
+
+
+def test_several_keys_have_maps_of_their_own_names(labels):
+    data = {"a": on_grid(labels), "b": on_grid(labels.clip(max=1))}
+    result = SignedDistanceMapd(keys=["a", "b"], **MM)(data)
+    for key in "ab":
+        np.testing.assert_array_equal(result[f"{key}_distance_map"], signed_distance_map(data[key].numpy(), 3, SPACING))
+    assert "sdm" in SignedDistanceMapd("a", output_keys="sdm", **MM)(data)
+    with pytest.raises(ValueError, match=r"output_keys must name one key per label key \(2\), got \('m', 'm'\)"):
+        SignedDistanceMapd(keys=["a", "b"], output_keys=["m", "m"], **MM)
+
+
+def test_missing_keys_raise_unless_allowed(labels):
+    data = {"a": on_grid(labels)}
+    assert set(SignedDistanceMapd(["a", "b"], allow_missing_keys=True, **MM)(data)) == {"a", "a_distance_map"}
+    with pytest.raises(KeyError, match=r"Key `b` of transform `SignedDistanceMapd` was missing"):
+        SignedDistanceMapd(["a", "b"], **MM)(data)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+def test_overlapping_channels_are_masks_of_their_own(rng, dtype):
+    masks = rng.random((3, 6, 7)) < 0.5
+    maps = SignedDistanceMap(preset=None, spacing=(2.0, 1.0))(masks.astype(dtype))
+    np.testing.assert_allclose(maps, [oracles.signed_map(mask, (2.0, 1.0)) for mask in masks], rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"include_background": False}])
+def test_one_hot_channels_equal_the_label_map(labels, settings):
+    onehot = np.concatenate([labels == c for c in range(3)])
+    expected = signed_distance_map(labels, 3, SPACING, **settings)
+    for num_classes, given in ((3, labels), (None, onehot)):
+        transform = SignedDistanceMap(num_classes, preset=None, **settings)
+        np.testing.assert_array_equal(transform(on_grid(given)), expected)
+
+
+@pytest.mark.parametrize("options", [{"clip": 20.0, "preset": None}, {"normalize": "diagonal", "preset": None}, {}])
+def test_half_precision_map_is_the_float32_map_rounded_and_needs_a_bound(labels, options):
+    maps = SignedDistanceMap(num_classes=3, dtype=torch.float16, **options)(on_grid(labels))
+    assert maps.dtype == torch.float16
+    torch.testing.assert_close(maps.float(), SignedDistanceMap(3, **options)(on_grid(labels)), rtol=1e-3, atol=1e-6)
+    with pytest.raises(ValueError, match=r"dtype must be torch.float32 for a map without clip .*, got torch.float16"):
+        SignedDistanceMap(**MM, dtype=torch.float16)
+
+
+def test_ignored_label_and_backend_are_passed_to_the_kernel(labels, monkeypatch):
+    maps = SignedDistanceMap(2, preset=None, ignore_index=2)(on_grid(labels))
+    np.testing.assert_array_equal(maps, signed_distance_map(labels, 2, SPACING, ignore_index=2))
+    monkeypatch.setattr("monai_boundary.kernels.distance.engines._HAS_EDT", False)
+    SignedDistanceMap(**MM, backend="scipy")(on_grid(labels))
+    with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
+        SignedDistanceMap(**MM, backend="edt")(on_grid(labels))
+
+
+def test_map_keeps_the_affine_and_records_spacing_and_settings(labels):
+    image = on_grid(labels)
+    maps = SignedDistanceMap(3, clip=5.0)(image)
+    torch.testing.assert_close(maps.affine, image.affine)
+    assert maps.meta["distance_map_spacing"] == list(SPACING)
+    assert maps.meta["distance_map_options"] == {**vars(ROBUST), "clip": 5.0}
+    assert recorded_options(maps) == {ROBUST.replace(clip=5.0)}
+    assert not {"distance_map_spacing", "distance_map_options"} & set(image.meta)
+
+
+def test_record_is_read_back_from_batches_also_mixed_ones(labels):
+    every = [ROBUST, PUBLISHED, DistanceMapOptions(normalize="max", balance=0.1), DistanceMapOptions(clip=3)]
+    data = [{"m": SignedDistanceMap(3, preset=None, **vars(options))(on_grid(labels))} for options in every]
+    for options, item in zip(every, data, strict=True):
+        assert recorded_options(item["m"]) == {options}
+    (batch,) = DataLoader(data, batch_size=4)
+    for maps in (batch["m"], batch["m"].clone().half(), batch["m"][:, 1:]):
+        assert recorded_options(maps) == set(every)
+    assert recorded_options(batch["m"][1]) == {PUBLISHED}
+    assert [recorded_options(item["m"]) for item in decollate_batch(batch)] == [{options} for options in every]
+    assert recorded_options(torch.stack([data[0]["m"]] * 2)) == {ROBUST}  # as the engines make them on the device
+
+
+def test_plain_tensors_and_images_record_nothing(labels):
+    plain = torch.zeros(1, 2, 2)
+    record_map(plain, ROBUST, (1, 1))
+    assert recorded_options(plain) == recorded_options(on_grid(labels)) == set()
