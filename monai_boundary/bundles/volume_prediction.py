@@ -11,8 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_boundary.bundles.volumes import Items, LikelihoodPredictor, scope_of
-from monai_boundary.datasets.em import EmVolume
-from monai_boundary.datasets.em.volumes import slice_range
+from monai_boundary.datasets.em import EmVolume, slice_range
 from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volume_writer
 from monai_boundary.metrics import LikelihoodSegmentation
 
@@ -81,5 +80,5 @@ def _grid(volume: EmVolume, per_slice: bool) -> VolumeGrid:
     start, stop = slice_range(volume)
     height, width = (volume.image if volume.labels is None else volume.labels).shape[1:]
     first = volume.offset[0] + start, *volume.offset[1:]
-    z, y, x = (number * size for number, size in zip(first, volume.spacing, strict=True))
+    z, y, x = (at + number * size for at, number, size in zip(volume.origin, first, volume.spacing, strict=True))
     return VolumeGrid((stop - start, height, width), volume.spacing, (z, y, x), per_slice)

@@ -16,8 +16,7 @@ from torch import nn
 from monai_boundary._check import check_choice, check_fraction
 from monai_boundary.bundles.weights import read_checkpoint
 from monai_boundary.datasets.datalist import SPLITS
-from monai_boundary.datasets.em import EmSlices, EmVolume, EmVolumes, fold_volumes, volume_shape
-from monai_boundary.datasets.em.volumes import slice_range
+from monai_boundary.datasets.em import EmSlices, EmVolume, EmVolumes, fold_volumes, slice_range, volume_shape
 
 __all__ = ["LikelihoodPredictor", "crop_that_fits", "items_of_split", "saved_threshold", "scope_of"]
 

@@ -169,7 +169,11 @@ def test_weights_of_an_earlier_training_start_another(cremi: Path, tmp_path: Pat
     [
         (None, {"fold": 5}, "got fold 5 of 3"),
         ("absent", {}, "absent does not exist; check the path"),
-        ("bare", {}, r"must hold the attribute resolution of volumes/raw, got none; pass spacing=\(40, 4, 4\)"),
+        (
+            "bare",
+            {},
+            r"of volumes/raw must be > 0 along each axis, got None; pass spacing=",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_as_the_reason(cremi: Path, tmp_path: Path, data, changes: dict, text: str) -> None:

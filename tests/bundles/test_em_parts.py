@@ -150,15 +150,17 @@ def test_slices_get_ids_of_their_own_and_volumes_one_set(cremi: Path, tmp_path: 
             assert file[IDS_KEY].attrs["per_slice"] == (dims == 2)
 
 
-def test_padded_images_are_predicted_on_the_grid_of_their_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("origin", [None, (400.0, 40.0, 80.0)])
+def test_padded_images_are_predicted_where_their_labels_lie(tmp_path: Path, origin) -> None:
     image, ids = files.cells()
     path = tmp_path / "sample_B_padded_20160501.hdf"
-    files.write_cremi(path, ids[:3, :40, :40], image, offset=(40.0, 16.0, 8.0))
+    offset = tuple(np.add(origin or 0.0, (40.0, 16.0, 8.0)))
+    files.write_cremi(path, ids[:3, :40, :40], image, origin=origin, offset=offset)
     predict_volumes(items_of_split(cremi_volumes(path), "all"), predictor(), tmp_path, progress=False)
     found = Stored(tmp_path / "sample_B.hdf", LIKELIHOOD_KEY).read()
     np.testing.assert_allclose(found, expected(image[1:4, 4:44, 2:42]), atol=1e-5)
     with h5py.File(tmp_path / "sample_B.hdf") as file:
-        assert file[LIKELIHOOD_KEY].attrs["offset"].tolist() == [40.0, 16.0, 8.0]
+        assert file[LIKELIHOOD_KEY].attrs["offset"].tolist() == list(offset)
 
 
 def test_predictions_are_not_overwritten_unasked(cremi: Path, tmp_path: Path) -> None:

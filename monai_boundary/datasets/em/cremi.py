@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_boundary._check import check_spacing
-from monai_boundary.datasets.em.hdf5 import hdf5_attribute, hdf5_names
-from monai_boundary.datasets.em.volumes import HDF5_ENDINGS, EmVolume, Stored, check_volumes
+from monai_boundary.datasets.em.hdf5 import hdf5_attribute, hdf5_holds
+from monai_boundary.datasets.em.layout import found_volumes
+from monai_boundary.datasets.em.stored import HDF5_ENDINGS, Stored
+from monai_boundary.datasets.em.volume import EmVolume
 
 __all__ = ["cremi_volumes"]
 
@@ -49,71 +51,75 @@ def cremi_volumes(
     if not place.exists():
         raise FileNotFoundError(f"{place} does not exist; check the path")
     files = [place] if place.is_file() else sorted(place.iterdir())
-    found = [(path, _NAME.fullmatch(path.stem)) for path in files if path.suffix.lower() in HDF5_ENDINGS]
+    named = [(path, _NAME.fullmatch(path.stem)) for path in files if path.suffix.lower() in HDF5_ENDINGS]
     volumes = [
         _volume(path, f"sample_{match['sample'].upper()}{match['test']}", spacing, clefts, membrane_width)
-        for path, match in found
+        for path, match in named
         if match is not None
     ]
-    if not volumes:
-        raise ValueError(f"root must hold sample_A_20160501.hdf or others of CREMI, got {root}; download them there")
-    check_volumes(volumes)
-    return sorted(volumes, key=lambda volume: (volume.split == "test", volume.name))
+    found = found_volumes(root, "sample_A_20160501.hdf or others of CREMI", volumes)
+    return sorted(found, key=lambda volume: (volume.split == "test", volume.name))
 
 
 def _volume(
     path: Path, name: str, spacing: Sequence[float] | None, clefts: bool, membrane_width: float | None
 ) -> EmVolume:
-    names = hdf5_names(path)
-    if _RAW not in names:
-        raise ValueError(f"{path} must hold the data set {_RAW}, got {', '.join(names) or 'none'}; download it again")
-    sizes = _resolution(path, _RAW) if spacing is None else check_spacing(spacing, 3)
-    z, y, x = sizes
-    if _IDS not in names:
+    _require(path, _RAW, "download it again")
+    z, y, x = _resolution(path, _RAW) if spacing is None else check_spacing(spacing, 3)
+    voxel, origin = (z, y, x), _origin(path, _RAW)
+    if not hdf5_holds(path, _IDS):
         if clefts:
-            raise ValueError(f"{path} must hold {_IDS} with clefts=True, got {', '.join(names)}; pass clefts=False")
-        return EmVolume(name, Stored(path, _RAW), None, "ids", (z, y, x), "test")
-    labels = [_IDS]
-    if clefts and _CLEFTS not in names:
-        raise ValueError(f"{path} must hold {_CLEFTS}, got {', '.join(names)}; pass clefts=False")
-    labels += [_CLEFTS] if clefts else []
-    offsets = [_offset(path, key, sizes) for key in labels]
-    if spacing is None and _resolution(path, _IDS) != sizes:
+            _require(path, _IDS, "pass clefts=False")
+        return EmVolume(name, Stored(path, _RAW), None, "ids", voxel, "test", origin=origin)
+    if spacing is None and _resolution(path, _IDS) != voxel:
         raise ValueError(
-            f"{path}: attribute resolution must be that of {_RAW}, {sizes}, for {_IDS}, got {_resolution(path, _IDS)}; "
+            f"{path}: attribute resolution must be that of {_RAW}, {voxel}, for {_IDS}, got {_resolution(path, _IDS)}; "
             "resample the labels onto the grid of the image"
         )
-    if offsets[-1] != offsets[0]:
-        raise ValueError(
-            f"{path}: attribute offset must be that of {_IDS}, {offsets[0]} voxels, for {_CLEFTS}, got {offsets[-1]}; "
-            "pass clefts=False"
-        )
-    others = (("clefts", Stored(path, _CLEFTS)),) if clefts else ()
-    width = x if membrane_width is None else membrane_width
-    arrays = Stored(path, _RAW), Stored(path, _IDS)
-    return EmVolume(name, *arrays, "ids", (z, y, x), offset=offsets[0], membrane_width=width, others=others)
+    offset = _offset(path, _IDS, origin, voxel)
+    if clefts:
+        _require(path, _CLEFTS, "pass clefts=False")
+        if _offset(path, _CLEFTS, origin, voxel) != offset:
+            raise ValueError(
+                f"{path}: attribute offset must be that of {_IDS}, {offset} voxels, for {_CLEFTS}, got another; "
+                "pass clefts=False"
+            )
+    return EmVolume(
+        name, Stored(path, _RAW), Stored(path, _IDS), "ids", voxel, offset=offset, origin=origin,
+        membrane_width=x if membrane_width is None else membrane_width,
+        others=(("clefts", Stored(path, _CLEFTS)),) if clefts else (),
+    )  # fmt: skip
+
+
+def _require(path: Path, key: str, remedy: str) -> None:
+    if not hdf5_holds(path, key):
+        raise ValueError(f"{path} must hold the data set {key}, got none; {remedy}")
 
 
 def _resolution(path: Path, key: str) -> tuple[float, ...]:
     value = hdf5_attribute(path, key, "resolution")
-    if value is None:
+    if value is None or min(value) <= 0:
         raise ValueError(
-            f"{path} must hold the attribute resolution of {key}, got none; pass spacing=(40, 4, 4), CREMI's in nm"
+            f"{path}: attribute resolution of {key} must be > 0 along each axis, got {value}; "
+            "pass spacing=(40, 4, 4), CREMI's in nm"
         )
-    if min(value) <= 0:
-        raise ValueError(f"{path}: attribute resolution of {key} must be > 0, got {value}; pass spacing=(40, 4, 4)")
     return value
 
 
-def _offset(path: Path, key: str, sizes: Sequence[float]) -> tuple[int, int, int]:
+def _origin(path: Path, key: str) -> tuple[float, float, float]:
+    """Place of the first voxel in nm."""
+    z, y, x = hdf5_attribute(path, key, "offset") or (0.0, 0.0, 0.0)
+    return z, y, x
+
+
+def _offset(path: Path, key: str, origin: Sequence[float], spacing: Sequence[float]) -> tuple[int, int, int]:
     """Voxel of the image at which labels begin."""
-    first, own = (hdf5_attribute(path, name, "offset") or (0.0, 0.0, 0.0) for name in (_RAW, key))
-    steps = [(b - a) / size for a, b, size in zip(first, own, sizes, strict=True)]
-    voxels = [round(step) for step in steps]
-    if min(voxels) < 0 or max(abs(step - voxel) for step, voxel in zip(steps, voxels, strict=True)) > 0.01:
+    own = _origin(path, key)
+    steps = [(b - a) / size for a, b, size in zip(origin, own, spacing, strict=True)]
+    z, y, x = (round(step) for step in steps)
+    if min(z, y, x) < 0 or max(abs(step - round(step)) for step in steps) > 0.01:
         raise ValueError(
-            f"{path}: attribute offset of {key} must be a whole number of voxels of {tuple(sizes)} nm inside {_RAW}, "
-            f"got {own} (image: {first}); resample the labels onto the grid of the image"
+            f"{path}: attribute offset of {key} must be a whole number of voxels of {tuple(spacing)} nm inside {_RAW}, "
+            f"got {own} (image: {origin}); resample the labels onto the grid of the image"
         )
-    z, y, x = voxels
     return z, y, x

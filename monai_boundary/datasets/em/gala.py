@@ -6,9 +6,12 @@ import os
 from collections.abc import Sequence
 
 from monai_boundary._check import check_spacing
-from monai_boundary.datasets.em.volumes import EmVolume, Stored, check_volumes, existing
+from monai_boundary.datasets.em.layout import find_volume, found_volumes
+from monai_boundary.datasets.em.volume import EmVolume
 
 __all__ = ["gala_volumes"]
+
+_PARTS = (("", "gala", "training"), ("train-", "gala_train", "training"), ("test-", "gala_test", "test"))
 
 
 def gala_volumes(
@@ -31,34 +34,21 @@ def gala_volumes(
         ``"likelihood"`` of boundaries.
 
     Raises:
-        ValueError: `root` has no such files, or an image has no ids.
+        ValueError: `root` has no such files, or an image to train with has no ids.
 
     References:
         Nunez-Iglesias et al., Machine learning of hierarchical clustering to segment 2D and 3D images, PLoS ONE 2013.
     """
-    z, y, x = check_spacing(spacing, 3)
+    voxel = check_spacing(spacing, 3)
 
-    def stored(prefix: str, stem: str) -> Stored | None:
-        return existing(root, *(f"{prefix}{stem}{ending}" for ending in (".h5", ".lzf.h5")), key=key)
+    def names(stem: str) -> list[str]:
+        return [f"{stem}.h5", f"{stem}.lzf.h5"]
 
-    volumes = []
-    for prefix, name, split in (
-        ("", "gala", "training"),
-        ("train-", "gala_train", "training"),
-        ("test-", "gala_test", "test"),
-    ):
-        image, ids, likelihood = (stored(prefix, stem) for stem in ("image", "gt", "p1"))
-        if image is None:
-            continue
-        if ids is None:
-            raise ValueError(
-                f"{image.path} must have ids, got no {prefix}gt.h5 or {prefix}gt.lzf.h5 in {root}; copy them"
-            )
-        others = () if likelihood is None else (("likelihood", likelihood),)
-        volumes.append(
-            EmVolume(name, image, ids, "ids", (z, y, x), split, membrane_width=membrane_width, others=others)
+    volumes = [
+        find_volume(
+            root, name, names(f"{prefix}image"), names(f"{prefix}gt"), key, {"likelihood": names(f"{prefix}p1")},
+            kind="ids", spacing=voxel, split=split, membrane_width=membrane_width,
         )
-    if not volumes:
-        raise ValueError(f"root must hold image.h5 and gt.lzf.h5, or train-image.h5 and others, got {root}")
-    check_volumes(volumes)
-    return volumes
+        for prefix, name, split in _PARTS
+    ]  # fmt: skip
+    return found_volumes(root, "image.h5 and gt.lzf.h5, or train-image.h5 and others", volumes)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["hdf5_attribute", "hdf5_names", "import_h5py", "open_hdf5"]
+__all__ = ["check_readable", "hdf5_attribute", "hdf5_holds", "import_h5py", "open_hdf5"]
 
 
 def import_h5py() -> Any:
@@ -41,33 +41,59 @@ def open_hdf5(path: Path, key: str) -> Iterator[Any]:
         RuntimeError: The data are compressed with a filter that this HDF5 library lacks.
     """
     h5py = import_h5py()
-    with _opened(h5py, path) as file:
+    with _opened(path) as file:
         found = file.get(key)
         if not isinstance(found, h5py.Dataset):
-            names = ", ".join(_names(file)) or "none"
-            raise ValueError(f"{path} must hold the data set {key}, got {names}; pass the key of the volume")
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            held = ", ".join(names) or "none"
+            raise ValueError(f"{path} must hold the data set {key}, got {held}; pass the key of the volume")
         try:
             yield found
         except OSError as error:
             _explain(h5py, found, path, error)
 
 
-def hdf5_names(path: Path) -> list[str]:
-    """Return the names of the data sets in a file; raises as `open_hdf5`."""
-    with _opened(import_h5py(), path) as file:
-        return _names(file)
+def hdf5_holds(path: Path, key: str) -> bool:
+    """Whether a file holds the data set `key`, of its own or by a link; raises as `open_hdf5`."""
+    with _opened(path) as file:
+        return hasattr(file.get(key), "shape")
 
 
-@contextmanager
-def _opened(h5py: Any, path: Path) -> Iterator[Any]:
+def hdf5_attribute(path: Path, key: str, name: str) -> tuple[float, ...] | None:
+    """Return an attribute of a data set with one number per axis, ``None`` where there is none.
+
+    Raises:
+        ValueError: It does not hold one finite number per axis.
+    """
+    with open_hdf5(path, key) as dataset:
+        if name not in dataset.attrs:
+            return None
+        value, ndim = np.asarray(dataset.attrs[name]), dataset.ndim
+    if value.dtype.kind not in "iuf" or value.shape != (ndim,) or not np.isfinite(value.astype(float)).all():
+        raise ValueError(
+            f"{path}: attribute {name} of {key} must hold one number per axis ({ndim}), got {value.tolist()!r}; "
+            "repair the file"
+        )
+    return tuple(float(number) for number in value)
+
+
+def check_readable(path: Path) -> None:
+    """Raise ``FileNotFoundError`` or ``PermissionError`` when a file is not there or may not be read."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; check the path")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path} must be readable; change its permissions")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    check_readable(path)
     try:
-        file = h5py.File(path, "r")
+        file = import_h5py().File(path, "r")
     except OSError as error:
-        raise ValueError(f"{path} must be a complete HDF5 file, got: {error}; download or copy it again") from error
+        remedy = "close the program that writes it" if "lock file" in str(error) else "download or copy it again"
+        raise ValueError(f"{path} must be a complete HDF5 file, got: {error}; {remedy}") from error
     with file:
         yield file
 
@@ -87,27 +113,3 @@ def _explain(h5py: Any, dataset: Any, path: Path, error: OSError) -> None:
     raise ValueError(
         f"{path} must be a complete HDF5 file, got: {error} in {dataset.name}; download or copy it again"
     ) from error
-
-
-def _names(file: Any) -> list[str]:
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
-    return names
-
-
-def hdf5_attribute(path: Path, key: str, name: str) -> tuple[float, ...] | None:
-    """Return an attribute of a data set with one number per axis, ``None`` where there is none.
-
-    Raises:
-        ValueError: It does not hold one finite number per axis.
-    """
-    with open_hdf5(path, key) as dataset:
-        if name not in dataset.attrs:
-            return None
-        value, ndim = np.asarray(dataset.attrs[name]), dataset.ndim
-    if value.dtype.kind not in "iuf" or value.shape != (ndim,) or not np.isfinite(value.astype(float)).all():
-        raise ValueError(
-            f"{path}: attribute {name} of {key} must hold one number per axis ({ndim}), got {value.tolist()!r}; "
-            "repair the file"
-        )
-    return tuple(float(number) for number in value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from monai_boundary.datasets.em.volumes import EmVolume, check_volumes, existing
+from monai_boundary.datasets.em.layout import find_volume, found_volumes
+from monai_boundary.datasets.em.volume import EmVolume
 
 __all__ = ["isbi2012_volumes"]
 
@@ -31,19 +32,11 @@ def isbi2012_volumes(root: str | os.PathLike[str]) -> list[EmVolume]:
     References:
         Cardona et al., PLoS Biology 2010; Arganda-Carreras et al., Frontiers in Neuroanatomy 2015.
     """
-    image, labels = existing(root, *_IMAGES), existing(root, *_LABELS)
-    if image is None:
-        raise ValueError(
-            f"root must hold train-volume.tif and train-labels.tif, or folders images and labels, got {root}; unpack "
-            "the download there"
-        )
-    if labels is None:
-        raise ValueError(
-            f"{image.path} must have labels, got none of {', '.join(_LABELS)} in {root}; unpack them there"
-        )
-    volumes = [EmVolume("isbi2012", image, labels, "interior", SPACING)]
-    test = existing(root, "test-volume.tif")
-    if test is not None:
-        volumes.append(EmVolume("isbi2012_test", test, None, "interior", SPACING, "test"))
-    check_volumes(volumes)
-    return volumes
+    return found_volumes(
+        root,
+        "train-volume.tif and train-labels.tif, or folders images and labels",
+        [
+            find_volume(root, "isbi2012", _IMAGES, _LABELS, kind="interior", spacing=SPACING),
+            find_volume(root, "isbi2012_test", ["test-volume.tif"], [], kind="interior", spacing=SPACING, split="test"),
+        ],
+    )

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 from monai.data import Dataset
-from tqdm import tqdm
 
 from monai_boundary._check import check_choice
 from monai_boundary.datasets.datalist import SPLITS
-from monai_boundary.datasets.em.volumes import UNLABELLED, EmVolume, Stored, check_volumes, slice_range
+from monai_boundary.datasets.em.stored import Stored
+from monai_boundary.datasets.em.volume import EmVolume, check_volumes, slice_range
 from monai_boundary.kernels.ids import compact_ids
 from monai_boundary.kernels.regions import region_distance
 
-__all__ = ["EmSlices", "EmVolumes", "check_volume"]
+__all__ = ["EmSlices", "EmVolumes"]
+
+#: Ids that CREMI gives to voxels of no object: background, nobody labelled them, invalid, outside the volume.
+NO_OBJECT = (0, 2**64 - 1, 2**64 - 2, 2**64 - 3)
 
 
 class _EmItems(Dataset):
@@ -78,9 +81,9 @@ class EmSlices(_EmItems):
     * ``"membrane"`` is 1 on membranes, the target of `BoundaryAwareLoss`. Where volumes hold ids it is derived from
       them slice by slice: voxels of no object, and those of objects at most the volume's `membrane_width` from a voxel
       of another id. Unlabelled voxels come out as membrane;
-    * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits, and CREMI's
-      2**64 - 1 for unlabelled voxels, do not fit a tensor: they are counted through. An object has the same number in
-      the slices of one item only;
+    * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits, and
+      those from 2**64 - 3 on that CREMI gives to voxels without label, do not fit a tensor: ids are counted through,
+      and an object has the same number in the slices of one item only;
     * without labels there is neither; ``"clefts"`` and ``"likelihood"`` are there where a volume holds them.
 
     Args:
@@ -91,7 +94,7 @@ class EmSlices(_EmItems):
         ImportError: h5py or tifffile is not installed.
         FileNotFoundError: A file does not exist.
         ValueError: Two volumes have one name, none is left, arrays do not lie on one grid, or a file is damaged. Voxels
-            are looked at when they are read; `check_volume` looks at all.
+            are looked at when they are read.
         RuntimeError: A HDF5 file is compressed with a filter that is absent.
     """
 
@@ -126,24 +129,6 @@ class EmVolumes(_EmItems):
         return [(start, stop)]
 
 
-def check_volume(volume: EmVolume, progress: bool = True) -> None:
-    """Read a volume and its labels from end to end, a slice at a time.
-
-    Args:
-        volume: As listed.
-        progress: Show a progress bar.
-
-    Raises:
-        ImportError: h5py or tifffile is not installed.
-        FileNotFoundError: A file does not exist.
-        ValueError: A file is damaged, arrays do not lie on one grid, or a mask holds other values than two.
-        RuntimeError: A HDF5 file is compressed with a filter that is absent.
-    """
-    slices = EmSlices([volume])
-    for _ in tqdm(slices, desc=f"check {volume.name}", unit="slice", disable=not progress):
-        pass
-
-
 def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
     """Float32 image of the slices of the labels."""
     z, y, x = volume.offset
@@ -160,7 +145,7 @@ def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
 
 
 def _ids(array: np.ndarray) -> np.ndarray:
-    return compact_ids(array, background=(0, UNLABELLED))[0]
+    return compact_ids(array, background=NO_OBJECT)[0]
 
 
 def _derived(ids: np.ndarray, volume: EmVolume, per_slice: bool) -> np.ndarray:

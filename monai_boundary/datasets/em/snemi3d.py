@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from monai_boundary.datasets.em.volumes import EmVolume, Stored, check_volumes, existing
+from monai_boundary.datasets.em.layout import find_volume, found_volumes
+from monai_boundary.datasets.em.volume import EmVolume
 
 __all__ = ["snemi3d_volumes"]
 
@@ -31,19 +32,12 @@ def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main", membrane_wi
     References:
         Arganda-Carreras et al., SNEMI3D: 3D segmentation of neurites in EM images, 2013; Kasthuri et al., Cell 2015.
     """
-
-    def stored(stem: str) -> Stored | None:
-        return existing(root, *(f"{stem}{ending}" for ending in _ENDINGS), key=key)
-
-    image, labels, test = (stored(stem) for stem in ("train-input", "train-labels", "test-input"))
-    if image is None or labels is None:
-        raise ValueError(
-            f"root must hold train-input.tif and train-labels.tif, got {root} without "
-            f"{'train-input' if image is None else 'train-labels'}; unpack the download there"
+    volumes = [
+        find_volume(
+            root, name, [f"{part}-input{ending}" for ending in _ENDINGS],
+            [f"{part}-labels{ending}" for ending in _ENDINGS], key, kind="ids", spacing=SPACING, split=split,
+            membrane_width=membrane_width,
         )
-    volumes = [EmVolume("snemi3d", image, labels, "ids", SPACING, membrane_width=membrane_width)]
-    if test is not None:
-        labels = stored("test-labels")
-        volumes.append(EmVolume("snemi3d_test", test, labels, "ids", SPACING, "test", membrane_width=membrane_width))
-    check_volumes(volumes)
-    return volumes
+        for name, part, split in (("snemi3d", "train", "training"), ("snemi3d_test", "test", "test"))
+    ]  # fmt: skip
+    return found_volumes(root, "train-input.tif and train-labels.tif", volumes)

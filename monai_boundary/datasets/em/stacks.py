@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,16 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
+from monai_boundary.datasets.em.hdf5 import check_readable
+
 __all__ = [
     "TIFF_ENDINGS",
+    "folder_shape",
     "folder_slices",
     "import_tifffile",
     "read_folder",
     "read_tiff",
     "slice_number",
-    "slice_shape",
     "tiff_shape",
 ]
 
@@ -63,6 +64,11 @@ def slice_number(path: Path) -> int | None:
     return int(found[-1]) if found else None
 
 
+def folder_shape(files: list[Path]) -> tuple[int, ...]:
+    """Return the voxels (D, H, W) of slices; the first is read."""
+    return (len(files), *_read_slice(files[0]).shape)
+
+
 def read_folder(files: list[Path]) -> np.ndarray:
     """Read slices `(D, H, W)` of one size.
 
@@ -80,33 +86,27 @@ def read_folder(files: list[Path]) -> np.ndarray:
     return np.stack(slices)
 
 
-def slice_shape(path: Path) -> tuple[int, int]:
-    """Return the pixels (H, W) of a slice."""
-    height, width = _read_slice(path).shape
-    return height, width
-
-
 def _read_slice(path: Path) -> np.ndarray:
     if path.suffix.lower() in TIFF_ENDINGS:
         stack = read_tiff(path, 0, None)
         if len(stack) != 1:
             raise ValueError(f"{path} must hold one slice, got {len(stack)}; pass a stack as a file, not its folder")
         return np.asarray(stack[0])
-    if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path} must be readable; change its permissions")
+    check_readable(path)
     try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        array: np.ndarray = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"{path} must be a complete PNG, got: {reason}; download or copy it again") from error
-    return _grey(path, array, 2)
+    if array.ndim != 2:
+        raise ValueError(f"{path} must hold one grey channel, got shape {array.shape}; convert colours to grey")
+    return array
 
 
 def tiff_shape(path: Path) -> tuple[int, ...]:
     """Return the voxels (D, H, W) of a TIFF stack; raises as `read_tiff`."""
-    with _opened_tiff(path) as file:
-        shape = _series(path, file).shape
-        return (1, *shape) if len(shape) == 2 else tuple(shape)
+    with _stack(path) as (_, pages):
+        return (1, *pages.shape) if len(pages.shape) == 2 else tuple(pages.shape)
 
 
 def read_tiff(path: Path, start: int, stop: int | None) -> np.ndarray:
@@ -118,13 +118,12 @@ def read_tiff(path: Path, start: int, stop: int | None) -> np.ndarray:
         PermissionError: It may not be read.
         ValueError: It is damaged, has several channels or pages of several sizes, or its compression needs imagecodecs.
     """
-    with _opened_tiff(path) as file:
-        series = _series(path, file)
-        if len(series.shape) == 2:
-            return np.asarray(series.asarray()[None][start:stop])
-        if len(file.pages) == series.shape[0]:  # ImageJ may store a stack behind one page
-            return np.stack([file.pages[index].asarray() for index in range(*slice(start, stop).indices(len(series)))])
-        return np.asarray(series.asarray()[start:stop])
+    with _stack(path) as (file, pages):
+        if len(pages.shape) == 2:
+            return np.asarray(pages.asarray()[None][start:stop])
+        if len(file.pages) == pages.shape[0]:  # ImageJ may store a stack behind one page
+            return np.stack([file.pages[index].asarray() for index in range(*slice(start, stop).indices(len(pages)))])
+        return np.asarray(pages.asarray()[start:stop])
 
 
 def import_tifffile() -> Any:
@@ -142,63 +141,54 @@ def import_tifffile() -> Any:
     return tifffile
 
 
-@contextmanager
-def _opened_tiff(path: Path) -> Iterator[Any]:
-    tifffile = import_tifffile()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; check the path")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path} must be readable; change its permissions")
-    complaints = _Complaints()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(complaints)
-    propagate, logger.propagate = logger.propagate, False
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
-        if isinstance(error, _WrongStackError):
-            raise ValueError(str(error)) from None
-        raise ValueError(f"{path} must be a complete TIFF, got: {error}; download or copy it again") from error
-    finally:
-        logger.removeHandler(complaints)
-        logger.propagate = propagate
-    # tifffile only logs that a stack breaks off between two pages, and returns the pages before
-    if complaints.texts:
-        raise ValueError(f"{path} must be a complete TIFF, got: {complaints.texts[0]}; download or copy it again")
-
-
-class _WrongStackError(ValueError):
+class _NoStackError(ValueError):
     """A whole TIFF that is no stack of slices."""
 
 
-class _Complaints(logging.Handler):
-    """Keeps the errors that are logged."""
+@contextmanager
+def _stack(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Give an open TIFF and its one series of pages; what goes wrong while it is open is told with its name."""
+    tifffile = import_tifffile()
+    check_readable(path)
+    with _logged_errors("tifffile") as complaints:
+        try:
+            with tifffile.TiffFile(path) as file:
+                yield file, _one_series(path, file)
+        except _NoStackError:
+            raise
+        except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
+            remedy = "pip install imagecodecs" if "imagecodecs" in str(error) else "download or copy it again"
+            raise ValueError(f"{path} must be a complete TIFF, got: {error}; {remedy}") from error
+    # tifffile only logs that a stack breaks off between two pages, and returns the pages before
+    if complaints:
+        raise ValueError(f"{path} must be a complete TIFF, got: {complaints[0]}; download or copy it again")
 
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
+@contextmanager
+def _logged_errors(name: str) -> Iterator[list[str]]:
+    """Gather the errors that a logger is given, instead of printing them."""
+    texts: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(name)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
 
 
-def _series(path: Path, file: Any) -> Any:
-    """The one series of pages of a stack."""
+def _one_series(path: Path, file: Any) -> Any:
     if len(file.series) != 1:
-        raise _WrongStackError(
+        raise _NoStackError(
             f"{path} must hold pages of one size, got {len(file.series)} kinds; split them into one file each"
         )
-    series = file.series[0]
-    if len(series.shape) not in (2, 3) or file.pages[0].samplesperpixel != 1:
-        raise _WrongStackError(
-            f"{path} must hold grey slices (D, H, W), got shape {tuple(series.shape)} with "
-            f"{file.pages[0].samplesperpixel} samples per pixel; convert colours to grey"
+    series, samples = file.series[0], file.pages[0].samplesperpixel
+    if len(series.shape) not in (2, 3) or samples != 1:
+        raise _NoStackError(
+            f"{path} must hold grey slices (D, H, W), got shape {tuple(series.shape)} with {samples} samples per "
+            "pixel; convert colours to grey"
         )
     return series
-
-
-def _grey(path: Path, array: np.ndarray, ndim: int) -> np.ndarray:
-    if array.ndim != ndim:
-        raise ValueError(f"{path} must hold one grey channel, got shape {array.shape}; convert colours to grey")
-    return array

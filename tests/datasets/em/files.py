@@ -66,9 +66,14 @@ def write_hdf5(
 
 
 def write_cremi(
-    path: Path, ids: np.ndarray | None, image: np.ndarray | None = None, clefts: np.ndarray | None = None, **attributes
+    path: Path,
+    ids: np.ndarray | None,
+    image: np.ndarray | None = None,
+    clefts: np.ndarray | None = None,
+    origin: tuple[float, ...] | None = None,
+    **attributes,
 ) -> None:
-    """A file of CREMI; `attributes` of the labels beside the resolution, ``None`` for none at all."""
+    """A file of CREMI; `origin` is the image's attribute offset, `attributes` are those of the labels."""
     resolution = {"resolution": CREMI_SPACING}
     arrays = {"volumes/raw": grey() if image is None else image}
     if ids is not None:
@@ -76,7 +81,8 @@ def write_cremi(
     if clefts is not None:
         arrays["volumes/labels/clefts"] = clefts.astype(np.uint64)
     labels = {key: resolution | attributes for key in arrays if "labels" in key}
-    write_hdf5(path, arrays, {"volumes/raw": resolution} | labels, compression="gzip")
+    raw = resolution | ({} if origin is None else {"offset": origin})
+    write_hdf5(path, arrays, {"volumes/raw": raw} | labels, compression="gzip")
 
 
 def cells(depth: int = 6, shape: tuple[int, int] = (56, 48), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_boundary.datasets.em import EmSlices, EmVolume, Stored, check_volume
+from monai_boundary.datasets.em import EmSlices, EmVolume, EmVolumes, Stored
+from monai_boundary.datasets.em.hdf5 import hdf5_holds
 from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -17,8 +18,13 @@ tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
 UNKNOWN_FILTER = 32099
 
 
-def as_volume(image: Stored, labels: Stored | None = None, kind: str = "interior") -> EmVolume:
-    return EmVolume("v", image, labels, kind, (1.0, 1.0, 1.0))
+def read(image: Stored, labels: Stored | None = None, kind: str = "interior") -> list:
+    """Read every slice of a volume."""
+    return list(EmSlices([EmVolume("v", image, labels, kind, (1.0, 1.0, 1.0))]))
+
+
+def grey(*shape: int) -> np.ndarray:
+    return files.grey(shape=shape)
 
 
 def cut(path: Path, share: float) -> None:
@@ -48,7 +54,7 @@ def test_a_truncated_file_is_told_by_name(tmp_path: Path, form: str, share: floa
     with pytest.raises(
         ValueError, match=rf"{target.name} must be a complete {kind}, got: .*; download or copy it again"
     ):
-        check_volume(as_volume(stored))
+        read(stored)
 
 
 def test_a_stack_that_breaks_off_between_pages_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
@@ -61,7 +67,7 @@ def test_a_stack_that_breaks_off_between_pages_is_not_taken_for_a_shorter_one(tm
         third = file.pages[3].offset
     path.write_bytes(path.read_bytes()[:third])
     with pytest.raises(ValueError, match=r"image.tif must be a complete TIFF, got: .*invalid page offset"):
-        check_volume(as_volume(Stored(path)))
+        read(Stored(path))
 
 
 def test_damaged_chunks_are_told_by_file_and_data_set(tmp_path: Path) -> None:
@@ -91,6 +97,17 @@ def test_an_absent_compression_filter_is_named(tmp_path: Path) -> None:
     text = rf"image.h5: data set /stack is compressed with the HDF5 filter {UNKNOWN_FILTER}.*pip install hdf5plugin"
     with pytest.raises(RuntimeError, match=text):
         stored.read()
+
+
+@pytest.mark.parametrize("link", ["soft", "external", "hard"])
+def test_linked_data_sets_are_found(tmp_path: Path, link: str) -> None:
+    files.write_hdf5(tmp_path / "other.h5", {"there": files.grey()})
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["here"] = files.grey()
+        links = {"soft": h5py.SoftLink("/here"), "external": h5py.ExternalLink("other.h5", "there")}
+        file["stack"] = links.get(link, file["here"])
+    np.testing.assert_array_equal(Stored(tmp_path / "a.h5", "stack").read(), files.grey())
+    assert hdf5_holds(tmp_path / "a.h5", "stack")
 
 
 @pytest.mark.parametrize("compression", ["gzip", "lzf"])
@@ -125,46 +142,36 @@ def test_imagej_stacks_behind_one_page_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(Stored(tmp_path / "a.tif").read(2, 4), image[2:4])
 
 
-def colours(root: Path) -> Stored:
-    files.write_png(root / "images" / "0.png", files.grey(shape=(8, 9, 3)), colours=True)
-    return Stored(root / "images")
+def pngs(*arrays: np.ndarray, colours: bool = False):
+    def make(root: Path) -> Stored:
+        for index, array in enumerate(arrays):
+            files.write_png(root / "images" / f"{index}.png", array, colours)
+        return Stored(root / "images")
+
+    return make
 
 
-def coloured_stack(root: Path) -> Stored:
-    files.write_tiff(root / "a.tif", files.grey(shape=(2, 8, 9, 3)), photometric="rgb")
-    return Stored(root / "a.tif")
+def tiff(array: np.ndarray, name: str = "a.tif", **settings):
+    def make(root: Path) -> Stored:
+        files.write_tiff(root / name, array, **settings)
+        return Stored((root / name) if "/" not in name else (root / name).parent)
 
-
-def coloured_page(root: Path) -> Stored:
-    files.write_tiff(root / "a.tif", files.grey(shape=(8, 9, 3)), photometric="rgb")  # no stack of 8 slices
-    return Stored(root / "a.tif")
+    return make
 
 
 def two_sizes(root: Path) -> Stored:
     with tifffile.TiffWriter(root / "a.tif") as file:
         for size in (8, 9):
-            file.write(files.grey(shape=(size, size)), photometric="minisblack", metadata=None)
+            file.write(grey(size, size), photometric="minisblack", metadata=None)
     return Stored(root / "a.tif")
 
 
-def slices_of_two_sizes(root: Path) -> Stored:
-    for index, size in enumerate((8, 9)):
-        files.write_png(root / "images" / f"{index}.png", files.grey(shape=(size, size)))
-    return Stored(root / "images")
-
-
-def stacks_as_slices(root: Path) -> Stored:
-    files.write_tiff(root / "images" / "a.tif", files.grey(shape=(2, 8, 9)))
-    return Stored(root / "images")
-
-
 def two_kinds(root: Path) -> Stored:
-    files.write_tiff(root / "images" / "a.tif", files.grey(shape=(8, 9)))
-    files.write_png(root / "images" / "b.png", files.grey(shape=(8, 9)))
-    return Stored(root / "images")
+    pngs(grey(8, 9))(root)
+    return tiff(grey(8, 9), "images/a.tif")(root)
 
 
-def nothing(root: Path) -> Stored:
+def empty(root: Path) -> Stored:
     (root / "images").mkdir()
     return Stored(root / "images")
 
@@ -185,36 +192,40 @@ def hdf5(array: np.ndarray, key: str = "stack"):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (colours, r"0.png must hold one grey channel, got shape \(8, 9, 3\); convert colours to grey"),
-        (coloured_stack, r"a.tif must hold grey slices \(D, H, W\), got shape .* with 3 samples per pixel"),
-        (coloured_page, r"a.tif must hold grey slices \(D, H, W\), got shape \(8, 9, 3\) with 3 samples per pixel"),
+        (
+            pngs(grey(8, 9, 3), colours=True),
+            r"0.png must hold one grey channel, got shape \(8, 9, 3\)",
+        ),
+        (
+            tiff(grey(2, 8, 9, 3), photometric="rgb"),
+            r"grey slices \(D, H, W\), .* with 3 samples",
+        ),
+        (
+            tiff(grey(8, 9, 3), photometric="rgb"),
+            r"a.tif must .*, got shape \(8, 9, 3\)",
+        ),
         (two_sizes, "a.tif must hold pages of one size, got 2 kinds; split them"),
-        (stacks_as_slices, "a.tif must hold one slice, got 2; pass a stack as a file"),
+        (tiff(grey(2, 8, 9), "images/a.tif"), "a.tif must hold one slice, got 2; pass a stack as a file"),
         (two_kinds, "images must hold slices of one kind among .png, .tif, .tiff, got .png and .tif"),
-        (nothing, "images must hold slices of one kind .*, got none"),
+        (empty, "images must hold slices of one kind .*, got none"),
         (text, "a.tif must be a complete TIFF, got: not a TIFF file"),
         (hdf5(files.grey(), "raw"), "a.h5 must hold the data set raw, got stack; pass the key of the volume"),
-        (hdf5(files.grey(shape=(8, 9))), r"a.h5, stack, must hold a volume \(D, H, W\), got shape \(8, 9\)"),
+        (hdf5(grey(8, 9)), r"a.h5, stack, must hold a volume \(D, H, W\), got shape \(8, 9\)"),
         (hdf5(np.zeros((0, 8, 9))), r"got shape \(0, 8, 9\)"),
         (hdf5(np.full((2, 8, 9), np.nan)), "a.h5, stack, must hold finite grey values, got NaN"),
         (hdf5(np.zeros((2, 8, 9), complex)), "must hold grey values, got dtype complex128"),
+        (pngs(grey(8, 8), grey(9, 9)), r"1.png must have the size of 0.png, \(8, 8\) pixels \(H, W\), got \(9, 9\)"),
     ],
 )
 def test_what_is_no_volume_is_refused(tmp_path: Path, make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_volume(as_volume(make(tmp_path)))
-
-
-def test_slices_of_two_sizes_are_refused(tmp_path: Path) -> None:
-    stored = slices_of_two_sizes(tmp_path)
-    with pytest.raises(ValueError, match=r"1.png must have the size of 0.png, \(8, 8\) pixels \(H, W\), got \(9, 9\)"):
-        stored.read()
+        list(EmVolumes([EmVolume("v", make(tmp_path), None, "ids", (1.0, 1.0, 1.0))]))
 
 
 @pytest.mark.parametrize("path", ["a.h5", "a.tif", "a"])
 def test_a_missing_file_is_told(tmp_path: Path, path: str) -> None:
     with pytest.raises(FileNotFoundError, match=f"{path} does not exist; check the path"):
-        check_volume(as_volume(Stored(tmp_path / path, "stack")))
+        read(Stored(tmp_path / path, "stack"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -223,7 +234,7 @@ def test_an_unreadable_file_is_told(tmp_path: Path, form: str) -> None:
     stored = written(tmp_path, form)
     stored.path.chmod(0)
     with pytest.raises(PermissionError, match="must be readable; change its permissions"):
-        check_volume(as_volume(stored))
+        read(stored)
 
 
 @pytest.mark.parametrize(
@@ -241,24 +252,19 @@ def test_labels_of_another_kind_are_refused(tmp_path: Path, labels: np.ndarray, 
     files.write_hdf5(tmp_path / "labels.h5", {"stack": labels})
     pair = (Stored(tmp_path / name, "stack") for name in ("image.h5", "labels.h5"))
     with pytest.raises(ValueError, match=message):
-        check_volume(as_volume(*pair, kind=kind))
+        read(*pair, kind=kind)
 
 
-def test_a_check_of_a_good_volume_shows_its_progress(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    check_volume(as_volume(written(tmp_path, "h5")))
-    assert "check v: 100%" in capsys.readouterr().err
-    check_volume(as_volume(Stored(tmp_path / "image.h5", "stack")), progress=False)
-    assert not capsys.readouterr().err
-
-
-def test_slices_out_of_the_volume_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    image = written(tmp_path, "h5")
-    made = as_volume(image)
-    with pytest.raises(ValueError, match=r"slices of v must lie in its 5 slices, got \(2, 6\)"):
-        EmSlices([EmVolume("v", image, None, "ids", made.spacing, slices=(2, 6))])
-    with pytest.raises(ValueError, match="kind of v must be one of 'ids', 'interior', 'membrane', got 'cells'"):
-        EmSlices([EmVolume("v", image, None, "cells", made.spacing)])
-    with pytest.raises(ValueError, match=r"spacing must hold one finite value > 0"):
-        EmSlices([EmVolume("v", image, None, "ids", (0.0, 1.0, 1.0))])
-    with pytest.raises(ValueError, match=r"split of v must be one of 'training', .* got 'train'"):
-        EmSlices([EmVolume("v", image, None, "ids", made.spacing, "train")])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"slices": (2, 6)}, r"slices of v must lie in its 5 slices, got \(2, 6\)"),
+        ({"kind": "cells"}, "kind of v must be one of 'ids', 'interior', 'membrane', got 'cells'"),
+        ({"spacing": (0.0, 1.0, 1.0)}, "spacing must hold one finite value > 0"),
+        ({"split": "train"}, r"split of v must be one of 'training', .* got 'train'"),
+    ],
+)
+def test_volumes_of_wrong_settings_are_refused(tmp_path: Path, change: dict, text: str) -> None:
+    settings = {"labels": None, "kind": "ids", "spacing": (1.0, 1.0, 1.0)} | change
+    with pytest.raises(ValueError, match=text):
+        EmSlices([EmVolume("v", written(tmp_path, "h5"), **settings)])

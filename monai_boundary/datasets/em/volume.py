@@ -1,105 +1,19 @@
-"""Which files make up a volume of electron microscopy, how they are read, and how volumes are split in folds."""
+"""One volume of electron microscopy: its arrays and what they mean, and its parts in cross-validation."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from monai_boundary._check import check_choice, check_number, check_spacing
 from monai_boundary.datasets.datalist import SPLITS
-from monai_boundary.datasets.em.hdf5 import open_hdf5
-from monai_boundary.datasets.em.stacks import (
-    TIFF_ENDINGS,
-    folder_slices,
-    read_folder,
-    read_tiff,
-    slice_number,
-    slice_shape,
-    tiff_shape,
-)
+from monai_boundary.datasets.em.stored import Stored
 
-__all__ = [
-    "UNLABELLED",
-    "EmVolume",
-    "Stored",
-    "check_volumes",
-    "existing",
-    "fold_volumes",
-    "slice_range",
-    "volume_shape",
-]
+__all__ = ["EmVolume", "check_volumes", "fold_volumes", "slice_range", "volume_shape"]
 
 LabelKind = Literal["ids", "interior", "membrane"]
-#: Id that CREMI gives to voxels nobody labelled.
-UNLABELLED = 2**64 - 1
-HDF5_ENDINGS = (".h5", ".hdf", ".hdf5")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Where an array `(D, H, W)` is stored.
-
-    Args:
-        path: A HDF5 file, a TIFF stack, or a folder with one PNG or TIFF per slice.
-        key: Name of the data set in a HDF5 file.
-    """
-
-    path: Path
-    key: str = ""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels (D, H, W); the file is opened, its voxels are not read.
-
-        Raises:
-            ImportError: h5py or tifffile is not installed.
-            FileNotFoundError: Nothing is stored there.
-            ValueError: The file is damaged or holds no volume.
-        """
-        if self._is_hdf5:
-            with open_hdf5(self.path, self.key) as dataset:
-                shape = tuple(dataset.shape)
-        elif self._is_tiff:
-            shape = tiff_shape(self.path)
-        else:
-            files = folder_slices(self.path)
-            shape = (len(files), *slice_shape(files[0]))
-        if len(shape) != 3 or 0 in shape:
-            raise ValueError(f"{self} must hold a volume (D, H, W), got shape {shape}")
-        return shape
-
-    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return the slices from `start` up to `stop` as stored; raises as `shape`."""
-        if self._is_hdf5:
-            with open_hdf5(self.path, self.key) as dataset:
-                return np.asarray(dataset[start:stop])
-        if self._is_tiff:
-            return read_tiff(self.path, start, stop)
-        return read_folder(folder_slices(self.path)[start:stop])
-
-    @property
-    def numbers(self) -> list[int | None] | None:
-        """Numbers in the names of a folder's slices; ``None`` for a file."""
-        if self._is_hdf5 or self._is_tiff:
-            return None
-        return [slice_number(path) for path in folder_slices(self.path)]
-
-    @property
-    def _is_hdf5(self) -> bool:
-        return self.path.suffix.lower() in HDF5_ENDINGS
-
-    @property
-    def _is_tiff(self) -> bool:
-        return self.path.suffix.lower() in TIFF_ENDINGS
-
-    def __str__(self) -> str:
-        return f"{self.path}, {self.key}," if self.key else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -119,6 +33,7 @@ class EmVolume:
         membrane_width: Voxels of objects at most this far, in nm, from a voxel of another id are membrane, too, as in
             `RegionSeeds`: the pixel size where ids touch, 0 where voxels of id 0 lie between them.
         others: More arrays on the grid of `labels` by name: ``"clefts"`` with ids, ``"likelihood"`` in [0, 1].
+        origin: Place of the first voxel of `image`, in nm (z, y, x): where predictions lie, too.
     """
 
     name: str
@@ -131,6 +46,7 @@ class EmVolume:
     offset: tuple[int, int, int] = (0, 0, 0)
     membrane_width: float = 0.0
     others: tuple[tuple[str, Stored], ...] = ()
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def check_volumes(volumes: Sequence[EmVolume]) -> None:
@@ -234,12 +150,3 @@ def fold_volumes(volumes: Sequence[EmVolume], fold: int = 0, folds: int = 3) -> 
                 name = f"{volume.name}_{low:03d}-{high - 1:03d}"
                 parts.append(replace(volume, name=name, split=split, slices=(low, high)))
     return parts
-
-
-def existing(folder: str | os.PathLike[str], *names: str, key: str = "") -> Stored | None:
-    """Return the first of `names` that exists below `folder`, a HDF5 file with its `key`."""
-    for name in names:
-        path = Path(folder) / name
-        if path.exists():
-            return Stored(path, key if path.suffix.lower() in HDF5_ENDINGS else "")
-    return None
