@@ -16,16 +16,21 @@ import torch
 __all__ = [
     "as_numpy",
     "check_activation",
+    "check_binary",
     "check_choice",
     "check_connectivity",
     "check_count",
     "check_fraction",
     "check_ids",
+    "check_integers",
     "check_labels",
     "check_mask",
+    "check_mask_pair",
     "check_number",
     "check_reach",
     "check_same_device",
+    "check_same_shape",
+    "check_scored_labels",
     "check_slice_axis",
     "check_spacing",
     "check_spatial_ndim",
@@ -183,20 +188,58 @@ def check_mask(name: str, mask: Any) -> np.ndarray:
     return array.astype(bool)
 
 
-def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
-    """Return `labels` as integers in [0, num_classes), `ignore_index` excepted.
+def check_same_shape(name: str, array: Any, other_name: str, other: Any) -> None:
+    """Raise ``ValueError`` unless two arrays or tensors have one shape."""
+    if tuple(array.shape) != tuple(other.shape):
+        raise ValueError(
+            f"{name} and {other_name} must have the same shape, got {tuple(array.shape)} and {tuple(other.shape)}"
+        )
 
-    Float arrays are accepted when every value is an integer, because image readers give floats.
-    """
+
+def check_mask_pair(pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return `pred` and `target`, arrays or tensors of one shape, as `check_mask` does."""
+    first, second = check_mask("pred", as_numpy("pred", pred)), check_mask("target", as_numpy("target", target))
+    check_same_shape("pred", first, "target", second)
+    return first, second
+
+
+def check_binary(name: str, channels: np.ndarray) -> np.ndarray:
+    """Return one-hot channels or a mask of any type as bool: every value must be 0 or 1, which NaN is not."""
+    if not ((channels == 0) | (channels == 1)).all():
+        raise ValueError(
+            f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, divide masks of 0 and 255, "
+            "or pass num_classes with label maps"
+        )
+    return channels.astype(bool)
+
+
+def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
+    """Return labels as integers; floats are accepted when every value is one, because image readers give floats."""
     if labels.dtype.kind not in "biuf":
-        raise TypeError(f"labels must hold integers, got dtype {labels.dtype}")
-    if labels.dtype.kind == "f":
-        if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
-            raise ValueError(
-                f"labels must hold integers, got {labels.dtype} with fractional or non-finite values; "
-                "resample label maps with mode='nearest'"
-            )
-        labels = labels.astype(np.int64)
+        raise TypeError(f"{name} must hold integers, got dtype {labels.dtype}")
+    if labels.dtype.kind != "f":
+        return labels
+    if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+        raise ValueError(
+            f"{name} must hold integers, got {labels.dtype} with fractional or non-finite values; "
+            "resample label maps with mode='nearest'"
+        )
+    return labels.astype(np.int64)
+
+
+def check_scored_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:
+    """Return a label map to score `label` in as integers, which must not be a mask of 0 and 255."""
+    labels = check_integers(name, labels)
+    if int(labels.max()) == 255 and 255 not in (label, ignore_index) and ((labels == 0) | (labels == 255)).all():
+        raise ValueError(
+            f"{name} must hold the label {label}, got a mask of 0 and 255; divide it by 255, or pass ignore_index=255"
+        )
+    return labels
+
+
+def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
+    """Return `labels` as integers in [0, num_classes), `ignore_index` excepted; see `check_integers`."""
+    labels = check_integers("labels", labels)
     low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < num_classes:  # the usual case costs two reductions and no mask
         return labels

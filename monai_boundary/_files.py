@@ -39,6 +39,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     missing = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()  # says that a folder is read-only; torch and GDAL have errors of their own for it
+        part.unlink()
         yield part
         if part.is_dir() and path.is_dir():  # a folder cannot be replaced in one step: the old one steps aside first
             path.replace(aside)

@@ -16,7 +16,7 @@ from statistics import mean, stdev
 from tqdm import tqdm
 
 from experiments.shared.data import data_folder
-from monai_boundary.metrics.cases import score_folder
+from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 
 __all__ = ["Workspace", "run_evidence"]
 
@@ -84,11 +84,14 @@ class Workspace:
         truth = self.preprocessed / dataset / "gt_segmentations"
         fold = int(predictions.parent.name.removeprefix("fold_"))
         held_out = json.loads((self.preprocessed / dataset / "splits_final.json").read_text())[fold]["val"]
+        result = evaluate_folder(predictions, truth, EvaluationSettings(labels=tuple(labels)), progress=False)
+        if lost := set(held_out) - {row.case for row in result.rows}:
+            raise ValueError(f"{predictions} must hold every case of the fold, got none of use for {sorted(lost)[:5]}")
         return [
-            {"case": case.case, "label": s.label, "dice": s.dice, "hd95_mm": s.hd95_mm, "missed": s.missed}
-            for case in score_folder(predictions, truth, labels, held_out)
-            for s in case.scores
-        ]
+            {"case": row.case, "label": row.label, **{name: row.scores[name] for name in ("dice", "hd95_mm")},
+             "missed": row.missed}
+            for row in result.rows if row.case in held_out
+        ]  # fmt: skip
 
 
 def run_evidence(

@@ -132,7 +132,7 @@ def _without_prediction(names: list[str]) -> list[str]:
 
 
 def _lines(result: Evaluation) -> list[str]:
-    from monai_boundary.metrics.protocols import PROTOCOLS
+    from monai_boundary.metrics.score_sets import PROTOCOLS
 
     summary, metrics = result.summary(), PROTOCOLS[result.settings.protocol]
     lines = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 import time
@@ -15,7 +14,7 @@ import numpy as np
 
 from monai_boundary.datasets import read_image, read_labels, write_nnunet_phantoms
 from monai_boundary.demo.child import StatusLine, find_command, run_command
-from monai_boundary.metrics import CaseScores, score_folder
+from monai_boundary.evaluation import CaseRow, EvaluationSettings, evaluate_folder
 
 __all__ = ["DemoSettings", "run_demo"]
 
@@ -82,10 +81,10 @@ def run_demo(folder: Path, settings: DemoSettings | None = None, overwrite: bool
     predict = [commands["nnUNetv2_predict"], "-i", str(dataset / "imagesTs"), "-o", str(predictions), "-f", "0"]
     predict += ["-d", str(_DATASET_ID), "-c", _CONFIGURATION, *model, "--disable_tta", "-npp", "1", "-nps", "1"]
     run_command(predict, environment, log, "nnUNetv2_predict on the held-out cases")
-    scores = list(score_folder(predictions, dataset / "labelsTs", labels=[1]))
+    rows = evaluate_folder(predictions, dataset / "labelsTs", EvaluationSettings(labels=(1,)), progress=False).rows
     fold = folder / "nnUNet_results" / dataset.name / f"{trainer}__{_PLANS}__{_CONFIGURATION}" / "fold_0"
-    _write_pictures(folder, dataset, fold, scores)
-    _print_scores(scores)
+    _write_pictures(folder, dataset, fold, rows)
+    _print_scores(rows)
     _print_places(folder, fold.parent, trainer, time.monotonic() - start)
 
 
@@ -189,7 +188,7 @@ class _EpochCounter:
         return f"[{'#' * filled}{'-' * (20 - filled)}] epoch {self.epoch} of {self.epochs}{self.dice}"
 
 
-def _write_pictures(folder: Path, dataset: Path, fold: Path, scores: list[CaseScores]) -> None:
+def _write_pictures(folder: Path, dataset: Path, fold: Path, rows: list[CaseRow]) -> None:
     from monai_boundary.kernels import signed_distance
     from monai_boundary.reports import distance_figure, overlay_figure, save_figure
 
@@ -197,31 +196,30 @@ def _write_pictures(folder: Path, dataset: Path, fold: Path, scores: list[CaseSc
     status.draw()
     pictures = folder / "pictures"
     pictures.mkdir()
-    for case in scores:
-        image = read_image(dataset / "imagesTs" / f"{case.case}_0000.nii.gz")
-        target = read_labels(dataset / "labelsTs" / f"{case.case}.nii.gz").array == 1
-        prediction = read_labels(folder / "predictions" / f"{case.case}.nii.gz").array == 1
-        score = case.scores[0]
-        figure = overlay_figure(image.array, target, prediction, image.spacing, case.case, score.dice, score.hd95_mm)
-        save_figure(figure, pictures / f"{case.case}_overlay.png")
+    for row in rows:
+        image = read_image(dataset / "imagesTs" / f"{row.case}_0000.nii.gz")
+        target = read_labels(dataset / "labelsTs" / f"{row.case}.nii.gz").array == 1
+        prediction = read_labels(folder / "predictions" / f"{row.case}.nii.gz").array == 1
+        dice, hd95 = row.scores["dice"], row.scores["hd95_mm"]
+        figure = overlay_figure(image.array, target, prediction, image.spacing, row.case, dice, hd95)
+        save_figure(figure, pictures / f"{row.case}_overlay.png")
     distance = signed_distance(target, image.spacing)
-    title = f"Signed distance to the lesions of {case.case}"
-    save_figure(distance_figure(distance, image.spacing, title), pictures / f"{case.case}_distance_map.png")
+    title = f"Signed distance to the lesions of {row.case}"
+    save_figure(distance_figure(distance, image.spacing, title), pictures / f"{row.case}_distance_map.png")
     if (fold / "boundary.png").is_file():
         shutil.copyfile(fold / "boundary.png", pictures / "boundary.png")
     status.finish()
 
 
-def _print_scores(scores: list[CaseScores]) -> None:
+def _print_scores(rows: list[CaseRow]) -> None:
     click.echo("\nHeld-out cases, ground truth against prediction (HD95: 95th percentile of the surface distance)\n")
     click.echo("  case        Dice   HD95 (mm)   voxels true   predicted")
-    for case in scores:
-        score = case.scores[0]
-        note = "   missed" if score.missed else ""
-        voxels = f"{score.target_voxels:13d} {score.predicted_voxels:11d}"
-        click.echo(f"  {case.case:8s} {score.dice:7.3f} {score.hd95_mm:11.2f} {voxels}{note}")
-    dice, hd95 = ([getattr(case.scores[0], name) for case in scores] for name in ("dice", "hd95_mm"))
-    click.echo(f"  {'mean':8s} {math.fsum(dice) / len(dice):7.3f} {math.fsum(hd95) / len(hd95):11.2f}\n")
+    for row in rows:
+        note = "   missed" if row.missed else ""
+        voxels = f"{row.target_voxels:13d} {row.predicted_voxels:11d}"
+        click.echo(f"  {row.case:8s} {row.scores['dice']:7.3f} {row.scores['hd95_mm']:11.2f} {voxels}{note}")
+    dice, hd95 = (np.mean([row.scores[name] for row in rows]) for name in ("dice", "hd95_mm"))
+    click.echo(f"  {'mean':8s} {dice:7.3f} {hd95:11.2f}\n")
 
 
 def _print_places(folder: Path, model: Path, trainer: str, seconds: float) -> None:

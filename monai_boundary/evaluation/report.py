@@ -17,10 +17,9 @@ from matplotlib.figure import Figure
 
 from monai_boundary._files import write_text
 from monai_boundary.datasets.nifti import Volume, read_image, same_grid
-from monai_boundary.evaluation.pairs import find_image
-from monai_boundary.evaluation.run import CaseRow, Evaluation
-from monai_boundary.metrics.cases import read_pair
-from monai_boundary.metrics.protocols import PROTOCOLS, Metric
+from monai_boundary.evaluation.matching import find_image, read_pair
+from monai_boundary.evaluation.volumes import CaseRow, Evaluation
+from monai_boundary.metrics.score_sets import PROTOCOLS, Metric
 from monai_boundary.reports.figures import overlay_figure
 from monai_boundary.reports.scores import scores_figure
 
@@ -57,7 +56,7 @@ def write_report(
     }
     folder = None if images is None else Path(images)
     pictures = [
-        (row, _png(_overlay(result, row, folder)))
+        (row, _base64(_overlay(result, row, folder), "png"))
         for label in result.labels
         for row in worst_rows([row for row in result.rows if row.label == label], worst)
     ]
@@ -71,7 +70,7 @@ def write_report(
         summary=result.summary(),
         metrics=metrics,
         rows=result.rows,
-        plots=_svg(scores_figure(panels)) if result.rows else "",
+        plots=_base64(scores_figure(panels), "svg") if result.rows else "",
         pictures=pictures,
         several=len(result.labels) > 1,
         ignored=[file.name for file in result.without_target],
@@ -110,16 +109,8 @@ def _ground(file: Path | None, target: Volume) -> np.ndarray:
     return image.array if image is not target and same_grid(image, target) else np.zeros(target.array.shape)
 
 
-def _bytes(figure: Figure, kind: str) -> bytes:
+def _base64(figure: Figure, kind: str) -> str:
     buffer = io.BytesIO()
     write: Callable = figure.savefig
     write(buffer, format=kind, dpi=110, facecolor="white", metadata={"Date": None} if kind == "svg" else None)
-    return buffer.getvalue()
-
-
-def _png(figure: Figure) -> str:
-    return base64.b64encode(_bytes(figure, "png")).decode("ascii")
-
-
-def _svg(figure: Figure) -> str:
-    return base64.b64encode(_bytes(figure, "svg")).decode("ascii")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

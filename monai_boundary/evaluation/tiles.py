@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import re
@@ -19,6 +18,7 @@ from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskR
 from monai_boundary.datasets.remote.codes import BINARY
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
+from monai_boundary.evaluation.tables import statistics, write_csv
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 
 __all__ = ["TileEvaluation", "evaluate_tiles", "write_tile_tables"]
@@ -53,19 +53,9 @@ class TileEvaluation:
         return sum(row.intersection for row in self.rows.values()) / union if union else math.nan
 
     def summary(self) -> dict[str, Any]:
-        """Return the IoU of all pixels and, for every score, mean and standard deviation over the tiles that have it.
-
-        What is not defined is ``None``: scores of tiles without buildings, the spread of one tile.
-        """
-        table = np.array([_values(row) for row in self.rows.values()]).reshape(-1, len(_COLUMNS))
-        scores = {}
-        for name, column in zip(_COLUMNS, table.T, strict=True):
-            known = column[np.isfinite(column)]
-            scores[name] = {
-                "mean": float(known.mean()) if known.size else None,
-                "sd": float(known.std(ddof=1)) if known.size > 1 else None,
-                "n": int(known.size),
-            }
+        """Return the IoU of all pixels, and the statistics of each score over the tiles that have it."""
+        columns = zip(*(_values(row) for row in self.rows.values()), strict=True) if self.rows else [()] * len(_COLUMNS)
+        scores = {name: statistics(column) for name, column in zip(_COLUMNS, columns, strict=True)}
         return {
             "theta": self.theta, "unit": self.unit, "tiles": len(self.rows),
             "iou_of_all_pixels": None if math.isnan(self.iou) else self.iou, "scores": scores,
@@ -115,7 +105,7 @@ def evaluate_tiles(
     for name, (prediction, mask) in tqdm(pairs.items(), desc="evaluate", unit="tile", disable=not progress):
         try:
             result.rows[name] = _score(name, prediction, mask, result.theta, unit)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             result.failed[name] = str(error)
     return result
 
@@ -123,10 +113,8 @@ def evaluate_tiles(
 def write_tile_tables(result: TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
     """Write ``cases.csv``, one line per tile, and ``summary.json``; return their paths."""
     table, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
-    with table.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["case", *_COLUMNS, "intersection", "union"])
-        writer.writerows([name, *_values(row), row.intersection, row.union] for name, row in result.rows.items())
+    rows = ([name, *_values(row), row.intersection, row.union] for name, row in result.rows.items())
+    write_csv(table, ["case", *_COLUMNS, "intersection", "union"], rows)
     write_json(summary, result.summary())
     return table, summary
 

@@ -1,9 +1,18 @@
-"""Scores of predicted label maps: surface distances, lesions, objects, and what challenges report."""
+"""Scores of predicted label maps, in three forms.
 
-from monai_boundary.metrics.boundary_f1 import BoundaryF1, BoundaryF1Metric, boundary_f1
-from monai_boundary.metrics.buildings import BuildingMetric, BuildingScore, score_buildings
-from monai_boundary.metrics.cases import CaseScores, LabelScore, score_case, score_folder
-from monai_boundary.metrics.cumulative import ProtocolMetric
+* Functions of two arrays: `surface_distances` (`surface`), `boundary_f1`, `lesion_counts` (`lesions`),
+  `instance_scores` (`instances`), `score_buildings` (`buildings`), and `score_pair`, which gathers what a challenge
+  reports (`score_sets`).
+* MONAI metrics around them, on one base (`case_metric`): `mask_metrics` and `instance_metrics`.
+* Handlers of MONAI's engines around these: `ignite`.
+
+`likelihood` makes objects of membrane maps. Whole folders are scored in `monai_boundary.evaluation`, figures are drawn
+in `monai_boundary.reports`, and what a network is trained with is in `monai_boundary.losses`.
+"""
+
+from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
+from monai_boundary.metrics.buildings import BuildingScore, score_buildings
+from monai_boundary.metrics.case_metric import CaseMetric, MaskMetric
 from monai_boundary.metrics.instance_metrics import (
     AdaptedRandMetric,
     CremiScoreMetric,
@@ -14,8 +23,15 @@ from monai_boundary.metrics.instance_metrics import (
 from monai_boundary.metrics.instances import INSTANCE_SCORES, InstanceScores, cremi_target, instance_scores
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, threshold_sweep
-from monai_boundary.metrics.protocols import PROTOCOLS, score_pair
-from monai_boundary.metrics.surface import SurfaceDistances, surface_distances
+from monai_boundary.metrics.mask_metrics import (
+    BoundaryF1Metric,
+    BuildingMetric,
+    LesionMetric,
+    ProtocolMetric,
+    SurfaceDistanceMetric,
+)
+from monai_boundary.metrics.score_sets import PROTOCOLS, score_pair
+from monai_boundary.metrics.surface import SurfaceDistances, dice_score, surface_distances
 
 __all__ = [
     "INSTANCE_SCORES",
@@ -25,24 +41,25 @@ __all__ = [
     "BoundaryF1Metric",
     "BuildingMetric",
     "BuildingScore",
-    "CaseScores",
+    "CaseMetric",
     "CremiScoreMetric",
     "InstanceMetric",
     "InstanceScores",
-    "LabelScore",
     "LesionCounts",
+    "LesionMetric",
     "LikelihoodSegmentation",
+    "MaskMetric",
     "ProtocolMetric",
+    "SurfaceDistanceMetric",
     "SurfaceDistances",
     "ThresholdSweepMetric",
     "VariationOfInformationMetric",
     "boundary_f1",
     "cremi_target",
+    "dice_score",
     "instance_scores",
     "lesion_counts",
     "score_buildings",
-    "score_case",
-    "score_folder",
     "score_pair",
     "surface_distances",
     "threshold_sweep",

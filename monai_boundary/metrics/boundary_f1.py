@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 
-from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spacing
+from monai_boundary._check import as_numpy, check_mask, check_mask_pair, check_number, check_same_shape, check_spacing
 from monai_boundary.kernels.distance import bounding_box, distance_transform
-from monai_boundary.metrics.cumulative import CaseMetric, check_class_settings, check_onehot
 from monai_boundary.metrics.surface import surface_voxels
-from monai_boundary.transforms.spacing import image_spacing
 
-__all__ = ["BoundaryF1", "BoundaryF1Metric", "boundary_f1"]
+__all__ = ["BoundaryF1", "boundary_f1"]
 
-_SCORES = ("f1", "precision", "recall")
+# Distances are float32: one that equals theta is to be found wrong whatever its last bit.
+_SLACK = 1e-5
 
 
 @dataclass(frozen=True)
@@ -83,22 +80,19 @@ def boundary_f1(
         >>> (score.precision, score.recall, round(score.f1, 3))
         (0.625, 0.5, 0.556)
     """
-    masks = check_mask("pred", as_numpy("pred", pred)), check_mask("target", as_numpy("target", target))
-    if masks[0].shape != masks[1].shape:
-        raise ValueError(f"pred and target must have the same shape, got {masks[0].shape} and {masks[1].shape}")
-    theta = check_number("theta", theta)
-    sizes = check_spacing(spacing, masks[0].ndim)
+    masks = check_mask_pair(pred, target)
+    theta, spacing = check_number("theta", theta), check_spacing(spacing, masks[0].ndim)
     counted = None if valid is None else check_mask("valid", as_numpy("valid", valid))
-    if counted is not None and counted.shape != masks[0].shape:
-        raise ValueError(f"valid and pred must have the same shape, got {counted.shape} and {masks[0].shape}")
+    if counted is not None:
+        check_same_shape("valid", counted, "pred", masks[0])
     first, second = (_boundary(mask, counted, image_edge) for mask in masks)
     if not (first.any() and second.any()):
         value = 0.0 if first.any() or second.any() else math.nan
         return BoundaryF1(value, value)
-    box = bounding_box(first | second, sizes, 0.0)
+    box = bounding_box(first | second, spacing, 0.0)
     first, second = first[box], second[box]
     precision, recall = (
-        float((distance_transform(other, sizes, reach=theta)[own] < theta).mean())
+        float((distance_transform(other, spacing, reach=theta)[own] < theta * (1 - _SLACK)).mean())
         for own, other in ((first, second), (second, first))
     )
     return BoundaryF1(precision, recall)
@@ -112,88 +106,3 @@ def _boundary(mask: np.ndarray, valid: np.ndarray | None, image_edge: bool) -> n
         inner = (slice(1, -1),) * mask.ndim
         surface = surface_voxels(np.pad(solid, 1, mode="edge"))[inner]
     return surface if valid is None else surface & valid
-
-
-class BoundaryF1Metric(CaseMetric):
-    """Boundary F1, precision and recall per case and class, as MONAI metric.
-
-    Called with predictions and targets as other MONAI metrics: tensors `(B, C, *S)` or lists of `(C, *S)`, one-hot, or
-    label maps with one channel where `num_classes` is given. One channel without `num_classes` is a mask.
-
-    Args:
-        theta: Distance that still counts as wrong, see `boundary_f1`.
-        scores: Which of ``"f1"``, ``"precision"``, ``"recall"`` to aggregate, in this order.
-        spacing: Unit of `theta`: ``None`` for voxels, one voxel size per axis, or ``"affine"`` for that of targets that
-            are `MetaTensor`. A keyword ``spacing`` of the call comes first.
-        include_background: Score class 0, too.
-        num_classes: Number of classes of label maps; ``None`` for one-hot input.
-        ignore_index: Label of the target that is not counted. Needs `num_classes`.
-        image_edge: See `boundary_f1`.
-        reduction: As in MONAI's metrics. Cases without the class in prediction and target are no part of it; where no
-            case has it the score is NaN.
-        get_not_nans: Return the number of cases behind each aggregate, too.
-
-    Raises:
-        TypeError: `theta` is no number.
-        ValueError: An argument is wrong.
-
-    Example:
-        >>> metric = BoundaryF1Metric(theta=2)
-        >>> pred = torch.zeros(1, 1, 9, 9); pred[..., 2:6, 2:6] = 1
-        >>> _ = metric(pred, pred.roll(1, -1))
-        >>> [float(value) for value in metric.aggregate()]
-        [1.0, 1.0, 1.0]
-    """
-
-    def __init__(  # noqa: PLR0913 - all by keyword, as in MONAI's metrics
-        self,
-        theta: float = 3.0,
-        scores: Sequence[str] = _SCORES,
-        spacing: Sequence[float] | Literal["affine"] | None = None,
-        include_background: bool = False,
-        num_classes: int | None = None,
-        ignore_index: int | None = None,
-        image_edge: bool = True,
-        reduction: str = "mean",
-        get_not_nans: bool = False,
-    ) -> None:
-        super().__init__()
-        self.theta = check_number("theta", theta)
-        self.scores = (scores,) if isinstance(scores, str) else tuple(scores)
-        if not self.scores or not set(self.scores) <= set(_SCORES):
-            raise ValueError(f"scores must be names among {', '.join(_SCORES)}, got {scores}")
-        check_class_settings(num_classes, ignore_index)
-        self.spacing, self.include_background = spacing, include_background
-        self.num_classes, self.ignore_index, self.image_edge = num_classes, ignore_index, image_edge
-        self.reduction, self.get_not_nans = reduction, get_not_nans
-
-    def _sizes(self, target: torch.Tensor, spacing: Sequence[float] | None = None) -> Sequence[float] | None:
-        chosen = self.spacing if spacing is None else spacing
-        if isinstance(chosen, str):
-            if chosen != "affine" or not isinstance(target, MetaTensor):
-                raise ValueError(
-                    f"spacing must be 'affine' with a MetaTensor target, got {chosen!r} and a "
-                    f"{type(target).__name__}; pass the voxel size, or None to measure in voxels"
-                )
-            return image_spacing(target, None, target.ndim - 1)
-        return chosen
-
-    def _score_case(
-        self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
-    ) -> list[list[float]]:
-        sizes, valid = self._sizes(target, spacing), None
-        found, true = as_numpy("y_pred", pred), as_numpy("y", target)
-        if self.num_classes is None:
-            first = 0 if self.include_background or len(target) == 1 else 1
-            masks = check_onehot("y_pred", found[first:]), check_onehot("y", true[first:])
-            pairs = list(zip(*masks, strict=True))
-        elif len(true) != 1:
-            raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
-        else:
-            found = check_labels(found[0], self.num_classes, None)
-            true = check_labels(true[0], self.num_classes, self.ignore_index)
-            valid = None if self.ignore_index is None else true != self.ignore_index
-            classes = range(0 if self.include_background else 1, self.num_classes)
-            pairs = [(found == index, true == index) for index in classes]
-        results = [boundary_f1(*pair, self.theta, sizes, valid=valid, image_edge=self.image_edge) for pair in pairs]
-        return [[float(getattr(result, name)) for name in self.scores] for result in results]

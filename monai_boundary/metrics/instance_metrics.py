@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from monai_boundary._check import as_numpy, check_number
-from monai_boundary.metrics.cumulative import CaseMetric, aggregate_scores
-from monai_boundary.metrics.instances import INSTANCE_SCORES, check_instance_scores, cremi_target, instance_scores
+from monai_boundary.metrics.case_metric import CaseMetric, Spacing
+from monai_boundary.metrics.instances import INSTANCE_SCORES, cremi_target, instance_scores
 from monai_boundary.metrics.likelihood import THRESHOLDS, LikelihoodSegmentation, check_thresholds
 
 __all__ = [
@@ -55,8 +55,8 @@ class InstanceMetric(CaseMetric):
         0.0
     """
 
-    default_scores: ClassVar[tuple[str, ...]] = INSTANCE_SCORES
-    _one_channel = True
+    known = INSTANCE_SCORES
+    one_channel = True
 
     def __init__(
         self,
@@ -64,12 +64,11 @@ class InstanceMetric(CaseMetric):
         segmentation: LikelihoodSegmentation | None = None,
         target_is_membrane: bool = False,
         border: float | None = None,
-        spacing: Sequence[float] | None = None,
+        spacing: Spacing = None,
         reduction: str = "mean",
         get_not_nans: bool = False,
     ) -> None:
-        super().__init__()
-        self.scores = self.default_scores if scores is None else check_instance_scores(scores)
+        super().__init__(scores, spacing, reduction, get_not_nans)
         if segmentation is not None and not isinstance(segmentation, LikelihoodSegmentation):
             raise TypeError(f"segmentation must be a LikelihoodSegmentation or None, got {type(segmentation).__name__}")
         if border is not None:
@@ -77,50 +76,44 @@ class InstanceMetric(CaseMetric):
         if border is not None and target_is_membrane:
             raise ValueError("border must be None with target_is_membrane=True, got both; the membranes are the border")
         self.segmentation, self.target_is_membrane = segmentation, target_is_membrane
-        self.border, self.spacing = border, spacing
-        self.reduction, self.get_not_nans = reduction, get_not_nans
+        self.border = border
 
-    def _score_case(
-        self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None
-    ) -> list[list[float]]:
-        sizes = self.spacing if spacing is None else spacing
-        ids = self._target_ids(as_numpy("y", target)[0], sizes)
-        return [self._row(found, ids) for found in self._segmentations(as_numpy("y_pred", pred)[0], sizes)]
+    def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
+        """Return one row per segmentation of the prediction."""
+        ids = self._target_ids(as_numpy("y", target)[0], spacing)
+        results = [instance_scores(found, ids) for found in self._segmentations(as_numpy("y_pred", pred)[0], spacing)]
+        return [[getattr(result, name) for name in self.scores] for result in results]
 
-    def _segmentations(self, pred: np.ndarray, sizes: Sequence[float] | None) -> Iterator[np.ndarray]:
-        yield pred if self.segmentation is None else self.segmentation(pred, sizes)
+    def _segmentations(self, pred: np.ndarray, spacing: Sequence[float] | None) -> Iterator[np.ndarray]:
+        yield pred if self.segmentation is None else self.segmentation(pred, spacing)
 
-    def _target_ids(self, target: np.ndarray, sizes: Sequence[float] | None) -> np.ndarray:
+    def _target_ids(self, target: np.ndarray, spacing: Sequence[float] | None) -> np.ndarray:
         if self.target_is_membrane:
             settings = self.segmentation or LikelihoodSegmentation()
             return LikelihoodSegmentation(connectivity=settings.connectivity)(target)
         if self.border is None:
             return target
-        if sizes is None:
+        if spacing is None:
             raise ValueError("spacing must be given with border, got None; CREMI's is (40, 4, 4) nm")
-        return cremi_target(target, self.border, sizes)
-
-    def _row(self, pred: np.ndarray, ids: np.ndarray) -> list[float]:
-        result = instance_scores(pred, ids)
-        return [float(getattr(result, name)) for name in self.scores]
+        return cremi_target(target, self.border, spacing)
 
 
 class VariationOfInformationMetric(InstanceMetric):
     """`InstanceMetric` with split, merge and their sum, in bits; 0 is best."""
 
-    default_scores = ("voi_split", "voi_merge", "voi")
+    default = ("voi_split", "voi_merge", "voi")
 
 
 class AdaptedRandMetric(InstanceMetric):
     """`InstanceMetric` with the adapted Rand error (0 is best), precision and recall."""
 
-    default_scores = ("adapted_rand_error", "adapted_rand_precision", "adapted_rand_recall")
+    default = ("adapted_rand_error", "adapted_rand_precision", "adapted_rand_recall")
 
 
 class CremiScoreMetric(InstanceMetric):
     """`InstanceMetric` with the CREMI score, sqrt(VOI x adapted Rand error); 0 is best."""
 
-    default_scores = ("cremi_score",)
+    default = ("cremi_score",)
 
 
 class ThresholdSweepMetric(InstanceMetric):
@@ -151,9 +144,9 @@ class ThresholdSweepMetric(InstanceMetric):
         super().__init__(scores, segmentation or LikelihoodSegmentation(), reduction=reduction, **settings)
         self.thresholds = check_thresholds(thresholds)
 
-    def _segmentations(self, pred: np.ndarray, sizes: Sequence[float] | None) -> Iterator[np.ndarray]:
+    def _segmentations(self, pred: np.ndarray, spacing: Sequence[float] | None) -> Iterator[np.ndarray]:
         settings = self.segmentation or LikelihoodSegmentation()
-        yield from (replace(settings, threshold=value)(pred, sizes) for value in self.thresholds)
+        yield from (replace(settings, threshold=value)(pred, spacing) for value in self.thresholds)
 
     def best(self, score: str | None = None) -> float:
         """Return the threshold with the best mean of a score over all volumes so far; the lowest of equal ones.
@@ -169,7 +162,8 @@ class ThresholdSweepMetric(InstanceMetric):
         name = self.scores[0] if score is None else score
         if name not in self.scores:
             raise ValueError(f"score must be one of {', '.join(self.scores)}, got {score!r}")
-        values = aggregate_scores(self.get_buffer(), len(self.scores), "mean_batch", False)
+        values = self.aggregate("mean_batch")
+        values = values[0] if self.get_not_nans else values
         curve = (values if len(self.scores) == 1 else values[self.scores.index(name)]).tolist()
         sign = -1 if name.endswith(("index", "precision", "recall")) else 1
         ranked = [(sign * value, at) for value, at in zip(curve, self.thresholds, strict=True) if not math.isnan(value)]

@@ -17,7 +17,7 @@ import torch
 from monai_boundary._check import as_numpy, check_ids, check_number
 from monai_boundary.kernels.ids import IdOverlaps, id_borders, id_overlaps
 
-__all__ = ["INSTANCE_SCORES", "InstanceScores", "check_instance_scores", "cremi_target", "instance_scores"]
+__all__ = ["INSTANCE_SCORES", "InstanceScores", "cremi_target", "instance_scores"]
 
 #: Names of the scores, in the order in which tables show them.
 INSTANCE_SCORES = (
@@ -160,11 +160,3 @@ def cremi_target(
     target += np.uint64(1)  # 2**64 - 1 wraps around to 0, on purpose
     target[near] = 0
     return target
-
-
-def check_instance_scores(scores: str | Sequence[str]) -> tuple[str, ...]:
-    """Return `scores` as a tuple of names in `INSTANCE_SCORES`."""
-    names = (scores,) if isinstance(scores, str) else tuple(scores)
-    if not names or not set(names) <= set(INSTANCE_SCORES):
-        raise ValueError(f"scores must be names among {', '.join(INSTANCE_SCORES)}, got {scores!r}")
-    return names

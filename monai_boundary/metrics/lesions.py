@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_boundary._check import as_numpy, check_mask
+from monai_boundary._check import check_connectivity, check_mask_pair
 
 __all__ = ["LesionCounts", "lesion_counts"]
 
@@ -70,12 +70,8 @@ def lesion_counts(
         >>> lesion_counts(np.array([1, 0, 0, 0, 1]), np.array([1, 1, 0, 0, 0])).precision
         0.5
     """
-    first, second = check_mask("pred", as_numpy("pred", pred)), check_mask("target", as_numpy("target", target))
-    if first.shape != second.shape:
-        raise ValueError(f"pred and target must have the same shape, got {first.shape} and {second.shape}")
-    rank = first.ndim if connectivity is None else connectivity
-    if not 1 <= rank <= first.ndim:
-        raise ValueError(f"connectivity must lie in [1, {first.ndim}], got {connectivity}")
+    first, second = check_mask_pair(pred, target)
+    rank = check_connectivity(first.ndim if connectivity is None else connectivity, first.ndim)
     structure = ndimage.generate_binary_structure(first.ndim, rank)
     counts = [
         (count, np.unique(labels[other]).size - int((labels[other] == 0).any()))

@@ -16,8 +16,9 @@ import pytest
 
 from monai_boundary.datasets import write_volume
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, find_pairs, write_report, write_tables
+from monai_boundary.evaluation.matching import read_pair
 from monai_boundary.evaluation.report import worst_rows
-from monai_boundary.evaluation.run import CaseRow
+from monai_boundary.evaluation.volumes import CaseRow
 from monai_boundary.metrics import PROTOCOLS, score_pair
 from tests.cli.calling import assert_fails
 
@@ -169,6 +170,27 @@ def test_one_bad_file_does_not_stop_the_others(damage, reason: str, folders: tup
     assert reason in result.failed["shifted"]
 
 
+def test_a_link_to_nothing_is_a_case_that_fails(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "good.nii.gz").unlink()
+    (folders[1] / "good.nii.gz").symlink_to(folders[1] / "gone.nii.gz")
+    result = evaluate_folder(*folders, EvaluationSettings("isles"), progress=False)
+    assert list(result.failed) == ["good"]
+    assert "does not exist" in result.failed["good"]
+
+
+def test_a_volume_beyond_the_memory_does_not_stop_the_others(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(pred: Path, target: Path):
+        if target.name.startswith("good"):
+            raise MemoryError("cannot allocate 7 PiB")
+        return read_pair(pred, target)
+
+    monkeypatch.setattr("monai_boundary.evaluation.volumes.read_pair", read)
+    result = evaluate_folder(*folders, progress=False)
+    assert (len(result.rows), list(result.failed.values())) == (4, ["cannot allocate 7 PiB"])
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -195,6 +217,24 @@ def test_tables_hold_every_case(folders: tuple[Path, Path], tmp_path: Path) -> N
     assert rows["void"]["dice"] == "nan"
     assert rows["missed"]["missed"] == rows["alarm"]["false_alarm"] == "1"
     json.loads(summary.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_a_name_is_no_formula_and_a_full_disk_leaves_the_old_table(tmp_path: Path, monkeypatch) -> None:
+    for folder in ("p", "t"):
+        (tmp_path / folder).mkdir()
+        write_volume(tmp_path / folder / "=cmd|x.nii.gz", cube(), SPACING)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "t", progress=False)
+    table, _ = write_tables(result, tmp_path)
+    before = table.read_text()
+    assert before.splitlines()[1].startswith("'=cmd|x,1,1.0,")
+
+    def fail(path: Path, *_args, **_options) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match=re.escape(str(table))):
+        write_tables(result, tmp_path)
+    assert table.read_text() == before
 
 
 class Page(HTMLParser):

@@ -208,7 +208,7 @@ def test_spacing_is_in_voxels_unless_asked_for():
             ValueError,
             r"scores must be names among f1, precision, recall, got \('f1', 'dice'\)",
         ),
-        ({"num_classes": 1}, ValueError, "num_classes must be >= 2"),
+        ({"num_classes": 1}, ValueError, "num_classes must be an integer >= 2, got 1"),
         ({"ignore_index": 2}, ValueError, "ignore_index must come with num_classes and label maps, got 2 without"),
     ],
 )

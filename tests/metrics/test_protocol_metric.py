@@ -11,11 +11,21 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.handlers import MetricsSaver, from_engine
-from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
+from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric
+from monai.metrics import SurfaceDistanceMetric as MonaiSurfaceDistanceMetric
 from monai.networks.utils import one_hot
 from scipy import ndimage
 
-from monai_boundary.metrics import PROTOCOLS, ProtocolMetric, score_pair
+from monai_boundary.metrics import (
+    PROTOCOLS,
+    BoundaryF1Metric,
+    LesionMetric,
+    ProtocolMetric,
+    SurfaceDistanceMetric,
+    lesion_counts,
+    score_pair,
+    surface_distances,
+)
 from monai_boundary.metrics.ignite import ProtocolScores
 from monai_boundary.transforms.spacing import MissingSpacingWarning
 
@@ -58,7 +68,7 @@ def test_the_average_distance_lies_between_those_of_the_two_sides(pair: tuple[to
     pred, target = (one_hot(labels, 3) for labels in pair)
     sides = []
     for first, second in ((pred, target), (target, pred)):
-        metric = SurfaceDistanceMetric(include_background=False, reduction="none")
+        metric = MonaiSurfaceDistanceMetric(include_background=False, reduction="none")
         metric(first, second, spacing=SPACING)
         sides.append(metric.aggregate())
     ours = ProtocolMetric("surface", "average_mm", reduction="none")
@@ -144,12 +154,43 @@ def test_misses_keep_a_bad_score_and_nothing_is_no_zero() -> None:
     assert float(count) == 0
 
 
+@pytest.mark.parametrize("metric", [ProtocolMetric, SurfaceDistanceMetric, LesionMetric, BoundaryF1Metric])
+def test_one_channel_is_a_mask_in_every_metric(metric) -> None:
+    target = torch.zeros(1, 1, 9, 9)
+    target[..., 2:5, 2:5] = 1
+    spacing = {"spacing": (1.0, 1.0)}
+    mask, labels = metric(), metric(num_classes=2)
+    mask(target.roll(2, -1), target, **spacing)
+    labels(target.roll(2, -1), target, **spacing)
+    values = torch.stack(mask.aggregate())
+    torch.testing.assert_close(values, torch.stack(labels.aggregate()))
+    assert values.isfinite().all()
+    for wrong in (255 * target, target * torch.nan, target / 2):
+        with pytest.raises(ValueError, match="y must be one-hot, got other values than 0 and 1"):
+            metric()(target, wrong, **spacing)
+
+
+def test_surface_and_lesion_metric_are_the_functional_form(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    surface, lesions = SurfaceDistanceMetric(num_classes=3, reduction="none"), LesionMetric(num_classes=3)
+    surface(*pair, spacing=SPACING)
+    lesions(*pair)
+    pred, target = (labels[1, 0].numpy() == 2 for labels in pair)
+    distances = surface_distances(pred, target, SPACING)
+    assert [float(value[1, 1]) for value in surface.aggregate()] == pytest.approx(
+        [distances.hausdorff_mm(95), distances.hausdorff_mm(), distances.average_mm(), distances.surface_dice(1.0)]
+    )
+    counts = [
+        lesion_counts(*(labels[case, 0].numpy() == label for labels in pair)) for case in range(3) for label in (1, 2)
+    ]
+    assert float(lesions.aggregate()[0]) == pytest.approx(np.mean([one.recall for one in counts]))
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"protocol": "brats"}, "protocol must be one of"),
         ({"scores": ("dice", "f1")}, r"scores must be names of the protocol 'surface', dice, .*, got \('dice', 'f1'\)"),
-        ({"num_classes": 1}, "num_classes must be >= 2"),
+        ({"num_classes": 1}, "num_classes must be an integer >= 2, got 1"),
         ({"ignore_index": 2}, "ignore_index must come with num_classes"),
         ({"empty": "far"}, "empty must be"),
         ({"tolerance_mm": -1.0}, "tolerance_mm must be"),

@@ -60,6 +60,24 @@ def test_a_moved_box_is_as_far_as_it_was_moved(axis):
     assert found.hausdorff_mm() == pytest.approx(3 * SPACING[axis], rel=1e-6)
 
 
+def test_hd95_equals_the_percentiles_of_distances_measured_with_scipy():
+    pred, target = blobs(11)
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (pred, target)]
+    maps = [ndimage.distance_transform_edt(~surface, sampling=SPACING) for surface in surfaces]
+    expected = max(np.percentile(maps[1][surfaces[0]], 95), np.percentile(maps[0][surfaces[1]], 95))
+    assert surface_distances(pred, target, SPACING).hausdorff_mm(95) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("size", "shift"), [(0.7, 1), (0.1, 3), (1.1, 2), (0.3, 7), (2.3, 1)])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_distance_that_equals_the_tolerance_lies_within_it(size, shift, sparse):
+    target = np.zeros((24, 24) if sparse else (5, 24), bool)
+    target[2:5, 2:5] = True
+    found = surface_distances(np.roll(target, shift, 1), target, (size, size))
+    assert found.surface_dice(size * shift) == 1
+    assert found.surface_dice(size * shift * 0.99) < 1
+
+
 def test_hausdorff_equals_that_of_simpleitk():
     pred, target = blobs(7)
     images = []
@@ -110,8 +128,14 @@ def test_two_empty_sides_have_no_score():
         (lambda m: surface_distances(m, 0 * m).hausdorff_mm(empty="zero"), "empty must be 'diagonal', 'nan' or a numb"),
         (lambda m: surface_distances(m, m).surface_dice(-1), "tolerance_mm must be finite and >= 0, got -1"),
         (lambda m: lesion_counts(m, m[:2]), r"same shape, got \(4, 5\) and \(2, 5\)"),
-        (lambda m: lesion_counts(m, m, 3), r"connectivity must lie in \[1, 2\], got 3"),
+        (
+            lambda m: lesion_counts(m, m, 3),
+            r"connectivity must be 1 for 4 neighbours, 2 for 8 .* got 3",
+        ),
         (lambda m: score_pair("brats", m, m, None), "protocol must be one of"),
+        (lambda m: score_pair("wmh", 255 * m, m, None), "pred must hold the label 1, got a mask of 0 and 255"),
+        (lambda m: score_pair("wmh", m, m * 0.5, None), "target must hold integers, got float64 with fractional"),
+        (lambda m: score_pair("wmh", m, m * np.nan, None), "target must hold integers, got float64 with fractional"),
         (lambda m: score_pair("wmh", m, m[:2], None), r"same shape, got \(4, 5\) and \(2, 5\)"),
     ],
 )
@@ -228,6 +252,12 @@ def test_isles_scores_by_hand():
     assert scores["volume_difference_ml"] == pytest.approx(5 * 10 / 1000)
     assert scores["lesion_f1"] == pytest.approx(2 / 3)
     assert scores["lesion_count_difference"] == 1
+
+
+def test_dice_of_a_half_covered_box_is_two_thirds():
+    target = np.zeros((10, 20, 16), int)
+    target[2:6, 3:8, 4:10] = 1
+    assert score_pair("surface", np.where(np.arange(16) < 7, target, 0), target, None)["dice"] == pytest.approx(2 / 3)
 
 
 def test_scores_of_a_class_that_only_one_side_holds():

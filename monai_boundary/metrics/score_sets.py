@@ -9,11 +9,17 @@ from typing import Literal
 
 import numpy as np
 
-from monai_boundary._check import check_choice, check_spacing, check_spatial_ndim
+from monai_boundary._check import (
+    check_choice,
+    check_same_shape,
+    check_scored_labels,
+    check_spacing,
+    check_spatial_ndim,
+)
 from monai_boundary.metrics.lesions import lesion_counts
 from monai_boundary.metrics.surface import Empty, check_empty, dice_score, surface_distances
 
-__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "score_pair"]
+__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "score_masks", "score_pair"]
 
 
 @dataclass(frozen=True)
@@ -113,23 +119,41 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         Kuijf et al., Standardized assessment of automatic segmentation of white matter hyperintensities, TMI 2019.
         Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
     """
-    names = check_scores(protocol, scores)
-    check_empty(empty)
+    check_scores(protocol, scores)
     pred, target = np.asarray(pred), np.asarray(target)
-    if pred.shape != target.shape:
-        raise ValueError(f"pred and target must have the same shape, got {pred.shape} and {target.shape}")
-    sizes = check_spacing(spacing, check_spatial_ndim("target", target.shape))
-    truth = target == label
-    found = pred == label if ignore_index is None else (pred == label) & (target != ignore_index)
-    values = {"dice": dice_score(found, truth)}
+    check_same_shape("pred", pred, "target", target)
+    check_spatial_ndim("target", target.shape)
+    truth = check_scored_labels("target", target, label, ignore_index) == label
+    found = check_scored_labels("pred", pred, label, ignore_index) == label
+    if ignore_index is not None:
+        found &= target != ignore_index
+    return score_masks(protocol, found, truth, spacing, empty, tolerance_mm, slice_axis, scores)
+
+
+def score_masks(
+    protocol: str,
+    pred: np.ndarray,
+    target: np.ndarray,
+    spacing: Sequence[float] | None,
+    empty: Empty = "diagonal",
+    tolerance_mm: float = 1.0,
+    slice_axis: int = 0,
+    scores: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Score a predicted mask; see `score_pair`."""
+    names = check_scores(protocol, scores) if scores != () else ()
+    check_empty(empty)
+    spacing = check_spacing(spacing, target.ndim)
+    values = {"dice": dice_score(pred, target)}
     if any(name.startswith("volume") for name in names):
-        values |= _volumes(found, truth, math.prod(sizes))
+        values |= _volumes(pred, target, math.prod(spacing))
     if any(name.startswith("lesion") for name in names):
-        lesions = lesion_counts(found, truth)
+        lesions = lesion_counts(pred, target)
         values["lesion_recall"], values["lesion_f1"] = lesions.recall, lesions.f1
         values["lesion_count_difference"] = float(lesions.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
-        surface = surface_distances(found, truth, sizes, slice_axis if protocol == "wmh" and truth.ndim > 1 else None)
+        plane = slice_axis if protocol == "wmh" and target.ndim > 1 else None
+        surface = surface_distances(pred, target, spacing, plane)
         values["hd95_mm"] = surface.hausdorff_mm(95, empty)
         values["hausdorff_mm"] = surface.hausdorff_mm(None, empty)
         values["average_mm"] = surface.average_mm(empty)

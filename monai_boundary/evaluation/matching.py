@@ -1,4 +1,4 @@
-"""Which prediction belongs to which ground truth."""
+"""Which prediction belongs to which ground truth, and the reading of such a pair."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, read_labels, same_grid
 
-__all__ = ["Pairs", "find_image", "find_pairs"]
+__all__ = ["Pairs", "find_image", "find_pairs", "read_pair"]
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,27 @@ def _nifti_files(name: str, folder: Path, pattern: str) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"{name} must be a folder, got {folder}")
     named = (file for file in folder.glob(pattern) if file.name.endswith(NIFTI_ENDINGS))
-    files = sorted(file for file in named if not file.name.startswith(".") and file.is_file())  # ._a: shadow of macOS
+    # ._a is a shadow of macOS; a dangling link is a case that cannot be read, and is to be named as such
+    files = sorted(file for file in named if file.name[0] != "." and (file.is_file() or file.is_symlink()))
     if not files:
         raise ValueError(f"{name} must hold .nii.gz or .nii files, got none in {folder}")
     return files
+
+
+def read_pair(pred_file: Path, target_file: Path) -> tuple[Volume, Volume]:
+    """Read a predicted label map and its ground truth.
+
+    Raises:
+        ValueError: A file is no label map, or the two lie on different grids.
+        OSError: A file does not exist or may not be read.
+    """
+    pred, target = read_labels(pred_file), read_labels(target_file)
+    if not same_grid(pred, target):
+        raise ValueError(
+            f"{target_file.name} must lie on one grid in both folders, got shapes {pred.array.shape} and "
+            f"{target.array.shape}, spacings {pred.spacing} and {target.spacing}; resample the prediction"
+        )
+    return pred, target
 
 
 def find_image(case: str, gt_dir: Path, images: Path | None) -> Path | None:

@@ -1,12 +1,9 @@
-"""Score every case of a folder and reduce the scores, without losing a failure."""
+"""Score the NIfTI label maps of a folder and reduce the scores, without losing a failure."""
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,9 @@ from tqdm import tqdm
 
 from monai_boundary._check import check_choice
 from monai_boundary._files import write_json
-from monai_boundary.evaluation.pairs import find_pairs
-from monai_boundary.metrics.cases import read_pair
-from monai_boundary.metrics.protocols import PROTOCOLS, score_pair
+from monai_boundary.evaluation.matching import find_pairs, read_pair
+from monai_boundary.evaluation.tables import statistics, write_csv
+from monai_boundary.metrics.score_sets import PROTOCOLS, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
 
 __all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder", "write_tables"]
@@ -127,24 +124,12 @@ class Evaluation:
 
     def _class_summary(self, label: int) -> dict[str, Any]:
         rows = [row for row in self.rows if row.label == label]
-        scores = {name: _statistics([row.scores[name] for row in rows]) for name in PROTOCOLS[self.settings.protocol]}
+        scores = {name: statistics([row.scores[name] for row in rows]) for name in PROTOCOLS[self.settings.protocol]}
         return {
             "missed": [row.case for row in rows if row.missed],
             "false_alarms": [row.case for row in rows if row.false_alarm],
             "scores": scores,
         }
-
-
-def _statistics(values: Sequence[float]) -> dict[str, Any]:
-    known = np.array([value for value in values if math.isfinite(value)])
-    empty = len(values) - known.size
-    names = ("mean", "sd", "median", "q1", "q3", "min", "max")
-    if not known.size:
-        return {"n": 0, "undefined": empty, **dict.fromkeys(names)}
-    sd = float(known.std(ddof=1)) if known.size > 1 else None
-    quartiles = np.percentile(known, [50, 25, 75]).tolist()
-    numbers = (float(known.mean()), sd, *quartiles, float(known.min()), float(known.max()))
-    return {"n": int(known.size), "undefined": empty, **dict(zip(names, numbers, strict=True))}
 
 
 def evaluate_folder(
@@ -174,7 +159,7 @@ def evaluate_folder(
     for case, files in tqdm(pairs.cases.items(), desc="evaluate", unit="case", disable=not progress):
         try:
             pred, target = read_pair(*files)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             result.failed[case] = str(error)
             continue
         for label in labels:
@@ -195,7 +180,7 @@ def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: 
         for files in cases.values():
             try:
                 values |= {int(value) for value in np.unique(read_pair(*files)[1].array)}
-            except (ValueError, OSError):  # the reason is reported when the case is scored
+            except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
                 continue
     return sorted(values - {0, ignore_index}) or [1]
 
@@ -214,12 +199,11 @@ def _named_labels(description: Path) -> set[int]:
 def write_tables(result: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
     """Write ``cases.csv``, one line per case and class, and ``summary.json``; return their paths."""
     table, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
-    names = list(PROTOCOLS[result.settings.protocol])
-    with table.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["case", "label", *names, "target_voxels", "predicted_voxels", "missed", "false_alarm"])
-        for row in result.rows:
-            counts = [row.target_voxels, row.predicted_voxels, int(row.missed), int(row.false_alarm)]
-            writer.writerow([row.case, row.label, *(row.scores[name] for name in names), *counts])
+    names, counts = PROTOCOLS[result.settings.protocol], ("target_voxels", "predicted_voxels", "missed", "false_alarm")
+    rows = (
+        [row.case, row.label, *(row.scores[name] for name in names), *(int(getattr(row, name)) for name in counts)]
+        for row in result.rows
+    )
+    write_csv(table, ["case", "label", *names, *counts], rows)
     write_json(summary, result.summary())
     return table, summary

@@ -1,0 +1,172 @@
+"""What the MONAI metrics share: a table of scores per case, filled batch by batch and reduced over cases and ranks.
+
+A new metric is a function of two masks and a class of five lines: a `MaskMetric` whose `measure` calls the function,
+and whose `known` names the attributes or keys of what it returns.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.metrics import CumulativeIterationMetric, do_metric_reduction
+
+from monai_boundary._check import as_numpy, check_binary, check_count, check_labels
+from monai_boundary.transforms.spacing import image_spacing
+
+__all__ = ["CaseMetric", "MaskMetric", "Spacing"]
+
+#: Voxel size, one per axis in array order; ``"affine"`` for that of targets that are `MetaTensor`; ``None`` for voxels.
+Spacing = Sequence[float] | Literal["affine"] | None
+
+
+class CaseMetric(CumulativeIterationMetric):
+    """Base of the metrics that score every case by itself and keep a table `(cases, rows, scores)`.
+
+    Args:
+        scores: Names of the scores to keep, in this order; one name or several of `known`, ``None`` for `default`.
+        spacing: See `Spacing`; a keyword ``spacing`` of the call comes first.
+        reduction: As in MONAI's metrics. A score that no case has stays NaN; MONAI would make it 0.
+        get_not_nans: Return the number of cases behind each aggregate, too.
+    """
+
+    known: ClassVar[tuple[str, ...]]
+    default: ClassVar[tuple[str, ...] | None] = None
+    one_channel: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        scores: str | Sequence[str] | None = None,
+        spacing: Spacing = None,
+        reduction: str = "mean",
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__()
+        chosen = (self.default or self.known) if scores is None else scores
+        self.scores = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        if not self.scores or not set(self.scores) <= set(self.known):
+            raise ValueError(f"scores must be names among {', '.join(self.known)}, got {scores!r}")
+        self.spacing, self.reduction, self.get_not_nans = spacing, reduction, get_not_nans
+
+    @abstractmethod
+    def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
+        """Return the rows of one case `(C, *S)`, with one column per score."""
+
+    def aggregate(self, reduction: str | None = None) -> Any:
+        """Reduce the scores of all cases so far, on all ranks.
+
+        Args:
+            reduction: ``None`` for that of the constructor.
+
+        Returns:
+            One tensor per score, in the order of `scores`; a single tensor where there is one score. With
+            `get_not_nans` a pair of this and the counts.
+        """
+        buffer = self.get_buffer()
+        if not isinstance(buffer, torch.Tensor):
+            raise ValueError("the metric must have been called before aggregate, got no case")
+        values, counts = do_metric_reduction(buffer, reduction or self.reduction)
+        values = torch.where(counts > 0, values, math.nan)
+        results, numbers = ([table[..., at] for at in range(len(self.scores))] for table in (values, counts))
+        if len(self.scores) == 1:
+            results, numbers = results[0], numbers[0]  # type: ignore[assignment]
+        return (results, numbers) if self.get_not_nans else results
+
+    def case_spacing(self, target: torch.Tensor, given: Spacing) -> Sequence[float] | None:
+        """Return the spacing of one case `(C, *S)`."""
+        chosen = self.spacing if given is None else given
+        if not isinstance(chosen, str):
+            return chosen
+        if chosen != "affine" or not isinstance(target, MetaTensor):
+            raise ValueError(
+                f"spacing must be 'affine' with a MetaTensor target, got {chosen!r} and a {type(target).__name__}; "
+                "pass the voxel size, or None to measure in voxels"
+            )
+        return image_spacing(target, None, target.ndim - 1)
+
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
+        if y is None or y_pred.shape != y.shape or y.ndim < 3 or (self.one_channel and y.shape[1] != 1):
+            got, channels = None if y is None else tuple(y.shape), 1 if self.one_channel else "C"
+            raise ValueError(
+                f"y_pred and y must be (B, {channels}, *S) of one shape, got {tuple(y_pred.shape)} and {got}"
+            )
+        given = kwargs.get("spacing")
+        rows = [
+            self.score_case(pred, target, self.case_spacing(target, given))
+            for pred, target in zip(y_pred, y, strict=True)
+        ]
+        return torch.tensor(rows, dtype=torch.float64, device=y_pred.device)
+
+
+class MaskMetric(CaseMetric):
+    """Base of the metrics that score every class of a case as a mask.
+
+    Called with predictions and targets as other MONAI metrics: tensors `(B, C, *S)` or lists of `(C, *S)`, one-hot, or
+    label maps with one channel where `num_classes` is given. One channel without `num_classes` is a mask.
+
+    Args:
+        scores: Names of the scores to keep, in this order; one name or several of `known`, ``None`` for `default`.
+        spacing: See `Spacing`; a keyword ``spacing`` of the call comes first.
+        include_background: Score class 0, too.
+        num_classes: Number of classes of label maps; ``None`` for one-hot input.
+        ignore_index: Label of the target that is not counted. Needs `num_classes`.
+        reduction: As in MONAI's metrics. Cases without a score, such as those where neither prediction nor target holds
+            the class, are no part of it; where no case has one the score is NaN.
+        get_not_nans: Return the number of cases behind each aggregate, too.
+    """
+
+    def __init__(
+        self,
+        scores: str | Sequence[str] | None = None,
+        spacing: Spacing = None,
+        include_background: bool = False,
+        num_classes: int | None = None,
+        ignore_index: int | None = None,
+        reduction: str = "mean",
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__(scores, spacing, reduction, get_not_nans)
+        if num_classes is not None:
+            check_count("num_classes", num_classes, 2)
+        if ignore_index is not None and num_classes is None:
+            raise ValueError(
+                f"ignore_index must come with num_classes and label maps, got {ignore_index} without; one-hot channels "
+                "hold no ignored voxels"
+            )
+        self.include_background, self.num_classes, self.ignore_index = include_background, num_classes, ignore_index
+
+    @abstractmethod
+    def measure(
+        self, pred: np.ndarray, target: np.ndarray, valid: np.ndarray | None, spacing: Sequence[float] | None
+    ) -> Any:
+        """Return the scores of one class, as mapping or as attributes.
+
+        Args:
+            pred: Bool `(*S)`.
+            target: The same of the ground truth.
+            valid: Bool `(*S)`, the voxels that count; ``None`` for all.
+            spacing: Voxel size, or ``None`` for voxels.
+        """
+
+    def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
+        """Return one row per class."""
+        found, true, valid = as_numpy("y_pred", pred), as_numpy("y", target), None
+        if self.num_classes is None:
+            first = 0 if self.include_background or len(true) == 1 else 1
+            pairs = list(zip(check_binary("y_pred", found)[first:], check_binary("y", true)[first:], strict=True))
+        elif len(true) != 1:
+            raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
+        else:
+            found = check_labels(found[0], self.num_classes, None)
+            true = check_labels(true[0], self.num_classes, self.ignore_index)
+            valid = None if self.ignore_index is None else true != self.ignore_index
+            classes = range(0 if self.include_background else 1, self.num_classes)
+            pairs = [(found == label, true == label) for label in classes]
+        results = [self.measure(*pair, valid, spacing) for pair in pairs]
+        return [[one[name] if isinstance(one, Mapping) else getattr(one, name) for name in self.scores]
+                for one in results]  # fmt: skip
