@@ -33,7 +33,7 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
     """
     from monai_boundary.datasets.convert import convert_challenge
 
-    result = convert_challenge(challenge, source, target, dataset_id, overwrite=force, dry_run=dry_run)
+    result = convert_challenge(challenge, source, target, dataset_id=dataset_id, overwrite=force, dry_run=dry_run)
     for line in _summary(result, dry_run):
         click.echo(line)
     if not result.written and not result.kept:

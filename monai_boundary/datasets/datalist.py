@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_boundary._files import write_json
+from monai_boundary.datasets.nifti import case_name
 
 __all__ = ["CaseFiles", "read_datalist", "write_datalist"]
 
@@ -75,8 +77,7 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
             "monai-boundary convert writes one"
         ) from None
     cases = [case for entries in splits.values() for case in entries]
-    names = [case.case for case in cases]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(case.case for case in cases).items() if count > 1)
     if twice:
         raise ValueError(f"{file} must name every case once, got {', '.join(twice[:5])} more than once")
     files = [file for case in cases for file in (*case.image, *([case.label] if case.label else []))]
@@ -86,9 +87,10 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
     return splits
 
 
-def _case(entry: Mapping, folder: Path) -> CaseFiles:
+def _case(entry: Mapping | str, folder: Path) -> CaseFiles:
+    if isinstance(entry, str):  # as the Medical Segmentation Decathlon lists its test images
+        entry = {"image": entry}
     image = entry["image"]
     files = tuple(folder / name for name in ([image] if isinstance(image, str) else image))
     label = folder / entry["label"] if "label" in entry else None
-    name = entry.get("case") or (label or files[0]).name.split(".")[0]
-    return CaseFiles(str(name), files, label)
+    return CaseFiles(str(entry.get("case") or case_name(label or files[0])), files, label)

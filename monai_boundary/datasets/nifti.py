@@ -6,10 +6,12 @@ order in which nnU-Net and this package hold arrays. Imports no torch, so that t
 
 from __future__ import annotations
 
+import gzip
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -24,6 +26,7 @@ __all__ = [
     "Volume",
     "case_name",
     "load_nifti",
+    "near_integers",
     "read_image",
     "read_labels",
     "same_affine",
@@ -33,6 +36,9 @@ __all__ = [
 
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+_GZIP = b"\x1f\x8b"
+#: What nibabel, gzip and NumPy raise for a damaged file.
+_DAMAGE = (ImageFileError, HeaderDataError, EOFError, OverflowError, TypeError, ValueError, MemoryError, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +76,7 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
         OSError: The file does not exist or may not be read.
     """
     volume = _read(Path(path), np.float64)
-    values = volume.array
+    values = near_integers(volume.array)
     if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0:
         raise ValueError(
             f"{path} must hold labels (integers >= 0), got values in [{values.min():g}, {values.max():g}], some "
@@ -114,16 +120,15 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
         OSError: The file does not exist or may not be read.
     """
     try:
-        image = nib.load(path)
+        image = _whole_image(Path(path))
         values = np.asarray(image.dataobj, dtype=dtype)  # the data are read here, so truncation shows here
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; check the path") from error
-    except (ImageFileError, HeaderDataError, EOFError, OverflowError, TypeError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {error}") from error
-    except OSError as error:
-        if error.errno is not None:  # a real one, such as a missing permission; truncated data carry no errno
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # a real one, such as a missing permission
             raise
-        raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {error}") from error
+        reason = str(error) or "sizes that do not fit into memory"
+        raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {reason}") from error
     if values.ndim > 3:
         values = values.reshape(values.shape[:3]) if set(values.shape[3:]) == {1} else values
     if values.ndim not in (2, 3) or 0 in values.shape:
@@ -137,6 +142,23 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
             f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
         )
     return values.reshape((*values.shape, 1)[:3]), affine
+
+
+def near_integers(values: np.ndarray) -> np.ndarray:
+    """Return `values` with those that scaling has moved off an integer put back: 255 times 1/255 is 1.00000006."""
+    whole = np.rint(values)
+    return np.where(np.abs(values - whole) < 1e-4, whole, values)
+
+
+def _whole_image(path: Path) -> Any:
+    """Read to the end of the stream, where gzip keeps its checksum: nibabel stops before, and a flipped bit passes."""
+    content = path.read_bytes()
+    if content[:2] == _GZIP:
+        content = gzip.decompress(content)
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(content):
+            return kind.from_bytes(content)
+    raise ImageFileError("no header of a NIfTI file")
 
 
 def _read(path: Path, dtype: type[np.floating]) -> Volume:

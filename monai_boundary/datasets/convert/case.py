@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import gzip
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
-from monai_boundary.datasets.convert.challenges import Challenge, FoundCase
-from monai_boundary.datasets.nifti import load_nifti, same_affine
+from monai_boundary._files import replacing
+from monai_boundary.datasets.convert.challenge import Challenge, FoundCase
+from monai_boundary.datasets.nifti import load_nifti, near_integers, same_affine
 
 __all__ = ["ReadCase", "case_files", "read_case", "write_case"]
 
@@ -43,22 +45,21 @@ def read_case(found: FoundCase, challenge: Challenge) -> ReadCase:
     """
     if found.problems:
         raise ValueError("; ".join(found.problems))
-    files = [file for file in found.images if file is not None]
+    files = found.images(challenge)
     first, affine = load_nifti(files[0])
     images, notes = [_finite(first, files[0])], []
     for channel, file in zip(challenge.channels[1:], files[1:], strict=True):
         values, own = load_nifti(file)
-        if values.shape != first.shape or not same_affine(first.shape, affine, own):
-            if channel not in challenge.resampled:
-                raise ValueError(_other_grid(file, values, files[0], first))
+        if channel in challenge.resampled and _lies_elsewhere(values, own, first, affine):
             values = _resample(values, own, first.shape, affine)
             notes.append(f"{channel} resampled onto the grid of {challenge.channels[0]} (linear)")
+        else:
+            _check_grid(file, values, own, files[0], first, affine)
         images.append(_finite(values, file))
     if found.label is None:
         return ReadCase(images, None, affine, notes)
     values, own = load_nifti(found.label)
-    if values.shape != first.shape or not same_affine(first.shape, affine, own):
-        raise ValueError(_other_grid(found.label, values, files[0], first))
+    _check_grid(found.label, values, own, files[0], first, affine)
     label = _labels(values, found.label, sorted(challenge.labels.values()))
     if not (label == 1).any():
         notes.append("the label holds no voxel of class 1")
@@ -73,16 +74,25 @@ def _finite(values: np.ndarray, file: Path) -> np.ndarray:
 
 
 def _labels(values: np.ndarray, file: Path, known: list[int]) -> np.ndarray:
+    values = near_integers(values)
     if not np.isin(values, known).all():
         wrong = np.unique(values[~np.isin(values, known)])[:3].tolist()
         raise ValueError(f"{file.name} must hold the labels {known}, got {wrong}")
     return values.astype(np.uint8)
 
 
-def _other_grid(file: Path, values: np.ndarray, reference: Path, first: np.ndarray) -> str:
-    return f"{file.name} must lie on the grid of {reference.name}, got shapes {values.shape} and {first.shape}" + (
-        " at other places in space" if values.shape == first.shape else ""
-    )
+def _lies_elsewhere(values: np.ndarray, own: np.ndarray, first: np.ndarray, affine: np.ndarray) -> bool:
+    return values.shape != first.shape or not same_affine(first.shape, affine, own)
+
+
+def _check_grid(
+    file: Path, values: np.ndarray, own: np.ndarray, reference: Path, first: np.ndarray, affine: np.ndarray
+) -> None:
+    if _lies_elsewhere(values, own, first, affine):
+        place = " at other places in space" if values.shape == first.shape else ""
+        raise ValueError(
+            f"{file.name} must lie on the grid of {reference.name}, got shapes {values.shape} and {first.shape}{place}"
+        )
 
 
 def _resample(values: np.ndarray, own: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
@@ -97,29 +107,19 @@ def case_files(case: str, test: bool, channels: int) -> tuple[list[str], str]:
     return images, f"labels{kind}/{case}.nii.gz"
 
 
-def write_case(read: ReadCase, folder: Path, found: FoundCase) -> list[Path]:
-    """Write a case below `folder` and return its files, the label last.
+def write_case(read: ReadCase, folder: Path, found: FoundCase) -> None:
+    """Write a case below `folder`.
 
     All files are written beside their places first and then moved, so that a full disk or a kill leaves no file that
     is half a volume.
     """
-    images, label = case_files(found.case, found.test, len(read.images))
-    names, arrays = images, list(read.images)
-    if read.label is not None:
-        names, arrays = [*images, label], [*arrays, read.label]
-    partial = folder / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        for number, array in enumerate(arrays):
+    images, label = case_files(found.name, found.place.test, len(read.images))
+    arrays = dict(zip(images, read.images, strict=True)) | ({} if read.label is None else {label: read.label})
+    with ExitStack() as stack:
+        for name, array in arrays.items():
             image = nib.Nifti1Image(array, read.affine)
             image.set_qform(read.affine, 1)
             image.set_sform(read.affine, 1)
             image.header.set_xyzt_units("mm")
-            nib.save(image, partial / f"{number}.nii.gz")
-        for number, name in enumerate(names):
-            (folder / name).parent.mkdir(exist_ok=True)
-            (partial / f"{number}.nii.gz").replace(folder / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return [folder / name for name in names]
+            part = stack.enter_context(replacing(folder / name))
+            part.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

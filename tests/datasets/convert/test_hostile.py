@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
-from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
 from monai_boundary.datasets.convert import convert_challenge
 from monai_boundary.datasets.convert.case import write_case
@@ -71,10 +72,21 @@ def leads_out(path: Path) -> None:
     path.symlink_to(outside)
 
 
+def leads_nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("gone.nii.gz"))
+
+
+def flipped_bit(path: Path) -> None:
+    content = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), 0))  # stored, so that only the sum is wrong
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
 FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
-    ("pre/T1.nii.gz", lambda path: path.unlink(), "pre/T1 is missing"),
-    ("pre/T1.nii.gz", lambda path: trees.volume(path.with_name("T1.nii")), "pre/T1 is there 2 times"),
-    ("wmh.nii.gz", lambda path: path.unlink(), "50/wmh is missing"),
+    ("pre/T1.nii.gz", lambda path: path.unlink(), "T1 is missing"),
+    ("pre/T1.nii.gz", lambda path: trees.volume(path.with_name("T1.nii")), "T1 is there 2 times"),
+    ("wmh.nii.gz", lambda path: path.unlink(), "label is missing"),
     ("pre/T1.nii.gz", truncate, "T1.nii.gz must be a complete NIfTI file"),
     ("pre/FLAIR.nii.gz", lambda path: path.write_bytes(b""), "FLAIR.nii.gz must be a complete NIfTI file"),
     ("pre/FLAIR.nii.gz", lambda path: path.write_bytes(gzip.compress(b"no image")), "must be a complete NIfTI file"),
@@ -88,7 +100,10 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("wmh.nii.gz", lambda path: trees.volume(path, trees.mask(1), affine=other_place()), "at other places in space"),
     ("wmh.nii.gz", lambda path: trees.volume(path, trees.mask(1, 7)), "must hold the labels [0, 1, 2], got [7.0]"),
     ("wmh.nii.gz", lambda path: trees.volume(path, trees.mask(1) / 2), "must hold the labels [0, 1, 2], got [0.5]"),
-    ("pre/T1.nii.gz", leads_out, "pre/T1 is a link that leads out of the source folder"),
+    ("pre/T1.nii.gz", leads_out, "T1 is a link that leads out of the source folder"),
+    ("wmh.nii.gz", leads_nowhere, "label is a link to a file that is not there"),
+    ("pre/T1.nii.gz", flipped_bit, "T1.nii.gz must be a complete NIfTI file"),  # which gzip's checksum finds
+    ("pre/T1.nii.gz", broken_header(45, 127), "T1.nii.gz must be a complete NIfTI file"),  # 32,000 times as long
 ]  # fmt: skip
 
 
@@ -169,7 +184,7 @@ LOSSES = [
     (lambda case: shutil.rmtree(case), "cannot be made again: it is not in the source; pass --force to remove it"),
     (
         lambda case: (case / "pre" / "T1.nii.gz").unlink(),
-        "cannot be made again: pre/T1 is missing; pass --force to",
+        "cannot be made again: T1 is missing; pass --force to",
     ),
     (lambda case: truncate(case / "pre" / "T1.nii.gz"), "was made from other files; pass --force to replace it"),
 ]
@@ -187,7 +202,7 @@ def test_a_case_that_was_lost_since_is_removed_only_on_demand(
     assert snapshot(folder) == before
     convert(source, tmp_path / "raw", overwrite=True)
     assert not list(folder.rglob("Singapore_50*"))
-    verify_dataset_integrity(str(folder), num_processes=1)  # nnU-Net would count the files in imagesTr
+    assert len(list((folder / "imagesTr").iterdir())) == 10  # all of which nnU-Net would take
     assert len(convert(source, tmp_path / "raw").kept) == 5
 
 
@@ -211,22 +226,21 @@ def test_a_full_disk_leaves_no_half_case_and_the_next_run_goes_on(source: Path, 
     assert len(list((folder / "labelsTr").iterdir())) == 4
     assert not list(folder.rglob("*Utrecht_100*"))
     assert not (folder / "dataset.json").exists()
-    assert not (folder / ".partial").exists()
+    assert not list(folder.rglob(".*"))
     result = convert(source, tmp_path / "raw")
     assert (len(result.kept), len(result.written)) == (4, 2)
     assert (folder / "dataset.json").exists()
 
 
-def test_a_kill_between_two_cases_is_resumed(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["conversion/GE3T_0.json", "labelsTr/GE3T_0.nii.gz"])
+def test_a_kill_between_the_files_of_a_case_or_before_its_record_is_resumed(
+    lost: str, source: Path, tmp_path: Path
+) -> None:
     folder = convert(source, tmp_path / "raw").folder
-    record = folder / "conversion.jsonl"
-    lines = record.read_text().splitlines()
-    record.write_text("\n".join([*lines[:3], lines[3][:20]]))  # the last line was being written
-    (folder / "labelsTr" / "GE3T_0.nii.gz").unlink()
-    (folder / "dataset.json").unlink()
+    for name in (lost, "dataset.json"):
+        (folder / name).unlink()
     result = convert(source, tmp_path / "raw")
-    assert sorted(result.kept) == ["GE3T_1", "Singapore_50"]
-    assert len(result.written) == 4
+    assert (result.written, len(result.kept)) == (["GE3T_0"], 5)
     assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 6
 
 
@@ -239,12 +253,13 @@ def kill(monkeypatch: pytest.MonkeyPatch):
 
         def write(*arguments):
             if next(left, None) is None:
-                (arguments[1] / ".partial").mkdir()  # as a process that is killed leaves it
+                (arguments[1] / "imagesTr").mkdir(exist_ok=True)
+                (arguments[1] / "imagesTr" / f".x.nii.gz.{'0' * 32}.part").touch()  # as a killed process leaves it
                 raise KeyboardInterrupt
             return write_case(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr("monai_boundary.datasets.convert.run.write_case", write)
+            patch.setattr("monai_boundary.datasets.convert.conversion.write_case", write)
             with pytest.raises(KeyboardInterrupt):
                 convert(source, target, **options)
         return target / "Dataset501_WMH2017"
@@ -257,11 +272,16 @@ def test_a_kill_in_the_first_case_is_resumed(kill, source: Path, tmp_path: Path)
     assert len(convert(source, tmp_path / "raw").written) == 6
 
 
-def test_a_half_line_of_the_record_spoils_no_later_one(source: Path, tmp_path: Path) -> None:
-    record = convert(source, tmp_path / "raw").folder / "conversion.jsonl"
-    record.write_text(record.read_text()[:-20])
-    assert len(convert(source, tmp_path / "raw").written) == 1
+def test_two_runs_at_once_mix_no_case(source: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: convert(source, tmp_path / "raw"), range(2)))
+    for case in (source / "GE3T" / "0", source / "Utrecht" / "101"):
+        for channel, name in enumerate(("FLAIR", "T1")):
+            written = runs[0].folder / "imagesTr" / f"{case.parent.name}_{case.name}_{channel:04d}.nii.gz"
+            original = nib.load(case / "pre" / f"{name}.nii.gz")
+            np.testing.assert_array_equal(nib.load(written).get_fdata(), original.get_fdata())
     assert len(convert(source, tmp_path / "raw").kept) == 6
+    assert not list(runs[0].folder.rglob(".*"))
 
 
 @pytest.mark.parametrize("killed", [0, 3])
@@ -271,14 +291,13 @@ def test_a_data_set_that_is_being_replaced_is_none(killed: int, kill, source: Pa
     assert not (folder / "dataset.json").exists()
     result = convert(source, tmp_path / "raw")
     assert (len(result.kept), len(result.written)) == (killed, 6 - killed)
-    verify_dataset_integrity(str(folder), num_processes=1)
 
 
 @pytest.mark.parametrize(
     ("challenge", "source_name", "target", "text"),
     [
         ("wmh", "nowhere", "raw", "source must be the unpacked folder of the challenge, got"),
-        ("isles2022", "download", "raw", "source must hold the folder tree of isles2022, got no case of it in"),
+        ("isles2022", "download", "raw", "source must hold the folder tree of ISLES2022, got no case of it in"),
         ("wmh", "download", "download/out", "target must lie outside the source"),
     ],
 )
@@ -306,7 +325,7 @@ def test_the_command_says_what_it_found_skipped_and_made(run, source: Path, tmp_
     for text in (
         "training cases found: 6 of 60 (not the whole data set)",
         "written: 5, from an earlier run: 0, skipped: 1",
-        "skipped Singapore_50: pre/T1 is missing",
+        "skipped Singapore_50: T1 is missing",
         "as published: drawn from the sorted cases with seed 0",
         f"data set: {(tmp_path / 'raw').resolve() / 'Dataset501_WMH2017'}",
         "nnUNetv2_plan_and_preprocess -d 501",
@@ -326,6 +345,6 @@ def test_the_command_fails_when_nothing_could_be_converted(run, source: Path, tm
         path.unlink()
     done = run("convert", "wmh", source, tmp_path / "raw")
     assert done.exit_code == 2
-    assert "skipped GE3T_0: 0/wmh is missing" in done.stdout
+    assert "skipped GE3T_0: label is missing" in done.stdout
     assert "no case of" in done.stderr
     assert_fails(run("convert", "wmh", tmp_path / "nowhere", tmp_path / "raw"), "unpacked folder")

@@ -1,0 +1,209 @@
+"""From a download to an nnU-Net raw data set and a MONAI datalist, case by case, with a record of what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from monai_boundary._files import write_json
+from monai_boundary.datasets.convert.case import case_files, read_case, write_case
+from monai_boundary.datasets.convert.challenge import Challenge, FoundCase, find_cases
+from monai_boundary.datasets.datalist import CaseFiles, write_datalist
+
+__all__ = ["Conversion", "convert_cases"]
+
+_LISTS = ("dataset.json", "splits_final.json", "datalist.json")
+
+
+@dataclass
+class Conversion:
+    """What a conversion found and did.
+
+    Args:
+        folder: The data set's folder.
+        found: Numbers of training and test cases in the source.
+        expected: The same of the whole data set, as the challenge published it.
+        split: Where the split comes from.
+        written: Cases written now.
+        kept: Cases that an earlier run had finished.
+        skipped: Reason by case.
+        notes: Remarks by case.
+        splits: Names of the cases by split.
+    """
+
+    folder: Path
+    found: tuple[int, int]
+    expected: tuple[int, int]
+    split: str
+    written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    splits: dict[str, list[str]] = field(default_factory=dict)
+
+
+class _Record:
+    """Which cases earlier runs wrote, and from which files: a small file for each, in the folder ``conversion``.
+
+    Args:
+        folder: Of the data set.
+        channels: Of the challenge.
+        overwrite: Every case is to be written again.
+    """
+
+    def __init__(self, folder: Path, channels: int, overwrite: bool) -> None:
+        self._folder, self._channels = folder, channels
+        if not self._place("").parent.is_dir() and folder.exists() and any(folder.iterdir()) and not overwrite:
+            raise FileExistsError(f"{folder} must be new or made by this command, got other files in it; pass --force")
+        read = {path.stem: json.loads(path.read_text()) for path in sorted(self._place("").parent.glob("*.json"))}
+        self.sources: dict[str, list | None] = {case: None if overwrite else done for case, done in read.items()}
+
+    def _place(self, case: str) -> Path:
+        return self._folder / "conversion" / f"{case}.json"
+
+    def begin(self) -> None:
+        """Mark the folder as this command's and no data set, so that a kill from here on is seen and resumed."""
+        self._place("").parent.mkdir(parents=True, exist_ok=True)
+        for case, done in self.sources.items():
+            if done is None:
+                write_json(self._place(case), None)
+        for name in _LISTS:
+            (self._folder / name).unlink(missing_ok=True)
+
+    def add(self, case: FoundCase) -> None:
+        """Note that a case is written whole."""
+        write_json(self._place(case.name), case.sources())
+
+    def files(self, case: FoundCase) -> set[Path]:
+        """Return the files that a case has in the data set."""
+        images, label = case_files(case.name, case.place.test, self._channels)
+        return {self._folder / name for name in (*images, *([label] if case.label is not None else []))}
+
+    def written(self, case: str) -> set[Path]:
+        """Return the files of a case that are there, whether it is or was for training or for testing."""
+        sides = [case_files(case, test, self._channels) for test in (False, True)]
+        files = [self._folder / name for images, label in sides for name in (*images, label)]
+        return {file for file in files if file.is_file()}
+
+    def is_done(self, case: FoundCase) -> bool:
+        """Whether an earlier run wrote this case, from the files that are there now."""
+        done = self.sources.get(case.name)
+        return done is not None and done == case.sources() and self.files(case) <= self.written(case.name)
+
+    def refuse_changes(self, cases: dict[str, FoundCase]) -> None:
+        """Refuse to mix two states of the source: nnU-Net takes every file in imagesTr, in the lists or not."""
+        for name, done in self.sources.items():
+            if done is None or not self.written(name):
+                continue
+            if name not in cases or cases[name].problems:
+                reason = "; ".join(cases[name].problems) if name in cases else "it is not in the source"
+                raise FileExistsError(
+                    f"{name} in {self._folder} cannot be made again: {reason}; pass --force to remove it"
+                )
+            if done != cases[name].sources():
+                raise FileExistsError(f"{name} in {self._folder} was made from other files; pass --force to replace it")
+
+    def remove_stale(self, good: list[FoundCase]) -> None:
+        """Remove what earlier runs wrote and this one did not: a case that is gone or damaged, a label that is gone."""
+        current, names = {file for case in good for file in self.files(case)}, {case.name for case in good}
+        for name in self.sources:
+            for file in self.written(name) - current:
+                file.unlink()
+            if name not in names:
+                self._place(name).unlink(missing_ok=True)
+
+
+def convert_cases(
+    challenge: Challenge,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    dataset_id: int | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: bool = True,
+) -> Conversion:
+    """Convert the download of any `Challenge`; see `monai_boundary.datasets.convert.convert_challenge`."""
+    number = challenge.dataset_id if dataset_id is None else dataset_id
+    if not 1 <= number <= 999:
+        raise ValueError(f"dataset_id must lie in [1, 999], got {number}")
+    cases, links = find_cases(challenge, source)
+    folder = Path(target).resolve() / f"Dataset{number:03d}_{challenge.dataset_name}"
+    if folder.is_relative_to(Path(source).resolve()):
+        raise ValueError(f"target must lie outside the source, got {target} inside {source}")
+    if not cases:
+        raise ValueError(f"source must hold the folder tree of {challenge.dataset_name}, got no case of it in {source}")
+    counts = Counter(case.place.test for case in cases)
+    result = Conversion(folder, (counts[False], counts[True]), challenge.expected, challenge.split)
+    result.skipped |= dict.fromkeys(links, "a link to a folder is not followed")
+    record = _Record(folder, len(challenge.channels), overwrite)
+    record.refuse_changes({case.name: case for case in cases})
+    for case in tqdm(cases, desc=f"convert {challenge.dataset_name}", unit="case", disable=not progress):
+        _convert_case(case, challenge, record, result, dry_run)
+    good = [case for case in cases if case.name in {*result.written, *result.kept}]
+    result.splits = _splits(cases, challenge, {case.name for case in good})
+    if not dry_run and good:
+        record.remove_stale(good)
+        _write_lists(result, challenge, good)
+    return result
+
+
+def _convert_case(case: FoundCase, challenge: Challenge, record: _Record, result: Conversion, dry_run: bool) -> None:
+    if record.is_done(case):
+        result.kept.append(case.name)
+        return
+    try:
+        read = read_case(case, challenge)
+    except ValueError as error:
+        result.skipped[case.name] = str(error)
+        return
+    if read.notes:
+        result.notes[case.name] = read.notes
+    if not dry_run:
+        if not result.written:
+            record.begin()
+        write_case(read, result.folder, case)
+        record.add(case)
+    result.written.append(case.name)
+
+
+def _splits(cases: list[FoundCase], challenge: Challenge, good: set[str]) -> dict[str, list[str]]:
+    """Draw the validation groups among all that were found, so that one damaged case does not move the others."""
+    groups = list(dict.fromkeys(case.place.group or case.name for case in cases if not case.place.test))
+    count = round(len(groups) * challenge.validation[0] / challenge.validation[1])
+    count = min(max(count, 1), len(groups) - 1) if len(groups) > 1 else 0
+    chosen = set(random.Random(0).sample(groups, count))  # noqa: S311 - the published draw, no secret
+    splits: dict[str, list[str]] = {"training": [], "validation": [], "test": []}
+    for case in cases:
+        if case.name in good:
+            held = "validation" if (case.place.group or case.name) in chosen else "training"
+            splits["test" if case.place.test else held].append(case.name)
+    return {split: sorted(names) for split, names in splits.items() if names}
+
+
+def _write_lists(result: Conversion, challenge: Challenge, cases: list[FoundCase]) -> None:
+    """Write the datalist, the split as nnU-Net has it, and last ``dataset.json``, which makes the folder a data set."""
+    folder, entries = result.folder, {}
+    for case in cases:
+        images, label = case_files(case.name, case.place.test, len(challenge.channels))
+        truth = folder / label if case.label is not None else None
+        entries[case.name] = CaseFiles(case.name, tuple(folder / image for image in images), truth)
+    splits = {split: [entries[name] for name in names] for split, names in result.splits.items()}
+    write_datalist(folder / "datalist.json", splits)
+    training, validation = result.splits.get("training", []), result.splits.get("validation", [])
+    # nnU-Net reads this name from its preprocessed folder; fold 0 is then the published split
+    write_json(folder / "splits_final.json", [{"train": training, "val": validation}])
+    write_json(
+        folder / "dataset.json",
+        {
+            "channel_names": {str(number): name for number, name in enumerate(challenge.channels)},
+            "labels": challenge.labels,
+            "numTraining": len(training) + len(validation),
+            "file_ending": ".nii.gz",
+        },
+    )
