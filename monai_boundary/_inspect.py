@@ -45,17 +45,25 @@ def inspect_case(
     if label is not None and label not in present:
         raise ValueError(f"label must be a foreground class of {label_path} {present}, got {label}")
     chosen = label if label is not None else max(present, key=lambda value: counts[value], default=None)
-    click.echo(_describe_grid(image, labels, options))
-    click.echo(_describe_classes(counts, present, ignored))
-    chosen_map = np.zeros(labels.array.shape, np.float32)
+    rows = _grid_facts(image, labels, options) | _class_facts(counts, present)
+    if ignored:
+        rows["ignored"] = f"{ignored} voxels"
+    click.echo("\n".join(f"{name + ':':14s} {text}" for name, text in rows.items()))
+    click.echo("\n class     voxels        share   range of its map in mm" if present else "\nno foreground class")
+    valid = None if ignore_index is None else labels.array != ignore_index
+    drawn = np.zeros(labels.array.shape, np.float32)
     for value in present:  # one map at a time: a label map may hold a hundred classes
-        distance = _map(labels, value, options, ignore_index)
+        distance = np.asarray(masks_distance_map((labels.array == value)[None], labels.spacing, options, valid)[0])
         share = 100 * counts[value] / sum(counts.values())
-        span = f"{distance.min():+8.2f} to {distance.max():+8.2f}"
-        click.echo(f"{value:6d} {counts[value]:10d} {share:10.4f} %   {span}")
+        click.echo(f"{value:6d} {counts[value]:10d} {share:10.4f} %   {distance.min():+8.2f} to {distance.max():+8.2f}")
         if value == chosen:
-            chosen_map = distance
-    return _draw(image, labels, chosen_map, options, chosen, Path(image_path).name, Path(output))
+            drawn = distance
+    from monai_boundary.reports import inspect_figure, save_figure
+
+    spacing = " x ".join(f"{size:g}" for size in image.spacing)
+    title = f"{Path(image_path).name}\n{spacing} mm (z, y, x), convention {options.convention!r}"
+    figure = inspect_figure(image.array, labels.array, drawn, image.spacing, title, chosen or 1)
+    return save_figure(figure, output)
 
 
 def _check_grid(image: Volume, labels: Volume) -> None:
@@ -72,15 +80,10 @@ def _check_grid(image: Volume, labels: Volume) -> None:
         )
 
 
-def _map(labels: Volume, value: int, options: DistanceMapOptions, ignore_index: int | None) -> np.ndarray:
-    valid = None if ignore_index is None else labels.array != ignore_index
-    return np.asarray(masks_distance_map((labels.array == value)[None], labels.spacing, options, valid)[0])
-
-
-def _describe_grid(image: Volume, labels: Volume, options: DistanceMapOptions) -> str:
+def _grid_facts(image: Volume, labels: Volume, options: DistanceMapOptions) -> dict[str, str]:
     finite = image.array[np.isfinite(image.array)]
-    values = f"{finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
     lost = image.array.size - finite.size
+    values = f"{finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
     rows = {
         "shape": " x ".join(map(str, labels.array.shape)) + f" (z, y, x), axes in the file {labels.axcodes}",
         "spacing": " x ".join(f"{size:g}" for size in labels.spacing) + " mm (z, y, x)",
@@ -91,38 +94,16 @@ def _describe_grid(image: Volume, labels: Volume, options: DistanceMapOptions) -
     }
     if is_sheared(labels.affine):
         rows["warning"] = "the affine is sheared: distances are measured as if its axes were orthogonal"
-    return "\n".join(f"{name + ':':14s} {text}" for name, text in rows.items())
+    return rows
 
 
-def _describe_classes(counts: dict[int, int], present: list[int], ignored: int) -> str:
-    total = max(1, sum(counts.values()))
+def _class_facts(counts: dict[int, int], present: list[int]) -> dict[str, str]:
     num_classes = max([1, *present]) + 1
     absent = [value for value in range(num_classes) if value not in counts]
     names = ", ".join(map(str, absent[:12])) + (f" and {len(absent) - 12} more" if len(absent) > 12 else "")
-    rows = {
+    share = 100 * sum(counts[value] for value in present) / max(1, sum(counts.values()))
+    return {
         "classes": f"{num_classes} with the background (0 to {num_classes - 1})",
         "absent": names or "none",
-        "foreground": f"{100 * sum(counts[value] for value in present) / total:.4f} % of the voxels",
+        "foreground": f"{share:.4f} % of the voxels",
     }
-    if ignored:
-        rows["ignored"] = f"{ignored} voxels"
-    text = "\n".join(f"{name + ':':14s} {value}" for name, value in rows.items())
-    return text + (
-        "\n\n class     voxels        share   range of its map in mm" if present else "\n\nno foreground class"
-    )
-
-
-def _draw(
-    image: Volume,
-    labels: Volume,
-    distance: np.ndarray,
-    options: DistanceMapOptions,
-    label: int | None,
-    name: str,
-    output: Path,
-) -> Path:
-    from monai_boundary.reports import inspect_figure, save_figure
-
-    spacing = " x ".join(f"{size:g}" for size in image.spacing)
-    title = f"{name}\n{spacing} mm (z, y, x), convention {options.convention!r}"
-    return save_figure(inspect_figure(image.array, labels.array, distance, image.spacing, title, label or 1), output)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from monai_boundary.cli.options import PATH
+
 __all__ = ["bundle"]
 
 
@@ -41,7 +43,7 @@ def path(name: str) -> None:
 
 @bundle.command()
 @click.argument("name")
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination", type=PATH)
 @click.option("--force", is_flag=True, help="Replace the files of an earlier copy.")
 def copy(name: str, destination: Path, force: bool) -> None:
     """Copy the bundle NAME to the folder DESTINATION/NAME, to be edited there."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monai_boundary.cli.options import PATH
+
 if TYPE_CHECKING:
     from monai_boundary.datasets.convert import Conversion
 
@@ -17,8 +19,8 @@ _CHALLENGES = ("wmh", "isles2018", "isles2022", "acdc")
 
 @click.command(short_help="Convert a challenge's download for nnU-Net and MONAI.")
 @click.argument("challenge", type=click.Choice(_CHALLENGES))
-@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
-@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.argument("source", metavar="SRC", type=PATH)
+@click.argument("target", metavar="DST", type=PATH)
 @click.option(
     "--dataset-id", type=click.IntRange(1, 999), help="Number of the nnU-Net data set.  [default: by challenge]"
 )

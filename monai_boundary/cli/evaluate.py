@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from monai_boundary.cli.options import PATH
+
 if TYPE_CHECKING:
     from monai_boundary.evaluation import Evaluation
     from monai_boundary.evaluation.tiles import TileEvaluation
@@ -29,12 +31,12 @@ class _EmptyType(click.ParamType):
 
 
 @click.command(short_help="Score a folder of predictions: table, summary, report.")
-@click.argument("pred", type=click.Path(path_type=Path))
-@click.argument("gt", type=click.Path(path_type=Path))
+@click.argument("pred", type=PATH)
+@click.argument("gt", type=PATH)
 @click.option("--protocol", default="surface", show_default=True,
               type=click.Choice(("wmh", "isles", "surface", "buildings")), help="Set of scores.")  # fmt: skip
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--images", type=click.Path(path_type=Path),
+@click.option("-o", "--output", required=True, type=PATH, help="Folder for the results.")
+@click.option("--images", type=PATH,
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
               help="Class to score, may be repeated.  [default: 1; every class with surface]")  # fmt: skip
@@ -78,39 +80,37 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     if protocol == "buildings":
         if images or labels or ignore_index is not None:
             raise click.UsageError("--images, --label and --ignore-index must not be given with --protocol buildings")
-        _evaluate_tiles(pred, gt, output, theta, unit, force)
+        from monai_boundary.evaluation.tiles import evaluate_tiles, write_tile_tables
+
+        _guard(output / "summary.json", force)
+        tiles = evaluate_tiles(pred, gt, theta, unit)
+        written = dict(zip(("table", "summary"), write_tile_tables(tiles, output), strict=True))
+        _finish(_tile_lines(tiles), tiles, written, "tiles")
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
     settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance)
-    report = output / "report.html"
-    if report.exists() and not force:
-        raise FileExistsError(f"{report} must not exist, got earlier results; pass --force or another --output")
+    _guard(output / "report.html", force)
     result = evaluate_folder(pred, gt, settings)
-    output.mkdir(parents=True, exist_ok=True)
-    write_tables(result, output)
-    write_report(result, report, images, worst, title=f"{pred.resolve().name}: {protocol} scores")
-    for line in _lines(result):
-        click.echo(line)
-    click.echo(f"\ntable: {output / 'cases.csv'}\nsummary: {output / 'summary.json'}\nreport: {report}")
+    written = dict(zip(("table", "summary"), write_tables(result, output), strict=True))
+    title = f"{pred.resolve().name}: {protocol} scores"
+    written["report"] = write_report(result, output / "report.html", images, worst, title)
+    _finish(_case_lines(result), result, written, "cases")
+
+
+def _guard(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} must not exist, got earlier results; pass --force or another --output")
+
+
+def _finish(lines: list[str], result: Evaluation | TileEvaluation, written: dict[str, Path], things: str) -> None:
+    """Print the scores, what was lost and where all is; a case that could not be scored is an error."""
+    lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
+    if lost := result.without_prediction:
+        lines.append(f"\nno prediction for {len(lost)} cases: {', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''}")
+    click.echo("\n".join([*lines, "", *(f"{name}: {path}" for name, path in written.items())]))
     if result.failed:
-        raise click.ClickException(f"{len(result.failed)} cases could not be scored; the reasons are above")
-
-
-def _evaluate_tiles(pred: Path, gt: Path, output: Path, theta: float, unit: Literal["px", "m"], force: bool) -> None:
-    from monai_boundary.evaluation.tiles import evaluate_tiles, write_tile_tables
-
-    summary = output / "summary.json"
-    if summary.exists() and not force:
-        raise FileExistsError(f"{summary} must not exist, got earlier results; pass --force or another --output")
-    result = evaluate_tiles(pred, gt, theta, unit)
-    output.mkdir(parents=True, exist_ok=True)
-    table, summary = write_tile_tables(result, output)
-    for line in _tile_lines(result):
-        click.echo(line)
-    click.echo(f"\ntable: {table}\nsummary: {summary}")
-    if result.failed:
-        raise click.ClickException(f"{len(result.failed)} tiles could not be scored; the reasons are above")
+        raise click.ClickException(f"{len(result.failed)} {things} could not be scored; the reasons are above")
 
 
 def _tile_lines(result: TileEvaluation) -> list[str]:
@@ -121,31 +121,22 @@ def _tile_lines(result: TileEvaluation) -> list[str]:
     for name, score in summary["scores"].items():
         title = name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1")
         lines.append(f"  {title:26s}{_number(score['mean'], 3)}{_number(score['sd'], 3)}{score['n']:6d}")
-    lines += [f"\nnot scored: {name}: {reason}" for name, reason in result.failed.items()]
-    return [*lines, *_without_prediction(result.without_prediction)]
+    return lines
 
 
-def _without_prediction(names: list[str]) -> list[str]:
-    if not names:
-        return []
-    return [f"\nno prediction for {len(names)} cases: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"]
+def _case_lines(result: Evaluation) -> list[str]:
+    from monai_boundary.metrics import PROTOCOLS
 
-
-def _lines(result: Evaluation) -> list[str]:
-    from monai_boundary.metrics.score_sets import PROTOCOLS
-
-    summary, metrics = result.summary(), PROTOCOLS[result.settings.protocol]
-    lines = []
+    summary, lines = result.summary(), []
     for label, found in summary["labels"].items():
         lines.append(f"\nclass {label}: {summary['cases']} cases, {len(found['missed'])} missed, "
                      f"{len(found['false_alarms'])} false alarms")  # fmt: skip
         lines.append(f"  {'':26s}{'mean':>9s}{'sd':>9s}{'median':>9s}{'n':>6s}")
-        for name, metric in metrics.items():
+        for name, metric in PROTOCOLS[result.settings.protocol].items():
             score = found["scores"][name]
             numbers = "".join(_number(score[key], metric.places) for key in ("mean", "sd", "median"))
             lines.append(f"  {metric.title:26s}{numbers}{score['n']:6d}")
-    lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
-    return lines + _without_prediction(result.without_prediction)
+    return lines
 
 
 def _number(value: float | None, places: int) -> str:

@@ -7,20 +7,18 @@ from typing import Any
 
 import click
 
-__all__ = ["inspect"]
+from monai_boundary.cli.options import CONVENTIONS, PATH
 
-_CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.CONVENTIONS; importing it loads torch
+__all__ = ["inspect"]
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
-@click.argument("label", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Picture to write, such as out.png."
-)
+@click.argument("image", type=PATH)
+@click.argument("label", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="Picture to write, such as out.png.")
 @click.option("--clip", type=float, metavar="MM", help="Limit of the distances in mm.  [default: none]")
 @click.option(
-    "--convention", default="half", show_default=True, type=click.Choice(_CONVENTIONS),
+    "--convention", default="half", show_default=True, type=CONVENTIONS,
     help="Where the zero level of the distance map lies.",
 )  # fmt: skip
 @click.option("--class", "index", type=int, metavar="N", help="Class whose map is drawn.  [default: the largest]")

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from monai_boundary.cli.options import PATH
+
 __all__ = ["demo", "export", "nnunet_path"]
 
 
 @click.command(short_help="Train and test on synthetic lesions, offline.")
 @click.option(
     "-o", "--output", default="boundary_demo", show_default=True, help="Folder for everything the demo makes.",
-    type=click.Path(path_type=Path),
+    type=PATH,
 )  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), help="Training epochs.  [default: 8]")
 @click.option("--iterations", type=click.IntRange(min=1), hidden=True, help="Training iterations per epoch.")
@@ -46,10 +48,8 @@ def nnunet_path() -> None:
 
 
 @click.command("export-checkpoint", short_help="Make a trained model run in stock nnU-Net.")
-@click.argument("source", metavar="MODEL_FOLDER|CHECKPOINT", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder, or checkpoint file, to write."
-)
+@click.argument("source", metavar="MODEL_FOLDER|CHECKPOINT", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="Folder, or checkpoint file, to write.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 def export(source: Path, output: Path, force: bool) -> None:
     """Copy a trained model so that stock nnU-Net runs it without this package.

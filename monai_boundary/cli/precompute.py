@@ -7,23 +7,21 @@ from typing import Any
 
 import click
 
-__all__ = ["precompute"]
+from monai_boundary.cli.options import CONVENTIONS, PATH
 
-_CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.CONVENTIONS; importing it loads torch
+__all__ = ["precompute"]
 
 
 @click.command("precompute-maps", short_help="Make the distance maps of whole volumes, once.")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("data", type=PATH)
+@click.argument("out", type=PATH)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
 @click.option("--backend", default="auto", show_default=True, type=click.Choice(("auto", "edt", "numba")),
               help="Engine of the maps; numba needs the extra em.")  # fmt: skip
 @click.option("--shard", metavar="I/N", help="Do only every N-th case from the I-th on, such as 3/8.")
-@click.option(
-    "--cases", "listed", type=click.Path(path_type=Path), help="Do only the cases this file names, one a line."
-)
+@click.option("--cases", "listed", type=PATH, help="Do only the cases this file names, one a line.")
 @click.option("--clip", default="20", show_default=True, metavar="MM", help="Limit of the distances in mm, or none.")
-@click.option("--convention", type=click.Choice(_CONVENTIONS), help="Where the zero level lies.  [default: half]")
+@click.option("--convention", type=CONVENTIONS, help="Where the zero level lies.  [default: half]")
 @click.option("--absent", type=click.Choice(("zero", "far")), help="Map of a class no voxel has.  [default: far]")
 @click.option("--preset", type=click.Choice(("robust", "published")),
               help="Settings of the loss's preset, in place of the three above; not for nnU-Net.")  # fmt: skip

@@ -1,5 +1,9 @@
-"""``monai-boundary demo``: the whole job on synthetic lesions, through nnU-Net's own commands."""
+"""``monai-boundary demo``: the whole job on synthetic lesions, through nnU-Net's own commands.
 
-from monai_boundary.demo.run import DemoSettings, run_demo
+`steps` is the demo from data to pictures, `child_process` runs one command of nnU-Net. The phantoms are made in
+`monai_boundary.datasets`, the trainer is in `nnunet_trainers`.
+"""
+
+from monai_boundary.demo.steps import DemoSettings, run_demo
 
 __all__ = ["DemoSettings", "run_demo"]

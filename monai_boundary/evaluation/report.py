@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from monai_boundary._files import write_text
@@ -60,7 +60,7 @@ def write_report(
         for label in result.labels
         for row in worst_rows([row for row in result.rows if row.label == label], worst)
     ]
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["score"] = _score
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     text = template.render(

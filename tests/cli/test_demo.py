@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from monai_boundary.demo.child import run_command
-from monai_boundary.demo.run import _TRAINER_EPOCHS, _EpochCounter
+from monai_boundary.demo.child_process import run_command
+from monai_boundary.demo.steps import _TRAINER_EPOCHS, _EpochCounter
 
 
 def python(code):

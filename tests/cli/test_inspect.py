@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_boundary.cli import inspection
+from monai_boundary.cli import options
 from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.kernels.distance import CONVENTIONS
 from tests.cli.calling import assert_fails
@@ -108,4 +108,4 @@ def test_an_output_that_cannot_be_written_is_refused(run, case, name):
 
 
 def test_the_conventions_are_those_of_the_kernels():
-    assert inspection._CONVENTIONS == CONVENTIONS
+    assert tuple(options.CONVENTIONS.choices) == CONVENTIONS

@@ -271,6 +271,7 @@ def test_the_report_needs_nothing_beside_it_and_shows_the_worst(folders: tuple[P
     assert all(len(base64.b64decode(picture.partition(",")[2])) > 5000 for picture in page.pictures)
     plain = re.sub(r"\s+", " ", " ".join(page.text))
     for expected in (
+        "label 2 of the ground truth ignored",
         "4 cases scored", "1 missed", "1 false alarms", "1 without prediction", "1 failed", "no prediction for unpred",
         "complete NIfTI", "missed: 72 voxels in the ground truth, 0 predicted; missed",
         "alarm: 0 voxels in the ground truth, 72 predicted; false alarm",

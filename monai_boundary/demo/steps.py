@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from monai_boundary.datasets import read_image, read_labels, write_nnunet_phantoms
-from monai_boundary.demo.child import StatusLine, find_command, run_command
+from monai_boundary.demo.child_process import StatusLine, find_command, run_command
 from monai_boundary.evaluation import CaseRow, EvaluationSettings, evaluate_folder
 
 __all__ = ["DemoSettings", "run_demo"]

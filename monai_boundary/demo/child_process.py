@@ -1,51 +1,44 @@
-"""Runs one nnU-Net command as a child process: its output goes to a log file, its progress to one line on screen."""
+"""One nnU-Net command as a child process: its output goes to a log file, its progress to one line on the screen."""
 
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
 
 __all__ = ["StatusLine", "find_command", "run_command"]
 
 _LAST_LINES = 3
+_POLL_S = 0.2
 
 
 class StatusLine:
     """One line for one step, rewritten while it runs on a terminal, printed once when it is done elsewhere."""
 
     def __init__(self, title: str) -> None:
-        self.title = title
-        self.detail = ""
-        self._start = time.monotonic()
-        self._live = sys.stdout.isatty()
-
-    @property
-    def seconds(self) -> float:
-        """Time since the step began."""
-        return time.monotonic() - self._start
+        self.title, self.detail = title, ""
+        self._start, self._live = time.monotonic(), sys.stdout.isatty()
 
     def draw(self) -> None:
         """Redraw the line on a terminal."""
         if self._live:
-            text = f"  ...  {self.title} {self.detail}".rstrip()
             width = max(20, shutil.get_terminal_size().columns - 10)
-            click.echo(f"\r\033[K{text[:width]} {self.seconds:4.0f} s", nl=False)
+            text = f"  ...  {self.title} {self.detail}".rstrip()[:width]
+            click.echo(f"\r\033[K{text} {time.monotonic() - self._start:4.0f} s", nl=False)
 
     def finish(self, mark: str = "done") -> None:
         """Replace the line by its final form."""
         start = "\r\033[K" if self._live else ""
-        click.echo(f"{start}  {mark:4s} {self.title} ({self.seconds:.0f} s)")
+        click.echo(f"{start}  {mark:4s} {self.title} ({time.monotonic() - self._start:.0f} s)")
 
 
 def find_command(name: str) -> str:
@@ -75,17 +68,15 @@ def run_command(
     Raises:
         RuntimeError: The command failed; the text holds its last lines and the log's path.
     """
-    status = StatusLine(title)
-    tail: list[str] = []
-    with log.open("a", encoding="utf-8", errors="replace") as file, _started(command, environment) as child:
-        file.write(f"$ {' '.join(command)}\n")
-        for line in _lines(child, status):
-            file.write(line)
-            file.flush()
-            if line.strip():
-                tail = [*tail, " ".join(line.split())][-_LAST_LINES:]
-            status.detail = describe(line) or status.detail
-            status.draw()
+    status, tail = StatusLine(title), list[str]()
+    with log.open("ab") as file:
+        file.write(f"$ {' '.join(command)}\n".encode())
+        file.flush()
+        start = file.tell()
+        with _started(command, environment, file) as child:
+            for line in _lines(log, start, child, status):
+                status.detail = describe(line) or status.detail
+                tail = [*tail, " ".join(line.split())][-_LAST_LINES:] if line.strip() else tail
     if child.returncode != 0:
         status.finish("FAIL")
         name = Path(command[0]).name
@@ -93,44 +84,36 @@ def run_command(
     status.finish()
 
 
-def _lines(child: subprocess.Popen[str], status: StatusLine) -> Iterator[str]:
-    """Output lines of the child; the status line is redrawn twice a second while it is silent."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in child.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        try:
-            line = lines.get(timeout=0.5)
-        except queue.Empty:
+def _lines(log: Path, start: int, child: subprocess.Popen[bytes], status: StatusLine) -> Iterator[str]:
+    """Yield the lines that the child adds to the log; the status line is redrawn while it is silent."""
+    running, rest = True, ""
+    with log.open(encoding="utf-8", errors="replace") as output:
+        output.seek(start)
+        while running:
+            running = child.poll() is None  # asked first, so that the last lines are read, too
+            *lines, rest = (rest + output.read()).split("\n")
+            yield from lines
             status.draw()
-            continue
-        if line is None:
-            return
-        yield line
+            time.sleep(_POLL_S if running else 0)
+    yield rest
 
 
 @contextmanager
-def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def _started(
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start the child in a session of its own and end it with all its workers when the block is left early."""
     own_session = os.name == "posix"
     child = subprocess.Popen(  # noqa: S603 - the command is built by the demo, no shell
         list(command),
         env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         start_new_session=own_session,
     )
     try:
         yield child
-        child.wait()
     finally:
         if child.poll() is None:
             if own_session:
@@ -138,5 +121,3 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
             else:
                 child.terminate()
             child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
