@@ -1,17 +1,20 @@
-"""How near the one-pass cut comes to the published code and to the exact distance, on the stored reference maps."""
+"""How near the one-pass cut comes to the published code and to the exact distance, on the stored reference maps.
+
+python -m experiments.membranes.cut_accuracy
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from experiments.shared.data import data_folder
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
 from monai_boundary.kernels.components import connected_components
 
-__all__ = ["NAMES", "accuracy", "load_reference"]
+__all__ = ["accuracy", "load_reference", "main"]
 
 NAMES = ("mid_02", "mid_05", "early_02", "early_05")
 CROSS = ndimage.generate_binary_structure(2, 1)
@@ -97,6 +100,13 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float((first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second))
 
 
-def mean_of(rows: dict[str, dict[str, Any]], key: str) -> float:
-    """Mean of one measure over maps."""
-    return float(np.mean([row[key] for row in rows.values()]))
+def main() -> None:
+    """Print one column for each map."""
+    columns = [accuracy(load_reference(data_folder(), name)) for name in NAMES]
+    print(f"| figure | {' | '.join(NAMES)} |\n" + "| --- " * (1 + len(NAMES)) + "|")
+    for key in columns[0]:
+        print(f"| {key} | {' | '.join(f'{column[key]:.3g}' for column in columns)} |")
+
+
+if __name__ == "__main__":
+    main()
