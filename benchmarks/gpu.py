@@ -1,170 +1,163 @@
-"""Build, check and measure on a GPU: maps on the device, the boundary term against its traffic, and nnU-Net's step.
+"""Check and measure on a GPU: maps on the device, the boundary loss against its traffic, and nnU-Net's step.
 
-    python benchmarks/gpu.py --json docs/results/gpu.json
-    python benchmarks/gpu.py --cpu              (the same code, small, where there is no GPU)
-    python benchmarks/gpu.py --cpu --size 128   (the torch engine against edt on one core)
+    python -m benchmarks.gpu --json gpu.json
+    python -m benchmarks.gpu --cpu              (the same code, small, where there is no GPU)
 
-The maps are checked against `edt` on the CPU in several settings, the boundary term and its gradient against the plain
-form in float64, and nothing is measured unless the maps agree to 1e-4 mm and the term to 1e-6, as a share of its sum of
-magnitudes. Times are medians of wall time of interleaved repeats, and each call is waited for.
+Nothing is measured unless the maps of ``backend="torch"`` agree with those of `edt` to 1e-4 mm, and the loss and its
+gradient with the plain form in float64 to 1e-6, as a share of the largest value. Times are the lowest wall time of
+repeats that take turns, and each call is waited for.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from benchmark import installed
-from gpu_peers import peer_calls, records
-from gpu_step import STEP_TARGET, step_calls
-from gpu_term import BATCH, NUM_CLASSES, SPACING, Calls, batch_of_labels, check_term, loss_calls
-from measure import fresh_peak_mb, interleaved, machine, peak_growth_mb
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from tables import new_run
 
-from monai_boundary import DistanceMapOptions
+from benchmarks.case import installed
+from benchmarks.cases.nnunet import training_step
+from benchmarks.phantoms import ellipsoids
+from monai_boundary import BoundaryLoss, DistanceMapOptions
 from monai_boundary.kernels.distance import ROBUST, batch_labels_map
 
-TOLERANCE_MM = 1e-4
+__all__ = ["main"]
+
+SPACING, CLASSES, BATCH = (3.0, 1.0, 1.0), 4, 2
 SETTINGS = {"whole": DistanceMapOptions(), "robust": ROBUST, "published": DistanceMapOptions(convention="kervadec")}
-MAPS_TARGET_MS, TRAFFIC_TARGET = 5.0, 2.0
-OF_TARGET = ("one pass",)
-HEADER = ("what", "case", "ms", "peak MB", "compared with", "ratio", "target", "met")
+MAP_TOLERANCE_MM, LOSS_TOLERANCE = 1e-4, 1e-6
+PEERS = {"cupy": "cupyx.scipy.ndimage", "cucim": "cucim.core.operations.morphology"}
+TARGETS = "on a GPU at 128^3: maps under 5 ms and 5 times as fast as cupy, one pass under twice the traffic, step +5 %"
+Calls = Mapping[str, Callable[[], Any]]
 
 
-def maps_of(labels: torch.Tensor, name: str, backend: str, ignore_index: int | None = None) -> torch.Tensor:
+def batch_of_labels(size: int, device: torch.device) -> torch.Tensor:
+    """Labels `(B, 1, size, size, size)` of three foreground classes."""
+    samples = [torch.from_numpy(ellipsoids((size,) * 3, CLASSES, seed))[None] for seed in range(BATCH)]
+    return torch.stack(samples).to(device)
+
+
+def maps_of(labels: torch.Tensor, setting: str, backend: Any, ignore_index: int | None = None) -> torch.Tensor:
     """Maps of the foreground classes."""
-    return batch_labels_map(labels, NUM_CLASSES, SPACING, SETTINGS[name], False, ignore_index, backend)
+    return batch_labels_map(labels, CLASSES, SPACING, SETTINGS[setting], False, ignore_index, backend)
 
 
-def check(labels: torch.Tensor, device: torch.device) -> dict[str, float]:
-    """Return the largest difference to `edt` in each setting; exit if it is too large."""
-    found = {}
-    there = labels.to(device)
-    for name in SETTINGS:
-        for ignore_index in (None, 2):
-            expected = maps_of(labels, name, "edt", ignore_index)
-            key = f"{name}, ignore_index={ignore_index}"
-            found[key] = float((maps_of(there, name, "torch", ignore_index).cpu() - expected).abs().max())
-    wrong = {key: value for key, value in found.items() if not value <= TOLERANCE_MM}  # also where it is NaN
-    if wrong:
-        sys.exit(f"the maps differ from those of edt, in mm: {wrong}; nothing is measured")
-    return found
+def check_maps(size: int, device: torch.device) -> float:
+    """Return the largest difference to `edt` in all settings, in mm."""
+    labels = batch_of_labels(size, device)
+    differences = [
+        float((maps_of(labels, name, "torch", ignored).cpu() - maps_of(labels.cpu(), name, "edt", ignored)).abs().max())
+        for name in SETTINGS
+        for ignored in (None, 2)
+    ]
+    return _refuse_above(MAP_TOLERANCE_MM, max(differences), "maps", "edt, in mm")
 
 
-def map_calls(size: int, name: str, device: torch.device) -> Calls:
-    """The maps by our engines and, of the whole map, by the peers that can be imported."""
-    labels = batch_of_labels(size).to(device)
+def check_loss(device: torch.device) -> float:
+    """Return the largest difference of value and gradient to the plain form in float64, relatively."""
+    generator = torch.Generator().manual_seed(0)
+    logits, maps = (torch.randn(BATCH, CLASSES, 23, 24, 25, generator=generator).to(device) for _ in range(2))
+    worst = 0.0
+    for activation in ("softmax", "sigmoid"):
+        found = []
+        for kind, fused in ((torch.float32, True), (torch.float64, False)):
+            loss = BoundaryLoss(include_background=False, reduction="sum", fused=fused, **{activation: True})
+            leaf = logits.to(kind).requires_grad_()
+            value = loss(leaf, None, maps.to(kind)) * leaf[0, 0].numel()
+            found.append((value.detach().double(), torch.autograd.grad(value, leaf)[0].double()))
+        (value, gradient), (exact_value, exact) = found
+        worst = max(worst, float((value - exact_value).abs() / maps.abs().sum()))
+        worst = max(worst, float((gradient - exact).abs().max() / exact.abs().max()))
+    return _refuse_above(LOSS_TOLERANCE, worst, "boundary loss", "the plain form in float64, relatively")
+
+
+def _refuse_above(tolerance: float, difference: float, what: str, truth: str) -> float:
+    if not difference <= tolerance:  # also where it is NaN
+        sys.exit(f"the {what} must be within {tolerance:g} of {truth}, got {difference:g}; nothing is measured")
+    return difference
+
+
+def map_calls(size: int, setting: str, device: torch.device) -> Calls:
+    """On the device; on the CPU, as a loader's workers do, and sent there; and by other libraries on the device."""
+    labels = batch_of_labels(size, device)
     host = labels.cpu()
-    calls: dict[str, Callable[[], object]] = {"torch": lambda: maps_of(labels, name, "torch")}
-    calls["edt on the CPU"] = lambda: maps_of(host, name, "edt").to(device)
-    return calls | (peer_calls(labels, NUM_CLASSES, SPACING) if name == "whole" else {})
+    calls: dict[str, Callable[[], Any]] = {
+        "maps on the device": lambda: maps_of(labels, setting, "torch"),
+        "maps on the CPU, one core": lambda: maps_of(host, setting, "auto").to(device),
+    }
+    if setting == "whole" and labels.is_cuda:
+        calls |= {name: _peer(labels, module) for name, module in PEERS.items() if installed(module.split(".")[0])}
+    return calls
 
 
-def copy_seconds(elements: int, device: torch.device, repeats: int) -> float:
-    """Seconds to read or write `elements` float32 once: half the time of a copy of so many, which does both."""
-    source = torch.ones(elements, device=device)
-    target = torch.empty_like(source)
-    times = timed({"copy": lambda: target.copy_(source)}, device, repeats)
-    return median(times["copy"]) / 2
+def _peer(labels: torch.Tensor, module: str) -> Callable[[], Any]:
+    """Outside less inside distance of every foreground class of every sample."""
+    cupy, transform = importlib.import_module("cupy"), importlib.import_module(module).distance_transform_edt
+
+    def signed(mask: torch.Tensor) -> torch.Tensor:
+        inside = cupy.from_dlpack(mask.to(torch.uint8))
+        outside, within = (transform(of, sampling=SPACING, float64_distances=False) for of in (1 - inside, inside))
+        return torch.from_dlpack(outside - within)
+
+    return lambda: [signed(sample[0] == index) for sample in labels for index in range(1, CLASSES)]
+
+
+def loss_calls(size: int, device: torch.device) -> Calls:
+    """Forward and backward; what the memory traffic alone takes; and the map and the loss from labels, as in a step."""
+    labels = batch_of_labels(size, device)
+    logits = torch.randn(BATCH, CLASSES, *labels.shape[2:], device=device, requires_grad=True)
+    maps = batch_labels_map(labels, CLASSES, SPACING, ROBUST)
+    target = torch.empty_like(maps)
+
+    def run(activation: str, distance_map: torch.Tensor | None, fused: bool = True) -> None:
+        loss = BoundaryLoss(to_onehot_y=True, options=ROBUST, spacing=SPACING, fused=fused, **{activation: True})
+        logits.grad = None
+        loss(logits, labels, distance_map).backward()
+
+    def traffic() -> None:
+        """Read logits and maps, write the gradient: three times the bytes, where a copy moves two."""
+        target.copy_(maps)
+        target[: BATCH // 2].copy_(maps[: BATCH // 2])
+
+    found: dict[str, Callable[[], Any]] = {}
+    for activation in ("softmax", "sigmoid"):
+        found[f"one pass, {activation}"] = functools.partial(run, activation, maps)
+        found[f"plain, {activation}"] = functools.partial(run, activation, maps, fused=False)
+    half = functools.partial(run, "softmax", maps.half())
+    return found | {"traffic": traffic, "float16 map": half, "map from labels": functools.partial(run, "softmax", None)}
 
 
 def timed(calls: Calls, device: torch.device, repeats: int) -> dict[str, list[float]]:
-    """Wall seconds of each run, after one to warm up; on a GPU each is waited for."""
-
-    def waited(call: Callable[[], object]) -> None:
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    waiting = {name: functools.partial(waited, call) for name, call in calls.items()}
-    interleaved(waiting, 1)
-    return {name: times["wall_s"] for name, times in interleaved(waiting, repeats).items()}
-
-
-def cases(what: str, size: int, device: torch.device) -> Calls:
-    """The calls of one row, by its key."""
-    made = {"loss": loss_calls, "step": step_calls}.get(what)
-    return made(size, device) if made else map_calls(size, what, device)
+    """Wall ms of each call, after one to warm up; on a GPU each is waited for."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: values[1:] for name, values in times.items()}
 
 
-def host_growth(what: str, size: int, name: str) -> float:
-    """Growth of the resident set during one call."""
-    torch.set_num_threads(1)
-    cases(what, 16, torch.device("cpu"))[name]()  # what the libraries load at their first call is no part of any case
-    return peak_growth_mb(cases(what, size, torch.device("cpu"))[name])
-
-
-def peak_mb(what: str, size: int, name: str, call: Callable[[], object], device: torch.device) -> float | None:
-    """Peak memory of one call beyond what was in use before; ``None`` where the arrays are too small to show."""
+def peak_mb(call: Callable[[], Any], device: torch.device) -> float | None:
+    """Peak memory on the device beyond what was in use before."""
     if device.type == "cpu":
-        return fresh_peak_mb(host_growth, what, size, name) if size >= 64 else None
+        return None
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    result = call()
+    call()
     torch.cuda.synchronize()
-    del result
     return (torch.cuda.max_memory_allocated() - before) / 2**20
-
-
-def measure(what: str, size: int, device: torch.device, repeats: int) -> list[dict[str, Any]]:
-    """Measure all cases of a row, and compare them with the target: ours with 5 ms, the term with its traffic."""
-    calls = cases(what, size, device)
-    times = timed(calls, device, repeats)
-    voxels = BATCH * size**3
-    # logits and maps are read, the gradient is written: three times C values per voxel
-    floor = copy_seconds(3 * NUM_CLASSES * voxels, device, repeats) if what == "loss" else None
-    title = {
-        "loss": f"boundary term, forward + backward, B={BATCH} C={NUM_CLASSES} {size}^3",
-        "step": f"nnU-Net step, 3d_fullres, B={BATCH} C={NUM_CLASSES} {size}^3",
-    }.get(what, f"maps ({what}), B={BATCH}, {NUM_CLASSES - 1} classes, {size}^3")
-    base = "stock" if what == "step" else "torch"
-    real = device.type == "cuda" and size == 128
-    found = []
-    for name, seconds in times.items():
-        milliseconds = 1e3 * median(seconds)
-        row = {"what": title, "case": name, "ms": milliseconds, "wall_s": seconds}
-        row["peak_mb"] = peak_mb(what, size, name, calls[name], device)
-        if floor is not None:
-            ratio = median(seconds) / floor
-            row |= {"floor_ms": 1e3 * floor, "ratio": ratio, "target": f"at most {TRAFFIC_TARGET:g}x"}
-            row["met"] = ratio <= TRAFFIC_TARGET if real and name in OF_TARGET else None
-        elif name != base:
-            row |= {"base": base, "ratio": median(seconds) / median(times[base])}
-            if name == "maps on the device":
-                row["target"] = f"at most {STEP_TARGET:g}x"
-                row["met"] = row["ratio"] <= STEP_TARGET if real else None
-        elif base == "torch":
-            row["target"] = f"under {MAPS_TARGET_MS:g} ms"
-            row["met"] = milliseconds < MAPS_TARGET_MS if real else None
-        found.append(row)
-    return found
-
-
-def show(rows: Sequence[Mapping[str, Any]], console: Console, title: str) -> None:
-    """Print the table."""
-    table = Table(title=title)
-    for name in HEADER:
-        table.add_column(name)
-    for row in rows:
-        floor = f"traffic, {row['floor_ms']:.3g} ms" if "floor_ms" in row else row.get("base", "-")
-        peak, ratio = row["peak_mb"], row.get("ratio")
-        met = {True: "yes", False: "no", None: "-"}[row.get("met")]
-        cells = [row["what"], row["case"], f"{row['ms']:.3g}", "-" if peak is None else f"{peak:.0f}", floor]
-        table.add_row(*cells, "-" if ratio is None else f"{ratio:.2f}x", row.get("target", "-"), met)
-    console.print(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,36 +166,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cpu", action="store_true", help="run on the CPU, on one thread")
     parser.add_argument("--size", type=int, help="voxels along each axis; 128, on the CPU 16")
     parser.add_argument("--repeats", type=int, help="20, on the CPU 3")
-    parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="all times go here")
+    parser.add_argument("--json", type=Path, help="all times go here")
     options = parser.parse_args(arguments)
     if not options.cpu and not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu.py needs a CUDA device, and torch finds none; --cpu runs a small version of it")
+        sys.exit("benchmarks.gpu needs a CUDA device, and torch finds none; --cpu runs a small version of it")
     device = torch.device("cpu" if options.cpu else "cuda")
     if options.cpu:
         torch.set_num_threads(1)
         os.environ["OMP_NUM_THREADS"] = "1"
     size, repeats = options.size or (16 if options.cpu else 128), options.repeats or (3 if options.cpu else 20)
-    start = time.perf_counter()
-    maps_of(batch_of_labels(8).to(device), "whole", "torch")
-    report: dict[str, Any] = {"machine": machine(), "device": str(device), "size": size}
-    report["device_name"] = report["machine"]["cpu"] if options.cpu else torch.cuda.get_device_name()
-    report["first_call_s"] = time.perf_counter() - start
-    report["largest_difference_to_edt_mm"] = check(batch_of_labels(min(size, 64)), device)
-    report["largest_difference_of_the_term"] = check_term(device)
-    console = Console(width=None if sys.stdout.isatty() else 170)
+    report: dict[str, Any] = {"device": "CPU" if options.cpu else torch.cuda.get_device_name(), "size": size}
+    report["largest_difference_of_maps_mm"] = check_maps(min(size, 64), device)
+    report["largest_difference_of_loss"] = check_loss(device)
+    parts = {f"maps, {name}": map_calls(size, name, device) for name in ("whole", "robust")}
+    parts["boundary loss"] = loss_calls(size, device)
+    if installed("nnunetv2"):
+        parts["nnU-Net step"] = training_step(size, device.type).by_name
+    print(f"{report['device']}, B={BATCH}, {CLASSES} classes, {size}^3. Targets {TARGETS}.\n")
+    print("| what | call | ms | of the first | peak MB |\n| --- | --- | --- | --- | --- |")
     report["rows"] = []
-    with_nnunet = installed("nnunetv2")
-    if not with_nnunet:
-        console.print("nnU-Net is not installed: its training step is left out")
-    whats = ("whole", "robust", "loss", *(["step"] if with_nnunet else []))
-    for what in track(whats, description="measuring", console=console):
-        report["rows"] += measure(what, size, device, repeats)
-    show(report["rows"], console, f"{report['device_name']}, medians of wall time")
-    console.print(f"largest difference to edt: {max(report['largest_difference_to_edt_mm'].values()):.1e} mm")
-    found = records(report["rows"], NUM_CLASSES, BATCH * size**3, TRAFFIC_TARGET)
-    report["runs"] = [new_run(options.cpu or size != 128, found)]
-    console.print(f"of the term, to the plain form: {max(report['largest_difference_of_the_term'].values()):.1e}")
-    options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for what, calls in parts.items():
+        times = timed(calls, device, repeats)
+        first = min(next(iter(times.values())))
+        for name, values in times.items():
+            peak = peak_mb(calls[name], device)
+            report["rows"].append({"what": what, "call": name, "ms": values, "peak_mb": peak})
+            memory = "-" if peak is None else f"{peak:.0f}"
+            print(f"| {what} | {name} | {min(values):.3g} | {min(values) / first:.2f} | {memory} |")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class BoundaryMixin:
         boundary_pause: Train on the region term alone while the predicted foreground, of any class, is all but gone.
         distance_maps_on: ``"workers"``: the processes of the data loader make the maps. ``"device"``: the training
             process makes them of each batch, on the GPU where there is one; the loader then ships none. ``"workers"``
-            is the default until ``python benchmarks/gpu.py`` has been run on a GPU and shows which of the two is
+            is the default until ``python -m benchmarks.gpu`` has been run on a GPU and shows which of the two is
             faster; without a GPU they are, since the CPU would make them between two steps.
     """
 

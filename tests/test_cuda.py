@@ -1,4 +1,4 @@
-"""What only a CUDA device can show; every test here skips without one. `python benchmarks/gpu.py` measures there."""
+"""What only a CUDA device can show; every test here skips without one. `python -m benchmarks.gpu` measures there."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
-"""What the one-pass cut is compared with: a pair of propagations per region, bare threads; and Voronoi cells to cut."""
+"""The peer of the one-pass cut: a pair of propagations per region, as the paper words it, compiled by numba."""
 
 from __future__ import annotations
-
-import itertools
 
 import numba
 import numpy as np
 
-__all__ = ["RegionPairs", "spin", "voronoi_membranes"]
+__all__ = ["RegionPairs"]
 
 compiled = numba.njit(nogil=True, cache=True)
 RECORD = np.dtype([("next", "i4"), ("previous", "i4"), ("barrier", "i2"), ("low", "u1"), ("high", "u1")])
@@ -100,32 +98,3 @@ class RegionPairs:
             _distances(self.values, np.delete(self.seeds, label - 1), self.offsets, self.frame, outer)
             lengths.append(_region(inner, outer, seed, self.offsets, mark, label, stack))
         return lengths
-
-
-@compiled
-def spin(steps):
-    """Compute without touching memory or the interpreter lock: what two threads gain here no other code exceeds."""
-    state = np.uint64(1)
-    for _ in range(steps):
-        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-    return state
-
-
-def voronoi_membranes(shape: tuple[int, ...], cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a noisy uint8 likelihood with gaps, the seeds of the cells, and their membranes, `shape` each."""
-    from scipy import ndimage
-
-    rng = np.random.default_rng(seed)
-    centres = np.unique((rng.random((cells, len(shape))) * shape).astype(int), axis=0)
-    seeds = np.zeros(shape, np.int32)
-    seeds[tuple(centres.T)] = np.arange(1, len(centres) + 1)
-    _, nearest = ndimage.distance_transform_edt(seeds == 0, return_indices=True)
-    owner = seeds[tuple(nearest)]
-    membrane = np.zeros(shape, bool)
-    for step in itertools.product((0, 1), repeat=len(shape)):
-        membrane |= np.roll(owner, step, range(len(shape))) != owner
-    membrane &= seeds == 0
-    holes = ndimage.gaussian_filter(rng.standard_normal(shape), 4) > 0.06 * 4 / 2 ** len(shape)
-    noise = rng.standard_normal(shape)
-    smooth = ndimage.gaussian_filter(np.where(membrane & ~holes, 1.0, 0.1) + 0.2 * noise, 0.7)
-    return (255 * smooth.clip(0, 1)).astype(np.uint8), seeds, membrane

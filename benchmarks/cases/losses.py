@@ -1,0 +1,119 @@
+"""The boundary loss against MONAI's, and the boundary F1 loss against the same loss from torch's box max pooling.
+
+Forward and backward from logits. Both forms of the boundary F1 loss give one value and one gradient, bit by bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import monai.losses
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks.case import Against, Calls, Case
+from benchmarks.phantoms import ellipsoids
+from monai_boundary.kernels.distance import signed_distance_map
+from monai_boundary.losses import BoundaryF1Loss, BoundaryLoss
+
+__all__ = ["CASES"]
+
+SPACING = (3.0, 1.0, 1.0)
+SMOOTH = 1e-5
+Step = tuple[torch.Tensor, torch.Tensor | None]
+
+
+def _step(logits: torch.Tensor, forward: Callable[[], torch.Tensor]) -> Step:
+    """Value and gradient."""
+    logits.grad = None
+    value = forward()
+    value.backward()
+    return value.detach(), logits.grad
+
+
+def boundary_loss(size: int) -> Calls:
+    """B=2, C=4. Ours get the map, as training gives it; MONAI's loss makes its own."""
+    labels = [ellipsoids((size,) * 3, 4, seed) for seed in range(2)]
+    target = torch.from_numpy(np.stack([np.stack([one == index for index in range(4)]) for one in labels])).float()
+    logits = torch.randn(target.shape, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    maps = torch.from_numpy(np.stack([signed_distance_map(one[None], 4, SPACING) for one in labels]))
+    half, ours, theirs = maps.half(), BoundaryLoss(softmax=True), monai.losses.BoundaryLoss(softmax=True)
+    calls = {
+        "ours": lambda: _step(logits, lambda: ours(logits, distance_map=maps)),
+        "ours, float16 map": lambda: _step(logits, lambda: ours(logits, distance_map=half)),
+        "MONAI": lambda: _step(logits, lambda: theirs(logits, target)),
+    }
+    return Calls(calls)
+
+
+def _box_pool(values: torch.Tensor, window: int) -> torch.Tensor:
+    pool = F.max_pool3d if values.ndim == 5 else F.max_pool2d
+    return pool(values, window, stride=1, padding=window // 2)
+
+
+def _plain_boundary(probs: torch.Tensor, theta: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boundary and extended boundary, equations 1 and 2 of Bokhovkin and Burnaev as they stand."""
+    boundary = _box_pool(1 - probs, 3) - (1 - probs)
+    return boundary, _box_pool(boundary, theta)
+
+
+def _plain_loss(logits: torch.Tensor, of_target: tuple[torch.Tensor, torch.Tensor], theta: int) -> torch.Tensor:
+    """Equations 3 and 4."""
+    target_boundary, target_extended = of_target
+    boundary, extended = _plain_boundary(torch.sigmoid(logits), theta)
+    over = list(range(2, logits.ndim))
+    precision = ((boundary * target_extended).sum(over) + SMOOTH) / (boundary.sum(over) + SMOOTH)
+    recall = ((target_boundary * extended).sum(over) + SMOOTH) / (target_boundary.sum(over) + SMOOTH)
+    return (1 - 2 * precision * recall / (precision + recall)).mean()
+
+
+def boundary_f1(shape: tuple[int, ...], theta: int) -> Calls:
+    """With and without the target's boundary given; `shape` is `(B, 1, *S)`."""
+    masks = [ellipsoids((1,) * (5 - len(shape)) + shape[2:], 2, seed) > 0 for seed in range(shape[0])]
+    target = torch.from_numpy(np.stack(masks).astype(np.float32)).view(shape)
+    generator = torch.Generator().manual_seed(0)
+    logits = (4 * target - 2 + torch.randn(shape, generator=generator)).requires_grad_(True)
+    loss = BoundaryF1Loss(theta=theta, sigmoid=True, smooth=SMOOTH)
+    band, plain_band = loss.compute_target_boundary(logits, target), _plain_boundary(target, theta)
+    step = functools.partial(_step, logits)
+    calls = {
+        "ours": lambda: step(lambda: loss(logits, target)),
+        "ours, target given": lambda: step(lambda: loss(logits, None, band)),
+        "max pooling": lambda: step(lambda: _plain_loss(logits, _plain_boundary(target, theta), theta)),
+        "max pooling, target given": lambda: step(lambda: _plain_loss(logits, plain_band, theta)),
+    }
+    return Calls(calls, equal_to_the_bit)
+
+
+def equal_to_the_bit(name: str, theirs: Any, ours: Any) -> dict[str, float]:
+    """Refuse to measure two forms that are not the same loss."""
+    if not all(torch.equal(one, other) for one, other in zip(theirs, ours, strict=True)):
+        raise RuntimeError(f"{name} must have the value and gradient of ours, got others")
+    return {}
+
+
+def _f1_case(name: str, shape: tuple[int, ...], small: tuple[int, ...], theta: int, target: float) -> Case:
+    against = (
+        Against("max pooling", target, memory=1.3 if name == "3d" and theta == 5 else None),
+        Against("max pooling, target given", ours="ours, target given"),
+    )
+    size = "x".join(map(str, (shape[0], *shape[2:])))
+    title = f"boundary F1 loss, {size}, theta {theta}"
+    arguments = (shape, theta), (small, theta)
+    return Case(
+        f"boundary_f1_{name}_theta{theta}", "losses", title, boundary_f1, *arguments, against, headline=theta == 5
+    )
+
+
+_3D, _2D = ((1, 1, 128, 128, 128), (1, 1, 24, 24, 24)), ((8, 1, 512, 512), (2, 1, 48, 48))
+CASES = [
+    Case("loss", "losses", "boundary loss, B=2 C=4 128^3", boundary_loss, (128,), (16,),
+         (Against("MONAI", 40.0, memory=0.25, rounds=3), Against("ours, float16 map")), headline=True),
+    _f1_case("3d", *_3D, theta=5, target=1.9),
+    _f1_case("3d", *_3D, theta=9, target=6.0),
+    _f1_case("2d", *_2D, theta=5, target=1.0),
+    _f1_case("2d", *_2D, theta=9, target=1.0),
+]  # fmt: skip

@@ -1,0 +1,181 @@
+"""What the boundary term costs nnU-Net: a worker of its data loader, and its training step.
+
+A synthetic blosc2 case goes through nnU-Net's own loader and transforms, with the distance maps appended and without.
+Augmentation is drawn at random: a round is several batches, and both loaders draw the same numbers. Network, optimiser,
+losses and step are those of nnU-Net's trainers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import math
+import os
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.case import Against, Calls, Case
+from benchmarks.phantoms import ellipsoids
+
+__all__ = ["CASES", "training_step"]
+
+SPACING = (1.0, 1.0, 1.0)
+ANGLES = (-np.pi / 6, np.pi / 6)
+BATCH = 2
+
+
+def worker(foreground: int, edge: int, batches: int) -> Calls:
+    """One round of each loader, on one case with `foreground` classes."""
+    folder = Path(tempfile.mkdtemp())
+    pair = _loaders(folder, foreground, edge)
+
+    def call(name: str) -> None:
+        for seed in range(batches):
+            np.random.seed(seed)  # noqa: NPY002 - nnU-Net draws from the global generators
+            torch.manual_seed(seed)
+            pair[name].generate_train_batch()
+
+    calls = {"with maps": lambda: call("with maps"), "stock loader": lambda: call("stock loader")}
+    weakref.finalize(calls["with maps"], shutil.rmtree, folder)
+    return Calls(calls, scale=dict.fromkeys(calls, 1 / (BATCH * batches)))
+
+
+def _loaders(folder: Path, foreground: int, edge: int) -> dict[str, Any]:
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 - nnU-Net's name, read at import
+    from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
+    from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+    from monai_boundary.kernels.distance import ROBUST
+    from nnunet_trainers.targets import AppendDistanceMaps
+
+    patch = (edge,) * 3
+    labels = ellipsoids((edge * 5 // 4,) * 3, foreground + 1)
+    image = np.random.default_rng(0).standard_normal((1, *labels.shape)).astype(np.float32) + labels
+    places = {k: np.argwhere(labels[None] == k)[:10000] for k in range(1, foreground + 1)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that chunks are not those of a patch, which both loaders read alike
+        nnUNetDatasetBlosc2.save_case(
+            image, labels[None].astype(np.int16), {"class_locations": places}, str(folder / "case")
+        )
+    scales = [[1 / 2**i] * 3 for i in range(max(1, edge.bit_length() - 3))]
+    transforms = nnUNetTrainer.get_training_transforms(
+        patch, ANGLES, scales, (0, 1, 2), False, use_mask_for_norm=[False], foreground_labels=list(places)
+    )
+    with_maps = copy.deepcopy(transforms)
+    with_maps.transforms.append(AppendDistanceMaps(foreground + 1, SPACING, ROBUST))
+    manager = LabelManager({"background": 0} | {f"class {k}": k for k in places}, None)
+    initial = get_patch_size(patch, ANGLES, ANGLES, ANGLES, (0.85, 1.25))
+    return {
+        name: nnUNetDataLoader(
+            nnUNetDatasetBlosc2(str(folder)), BATCH, initial, patch, manager, 0.33, transforms=chosen
+        )
+        for name, chosen in (("stock loader", transforms), ("with maps", with_maps))
+    }
+
+
+def training_step(size: int, device: str) -> Calls:
+    """A step of each trainer on a batch that stays the same, by a plan as nnU-Net makes one for 3d_fullres."""
+    folder = Path(tempfile.mkdtemp())
+    for name in ("raw", "preprocessed", "results"):  # read when nnU-Net is imported
+        os.environ.setdefault(f"nnUNet_{name}", str(folder))
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    from nnunet_trainers.boundary import nnUNetTrainerDiceCEBoundary
+
+    class OnDevice(nnUNetTrainerDiceCEBoundary):
+        distance_maps_on = "device"
+
+    (folder / "case.b2nd").touch()  # by which nnU-Net knows the format; nothing is loaded
+    labels = torch.stack([torch.from_numpy(ellipsoids((size,) * 3, 4, seed)).short()[None] for seed in range(BATCH)])
+    image = torch.randn(labels.shape, generator=torch.Generator().manual_seed(0))
+    names = {"background": 0, "first": 1, "second": 2, "third": 3}
+    description = {"channel_names": {"0": "MRI"}, "labels": names, "numTraining": 1, "file_ending": ".nii.gz"}
+
+    def step(trainer_class: type) -> Callable[[], object]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            trainer = trainer_class(_plans(size), "3d_fullres", 0, description, torch.device(device))
+            trainer.preprocessed_dataset_folder = str(folder)
+            trainer.initialize()
+            trainer.on_train_epoch_start()
+        target = [labels[(..., *(slice(None, None, round(1 / part)) for part in scale))].contiguous()
+                  for scale in trainer._get_deep_supervision_scales()]  # fmt: skip
+        if trainer_class is nnUNetTrainerDiceCEBoundary:
+            maps = trainer._map_transform()
+            target.append(torch.stack([maps.distance_maps(sample) for sample in labels]))
+        return lambda: trainer.train_step({"data": image, "target": list(target)})
+
+    calls = {
+        "maps of the workers": step(nnUNetTrainerDiceCEBoundary),
+        "maps on the device": step(OnDevice),
+        "stock trainer": step(nnUNetTrainer),
+    }
+    weakref.finalize(calls["stock trainer"], shutil.rmtree, folder)
+    return Calls(calls)
+
+
+def _plans(size: int) -> dict[str, Any]:
+    """What the trainers read of nnU-Net's plans: six stages of 32 to 320 features at 128^3."""
+    stages = max(3, int(math.log2(size / 4)) + 1)
+    first, most = (32, 320) if size >= 64 else (4, 8)
+    network = {
+        "n_stages": stages,
+        "features_per_stage": [min(first * 2**stage, most) for stage in range(stages)],
+        "conv_op": "torch.nn.modules.conv.Conv3d",
+        "kernel_sizes": [[3] * 3] * stages,
+        "strides": [[1] * 3] + [[2] * 3] * (stages - 1),
+        "n_conv_per_stage": [2] * stages,
+        "n_conv_per_stage_decoder": [2] * (stages - 1),
+        "conv_bias": True,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+    }
+    configuration = {
+        "data_identifier": "nnUNetPlans_3d_fullres",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": BATCH,
+        "patch_size": [size] * 3,
+        "spacing": [3.0, 1.0, 1.0],
+        "normalization_schemes": ["ZScoreNormalization"],
+        "use_mask_for_norm": [False],
+        "architecture": {
+            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+            "arch_kwargs": network,
+            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+        },
+        "batch_dice": False,
+    }
+    return {
+        "dataset_name": "Dataset999_Benchmark",
+        "plans_name": "nnUNetPlans",
+        "configurations": {"3d_fullres": configuration},
+        "label_manager": "LabelManager",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "continue_training": False,
+    }
+
+
+CASES = [
+    *(Case(f"nnunet_worker_{foreground}", "nnunet", f"worker, sample of 128^3, {foreground} foreground class{plural}",
+           worker, (foreground, 128, 8), (foreground, 16, 1),
+           (Against("stock loader", 1 / most, ours="with maps", cost=True),), ("nnunetv2",), headline=True)
+      for foreground, plural, most in ((1, "", 1.08), (3, "es", 1.15))),
+    Case("nnunet_step", "nnunet", "training step on the CPU, B=2, 64^3", training_step, (64, "cpu"), (16, "cpu"),
+         (Against("stock trainer", 1 / 1.03, ours="maps of the workers", cost=True),), ("nnunetv2",)),
+]  # fmt: skip

@@ -1,0 +1,141 @@
+"""Surface scores against MONAI's metrics, and scores of objects against scikit-image."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from benchmarks.case import Against, Calls, Case, data_folder, installed
+from monai_boundary.datasets import membrane_phantom
+from monai_boundary.datasets.nifti import read_image
+from monai_boundary.metrics import LikelihoodSegmentation, ProtocolMetric, instance_scores
+
+__all__ = ["CASES"]
+
+SPACING = (3.0, 1.0, 1.0)
+FOUR = ("hd95_mm", "hausdorff_mm", "average_mm", "surface_dice")
+
+
+def blobs(size: int, percent: float) -> Calls:
+    """Two overlapping random masks that fill `percent` of a cube."""
+    noise = np.random.default_rng(0).normal(size=(2, size, size, size)).astype(np.float32)
+    base, other = (ndimage.gaussian_filter(field, 4) for field in noise)
+    pred, target = (field > np.quantile(field, 1 - percent / 100) for field in (base, base + 0.5 * other))
+    return _surfaces(pred, target, SPACING)
+
+
+def lesions(step: int) -> Calls:
+    """Every `step`-th voxel of a real lesion mask, and the same mask 3 voxels aside."""
+    volume = read_image(min((data_folder() / "ms_lesions" / "masks_raw").glob("*.nii.gz")))  # its labels need no check
+    mask = np.ascontiguousarray(volume.array[(slice(None, None, step),) * 3] == 1)
+    return _surfaces(np.roll(mask, 3, axis=2), mask, tuple(step * size for size in volume.spacing))
+
+
+def _surfaces(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) -> Calls:
+    """HD95, and four scores of which it is the first; both sides get the same one-hot tensors."""
+    from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    pair = [torch.from_numpy(mask)[None, None].float() for mask in (pred, target)]
+    options: dict[str, Any] = {"include_background": True}
+
+    def run(*metrics: Any) -> list[float]:
+        found: list[float] = []
+        for metric in metrics:
+            metric(*pair, spacing=spacing)
+            value = metric.aggregate()
+            found += [float(item) for item in (value if isinstance(value, list) else [value])]
+        return found
+
+    def hd95() -> Any:
+        return HausdorffDistanceMetric(percentile=95, **options)
+
+    calls = {
+        "ours": lambda: run(ProtocolMetric("surface", "hd95_mm", **options)),
+        "ours, four scores": lambda: run(ProtocolMetric("surface", FOUR, **options)),
+        "MONAI": lambda: run(hd95()),
+        "MONAI, four scores": lambda: run(
+            hd95(),
+            HausdorffDistanceMetric(**options),
+            SurfaceDistanceMetric(symmetric=True, **options),
+            SurfaceDiceMetric(class_thresholds=[1.0], **options),
+        ),
+    }
+    return Calls(calls, lambda _, theirs, ours: {"mm HD95": abs(theirs[0] - ours[0])})
+
+
+@functools.cache
+def _phantom_pair(boxes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Likelihood and ids of a phantom of 50 x 100 x 100 voxels, each voxel a box of `boxes`."""
+    phantom = membrane_phantom(0, (50, 100, 100), cell_size=20)
+    sizes = np.ones(boxes, np.int32)
+    return np.kron(1 - phantom.image, sizes.astype(np.float32)), np.kron(phantom.ids, sizes)
+
+
+def segmentation(boxes: tuple[int, int, int]) -> Calls:
+    """From likelihood to ids: a threshold and the components below it."""
+    likelihood, _ = _phantom_pair(boxes)
+    segment: Any = LikelihoodSegmentation(0.5)
+    calls = {"ours": lambda: segment(likelihood), "scipy.ndimage.label": lambda: ndimage.label(likelihood <= 0.5)[0]}
+    return Calls(calls, lambda _, theirs, ours: {"ids": abs(float(theirs.max() - ours.max()))})
+
+
+def phantom_objects(boxes: tuple[int, int, int]) -> Calls:
+    """Two maps of ids of a phantom, int32; and the same with ids beyond 2^33, which the peer cannot do."""
+    likelihood, ids = _phantom_pair(boxes)
+    segment: Any = LikelihoodSegmentation(0.5)
+    return _objects(segment(likelihood), ids)
+
+
+def fib_sem_objects(side: int) -> Calls:
+    """The FIB-SEM volume, at most `side` voxels along each axis."""
+    import h5py
+
+    folder, box = data_folder() / "fibsem_gala", (slice(side),) * 3
+    with h5py.File(folder / "p1.lzf.h5") as likelihood, h5py.File(folder / "gt.lzf.h5") as ids:
+        segment: Any = LikelihoodSegmentation(0.5)
+        return _objects(segment(likelihood["stack"][box]), ids["stack"][box])
+
+
+def _objects(pred: np.ndarray, ids: np.ndarray) -> Calls:
+    """Split and merge of the variation of information; the peer's time is that of its two functions."""
+    wide = [array.astype(np.uint64) << np.uint64(33) for array in (pred, ids)]
+
+    def ours(*pair: np.ndarray) -> tuple[float, float]:
+        scores = instance_scores(*pair)
+        return scores.voi_split, scores.voi_merge
+
+    def peer() -> tuple[float, float]:
+        from skimage.metrics import adapted_rand_error, variation_of_information
+
+        adapted_rand_error(ids, pred)
+        split, merge = variation_of_information(ids, pred, ignore_labels=(0,))
+        return float(split), float(merge)
+
+    calls = {"ours": lambda: ours(pred, ids), "ours, uint64 beyond 2^33": lambda: ours(*wide)}
+    if installed("skimage"):
+        calls["scikit-image"] = peer
+    return Calls(calls, lambda _, theirs, mine: {"bits VOI": float(np.abs(np.subtract(theirs, mine)).max())})
+
+
+_SURFACES = (Against("MONAI"), Against("MONAI, four scores", ours="ours, four scores"))
+_OBJECTS = (Against("scikit-image", rounds=3), Against("ours, uint64 beyond 2^33"))
+_BOXES, _ONE = ((2, 7, 7),), ((1, 1, 1),)
+CASES = [
+    Case("surfaces_sparse", "scores", "HD95, 128^3, mask of 0.5 %", blobs, (128, 0.5), (24, 10.0), _SURFACES,
+         headline=True),
+    Case("surfaces_dense", "scores", "HD95, 128^3, mask of 10 %", blobs, (128, 10.0), (24, 10.0), _SURFACES),
+    Case("surfaces_lesions", "scores", "HD95, MS lesion mask, 50 M voxels", lesions, (1,), (4,), _SURFACES,
+         ("data/ms_lesions/masks_raw",), rounds=3),
+    Case("objects_fib_sem", "scores", "VOI and Rand error, FIB-SEM, 1 M voxels", fib_sem_objects, (1000,), (40,),
+         _OBJECTS, ("data/fibsem_gala", "h5py", "cc3d")),
+    Case("objects_phantom", "scores", "VOI and Rand error, phantom, 49 M voxels, int32", phantom_objects, _BOXES, _ONE,
+         _OBJECTS, ("cc3d",), headline=True),
+    Case("segmentation", "scores", "likelihood to ids, 49 M voxels", segmentation, _BOXES, _ONE,
+         (Against("scipy.ndimage.label"),), ("cc3d",), rounds=3),
+]  # fmt: skip
