@@ -1,6 +1,7 @@
 """A `PersistentDataset` that checks what it reads back and keeps the affine.
 
-Imported by its own name, for it needs torch and MONAI. An entry is a `torch.save` file of plain values, followed by ``MAGIC`` and the SHA-256 of that file.
+Imported by its own name, for it needs torch and MONAI. An entry is a `torch.save` file of plain values, followed by
+``MAGIC`` and the SHA-256 of that file.
 """
 
 from __future__ import annotations
