@@ -307,7 +307,7 @@ def test_the_weight_is_searched_for_as_the_paper_does(inria: Path, tmp_path: Pat
     (decided,) = done.parser.get_parsed_content("search").rounds
     assert decided.weights == (0.2, 0.8)
     assert len(decided.scores) == 2
-    assert done.parser.get_parsed_content("loss").weight == decided.weights[decided.best]
+    assert done.parser.get_parsed_content("loss").alpha == decided.weights[decided.best]
     assert (tmp_path / "root" / "models" / "model.pt").is_file()
 
 
