@@ -4,7 +4,6 @@ from .kernels import DistanceMapOptions as DistanceMapOptions
 from .kernels import distance_transform as distance_transform
 from .kernels import signed_distance as signed_distance
 from .kernels import signed_distance_map as signed_distance_map
-from .losses import BoundaryAwareDeepSupervisionLoss as BoundaryAwareDeepSupervisionLoss
 from .losses import BoundaryAwareLoss as BoundaryAwareLoss
 from .losses import BoundaryF1IoULoss as BoundaryF1IoULoss
 from .losses import BoundaryF1Loss as BoundaryF1Loss
@@ -25,6 +24,7 @@ from .schedules import Warmup as Warmup
 from .schedules import suggest_alpha as suggest_alpha
 from .transforms import BoundaryBand as BoundaryBand
 from .transforms import BoundaryBandd as BoundaryBandd
+from .transforms import PrecomputedDistanceMap as PrecomputedDistanceMap
 from .transforms import PrecomputedDistanceMapd as PrecomputedDistanceMapd
 from .transforms import RegionSeeds as RegionSeeds
 from .transforms import RegionSeedsd as RegionSeedsd

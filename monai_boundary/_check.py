@@ -22,6 +22,7 @@ __all__ = [
     "check_count",
     "check_fraction",
     "check_ids",
+    "check_ignore_index",
     "check_integers",
     "check_labels",
     "check_mask",
@@ -296,3 +297,11 @@ def check_activation(sigmoid: bool, softmax: bool, other_act: Callable | None) -
         raise TypeError(f"other_act must be None or callable but is {type(other_act).__name__}.")
     if int(sigmoid) + int(softmax) + int(other_act is not None) > 1:
         raise ValueError("Incompatible values: more than 1 of [sigmoid=True, softmax=True, other_act is not None].")
+
+
+def check_ignore_index(ignore_index: Any) -> None:
+    """Raise ``TypeError`` unless `ignore_index` is ``None`` or an integer."""
+    if ignore_index is None:
+        return
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
+        raise TypeError(f"ignore_index must be None or an integer, one label that does not count, got {ignore_index!r}")

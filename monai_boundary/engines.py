@@ -135,8 +135,8 @@ class AlphaScheduleHandler:
     `load_dict` of `CheckpointLoader`.
 
     Args:
-        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, `BoundaryF1IoULoss`, whose boundary weight alone is taken
-            from the schedule, or any object with `weights` and `region_term`.
+        loss: Any `RegionBoundaryLoss`, a `DeepSupervisionLoss`, or any object with `term_weights` and `region_term`. A
+            loss whose weights have the sum 1, such as `BoundaryF1IoULoss`, takes alpha alone from the schedule.
         schedule: From `monai_boundary.schedules`.
         max_epochs: Length of the schedule; ``None`` for the engine's.
     """
@@ -159,7 +159,11 @@ class AlphaScheduleHandler:
         epoch = engine.state.epoch - 1
         del self.history[epoch:]  # an epoch that is run again
         total = engine.state.max_epochs if self.max_epochs is None else self.max_epochs
-        self.loss.term_weights = self.schedule.weights(epoch, total, self.history)
+        pair = self.schedule.weights(epoch, total, self.history)
+        if getattr(self.loss, "mode", None) == "complement":
+            self.loss.alpha = pair[1]
+        else:
+            self.loss.term_weights = pair
 
     def _collect(self, engine: Any) -> None:  # noqa: ARG002
         self._means.add(self.loss.region_term)
@@ -182,11 +186,11 @@ class LossTermsHandler:
     `StatsHandler` and `TensorBoardStatsHandler` show them from there when they come later in the list.
 
     Args:
-        loss: `RegionBoundaryLoss`, `DeepSupervisionLoss`, `BoundaryF1IoULoss`, or any object with `weights`,
-            `region_term` and `boundary_term`.
+        loss: Any `RegionBoundaryLoss`, a `DeepSupervisionLoss`, or any object with `term_weights`, `region_term` and
+            `boundary_term`.
         gradient_share: Also measure, in the first step of each epoch, which part of the gradient with respect to the
             network's output is the boundary term's: alpha |gb| / (region weight |gr| + alpha |gb|). Costs one more
-            evaluation of the loss per epoch; needs `region` and `boundary` of `RegionBoundaryLoss`.
+            evaluation of the loss per epoch; needs `terms` of `RegionBoundaryLoss`.
     """
 
     def __init__(self, loss: Any, gradient_share: bool = False) -> None:
@@ -226,16 +230,16 @@ class LossTermsHandler:
         heads = [head.detach().requires_grad_() for head in ([pred] if isinstance(pred, torch.Tensor) else pred)]
         logits = heads[0] if isinstance(pred, torch.Tensor) else heads
         with torch.enable_grad():
-            terms = (
-                self.loss.region(logits, target["label"]),
-                self.loss.boundary(logits, target["label"], target[self.loss.target_name]),
-            )
+            terms = self.loss.terms(logits, target["label"], target[self.loss.target_name])[:2]
             norms = [_gradient_norm(term, heads) for term in terms]
         region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, norms, strict=True))
         self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
 
 
 def _gradient_norm(term: torch.Tensor, heads: Sequence[torch.Tensor]) -> float:
-    gradients = torch.autograd.grad(term, heads, allow_unused=True)  # a head of weight 0 is not used
+    if not term.requires_grad:  # a boundary term that is not computed while alpha is 0
+        return 0.0
+    # a head of weight 0 is not used; what two terms share is gone through twice
+    gradients = torch.autograd.grad(term, heads, allow_unused=True, retain_graph=True)
     norms = [gradient.float().norm() for gradient in gradients if gradient is not None]
     return float(torch.stack(norms).norm())

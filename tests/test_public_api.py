@@ -14,11 +14,11 @@ from monai_boundary import kernels, losses, schedules, transforms, weight_search
 from monai_boundary.kernels import barrier, components, regions
 
 PUBLIC = {
-    "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
+    "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
     "RegionSeedsd",
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
-    "PrecomputedDistanceMapd",
+    "PrecomputedDistanceMap", "PrecomputedDistanceMapd",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
     "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
@@ -33,16 +33,16 @@ PARTS = {
     regions: {"region_distance", "region_seeds"},
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
-        "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",
+        "PrecomputedDistanceMap", "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",
         "RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd",
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",
     },
     losses: {
-        "BinaryCrossEntropyLoss", "BoundaryAwareDeepSupervisionLoss", "BoundaryAwareLoss",
+        "BinaryCrossEntropyLoss", "BoundaryAwareLoss",
         "CrossEntropyBoundaryAwareLoss",
         "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
-        "DeepSupervisionBoundary", "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
+        "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
         "RegionBoundaryLoss", "SensitivitySpecificityLoss", "TopologyLoss", "foreground_shares",
     },
     schedules: {"Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"},

@@ -21,7 +21,7 @@ def test_training_loop_of_the_readme_trains(
     exec(compile(BLOCKS[1], "README.md", "exec"), names)  # noqa: S102
     lines = capsys.readouterr().out.strip().splitlines()
     assert [line.split()[0] for line in lines] == ["0", "1", "2"]
-    assert names["loss"].weights == pytest.approx((0.1, 1.0))
+    assert names["loss"].term_weights == pytest.approx((0.1, 1.0))
     assert names["loss"].region_term.isfinite()
 
 

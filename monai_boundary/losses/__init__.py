@@ -6,11 +6,8 @@ from monai_boundary.losses.boundary_aware import BoundaryAwareLoss
 from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
 from monai_boundary.losses.boundary_f1_iou import BoundaryF1IoULoss
 from monai_boundary.losses.collapse import CollapseGuard, CollapseWarning, foreground_shares
-from monai_boundary.losses.cross_entropy_boundary_aware import (
-    BoundaryAwareDeepSupervisionLoss,
-    CrossEntropyBoundaryAwareLoss,
-)
-from monai_boundary.losses.deep_supervision import DeepSupervisionBoundary, DeepSupervisionLoss
+from monai_boundary.losses.cross_entropy_boundary_aware import CrossEntropyBoundaryAwareLoss
+from monai_boundary.losses.deep_supervision import DeepSupervisionLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.region_boundary import GeneralizedDiceBoundaryLoss, RegionBoundaryLoss
 from monai_boundary.losses.sensitivity_specificity import SensitivitySpecificityLoss
@@ -18,7 +15,6 @@ from monai_boundary.losses.topology import TopologyLoss
 
 __all__ = [
     "BinaryCrossEntropyLoss",
-    "BoundaryAwareDeepSupervisionLoss",
     "BoundaryAwareLoss",
     "BoundaryF1IoULoss",
     "BoundaryF1Loss",
@@ -26,7 +22,6 @@ __all__ = [
     "CollapseGuard",
     "CollapseWarning",
     "CrossEntropyBoundaryAwareLoss",
-    "DeepSupervisionBoundary",
     "DeepSupervisionLoss",
     "GeneralizedDiceBoundaryLoss",
     "GeneralizedDiceLoss",

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_boundary._check import check_number
-from monai_boundary.losses.target import as_float32, check_network_output, probability_target
+from monai_boundary.losses.target import Pair, TargetContract
 
-__all__ = ["BinaryCrossEntropyLoss"]
+__all__ = ["BinaryCrossEntropyLoss", "counted_mean"]
 
 
 class BinaryCrossEntropyLoss(nn.Module):
@@ -19,6 +19,7 @@ class BinaryCrossEntropyLoss(nn.Module):
         balance: ``None`` for weights of 1. A number > 0 weighs, in every sample, foreground by the share of the
             background and background by `balance` times the share of the foreground; 1.1 in the code of the
             boundary-aware loss.
+        ignore_index: Value of the target at voxels that do not count.
 
     Raises:
         TypeError: `balance` is no number; `input` is not floating point.
@@ -33,9 +34,10 @@ class BinaryCrossEntropyLoss(nn.Module):
         0.2599
     """
 
-    def __init__(self, balance: float | None = None) -> None:
+    def __init__(self, balance: float | None = None, *, ignore_index: int | None = None) -> None:
         super().__init__()
         self.balance = None if balance is None else check_number("balance", balance)
+        self.contract = TargetContract(sigmoid=True, ignore_index=ignore_index)
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss.
@@ -44,19 +46,33 @@ class BinaryCrossEntropyLoss(nn.Module):
             input: Logits `(B, C, *S)`.
             target: `(B, C, *S)` in [0, 1]; with `balance` above 0.5 is foreground.
         """
-        logits = input
-        check_network_output(logits)
-        logits = as_float32(logits)
-        labels = probability_target(target, logits)
-        return F.binary_cross_entropy_with_logits(logits, labels, self._weight(labels))
+        return self.value(self.contract.read(input, target))
 
-    def _weight(self, labels: torch.Tensor) -> torch.Tensor | None:
-        if self.balance is None:
-            return None
-        foreground = labels > 0.5
-        share = foreground.to(labels.dtype).flatten(1).mean(1).view(-1, *[1] * (labels.ndim - 1))
-        return torch.where(foreground, 1 - share, self.balance * share)
+    def value(self, pair: Pair) -> torch.Tensor:
+        """Return the loss of what `contract.read` returned."""
+        target = pair.target.to(pair.logits.dtype)
+        weight = None if self.balance is None else self._weight(target, pair.valid, self.balance)
+        if pair.valid is None:
+            return F.binary_cross_entropy_with_logits(pair.logits, target, weight)
+        values = F.binary_cross_entropy_with_logits(pair.logits, target, weight, reduction="none")
+        return counted_mean(values, pair.valid)
+
+    @staticmethod
+    def _weight(target: torch.Tensor, valid: torch.Tensor | None, balance: float) -> torch.Tensor:
+        foreground, shape = target > 0.5, (-1, *[1] * (target.ndim - 1))
+        share = foreground.to(target.dtype).flatten(1).mean(1).view(shape)
+        if valid is not None:
+            share = share / valid.expand_as(target).to(target.dtype).flatten(1).mean(1).view(shape).clamp(min=1e-12)
+        return torch.where(foreground, 1 - share, balance * share)
 
     def extra_repr(self) -> str:
         """Show the balance."""
         return f"balance={self.balance}"
+
+
+def counted_mean(values: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean of the values that count, 0 where none does."""
+    if valid is None:
+        return values.mean()
+    counted = valid.expand_as(values)
+    return torch.where(counted, values, 0).sum() / counted.sum().clamp(min=1)

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from monai.utils import LossReduction
-from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_activation, check_choice, check_spacing
+from monai_boundary._check import check_choice, check_spacing
 from monai_boundary.kernels.distance import BACKENDS, Backend, DistanceMapOptions, batch_labels_map, batch_masks_map
 from monai_boundary.losses._fused import fusible, map_sum
-from monai_boundary.losses.target import (
-    activate,
-    as_float32,
-    check_network_output,
-    check_target,
-    counted_channels,
-    first_counted_channel,
-    reduce_loss,
-)
+from monai_boundary.losses.target import TargetContract, TargetLoss, as_float32, check_output
+from monai_boundary.losses.values import check_mask_values
 
 __all__ = ["BoundaryLoss"]
 
 
-class BoundaryLoss(_Loss):
+class BoundaryLoss(TargetLoss):
     """Mean of probability times signed distance: predicted foreground far from the target costs most.
 
-    A superset of `monai.losses.BoundaryLoss` 1.6.1. With ``options=DistanceMapOptions(convention="kervadec")`` it has
-    its value and gradient. Hand it the map of `SignedDistanceMapd`: then it never reads the target and costs a product.
+    A superset of `monai.losses.BoundaryLoss` 1.6.1: with ``options=PUBLISHED`` it has its value and gradient. What
+    differs: shapes that do not match are a ``ValueError``, `(B, C, L)` is accepted, a target outside [0, 1] or a class
+    out of range is not. Hand it the map of `SignedDistanceMapd`: then it never reads the target and costs a product.
     Without one the map is computed from the target on its device: on CUDA by ``backend="torch"``, where labels are not
     checked; on the CPU by `edt`.
 
@@ -45,7 +38,8 @@ class BoundaryLoss(_Loss):
         batch: Average over the batch before the reduction.
         options: Settings of maps that the loss computes itself; a given map is used as it is.
         spacing: Voxel size in mm of maps that the loss computes itself; ``None`` means 1.
-        ignore_index: Label that is not counted, when the loss computes the map itself from a label map.
+        ignore_index: Value of the target at voxels that do not count: their map is 0, and what the network says there
+            reaches neither value nor gradient.
         offset: ``"zero_at_target"`` subtracts the value of the perfect prediction, so that this scores 0 and
             nothing scores less; the gradient stays. ``None`` is the published value, which is negative at the optimum.
         backend: Engine of maps that the loss computes itself.
@@ -67,6 +61,9 @@ class BoundaryLoss(_Loss):
         0.0
     """
 
+    resizes: ClassVar[str] = "target"
+    target_name: ClassVar[str] = "distance_map"
+
     def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
         self,
         include_background: bool = True,
@@ -84,17 +81,9 @@ class BoundaryLoss(_Loss):
         backend: Backend = "auto",
         fused: bool = True,
     ) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        check_activation(sigmoid, softmax, other_act)
-        self.include_background = include_background
-        self.to_onehot_y = to_onehot_y
-        self.sigmoid = sigmoid
-        self.softmax = softmax
-        self.other_act = other_act
-        self.batch = batch
+        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
         self.options = DistanceMapOptions() if options is None else options
         self.spacing = spacing
-        self.ignore_index = ignore_index
         self.offset = check_choice("offset", offset, (None, "zero_at_target"))
         self.backend = check_choice("backend", backend, BACKENDS)
         self.fused = fused
@@ -106,59 +95,94 @@ class BoundaryLoss(_Loss):
 
         Args:
             input: Logits, or probabilities without an activation, `(B, C, *S)` with 1 to 3 spatial axes.
-            target: `(B, C, *S)`, or labels with `to_onehot_y`; not read when `distance_map` is given.
+            target: `(B, C, *S)`, or labels with `to_onehot_y`. Beside a `distance_map` it is read with `ignore_index`
+                only: for the voxels that do not count.
             distance_map: Float `(B, C, *S)`, or `(B, C - 1, *S)` with ``include_background=False``; a constant, which
                 gets no gradient.
         """
-        logits = input
-        check_network_output(logits)
-        first = first_counted_channel(logits.shape[1], self.include_background)
-        if distance_map is None:
-            maps = self.compute_distance_map(logits, target)
-        else:
-            maps = counted_channels("distance_map", distance_map, logits, first, self.include_background)
-            if not maps.is_floating_point():
-                raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
+        check_output(input)
+        first = self.contract.first_channel(input)
+        logits, maps = self._masked(input, target, distance_map, first)
         maps = maps.detach()
         loss = self._one_pass(logits, maps, first) if self._can_fuse(logits) else self._plain(logits, maps, first)
         if self.offset is not None:
-            loss = loss - self._reduce(as_float32(maps).clamp(max=0).flatten(2).mean(-1))
+            loss = loss - self._mean(as_float32(maps).clamp(max=0))
         return loss
 
-    @torch.no_grad()
-    def compute_distance_map(self, logits: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
-        """Return the maps `(B, C, *S)` of `target` for the counted channels, on the device of `logits`."""
-        if target is None:
+    def _masked(
+        self, input: torch.Tensor, target: torch.Tensor | None, distance_map: torch.Tensor | None, first: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and maps of the counted channels, both 0 where nothing counts."""
+        maps = None
+        if distance_map is not None:
+            maps = self.contract.beside("distance_map", distance_map, input[:, first:], first)
+            if not maps.is_floating_point():
+                raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
+            if target is None or self.contract.ignore_index is None:
+                return input, maps
+        elif target is None:
             raise ValueError("distance_map must be given when target is None; pass one of them")
-        channels = logits.shape[1]
-        target, labelled = check_target(target, logits, self.to_onehot_y)
-        spacing = check_spacing(self.spacing, logits.ndim - 2)
-        first = first_counted_channel(channels, self.include_background)
-        if labelled:
-            return batch_labels_map(
-                target, channels, spacing, self.options, first == 0, self.ignore_index, self.backend
+        values, labelled = self.contract.labels(input, target)
+        valid = self.contract.counted(values)
+        if maps is None:
+            maps = (
+                self._labels_map(values, input.shape[1], first) if labelled else self._masks_map(values, valid, first)
             )
-        return batch_masks_map(target[:, first:] > 0.5, spacing, self.options, backend=self.backend)
+        elif valid is not None:
+            maps = torch.where(valid[:, first:] if valid.shape[1] > 1 else valid, maps, 0)
+        return self.contract.masked(input, valid), maps
+
+    def compute_distance_map(self, target: torch.Tensor, input: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the maps `(B, C, *S)` of the channels of `target` that count.
+
+        Args:
+            target: Masks `(B, C, *S)`, all of whose channels count, as in MONAI's loss; or, with `input`, whatever the
+                loss takes beside it.
+            input: Network output `(B, C, *S)`.
+        """
+        if input is None:
+            values, _ = TargetContract().labels(target, target)
+            return self._masks_map(values, self.contract.counted(values), 0)
+        values, labelled = self.contract.labels(input, target)
+        first = self.contract.first_channel(input)
+        if labelled:
+            return self._labels_map(values, input.shape[1], first)
+        return self._masks_map(values, self.contract.counted(values), first)
+
+    @torch.no_grad()
+    def _labels_map(self, labels: torch.Tensor, channels: int, first: int) -> torch.Tensor:
+        spacing, ignored = check_spacing(self.spacing, labels.ndim - 2), self.contract.ignore_index
+        return batch_labels_map(labels, channels, spacing, self.options, first == 0, ignored, self.backend)
+
+    @torch.no_grad()
+    def _masks_map(self, masks: torch.Tensor, valid: torch.Tensor | None, first: int) -> torch.Tensor:
+        if valid is not None:
+            masks = masks.masked_fill(~valid, 0)
+        check_mask_values("target", masks, self.contract.ignore_index)
+        masks, spacing = masks[:, first:] > 0.5, check_spacing(self.spacing, masks.ndim - 2)
+        if valid is None or valid.shape[1] == 1:
+            return batch_masks_map(masks, spacing, self.options, valid, self.backend)
+        # channels that are ignored apart, each as a sample of its own
+        alone = [tensor.flatten(0, 1).unsqueeze(1) for tensor in (masks, valid[:, first:])]
+        return batch_masks_map(alone[0], spacing, self.options, alone[1], self.backend).view(masks.shape)
 
     def _can_fuse(self, logits: torch.Tensor) -> bool:
-        known = self.sigmoid or (self.softmax and logits.shape[1] > 1)
+        known = self.contract.sigmoid or (self.contract.softmax and logits.shape[1] > 1)
         return self.fused and known and self.reduction in ("mean", "sum") and fusible(logits)
 
     def _one_pass(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
         voxels = logits[0, 0].numel()
         count = maps.numel() if self.reduction == "mean" else voxels * (logits.shape[0] if self.batch else 1)
-        return map_sum(logits, maps, first, self.sigmoid) / count
+        return map_sum(logits, maps, first, self.contract.sigmoid) / count
 
     def _plain(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
-        probs = activate(logits, self.sigmoid, self.softmax, self.other_act)[:, first:]
-        return self._reduce((probs * maps).flatten(2).mean(-1))
+        return self._mean(self.contract.activate(logits)[:, first:] * maps)
 
-    def _reduce(self, per_channel: torch.Tensor) -> torch.Tensor:
-        """Reduce `(B, C)` as asked for."""
-        if self.batch:
-            per_channel = per_channel.mean(dim=0)
-        return reduce_loss(per_channel, self.reduction)
+    def _mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Average `(B, C, *S)` over the voxels, and reduce as asked for."""
+        per_channel = values.flatten(2).mean(-1)
+        return self.reduce(per_channel.mean(dim=0) if self.batch else per_channel)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
-        return f"include_background={self.include_background}, reduction={self.reduction!r}, options={self.options}"
+        return f"{super().extra_repr()}, options={self.options}"

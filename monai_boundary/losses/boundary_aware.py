@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import as_numpy, check_choice, check_reach, check_slice_axis
-from monai_boundary.losses.target import as_float32, check_network_output, probability_target, reduce_loss
+from monai_boundary.losses.target import Pair, TargetContract, as_float32, check_output
 
 if TYPE_CHECKING:
     from monai_boundary.kernels.barrier.cut import Weighting
@@ -49,6 +49,7 @@ class BoundaryAwareLoss(_Loss):
         quantize: Cut on 256 levels of the probability. ``False``: on float32, at three times the cost.
         double_sigmoid: Take the cross-entropy of the sigmoid of the probability, as the published code does. It never
             is 0 then.
+        ignore_index: Value of the target at voxels that do not count: no contour has a weight there.
         threads: Threads of the cut; ``None`` for those of torch.
         reduction: ``"mean"`` or ``"sum"`` over samples, or ``"none"``: `(B,)`.
 
@@ -67,7 +68,10 @@ class BoundaryAwareLoss(_Loss):
         0.6931
     """
 
-    def __init__(
+    resizes: ClassVar[str] = "head"  # seeds and membranes of one voxel do not survive being made smaller
+    target_name: ClassVar[str] = "seeds"
+
+    def __init__(  # noqa: PLR0913 - settings of cut and weights
         self,
         dilation: int | Sequence[int] = 3,
         weighting: Weighting = "mean",
@@ -76,6 +80,7 @@ class BoundaryAwareLoss(_Loss):
         slice_axis: int | None = None,
         quantize: bool = True,
         double_sigmoid: bool = False,
+        ignore_index: int | None = None,
         threads: int | None = None,
         reduction: LossReduction | str = LossReduction.MEAN,
     ) -> None:
@@ -88,6 +93,7 @@ class BoundaryAwareLoss(_Loss):
         self.slice_axis = slice_axis
         self.quantize = quantize
         self.double_sigmoid = double_sigmoid
+        self.contract = TargetContract(sigmoid=True, ignore_index=ignore_index)
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise ValueError(f"threads must be None or an integer >= 1, got {threads!r}")
         self.threads = threads
@@ -101,31 +107,35 @@ class BoundaryAwareLoss(_Loss):
             seeds: Integers `(B, 1, *S)` of `RegionSeeds`, on any device. A sample of fewer than two labels has the
                 value 0 and the gradient 0.
         """
-        logits, labels, seeds = self.check_input(input, target, seeds)
-        weights = self.compute_weights(logits, labels, seeds)
-        scores = torch.sigmoid(logits) if self.double_sigmoid else logits
-        values = F.binary_cross_entropy_with_logits(scores, labels, reduction="none")
-        return reduce_loss((weights * values).flatten(1).sum(1), self.reduction)
+        return self.value(*self.read(input, target, seeds))
 
-    def check_input(
-        self, input: torch.Tensor, target: torch.Tensor, seeds: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return logits and membrane in float32 or better, and seeds; arguments as of the call."""
-        logits = input
-        check_network_output(logits)
-        if logits.shape[1] != 1:
-            raise ValueError(f"input must have one channel, the membrane, got shape {tuple(logits.shape)}; select it")
-        if seeds is None:
-            raise ValueError("seeds must be given, got None; put RegionSeedsd into the transforms")
-        if seeds.shape != logits.shape:
+    def read(self, input: torch.Tensor, target: torch.Tensor, seeds: Any) -> tuple[Pair, torch.Tensor]:
+        """Return logits and membrane, and the seeds, checked; arguments as of the call."""
+        check_output(input)
+        if input.shape[1] != 1:
+            raise ValueError(f"input must have one channel, the membrane, got shape {tuple(input.shape)}; select it")
+        if not isinstance(seeds, torch.Tensor):
+            raise (ValueError if seeds is None else TypeError)(
+                f"seeds must be given as a tensor, got {type(seeds).__name__}; put RegionSeedsd into the transforms"
+            )
+        if seeds.shape != input.shape:
             raise ValueError(
-                f"input and seeds must share their shape, got {tuple(logits.shape)} and {tuple(seeds.shape)}; "
+                f"input and seeds must share their shape, got {tuple(input.shape)} and {tuple(seeds.shape)}; "
                 "crop, then make seeds"
             )
         if seeds.is_floating_point() or seeds.dtype == torch.bool:
             raise TypeError(f"seeds must hold integers, got {seeds.dtype}; make them with RegionSeeds")
-        logits = as_float32(logits)
-        return logits, probability_target(target, logits), seeds
+        return self.contract.read(input, target), seeds
+
+    def value(self, pair: Pair, seeds: torch.Tensor) -> torch.Tensor:
+        """Return the loss of what `read` returned."""
+        weights = self.compute_weights(pair.logits, pair.target, seeds)
+        if pair.valid is not None:
+            weights = weights * pair.valid
+        scores = torch.sigmoid(pair.logits) if self.double_sigmoid else pair.logits
+        values = F.binary_cross_entropy_with_logits(scores, pair.target.to(scores.dtype), reduction="none")
+        samples = (weights * values).flatten(1).sum(1)
+        return {"mean": samples.mean, "sum": samples.sum}.get(self.reduction, lambda: samples)()
 
     @torch.no_grad()
     def compute_weights(self, input: torch.Tensor, target: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:

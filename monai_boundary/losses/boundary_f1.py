@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from monai.utils import LossReduction
-from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_activation, check_number, check_windows
+from monai_boundary._check import check_number, check_windows
 from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
-from monai_boundary.losses.target import (
-    activate,
-    check_network_output,
-    counted_channels,
-    first_counted_channel,
-    onehot_target,
-    reduce_loss,
-)
+from monai_boundary.losses.target import SMOOTH, Counted, Pair, TargetLoss, as_float32, check_output
 
 __all__ = ["BoundaryF1Loss"]
 
 
-class BoundaryF1Loss(_Loss):
+class BoundaryF1Loss(TargetLoss):
     """1 - 2PR / (P + R), with the precision P and recall R of the predicted boundary, per class and sample.
 
     P is the share of the predicted boundary that lies in the extended target boundary, R the share of the target
@@ -41,10 +34,6 @@ class BoundaryF1Loss(_Loss):
     (`BoundaryF1IoULoss`). Its gradient reaches the largest voxel of each window only (ties: see `kernels.pooling`).
 
     Args:
-        theta0: Odd width of the window that finds the boundary, in voxels, or one per spatial axis. The smallest is
-            best; ``(1, 3, 3)`` leaves slices of thick-sliced volumes apart.
-        theta: Odd width of the window that extends it: the tolerance is (theta - 1) / 2 voxels along each axis and
-            diagonally. Smaller than the least distance between two objects.
         include_background: Whether channel 0 counts. A given target boundary may hold or leave out that channel.
         to_onehot_y: Whether the target is a label map `(B, 1, *S)` or `(B, *S)`.
         sigmoid: Apply a sigmoid to the input.
@@ -53,8 +42,12 @@ class BoundaryF1Loss(_Loss):
         reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
         batch: Sum the boundaries over the batch before dividing, as in MONAI's Dice, so that a sample without the class
             is no case of its own. Under DDP this is the batch of one process.
+        theta0: Odd width of the window that finds the boundary, in voxels, or one per spatial axis. The smallest is
+            best; ``(1, 3, 3)`` leaves slices of thick-sliced volumes apart.
+        theta: Odd width of the window that extends it: the tolerance is (theta - 1) / 2 voxels along each axis and
+            diagonally. Smaller than the least distance between two objects.
         smooth: > 0, added above and below in P and R.
-        ignore_index: Label that is not counted, in targets. A given target boundary says so itself.
+        ignore_index: Value of targets at voxels that do not count. A given target boundary says so itself.
 
     Raises:
         TypeError: A width is no integer; `other_act` is not callable; `input` is not floating point.
@@ -70,10 +63,11 @@ class BoundaryF1Loss(_Loss):
         0.0
     """
 
-    def __init__(  # noqa: PLR0913 - MONAI's arguments
+    resizes: ClassVar[str] = "head"  # a boundary of one voxel does not survive being made smaller
+    target_name: ClassVar[str] = "target_boundary"
+
+    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
         self,
-        theta0: int | Sequence[int] = 3,
-        theta: int | Sequence[int] = 5,
         include_background: bool = True,
         to_onehot_y: bool = False,
         sigmoid: bool = False,
@@ -81,23 +75,18 @@ class BoundaryF1Loss(_Loss):
         other_act: Callable | None = None,
         reduction: LossReduction | str = LossReduction.MEAN,
         batch: bool = False,
-        smooth: float = 1e-5,
+        *,
+        theta0: int | Sequence[int] = 3,
+        theta: int | Sequence[int] = 5,
+        smooth: float = SMOOTH,
         ignore_index: int | None = None,
     ) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        check_activation(sigmoid, softmax, other_act)
+        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
         for name, window in (("theta0", theta0), ("theta", theta)):
             check_windows(name, window, len(window) if isinstance(window, list | tuple) else 1)
         self.theta0 = theta0
         self.theta = theta
-        self.include_background = include_background
-        self.to_onehot_y = to_onehot_y
-        self.sigmoid = sigmoid
-        self.softmax = softmax
-        self.other_act = other_act
-        self.batch = batch
         self.smooth = check_number("smooth", smooth)
-        self.ignore_index = ignore_index
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor | None = None, target_boundary: torch.Tensor | None = None
@@ -111,30 +100,41 @@ class BoundaryF1Loss(_Loss):
             target_boundary: What `BoundaryBandd` makes with the same theta0 and theta, `(B, C, *S)`, or
                 `(B, C - 1, *S)` with ``include_background=False``.
         """
-        logits = input
-        check_network_output(logits)
-        first = first_counted_channel(logits.shape[1], self.include_background)
+        contract = self.contract
         if target_boundary is None:
-            band, masked = self.compute_target_boundary(logits, target), self.ignore_index is not None
-        else:
-            band = counted_channels("target_boundary", target_boundary, logits, first, self.include_background)
-            masked = _check_codes(band)
-        probs = activate(logits, self.sigmoid, self.softmax, self.other_act)[:, first:]
-        return reduce_loss(1 - self._score(probs, band, masked), self.reduction)
+            return self.value(contract.count(self._read(input, target)))
+        check_output(input)
+        first, logits = contract.first_channel(input), as_float32(input)
+        band, masked = self._given(target_boundary, input[:, first:], first)
+        if masked:
+            valid = band != BAND_IGNORED
+            logits = contract.masked(logits, valid.all(1, keepdim=True) if contract.softmax else valid)
+        return self._loss(contract.activate(logits)[:, first:], band, masked)
 
-    def compute_target_boundary(self, logits: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
+    def value(self, counted: Counted, target_boundary: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the loss of what `contract.count` returned, and of the target boundary where it is given."""
+        if target_boundary is None:
+            return self._loss(counted.probs, self._band(counted), counted.valid is not None)
+        return self._loss(counted.probs, *self._given(target_boundary, counted.probs, counted.first))
+
+    def compute_target_boundary(self, target: torch.Tensor | None, input: torch.Tensor) -> torch.Tensor:
         """Return the `boundary_band` of `target` for the counted channels, as `forward` does when it is given none."""
+        return self._band(self.contract.count(self._read(input, target)))
+
+    def _read(self, input: torch.Tensor, target: torch.Tensor | None) -> Pair:
         if target is None:
             raise ValueError("target_boundary must be given when target is None; pass one of them")
-        onehot, valid = onehot_target(target, logits, self.to_onehot_y, self.ignore_index)
-        first = first_counted_channel(logits.shape[1], self.include_background)
-        masks = (onehot if onehot.dtype == torch.bool else onehot > 0.5)[:, first:]
-        if valid is not None and valid.shape[1] > 1:
-            valid = valid[:, first:]
-        return boundary_band(masks, self.theta0, self.theta, valid)
+        return self.contract.read(input, target)
 
-    def _score(self, probs: torch.Tensor, band: torch.Tensor, masked: bool) -> torch.Tensor:
-        """F1 of each class `(B, C)`, `(C,)` with `batch`; eqs. 3 and 4."""
+    def _given(self, band: torch.Tensor, like: torch.Tensor, first: int) -> tuple[torch.Tensor, bool]:
+        band = self.contract.beside("target_boundary", band, like, first)
+        return band, _check_codes(band)
+
+    def _band(self, counted: Counted) -> torch.Tensor:
+        return boundary_band(counted.target > 0.5, self.theta0, self.theta, counted.valid)
+
+    def _loss(self, probs: torch.Tensor, band: torch.Tensor, masked: bool) -> torch.Tensor:
+        """1 - F1 of each class `(B, C)`, `(C,)` with `batch`, reduced; eqs. 3 and 4."""
         on_target = band == BAND_BOUNDARY
         near_target = (band == 1) | on_target
         predicted = soft_boundary(probs, self.theta0, band != BAND_IGNORED if masked else None)
@@ -142,18 +142,15 @@ class BoundaryF1Loss(_Loss):
         precision = self._share(predicted * near_target.to(predicted.dtype), predicted)
         target = on_target.to(predicted.dtype)
         recall = self._share(target * near_predicted, target)
-        return 2 * precision * recall / (precision + recall)
+        return self.reduce(1 - 2 * precision * recall / (precision + recall))
 
     def _share(self, part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-        over = [*([0] if self.batch else []), *range(2, whole.ndim)]
+        over = self.summed_axes(whole.ndim)
         return (part.sum(over) + self.smooth) / (whole.sum(over) + self.smooth)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
-        return (
-            f"theta0={self.theta0}, theta={self.theta}, include_background={self.include_background}, "
-            f"reduction={self.reduction!r}"
-        )
+        return f"theta0={self.theta0}, theta={self.theta}, {super().extra_repr()}"
 
 
 def _check_codes(band: torch.Tensor) -> bool:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from monai_boundary._check import check_fraction
+from monai_boundary._check import check_number
+from monai_boundary.losses.binary_cross_entropy import counted_mean
 from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
-from monai_boundary.losses.target import (
-    activate,
-    as_float32,
-    check_network_output,
-    first_counted_channel,
-    onehot_target,
-    split_target,
-)
+from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target
+from monai_boundary.losses.target import SMOOTH, Counted, Pair, TargetLoss, split_target
 
 __all__ = ["BoundaryF1IoULoss"]
 
 
-class BoundaryF1IoULoss(nn.Module):
+class BoundaryF1IoULoss(RegionBoundaryLoss):
     """Cross-entropy + alpha * boundary F1 loss + (1 - alpha) * IoU loss, of logits.
 
-    `WeightSearch` sets the weight during training as the paper does; `AlphaScheduleHandler` raises it by a schedule.
-    After each call `cross_entropy_term`, `boundary_term` and `region_term` hold the three unweighted terms, detached.
+    `WeightSearch` sets alpha during training as the paper does; `AlphaScheduleHandler` raises it by a schedule. After
+    each call `cross_entropy_term`, `boundary_term` and `region_term` hold the three unweighted terms, detached. The two
+    `term_weights` always have the sum 1, and a pair that has not is refused.
 
     Args:
         alpha: Weight of the boundary term in [0, 1].
@@ -39,11 +33,11 @@ class BoundaryF1IoULoss(nn.Module):
         include_background: Whether channel 0 counts in the boundary and IoU terms; cross-entropy always counts it.
         batch: Sum over the batch before dividing, in the boundary and IoU terms.
         smooth: > 0, added above and below in the boundary and IoU terms; a class absent from both scores an IoU of 1.
-        ignore_index: Label that is not counted.
+        ignore_index: Value of the target at voxels that do not count.
 
     Raises:
         TypeError: A width is no integer; `input` is not floating point.
-        ValueError: `alpha` is outside [0, 1]; a width is even; wrong shapes or labels.
+        ValueError: `alpha` is outside [0, 1]; a width is even; wrong shapes or values.
 
     References:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, section 4.2.
@@ -55,7 +49,8 @@ class BoundaryF1IoULoss(nn.Module):
         True
     """
 
-    target_name: ClassVar[str] = "target_boundary"
+    region: IoULoss
+    boundary: BoundaryF1Loss
 
     def __init__(  # noqa: PLR0913 - those of BoundaryF1Loss
         self,
@@ -67,99 +62,67 @@ class BoundaryF1IoULoss(nn.Module):
         to_onehot_y: bool = False,
         include_background: bool = True,
         batch: bool = False,
-        smooth: float = 1e-5,
+        smooth: float = SMOOTH,
         ignore_index: int | None = None,
     ) -> None:
-        super().__init__()
-        self.boundary = BoundaryF1Loss(
-            theta0, theta, include_background, to_onehot_y, batch=batch, smooth=smooth, ignore_index=ignore_index
-        )
-        self.softmax = softmax
-        # A tensor, so that a compiled loss reads a new weight without another graph.
-        self._weight: torch.Tensor
-        self.register_buffer("_weight", torch.zeros((), dtype=torch.float32), persistent=False)
+        target = {
+            "include_background": include_background, "to_onehot_y": to_onehot_y, "sigmoid": not softmax,
+            "softmax": softmax, "batch": batch, "ignore_index": ignore_index,
+        }  # fmt: skip
+        boundary = BoundaryF1Loss(**target, theta0=theta0, theta=theta, smooth=smooth)  # type: ignore[arg-type]
+        super().__init__(IoULoss(smooth, **target), boundary, alpha=alpha, mode="complement")  # type: ignore[arg-type]
         self.cross_entropy_term: torch.Tensor | None = None
-        self.boundary_term: torch.Tensor | None = None
-        self.region_term: torch.Tensor | None = None
-        self.alpha = alpha
 
-    @property
-    def alpha(self) -> float:
-        """Weight of the boundary term; the IoU term has the rest to 1."""
-        return self._number
-
-    @alpha.setter
-    def alpha(self, value: float) -> None:
-        self._number = check_fraction("alpha", value)
-        self._weight.fill_(self._number)
-
-    @property
-    def term_weights(self) -> tuple[float, float]:
-        """(region, boundary), always 1 - alpha and alpha, so that schedules and handlers can drive this loss.
-
-        Of a pair that is set the boundary's counts, and must lie in [0, 1]; the IoU term gets the rest to 1.
-        """
-        return 1 - self.alpha, self.alpha
-
-    @term_weights.setter
-    def term_weights(self, values: Sequence[float]) -> None:
-        _, self.alpha = values
-
-    def forward(
-        self,
-        input: torch.Tensor,
-        target: torch.Tensor | Mapping[str, torch.Tensor],
-        target_boundary: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def forward(self, input: torch.Tensor, target: Target, target_boundary: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.
 
         Args:
             input: Logits `(B, C, *S)`.
-            target: `(B, C, *S)`, or labels with `to_onehot_y`; or both as one target of a MONAI engine, from
-                `PrepareBatchTarget`.
+            target: `(B, C, *S)`, or labels with `to_onehot_y`; or both as ``{"label": ..., "target_boundary": ...}``,
+                which is how they pass through a MONAI engine (`PrepareBatchTarget`).
             target_boundary: See `BoundaryF1Loss`; ``None`` to compute it from the target.
         """
-        logits = input
-        check_network_output(logits)
-        logits = as_float32(logits)
-        target, target_boundary = split_target(target, target_boundary, self.target_name)
-        settings = self.boundary
-        onehot, valid = onehot_target(target, logits, settings.to_onehot_y, settings.ignore_index)
-        onehot = onehot.to(logits.dtype)
-        onehot = onehot if valid is None else torch.where(valid, onehot, 0)
-        cross_entropy = self._cross_entropy(logits, onehot, valid)
-        probs = activate(logits, not self.softmax, self.softmax, None)
-        region = self._iou_loss(probs, onehot, valid)
-        boundary = settings(probs, target, target_boundary)
-        terms = cross_entropy.detach(), boundary.detach(), region.detach()
-        self.cross_entropy_term, self.boundary_term, self.region_term = terms
-        weight = self._weight.to(region.dtype)
-        total: torch.Tensor = cross_entropy + weight * boundary + (1 - weight) * region
-        return total
+        return self.combine(*self.terms(input, *split_target(target, target_boundary, self.target_name)))
 
-    def _cross_entropy(self, logits: torch.Tensor, onehot: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """Return the unweighted terms: IoU loss, boundary F1 loss, cross-entropy."""
+        pair = self.region.contract.read(input, label)
+        counted = self.region.contract.count(pair)
+        return self.region.value(counted), self.boundary.value(counted, beside), self._cross_entropy(pair)
+
+    def combine(self, region: torch.Tensor, boundary: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        """Keep the three terms for logging, and return their weighted sum."""
+        self.cross_entropy_term = others[0].detach()
+        return super().combine(region, boundary, *others)
+
+    def _cross_entropy(self, pair: Pair) -> torch.Tensor:
         """Mean over the voxels that count, and over the channels that have a sigmoid."""
-        if self.softmax and logits.shape[1] > 1:
-            values = -(onehot * torch.log_softmax(logits, dim=1)).sum(1, keepdim=True)
-            valid = None if valid is None else valid.all(1, keepdim=True)
+        logits, target, valid = pair.logits, pair.target.to(pair.logits.dtype), pair.valid
+        if self.region.contract.softmax and logits.shape[1] > 1:
+            values = -(target * torch.log_softmax(logits, dim=1)).sum(1, keepdim=True)
         else:
-            values = F.binary_cross_entropy_with_logits(logits, onehot, reduction="none")
-        if valid is None:
-            return values.mean()
-        counted = valid.expand_as(values)
-        return torch.where(counted, values, 0).sum() / counted.sum().clamp(min=1)
+            values = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return counted_mean(values, valid)
 
-    def _iou_loss(self, probs: torch.Tensor, onehot: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
-        # MONAI's DiceLoss(jaccard=True) knows no ignore label before 1.6.
-        settings = self.boundary
-        first = first_counted_channel(probs.shape[1], settings.include_background)
-        probs = probs if valid is None else torch.where(valid, probs, 0)
-        probs, onehot = probs[:, first:], onehot[:, first:]
-        over = [*([0] if settings.batch else []), *range(2, probs.ndim)]
-        overlap = (probs * onehot).sum(over)
-        union = probs.sum(over) + onehot.sum(over) - overlap
-        return (1 - (overlap + settings.smooth) / (union + settings.smooth)).mean()
 
-    def extra_repr(self) -> str:
-        """Show the weight."""
-        return f"alpha={self.alpha}, softmax={self.softmax}"
+class IoULoss(TargetLoss):
+    """1 - intersection over union with soft counts, the mean over classes and samples.
+
+    MONAI's ``DiceLoss(jaccard=True)`` has no ignore index before 1.6.
+
+    Args:
+        smooth: > 0, added above and below; a class absent from both scores an IoU of 1.
+        **target: Arguments of `TargetLoss`.
+    """
+
+    def __init__(self, smooth: float = SMOOTH, **target: bool | int | None) -> None:
+        super().__init__(**target)  # type: ignore[arg-type]
+        self.smooth = check_number("smooth", smooth)
+
+    def value(self, counted: Counted) -> torch.Tensor:
+        """Return the loss of what `contract.count` returned."""
+        probs, target = counted.probs, counted.target
+        over = self.summed_axes(probs.ndim)
+        overlap = (probs * target).sum(over)
+        union = probs.sum(over) + target.sum(over) - overlap
+        return self.reduce(1 - (overlap + self.smooth) / (union + self.smooth))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-from monai_boundary._check import check_fraction, check_number
+from monai_boundary._check import check_fraction, check_ignore_index, check_number
+from monai_boundary.losses.values import check_label_values, check_mask_values, counted_mask, without_unsigned
 
 __all__ = ["CollapseGuard", "CollapseWarning", "foreground_shares"]
 
@@ -33,9 +34,19 @@ def foreground_shares(
     """
     single = logits.shape[1] == 1
     predicted = (logits > 0).long() if single else logits.argmax(1, keepdim=True)
+    if not isinstance(labels, torch.Tensor):
+        raise TypeError(f"labels must be a tensor, got {type(labels).__name__}; make one with torch.as_tensor")
     if predicted.shape != labels.shape:
         raise ValueError(f"labels must have shape {tuple(predicted.shape)}, got {tuple(labels.shape)}")
-    valid = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+    check_ignore_index(ignore_index)
+    labels = without_unsigned(labels)
+    valid = counted_mask(labels, ignore_index)
+    valid = torch.ones_like(labels, dtype=torch.bool) if valid is None else valid
+    labels = labels.masked_fill(~valid, 0)
+    if single:
+        check_mask_values("labels", labels, ignore_index)
+    else:
+        check_label_values("labels", labels, logits.shape[1], ignore_index)
     count = valid.sum().clamp(min=1)
     labels = (labels > 0).long() if single else labels
     classes = range(1, max(2, logits.shape[1]))

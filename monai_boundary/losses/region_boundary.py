@@ -1,9 +1,10 @@
-"""A region loss and the boundary loss in one, weighted by alpha."""
+"""A region loss and a boundary loss in one, weighted by alpha: base of the combined losses; generalized Dice."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -14,7 +15,12 @@ from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.target import split_target
 
-__all__ = ["GeneralizedDiceBoundaryLoss", "RegionBoundaryLoss"]
+__all__ = ["GeneralizedDiceBoundaryLoss", "Mode", "RegionBoundaryLoss", "Target"]
+
+Mode = Literal["rebalance", "increase", "complement"]
+#: A label, or label and what the loss wants beside it as they pass through a MONAI engine.
+Target = torch.Tensor | Mapping[str, torch.Tensor]
+_MODES: tuple[Mode, ...] = ("rebalance", "increase", "complement")
 
 
 class RegionBoundaryLoss(nn.Module):
@@ -25,11 +31,16 @@ class RegionBoundaryLoss(nn.Module):
 
     Args:
         region: Any loss called as ``region(input, target)``.
-        boundary: Called as ``boundary(input, target, distance_map)``.
+        boundary: Called as ``boundary(input, target, beside)``. Its `target_name` is the name of what it wants beside
+            the label, ``"distance_map"`` if it has none.
         alpha: Weight of the boundary term until it is set again.
         mode: What setting `alpha` does to the region weight: ``"rebalance"`` makes it max(region_floor, 1 - alpha),
-            ``"increase"`` leaves it at 1.
+            ``"increase"`` leaves it at 1, ``"complement"`` makes it 1 - alpha and refuses weights whose sum is not 1.
         region_floor: Smallest region weight under ``"rebalance"``.
+
+    Raises:
+        TypeError: A weight is no number.
+        ValueError: `mode` is unknown, or a weight is negative, not finite or, under ``"complement"``, above 1.
 
     Example:
         >>> loss = RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True), BoundaryLoss(softmax=True), alpha=0.25)
@@ -37,20 +48,18 @@ class RegionBoundaryLoss(nn.Module):
         (0.75, 0.25)
     """
 
-    target_name: ClassVar[str] = "distance_map"
-
     def __init__(
         self,
         region: nn.Module,
         boundary: nn.Module,
         alpha: float = 0.01,
-        mode: Literal["rebalance", "increase"] = "rebalance",
+        mode: Mode = "rebalance",
         region_floor: float = 0.1,
     ) -> None:
         super().__init__()
         self.region = region
         self.boundary = boundary
-        self.mode = check_choice("mode", mode, ("rebalance", "increase"))
+        self.mode: Mode = check_choice("mode", mode, _MODES)
         self.region_floor = check_fraction("region_floor", region_floor)
         # A tensor, so that a compiled loss reads new weights without another graph.
         self._weights: torch.Tensor
@@ -60,12 +69,22 @@ class RegionBoundaryLoss(nn.Module):
         self.alpha = alpha
 
     @property
+    def target_name(self) -> str:
+        """Name of what the boundary loss wants beside the label."""
+        name: str = getattr(self.boundary, "target_name", "distance_map")
+        return name
+
+    @property
     def alpha(self) -> float:
         """Weight of the boundary term; setting it sets the region weight too, as `mode` says."""
         return self.term_weights[1]
 
     @alpha.setter
     def alpha(self, value: float) -> None:
+        if self.mode == "complement":
+            number = check_fraction("alpha", value)
+            self.term_weights = 1.0 - number, number
+            return
         number = check_number("alpha", value, strict=False)
         self.term_weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
 
@@ -76,36 +95,39 @@ class RegionBoundaryLoss(nn.Module):
 
     @term_weights.setter
     def term_weights(self, pair: tuple[float, float]) -> None:
-        region, boundary = pair
-        self._pair = (
-            check_number("region weight", region, strict=False),
-            check_number("boundary weight", boundary, strict=False),
+        region, boundary = (
+            check_number(f"term_weights, {name}", value, strict=False)
+            for name, value in zip(("region", "boundary"), pair, strict=True)
         )
+        if self.mode == "complement" and abs(region + boundary - 1) > 1e-6:
+            raise ValueError(
+                f"term_weights must have the sum 1 in {type(self).__name__}, got ({region:g}, {boundary:g}); set "
+                "alpha, and the region weight follows: loss.alpha = schedule.weights(epoch, max_epochs)[1]"
+            )
+        self._pair = region, boundary
         self._weights.copy_(torch.tensor(self._pair, dtype=torch.float32))
 
-    def forward(
-        self,
-        input: torch.Tensor,
-        target: torch.Tensor | Mapping[str, torch.Tensor],
-        distance_map: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def forward(self, input: torch.Tensor, target: Target, distance_map: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.
 
         Args:
             input: Logits `(B, C, *S)`.
             target: Label `(B, 1, *S)`, or label and map as ``{"label": ..., "distance_map": ...}``, which is how they
-                pass through a MONAI engine.
+                pass through a MONAI engine (`PrepareBatchTarget`).
             distance_map: Float `(B, C, *S)` or without the background; ``None`` to compute it from the label.
         """
-        label, distance_map = split_target(target, distance_map, self.target_name)
-        return self.combine(self.region(input, label), self.boundary(input, label, distance_map))
+        return self.combine(*self.terms(input, *split_target(target, distance_map, self.target_name)))
 
-    def combine(self, region: torch.Tensor, boundary: torch.Tensor) -> torch.Tensor:
-        """Keep both terms for logging, and return their weighted sum."""
+    def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""
+        return self.region(input, label), self.boundary(input, label, beside)
+
+    def combine(self, region: torch.Tensor, boundary: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        """Keep both terms for logging, and return the weighted sum of what `terms` returned."""
         self.region_term, self.boundary_term = region.detach(), boundary.detach()
         weights = self._weights.to(region.dtype)
         total: torch.Tensor = weights[0] * region + weights[1] * boundary
-        return total
+        return sum(others, start=total)
 
     def extra_repr(self) -> str:
         """Show the weights."""
@@ -121,13 +143,15 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha
             under extreme imbalance. ``"published"``: map of the published code. It sets the maps that the loss computes
             itself.
-        to_onehot_y: Whether the target is a label map.
-        sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
-        include_background: Whether the boundary term counts channel 0; generalized Dice always does.
-        ignore_index: Label of voxels that are not counted.
-        options: Map settings in place of the preset's.
         alpha: See `RegionBoundaryLoss`.
         mode: See `RegionBoundaryLoss`.
+        to_onehot_y: Whether the target is a label map.
+        sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
+        softmax: ``None`` unless `sigmoid`; ``False`` without a sigmoid for a network that returns probabilities.
+        include_background: Whether the boundary term counts channel 0; generalized Dice always does. So it does with
+            `sigmoid`, where channel 0 is no background.
+        ignore_index: Value of the target at voxels that do not count.
+        options: Map settings in place of the preset's.
         **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`.
 
     References:
@@ -139,25 +163,30 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of both losses
         self,
         preset: Preset = "robust",
+        alpha: float = 0.01,
+        mode: Mode = "rebalance",
+        *,
         to_onehot_y: bool = True,
         sigmoid: bool = False,
+        softmax: bool | None = None,
         include_background: bool = False,
         ignore_index: int | None = None,
         options: DistanceMapOptions | None = None,
-        alpha: float = 0.01,
-        mode: Literal["rebalance", "increase"] = "rebalance",
         **boundary: Any,
     ) -> None:
         shared: dict[str, Any] = {
-            "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "softmax": not sigmoid, "ignore_index": ignore_index
+            "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
+            "softmax": not sigmoid if softmax is None else softmax,
         }  # fmt: skip
         map_options = preset_options(preset) if options is None else options
+        self.boundary: BoundaryLoss
         super().__init__(
             GeneralizedDiceLoss(**shared),
             BoundaryLoss(include_background=include_background or sigmoid, options=map_options, **shared, **boundary),
             alpha=alpha,
             mode=mode,
         )
+        self.boundary.contract = replace(self.boundary.contract, quiet=True)  # generalized Dice has said it

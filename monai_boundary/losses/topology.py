@@ -10,23 +10,15 @@ from typing import Any
 import torch
 from monai.utils import LossReduction
 from torch import nn
-from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_activation
-from monai_boundary.losses.target import (
-    activate,
-    check_network_output,
-    first_counted_channel,
-    onehot_target,
-    reduce_loss,
-)
+from monai_boundary.losses.target import Counted, TargetLoss
 
 __all__ = ["TopologyLoss"]
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which VGG was trained on
 
 
-class TopologyLoss(_Loss):
+class TopologyLoss(TargetLoss):
     """Mean squared distance between VGG19 features of prediction and target, summed over layers, per class and sample.
 
     The probability map of each class is repeated to three channels and normalised as the network's training images
@@ -39,18 +31,19 @@ class TopologyLoss(_Loss):
     device.
 
     Args:
-        weights: File with the state dictionary of torchvision's ``vgg19`` (the whole model's, or that of its
-            ``features`` alone), such as ``vgg19-dcbb9e9d.pth``. ``None`` takes an untrained network, always the same:
-            for tests, not for training.
-        layers: Names such as ``"relu1_2"``, or ``"conv1_2"`` for the values before the ReLU. By default the three of
-            the paper: conv1_2, conv2_2 and conv3_4, after their ReLU.
         include_background: Whether channel 0 counts.
         to_onehot_y: Whether the target is a label map.
         sigmoid: Apply a sigmoid to the input.
         softmax: Apply a softmax over the channels to the input.
         other_act: Apply this function to the input instead.
-        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`.
-        ignore_index: Label of pixels that are not counted: both maps are 0 there.
+        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
+        batch: Average over the batch before the reduction.
+        weights: File with the state dictionary of torchvision's ``vgg19`` (the whole model's, or that of its
+            ``features`` alone), such as ``vgg19-dcbb9e9d.pth``. ``None`` takes an untrained network, always the same:
+            for tests, not for training.
+        layers: Names such as ``"relu1_2"``, or ``"conv1_2"`` for the values before the ReLU. By default the three of
+            the paper: conv1_2, conv2_2 and conv3_4, after their ReLU.
+        ignore_index: Value of the target at pixels that do not count: both maps are 0 there.
         in_state_dict: Whether the network is a submodule, so that its weights are part of the loss's state.
 
     Raises:
@@ -70,27 +63,22 @@ class TopologyLoss(_Loss):
         0
     """
 
-    def __init__(  # noqa: PLR0913 - MONAI's arguments
+    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
         self,
-        weights: str | Path | None,
-        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_4"),
         include_background: bool = True,
         to_onehot_y: bool = False,
         sigmoid: bool = False,
         softmax: bool = False,
         other_act: Callable | None = None,
         reduction: LossReduction | str = LossReduction.MEAN,
+        batch: bool = False,
+        *,
+        weights: str | Path | None,
+        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_4"),
         ignore_index: int | None = None,
         in_state_dict: bool = False,
     ) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        check_activation(sigmoid, softmax, other_act)
-        self.include_background = include_background
-        self.to_onehot_y = to_onehot_y
-        self.sigmoid = sigmoid
-        self.softmax = softmax
-        self.other_act = other_act
-        self.ignore_index = ignore_index
+        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
         self.layers = tuple(layers)
         network, self._stops = _vgg19(self.layers)
         if weights is None:
@@ -104,23 +92,11 @@ class TopologyLoss(_Loss):
         else:  # past nn.Module, which would register it
             object.__setattr__(self, "network", network)
 
-    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the loss.
-
-        Args:
-            input: Logits, or probabilities without an activation, `(B, C, H, W)`.
-            target: `(B, C, H, W)`, or labels with `to_onehot_y`.
-        """
-        logits = input
-        check_network_output(logits)
-        self._check_size(logits)
-        onehot, valid = onehot_target(target, logits, self.to_onehot_y, self.ignore_index)
-        probs = activate(logits, self.sigmoid, self.softmax, self.other_act)
-        onehot = onehot.to(probs.dtype)
-        if valid is not None:
-            probs, onehot = torch.where(valid, probs, 0), torch.where(valid, onehot, 0)
-        first = first_counted_channel(logits.shape[1], self.include_background)
-        return reduce_loss(self._distance(probs[:, first:], onehot[:, first:]), self.reduction)
+    def value(self, counted: Counted) -> torch.Tensor:
+        """Return the loss of what `contract.count` returned."""
+        self._check_size(counted.probs)
+        distances = self._distance(counted.probs, counted.target)
+        return self.reduce(distances.mean(0) if self.batch else distances)
 
     def _distance(self, probs: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
         """Sum over the layers of the mean squared distance, `(B, C)`."""

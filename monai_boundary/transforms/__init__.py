@@ -8,6 +8,7 @@ from monai_boundary.transforms.distance_map import (
     SignedDistanceMapDict,
 )
 from monai_boundary.transforms.precomputed import (
+    PrecomputedDistanceMap,
     PrecomputedDistanceMapD,
     PrecomputedDistanceMapd,
     PrecomputedDistanceMapDict,
@@ -25,6 +26,7 @@ __all__ = [
     "BoundaryBandD",
     "BoundaryBandDict",
     "BoundaryBandd",
+    "PrecomputedDistanceMap",
     "PrecomputedDistanceMapD",
     "PrecomputedDistanceMapDict",
     "PrecomputedDistanceMapd",

@@ -88,10 +88,14 @@ def test_the_boundary_of_the_loader_is_taken_not_made_again() -> None:
 
 def test_a_weight_outside_0_to_1_is_refused_by_its_name() -> None:
     loss = BoundaryF1IoULoss()
-    loss.term_weights = 1.0, 0.2
+    loss.term_weights = 0.8, 0.2
     assert (loss.alpha, loss.term_weights) == (0.2, (0.8, 0.2))
-    with pytest.raises(ValueError, match="alpha must"):
-        loss.term_weights = 1.0, 1.5
+    for pair in ((1.0, 0.2), (5, 0.3), (-0.5, 1.5)):
+        with pytest.raises(ValueError, match="term_weights"):
+            loss.term_weights = pair
+    assert loss.term_weights == (0.8, 0.2)
+    with pytest.raises(ValueError, match=r"alpha must lie in \[0, 1\]"):
+        loss.alpha = 1.5
 
 
 def test_a_batch_without_target_boundary_says_which_transform_makes_it() -> None:

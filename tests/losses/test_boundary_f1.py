@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.networks import one_hot
 
 from monai_boundary import BoundaryBand, BoundaryF1Loss
-from tests.losses.test_boundary_loss import labels_like, value_and_gradient
+from tests.losses.samples import building, labels_like, value_and_gradient
 from tests.strategies import logits_and_maps
 
 close = torch.testing.assert_close
@@ -33,13 +33,6 @@ def published(probs: torch.Tensor, target: torch.Tensor, theta0: int, theta: int
     return 1 - 2 * precision * recall / (precision + recall)
 
 
-def building(shape=(1, 1, 16, 16), low=5, high=11) -> torch.Tensor:
-    """A box in the middle."""
-    mask = torch.zeros(shape)
-    mask[(slice(None), slice(None), *[slice(low, high)] * (len(shape) - 2))] = 1
-    return mask
-
-
 def shifted(mask: torch.Tensor, by: int) -> torch.Tensor:
     return mask.roll(by, -1)
 
@@ -49,7 +42,7 @@ def shifted(mask: torch.Tensor, by: int) -> torch.Tensor:
 def test_value_and_gradient_are_those_of_the_equations(shape, theta0, theta):
     logits, labels = torch.randn(shape[0], 3, *shape[1:]), labels_like(shape, 3)
     target = one_hot(labels, 3)
-    loss = BoundaryF1Loss(theta0, theta, softmax=True, reduction="none")
+    loss = BoundaryF1Loss(theta0=theta0, theta=theta, softmax=True, reduction="none")
     ours = value_and_gradient(loss, logits, target)
     theirs = value_and_gradient(lambda z, t: published(z.softmax(1), t, theta0, theta, 1e-5), logits, target)
     assert torch.equal(ours[0], theirs[0])
@@ -177,8 +170,8 @@ def test_batch_keeps_an_empty_sample_from_being_a_case():
 
 def test_slices_of_a_volume_can_be_left_apart():
     logits, target = torch.randn(1, 1, 4, 9, 8), (torch.rand(1, 1, 4, 9, 8) > 0.5).float()
-    volume = BoundaryF1Loss((1, 3, 3), (1, 5, 5), sigmoid=True)(logits, target)
-    slices = BoundaryF1Loss(3, 5, sigmoid=True, batch=True)(logits[0, 0, :, None], target[0, 0, :, None])
+    volume = BoundaryF1Loss(theta0=(1, 3, 3), theta=(1, 5, 5), sigmoid=True)(logits, target)
+    slices = BoundaryF1Loss(theta0=3, theta=5, sigmoid=True, batch=True)(logits[0, 0, :, None], target[0, 0, :, None])
     close(volume, slices)
 
 

@@ -12,9 +12,8 @@ from monai.losses import DiceLoss
 from monai.networks import one_hot
 
 from monai_boundary import BoundaryBand, BoundaryF1IoULoss, BoundaryF1Loss, SensitivitySpecificityLoss
-from tests.losses.test_boundary_f1 import building
+from tests.losses.samples import building, labels_like
 from tests.losses.test_boundary_f1_numerics import LOSSES, NAMES
-from tests.losses.test_boundary_loss import labels_like
 
 close = torch.testing.assert_close
 
@@ -58,7 +57,7 @@ def test_target_boundary_is_passed_on():
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
 def test_sensitivity_specificity_by_counting(lam):
     pred, target = (torch.rand(2, 2, 2, 9, 8) > 0.4).float()
-    values = SensitivitySpecificityLoss(lam, reduction="none", smooth=1e-9)(pred, target)
+    values = SensitivitySpecificityLoss(lam=lam, reduction="none", smooth=1e-9)(pred, target)
     for index in np.ndindex(2, 2):
         p, t = pred[index] > 0, target[index] > 0
         specificity = float((~p & ~t).sum() / (~t).sum())
@@ -68,8 +67,8 @@ def test_sensitivity_specificity_by_counting(lam):
 
 def test_sensitivity_of_an_absent_class_is_one():
     target = torch.zeros(1, 1, 4, 4)
-    assert float(SensitivitySpecificityLoss(0.0)(torch.rand(1, 1, 4, 4), target)) == 0
-    assert float(SensitivitySpecificityLoss(1.0)(torch.rand(1, 1, 4, 4), 1 - target)) == 0
+    assert float(SensitivitySpecificityLoss(lam=0.0)(torch.rand(1, 1, 4, 4), target)) == 0
+    assert float(SensitivitySpecificityLoss(lam=1.0)(torch.rand(1, 1, 4, 4), 1 - target)) == 0
     assert float(SensitivitySpecificityLoss()(target, target)) == 0
 
 
@@ -102,7 +101,7 @@ def test_settings_of_one_loss_are_refused():
     with pytest.raises(ValueError, match=r"alpha must lie in \[0, 1\], got 1.5"):
         BoundaryF1IoULoss().alpha = 1.5
     with pytest.raises(ValueError, match=r"lam must lie in \[0, 1\], got 2"):
-        SensitivitySpecificityLoss(2)
+        SensitivitySpecificityLoss(lam=2)
     with pytest.raises(ValueError, match=r"theta must be odd .* per spatial axis \(3\), got \(1, 5\)"):
         BoundaryF1Loss(theta=(1, 5))(torch.rand(1, 1, 4, 4, 4), torch.ones(1, 1, 4, 4, 4))
 
@@ -116,7 +115,9 @@ def test_wrong_input_is_refused(name):
         loss(logits.long(), logits)
     with pytest.raises(ValueError, match=r"target must be \(1, 1, 4, 4\), got \(1, 1, 4, 5\)"):
         loss(logits, torch.zeros(1, 1, 4, 5))
-    with pytest.raises(ValueError, match=r"target must hold labels in \[0, 1\] .*, got values in \[0, 2\]; check"):
+    with pytest.raises(
+        ValueError, match=r"target must hold labels in \[0, 1\] .*, got 2 among its values, at 8 voxels; check"
+    ):
         loss(logits, torch.tensor([0.0, 2.0]).repeat(8).view(1, 1, 4, 4))
     with pytest.raises(ValueError, match="pass to_onehot_y=True"):
         LOSSES[name]()(logits, torch.zeros(1, 1, 4, 4))
@@ -153,5 +154,5 @@ def test_single_channel_warns_and_passes_over(settings):
 
 def test_settings_are_shown():
     assert "theta0=3, theta=(1, 5, 5)" in repr(BoundaryF1Loss(theta=(1, 5, 5)))
-    assert "alpha=0.25" in repr(BoundaryF1IoULoss(0.25))
-    assert "lam=0.75" in repr(SensitivitySpecificityLoss(0.75))
+    assert "term_weights=(0.75, 0.25)" in repr(BoundaryF1IoULoss(0.25))
+    assert "lam=0.75" in repr(SensitivitySpecificityLoss(lam=0.75))

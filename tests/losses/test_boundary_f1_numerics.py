@@ -12,8 +12,8 @@ from monai.networks import one_hot
 from scipy import ndimage
 
 from monai_boundary import BoundaryBand, BoundaryF1IoULoss, BoundaryF1Loss, SensitivitySpecificityLoss
-from tests.losses.test_boundary_f1 import SHAPES, building
-from tests.losses.test_boundary_loss import labels_like, value_and_gradient
+from tests.losses.samples import building, labels_like, value_and_gradient
+from tests.losses.test_boundary_f1 import SHAPES
 
 close = torch.testing.assert_close
 
@@ -21,7 +21,7 @@ LOSSES = {
     "boundary_f1": lambda **settings: BoundaryF1Loss(softmax=True, **settings),
     "boundary_f1_iou": lambda **settings: BoundaryF1IoULoss(softmax=True, **settings),
     "boundary_f1_iou_sigmoid": lambda **settings: BoundaryF1IoULoss(**settings),
-    "sensitivity_specificity": lambda **settings: SensitivitySpecificityLoss(0.3, softmax=True, **settings),
+    "sensitivity_specificity": lambda **settings: SensitivitySpecificityLoss(lam=0.3, softmax=True, **settings),
 }
 NAMES = pytest.mark.parametrize("name", LOSSES)
 

@@ -19,6 +19,7 @@ from monai_boundary.kernels._devices import sum_dtype
 from monai_boundary.kernels.distance import PUBLISHED, ROBUST, torch_signed
 from monai_boundary.losses import _fused
 from tests import oracles
+from tests.losses.samples import labels_like, value_and_gradient
 
 close = torch.testing.assert_close
 
@@ -27,16 +28,6 @@ close = torch.testing.assert_close
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and a map `(2, 3, 4, 5, 6)`; the samples differ."""
     return torch.randn(2, 3, 4, 5, 6), 5 * torch.randn(2, 3, 4, 5, 6)
-
-
-def value_and_gradient(loss, logits: torch.Tensor, *args) -> tuple[torch.Tensor, torch.Tensor]:
-    leaf = logits.detach().clone().requires_grad_(True)
-    value = loss(leaf, *args)
-    return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
-
-
-def labels_like(shape, channels: int) -> torch.Tensor:
-    return torch.randint(0, channels, (shape[0], 1, *shape[1:]))
 
 
 MONAI_ARGUMENTS = [
@@ -343,5 +334,5 @@ def test_map_of_a_cuda_target_stays_on_the_device():
         labels = torch.zeros(2, 1, 6, 7, device="cuda")
         logits = torch.zeros(2, 3, 6, 7, device="cuda")
         for settings, target in (({"to_onehot_y": True}, labels), ({"sigmoid": True}, logits)):
-            maps = BoundaryLoss(**settings).compute_distance_map(logits, target)
+            maps = BoundaryLoss(**settings).compute_distance_map(target, logits)
             assert (maps.device.type, tuple(maps.shape)) == ("cuda", (2, 3, 6, 7))

@@ -8,17 +8,16 @@ from monai.engines import SupervisedTrainer
 from torch.nn import functional as F
 
 from monai_boundary import (
-    BoundaryAwareDeepSupervisionLoss,
     BoundaryAwareLoss,
     Constant,
     CrossEntropyBoundaryAwareLoss,
-    GeneralizedDiceBoundaryLoss,
+    DeepSupervisionLoss,
     Warmup,
     suggest_alpha,
 )
 from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
 from monai_boundary.losses import BinaryCrossEntropyLoss
-from tests.losses.test_boundary_aware_loss import cells
+from tests.losses.samples import cells
 
 close = torch.testing.assert_close
 
@@ -144,7 +143,7 @@ def test_heads_are_enlarged_and_summed(shape):
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(shape)]
     large = F.interpolate(small, size=shape, mode=mode)
     expected = (2 * loss(logits, membrane, seeds) + loss(large, membrane, seeds)) / 3
-    deep = BoundaryAwareDeepSupervisionLoss(loss)
+    deep = DeepSupervisionLoss(loss)
     close(deep([logits, small], membrane, seeds), expected)
     close(deep([logits, small], {"label": membrane, "seeds": seeds}), expected)
     close(deep(torch.stack([logits, large], 1), membrane, seeds), expected)
@@ -154,7 +153,7 @@ def test_heads_are_enlarged_and_summed(shape):
 def test_heads_get_the_given_weights_and_those_of_zero_are_passed_over(batch):
     logits, membrane, seeds = batch
     loss = CrossEntropyBoundaryAwareLoss()
-    deep = BoundaryAwareDeepSupervisionLoss(loss, [0.5, 0.0])
+    deep = DeepSupervisionLoss(loss, [0.5, 0.0])
     close(deep([logits, logits[..., ::2, ::2] * torch.inf], membrane, seeds), 0.5 * loss(*batch))
     with pytest.raises(ValueError, match="weights must hold one value per head"):
         deep([logits], membrane, seeds)
@@ -162,16 +161,11 @@ def test_heads_get_the_given_weights_and_those_of_zero_are_passed_over(batch):
 
 def test_deep_supervision_cuts_nothing_while_alpha_is_zero(batch, monkeypatch):
     logits, membrane, seeds = batch
-    deep = BoundaryAwareDeepSupervisionLoss(CrossEntropyBoundaryAwareLoss(alpha=0.0))
+    deep = DeepSupervisionLoss(CrossEntropyBoundaryAwareLoss(alpha=0.0))
     monkeypatch.setattr(BoundaryAwareLoss, "compute_weights", lambda *_: pytest.fail("cut"))
-    assert deep([logits, logits], membrane, seeds) == deep.region([logits, logits], membrane)
+    assert deep([logits, logits], membrane, seeds) == BinaryCrossEntropyLoss()(logits, membrane)
     with pytest.raises(ValueError, match="seeds must be given"):
         deep([logits, logits], membrane)
-
-
-def test_deep_supervision_wants_its_own_loss():
-    with pytest.raises(TypeError, match="loss must be a CrossEntropyBoundaryAwareLoss"):
-        BoundaryAwareDeepSupervisionLoss(GeneralizedDiceBoundaryLoss())
 
 
 def test_a_step_closes_the_gap(batch):

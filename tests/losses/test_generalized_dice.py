@@ -9,7 +9,8 @@ from monai.networks import one_hot
 
 from monai_boundary import GeneralizedDiceLoss
 from tests import oracles
-from tests.losses.test_boundary_loss import ACTIVATIONS, labels_like, value_and_gradient
+from tests.losses.samples import labels_like, value_and_gradient
+from tests.losses.test_boundary_loss import ACTIVATIONS
 
 close = torch.testing.assert_close
 
@@ -107,4 +108,4 @@ def test_valid_mask_equals_the_ignore_label(batch):
     logits, labels = batch
     valid = torch.rand(labels.shape) < 0.7
     expected = GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=9)(logits, labels.where(valid, 9))
-    close(GeneralizedDiceLoss(softmax=True)(logits, one_hot(labels, 3), valid), expected)
+    close(GeneralizedDiceLoss(softmax=True)(logits, one_hot(labels, 3), valid=valid), expected)

@@ -1,4 +1,4 @@
-"""RegionBoundaryLoss, its generalized Dice preset, and deep supervision."""
+"""RegionBoundaryLoss and its generalized Dice preset."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from monai_boundary import (
     SignedDistanceMap,
 )
 from monai_boundary.kernels import PUBLISHED, ROBUST
-from monai_boundary.losses import DeepSupervisionBoundary
-from tests.losses.test_boundary_loss import labels_like, value_and_gradient
+from tests.losses.samples import labels_like, value_and_gradient
 
 close = torch.testing.assert_close
 
@@ -170,34 +169,3 @@ def test_ignored_voxels_change_neither_value_nor_gradient(batch):
 
 def test_printed_loss_shows_its_weights():
     assert "term_weights=(0.75, 0.25), mode='rebalance'" in repr(published_pair(alpha=0.25))
-
-
-def test_deep_supervision_with_one_head_is_the_loss(batch):
-    logits, _, maps = batch
-    boundary = BoundaryLoss(softmax=True, include_background=False)
-    close(DeepSupervisionBoundary(boundary, [1.0])([logits], maps), boundary(logits, None, maps))
-
-
-def test_deep_supervision_is_the_weighted_sum_over_maps_of_the_nearest_voxels():
-    boundary, maps = BoundaryLoss(softmax=True), torch.randn(2, 3, 8, 8)
-    heads = [torch.randn(2, 3, size, size) for size in (8, 4, 2)]
-    value = DeepSupervisionBoundary(boundary, (0.6, 0.4, 0.0))(heads, maps)
-    expected = 0.6 * boundary(heads[0], None, maps) + 0.4 * boundary(heads[1], None, maps[:, :, 1::2, 1::2])
-    close(value, expected)
-
-
-def test_deep_supervision_passes_over_heads_of_weight_zero():
-    boundary, maps = BoundaryLoss(softmax=True), torch.randn(1, 2, 4, 4)
-    heads = [torch.randn(1, 2, 4, 4), torch.full((1, 2, 2, 2), float("nan"))]
-    assert DeepSupervisionBoundary(boundary, (1.0, 0.0))(heads, maps).isfinite()
-
-
-def test_deep_supervision_needs_one_head_per_weight():
-    loss = DeepSupervisionBoundary(BoundaryLoss(), (1.0, 0.5))
-    with pytest.raises(ValueError, match=r"weights must hold one value per head \(1\), got 2; name one for each"):
-        loss([torch.zeros(1, 2, 4)], torch.zeros(1, 2, 4))
-
-
-def test_deep_supervision_of_a_half_precision_map_is_finite():
-    heads, maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 2, 4, 4)], (200 * torch.randn(1, 2, 8, 8)).half()
-    assert DeepSupervisionBoundary(BoundaryLoss(softmax=True), (1.0, 0.5))(heads, maps).dtype == torch.float32

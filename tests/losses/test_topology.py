@@ -71,7 +71,7 @@ def example() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("layers", [PAPER, ("conv1_2", "conv2_2", "conv3_4"), ("relu1_2",), ("conv4_1", "conv1_1")])
 def test_value_is_that_of_a_forward_pass_by_hand(features, file, example, layers):
     logits, target = example
-    found = TopologyLoss(file, layers, softmax=True, reduction="none")(logits, target)
+    found = TopologyLoss(weights=file, layers=layers, softmax=True, reduction="none")(logits, target)
     expected = by_hand(features, torch.softmax(logits, 1), target, layers)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
     assert expected.min() > 0.01
@@ -79,41 +79,41 @@ def test_value_is_that_of_a_forward_pass_by_hand(features, file, example, layers
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_reductions_are_those_of_the_values_per_sample_and_class(file, example, reduction):
-    values = TopologyLoss(file, sigmoid=True, reduction="none")(*example)
-    found = TopologyLoss(file, sigmoid=True, reduction=reduction)(*example)
+    values = TopologyLoss(weights=file, sigmoid=True, reduction="none")(*example)
+    found = TopologyLoss(weights=file, sigmoid=True, reduction=reduction)(*example)
     torch.testing.assert_close(found, getattr(values, reduction)())
 
 
 def test_a_prediction_equal_to_the_target_scores_zero(file, example):
     _, target = example
-    assert TopologyLoss(file)(target, target) == 0
+    assert TopologyLoss(weights=file)(target, target) == 0
 
 
 def test_labels_and_one_hot_targets_score_alike(file, example):
     logits, target = example
     labels = target.argmax(1, keepdim=True)
-    expected = TopologyLoss(file, softmax=True)(logits, target)
-    assert TopologyLoss(file, softmax=True, to_onehot_y=True)(logits, labels) == expected
-    assert TopologyLoss(file, softmax=True, to_onehot_y=True)(logits, labels[:, 0]) == expected
+    expected = TopologyLoss(weights=file, softmax=True)(logits, target)
+    assert TopologyLoss(weights=file, softmax=True, to_onehot_y=True)(logits, labels) == expected
+    assert TopologyLoss(weights=file, softmax=True, to_onehot_y=True)(logits, labels[:, 0]) == expected
 
 
 def test_the_background_can_be_left_out(file, example):
-    every = TopologyLoss(file, softmax=True, reduction="none")(*example)
-    rest = TopologyLoss(file, softmax=True, reduction="none", include_background=False)(*example)
+    every = TopologyLoss(weights=file, softmax=True, reduction="none")(*example)
+    rest = TopologyLoss(weights=file, softmax=True, reduction="none", include_background=False)(*example)
     torch.testing.assert_close(rest, every[:, 1:])
 
 
 def test_any_function_may_activate(file, example):
     logits, target = example
-    found = TopologyLoss(file, other_act=torch.sigmoid)(logits, target)
-    assert found == TopologyLoss(file, sigmoid=True)(logits, target)
+    found = TopologyLoss(weights=file, other_act=torch.sigmoid)(logits, target)
+    assert found == TopologyLoss(weights=file, sigmoid=True)(logits, target)
 
 
 def test_ignored_pixels_change_neither_value_nor_gradient(file, example):
     logits, target = example
     labels = target.argmax(1, keepdim=True)
     labels[:, :, :5] = 255
-    loss = TopologyLoss(file, softmax=True, to_onehot_y=True, ignore_index=255)
+    loss = TopologyLoss(weights=file, softmax=True, to_onehot_y=True, ignore_index=255)
     results = []
     for shift in (0.0, 7.0):
         moved = logits.clone()
@@ -132,7 +132,7 @@ def test_the_gradient_reaches_the_input_and_nothing_else(file, example):
     logits, target = example
     logits.requires_grad_()
     target = target.clone().requires_grad_()
-    loss = TopologyLoss(file, sigmoid=True)
+    loss = TopologyLoss(weights=file, sigmoid=True)
     loss(logits, target).backward()
     assert logits.grad.isfinite().all()
     assert (logits.grad != 0).float().mean() > 0.9
@@ -144,31 +144,31 @@ def test_the_gradient_reaches_the_input_and_nothing_else(file, example):
 def test_a_step_against_the_gradient_lowers_the_loss(file, example):
     logits, target = example
     logits.requires_grad_()
-    loss = TopologyLoss(file, sigmoid=True)
+    loss = TopologyLoss(weights=file, sigmoid=True)
     before = loss(logits, target)
     before.backward()
     assert loss(logits - 0.1 * logits.grad / logits.grad.norm(), target) < before
 
 
 def test_the_network_is_in_the_state_only_when_wanted(file):
-    plain = TopologyLoss(file)
+    plain = TopologyLoss(weights=file)
     assert not plain.state_dict()
     assert not list(plain.parameters())
     assert not list(plain.modules())[1:]
-    full = TopologyLoss(file, in_state_dict=True)
+    full = TopologyLoss(weights=file, in_state_dict=True)
     assert len(full.state_dict()) == 16  # weight and bias of eight convolutions
     assert not any(parameter.requires_grad for parameter in full.parameters())
 
 
 def test_training_mode_changes_nothing(file, example):
-    loss = TopologyLoss(file, sigmoid=True)
+    loss = TopologyLoss(weights=file, sigmoid=True)
     assert loss.train()(*example) == loss.eval()(*example)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_mixed_precision_keeps_the_value_finite_and_near(file, example, dtype):
     logits, target = example
-    loss = TopologyLoss(file, sigmoid=True)
+    loss = TopologyLoss(weights=file, sigmoid=True)
     whole = loss(logits, target)
     half = (logits * 1e4).to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -185,21 +185,21 @@ def test_the_whole_models_file_is_read_as_well(file, example, tmp_path):
     whole = {f"features.{name}": values for name, values in features.items()}
     whole |= {"classifier.0.weight": torch.zeros(2, 2), "classifier.0.bias": torch.zeros(2)}
     torch.save(whole, tmp_path / "vgg19.pth")
-    loss = TopologyLoss(str(tmp_path / "vgg19.pth"), sigmoid=True)
-    assert loss(*example) == TopologyLoss(file, sigmoid=True)(*example)
+    loss = TopologyLoss(weights=str(tmp_path / "vgg19.pth"), sigmoid=True)
+    assert loss(*example) == TopologyLoss(weights=file, sigmoid=True)(*example)
 
 
 def test_the_untrained_network_is_always_the_same_and_leaves_the_generator_alone(example):
     torch.manual_seed(5)
-    first = TopologyLoss(None, sigmoid=True)
+    first = TopologyLoss(weights=None, sigmoid=True)
     drawn = torch.rand(1)
     torch.manual_seed(5)
     assert torch.rand(1) == drawn
-    assert TopologyLoss(None, sigmoid=True)(*example) == first(*example) > 0
+    assert TopologyLoss(weights=None, sigmoid=True)(*example) == first(*example) > 0
 
 
 def test_copies_and_pickles_score_alike(file, example):
-    loss = TopologyLoss(file, sigmoid=True)
+    loss = TopologyLoss(weights=file, sigmoid=True)
     expected = loss(*example)
     assert copy.deepcopy(loss)(*example) == expected
     assert pickle.loads(pickle.dumps(loss))(*example) == expected  # noqa: S301
@@ -209,7 +209,7 @@ def test_a_missing_file_is_named_and_nothing_downloaded(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"weights must name the file with torchvision's VGG19 weights, got .*no"
     ):
-        TopologyLoss(tmp_path / "no.pth")
+        TopologyLoss(weights=tmp_path / "no.pth")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content, text):
     else:
         torch.save(content, path)
     with pytest.raises(ValueError, match=text):
-        TopologyLoss(path)
+        TopologyLoss(weights=path)
 
 
 def test_weights_of_another_vgg_are_refused(file, tmp_path):
@@ -238,38 +238,38 @@ def test_weights_of_another_vgg_are_refused(file, tmp_path):
     vgg16 = {name: values for name, values in state.items() if not name.startswith("16.")}  # a pooling layer there
     torch.save(vgg16, tmp_path / "vgg16.pth")
     with pytest.raises(ValueError, match=r"weights must hold features\.16\.weight of shape .*, got none in"):
-        TopologyLoss(tmp_path / "vgg16.pth")
+        TopologyLoss(weights=tmp_path / "vgg16.pth")
 
 
 def test_a_file_that_runs_code_is_refused(tmp_path):
     torch.save({"0.weight": Path("a")}, tmp_path / "code.pth")
     with pytest.raises(ValueError, match=r"weights must be a state dictionary that torch\.load"):
-        TopologyLoss(tmp_path / "code.pth")
+        TopologyLoss(weights=tmp_path / "code.pth")
 
 
 @pytest.mark.parametrize("layers", [(), ("relu9_9",), "relu1_2"])
 def test_unknown_layers_are_refused(layers):
     with pytest.raises(ValueError, match=r"layers must be names among conv1_1, relu1_1, conv1_2, .*relu5_4, got"):
-        TopologyLoss(None, layers)
+        TopologyLoss(weights=None, layers=layers)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 8, 8, 8), (1, 1, 8)])
 def test_volumes_and_lines_are_refused(file, shape):
     with pytest.raises(ValueError, match=r"input must be \(B, C, H, W\) as VGG is two-dimensional, got shape"):
-        TopologyLoss(file)(torch.zeros(shape), torch.zeros(shape))
+        TopologyLoss(weights=file)(torch.zeros(shape), torch.zeros(shape))
 
 
 def test_an_image_smaller_than_the_poolings_is_refused(file):
-    TopologyLoss(file)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+    TopologyLoss(weights=file)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
     with pytest.raises(
         ValueError, match="input must have at least 4 pixels along each axis for the layers relu1_2, rel"
     ):
-        TopologyLoss(file)(torch.zeros(1, 1, 3, 8), torch.zeros(1, 1, 3, 8))
+        TopologyLoss(weights=file)(torch.zeros(1, 1, 3, 8), torch.zeros(1, 1, 3, 8))
 
 
 def test_two_activations_are_refused(file):
     with pytest.raises(ValueError, match="more than 1 of"):
-        TopologyLoss(file, sigmoid=True, softmax=True)
+        TopologyLoss(weights=file, sigmoid=True, softmax=True)
 
 
 @pytest.mark.parametrize("error", [ImportError("No module named 'torchvision'"), RuntimeError("operator torchvision")])
@@ -285,4 +285,4 @@ def test_missing_torchvision_is_named_with_its_extra(monkeypatch, error):
     with pytest.raises(
         ImportError, match=r"TopologyLoss needs torchvision of the same build as torch, got: .*\[remote\]"
     ):
-        TopologyLoss(None)
+        TopologyLoss(weights=None)

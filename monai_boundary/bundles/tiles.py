@@ -1,4 +1,4 @@
-"""Choosing aerial tiles, and predicting them one after the other."""
+"""What the JSON of a bundle for aerial tiles cannot say: choosing tiles, predicting one by one."""
 
 from __future__ import annotations
 

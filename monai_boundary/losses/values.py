@@ -1,0 +1,75 @@
+"""Checks of the values that targets hold, and which of their voxels count.
+
+On the CPU only: looking at values on another device would stall every step, and cannot be traced in a compiled loss.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["check_label_values", "check_mask_values", "counted_mask", "without_unsigned"]
+
+
+def without_unsigned(values: torch.Tensor) -> torch.Tensor:
+    """Return 16, 32 and 64 unsigned bits, which torch can hardly compare, as int64, and any other type as it is."""
+    return values.long() if values.dtype in (torch.uint16, torch.uint32, torch.uint64) else values
+
+
+def counted_mask(values: torch.Tensor, ignore_index: int | None) -> torch.Tensor | None:
+    """Return where `values` are not `ignore_index`, or ``None`` where their type cannot hold it, so that all count."""
+    if ignore_index is None:
+        return None
+    if values.dtype == torch.bool:
+        holds = ignore_index in (0, 1)
+    else:
+        limits = (torch.finfo if values.is_floating_point() else torch.iinfo)(values.dtype)
+        holds = limits.min <= ignore_index <= limits.max
+    return values != ignore_index if holds else None
+
+
+def check_label_values(name: str, labels: torch.Tensor, num_classes: int, ignore_index: int | None = None) -> None:
+    """Raise ``ValueError`` unless all labels that count, the others being 0, are whole numbers below `num_classes`."""
+    if _hidden(labels):
+        return
+    wrong = _outside(labels, num_classes - 1)
+    if wrong is None and labels.is_floating_point():
+        fractions = labels != labels.round()
+        wrong = fractions if fractions.any() else None
+    if wrong is None:
+        return
+    remedy = "check the label map or the network's channels, or name a value to leave out as ignore_index"
+    if labels.is_floating_point() and (labels[wrong] != labels[wrong].round()).any():
+        remedy = "labels are whole numbers: resample label maps with mode='nearest'"
+    raise ValueError(
+        f"{name} must hold labels in [0, {num_classes - 1}] or ignore_index={ignore_index}, got "
+        f"{_some(labels, wrong)}; {remedy}"
+    )
+
+
+def check_mask_values(name: str, masks: torch.Tensor, ignore_index: int | None = None) -> None:
+    """Raise ``ValueError`` unless all values that count, the others being 0, lie in [0, 1]."""
+    if _hidden(masks):
+        return
+    wrong = _outside(masks, 1)
+    if wrong is not None:
+        raise ValueError(
+            f"{name} must lie in [0, 1] or equal ignore_index={ignore_index}, got {_some(masks, wrong)}; divide a mask "
+            "of 0 and 255 by 255, or name a value to leave out as ignore_index"
+        )
+
+
+def _hidden(values: torch.Tensor) -> bool:
+    return torch.compiler.is_compiling() or values.device.type != "cpu" or values.dtype == torch.bool
+
+
+def _outside(values: torch.Tensor, highest: int) -> torch.Tensor | None:
+    """Return where values are not in [0, highest], NaN among them, or ``None``: the usual case, in one pass."""
+    low, high = torch.aminmax(values)
+    if low >= 0 and high <= highest:
+        return None
+    return ~((values >= 0) & (values <= highest))
+
+
+def _some(values: torch.Tensor, wrong: torch.Tensor) -> str:
+    found = torch.unique(values[wrong])[:5].tolist()
+    return f"{', '.join(f'{value:g}' for value in found)} among its values, at {int(wrong.sum())} voxels"
