@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from monai_boundary.kernels.distance import DistanceMapOptions
 from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
+from monai_boundary.losses.map_agreement import FirstMapCheck, Masks
 
 __all__ = ["RegionAndBoundary", "TargetGeneralizedDice"]
 
@@ -39,33 +41,53 @@ class TargetGeneralizedDice(nn.Module):
 class RegionAndBoundary(nn.Module):
     """Weighted sum of nnU-Net's region loss and the boundary term, called as nnU-Net calls a loss.
 
-    The trainer hands the maps over through `distance_maps` before each step: nnU-Net's own steps, which know two
-    arguments only, then run unchanged.
+    The trainer hands the maps over with `take_maps` before each step: nnU-Net's own steps, which know two arguments
+    only, then run unchanged. The first maps are compared with the target: a transform behind the one that makes them
+    must not move the target.
 
     Args:
         region: nnU-Net's loss, wrapped for deep supervision where that is on.
         regions: Whether channels are overlapping regions.
         head_weights: One weight per head, ``None`` without deep supervision.
+        options: Settings of the maps that the boundary term expects.
+        ignore_label: Label that is not counted; with regions it is the last channel of the target.
     """
 
-    def __init__(self, region: nn.Module, regions: bool, head_weights: tuple[float, ...] | None) -> None:
+    def __init__(
+        self,
+        region: nn.Module,
+        regions: bool,
+        head_weights: tuple[float, ...] | None,
+        options: DistanceMapOptions,
+        ignore_label: int | None = None,
+    ) -> None:
         super().__init__()
         self.region = region
-        self.boundary = BoundaryLoss(include_background=regions, sigmoid=regions, softmax=not regions)
+        self.regions = regions
+        self.options = options
+        self.ignore_label = ignore_label
+        self.boundary = BoundaryLoss(include_background=regions, sigmoid=regions, softmax=not regions, options=options)
         self.head_weights = (1.0,) if head_weights is None else head_weights
         self.term_weights = (1.0, 0.0)
-        self.distance_maps: torch.Tensor | None = None
         self.terms: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._maps: tuple[torch.Tensor, DistanceMapOptions] | None = None
+        self._first_map = FirstMapCheck()
+
+    def take_maps(self, maps: torch.Tensor, made_with: DistanceMapOptions) -> None:
+        """Take the maps `(B, C, *S)` of the batch that the next call is for."""
+        self._maps = maps, made_with
 
     def forward(
         self, output: torch.Tensor | list[torch.Tensor], target: torch.Tensor | list[torch.Tensor]
     ) -> torch.Tensor:
         """Return the loss; `terms` holds both terms afterwards, detached and unweighted."""
-        if self.distance_maps is None:
-            raise RuntimeError("distance_maps must be set before each call, got None; train_step of the mixin does it")
-        maps, self.distance_maps = self.distance_maps, None  # never the maps of another batch
+        if self._maps is None:
+            raise RuntimeError("take_maps must come before each call, got no maps; train_step of the mixin does it")
+        (maps, made_with), self._maps = self._maps, None  # never the maps of another batch
         region = self.region(output, target)
         heads = output if isinstance(output, list | tuple) else [output]
+        whole = target[0] if isinstance(target, list | tuple) else target
+        self._first_map(maps, self.options, lambda: self._masks(whole, maps.shape[1]), made_with)
 
         def term(head: torch.Tensor) -> tuple[torch.Tensor]:
             return (self.boundary(head, None, resample_nearest(maps, head.shape[2:])),)
@@ -74,3 +96,10 @@ class RegionAndBoundary(nn.Module):
         self.terms = (region.detach(), boundary.detach())
         loss: torch.Tensor = self.term_weights[0] * region + self.term_weights[1] * boundary
         return loss
+
+    def _masks(self, target: torch.Tensor, channels: int) -> Masks:
+        """Foreground masks of a target, and which voxels count."""
+        if self.regions:
+            return target[:, :channels].bool(), None if self.ignore_label is None else ~target[:, -1:].bool()
+        masks = torch.cat([target == label for label in range(1, channels + 1)], dim=1)
+        return masks, None if self.ignore_label is None else target != self.ignore_label

@@ -18,26 +18,37 @@ from monai_boundary.datasets.datalist import CaseFiles
 torch.set_num_threads(1)
 
 # Derandomised and without a database: a red law is red on every machine and in every run.
-settings.register_profile(
-    "monai_boundary",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=50 if os.environ.get("CI") else 25,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("monai_boundary")
+_SHARED = {"database": None, "deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ordinary", derandomize=True, max_examples=50 if os.environ.get("CI") else 25, **_SHARED)
+settings.register_profile("slow", max_examples=2000, **_SHARED)
 
 #: What `pytest -m fast` runs: the folders, and files beside them, that need neither a process nor a data set.
 FAST = ("kernels", "losses", "transforms", "test_schedules", "test_schedule_laws")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the fast set by the folder they lie in."""
-    root = Path(__file__).parent
+def asks_for_slow(config: pytest.Config) -> bool:
+    """Whether the command line holds ``-m slow``."""
+    return "slow" in config.getoption("markexpr").replace("not slow", "")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the laws' number of examples before the tests, which take it over when they are imported."""
+    settings.load_profile("slow" if asks_for_slow(config) else "ordinary")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the fast set by the folder; leave out what is slow unless it is asked for, and then take the laws, too."""
+    root, slow = Path(__file__).parent, []
     for item in items:
-        if item.path.is_relative_to(root) and item.path.relative_to(root).with_suffix("").parts[0] in FAST:
+        if item.get_closest_marker("slow"):
+            slow.append(item)
+        elif item.path.is_relative_to(root) and item.path.relative_to(root).with_suffix("").parts[0] in FAST:
             item.add_marker(pytest.mark.fast)
+        if asks_for_slow(config) and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.slow)
+    if not asks_for_slow(config):
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ PUBLIC = {
     "RegionSeedsd",
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
-    "PrecomputedDistanceMap", "PrecomputedDistanceMapd",
+    "PrecomputedDistanceMapd",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
     "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
@@ -33,7 +33,7 @@ PARTS = {
     regions: {"region_distance", "region_seeds"},
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
-        "PrecomputedDistanceMap", "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",
+        "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",
         "RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd",
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",

@@ -50,7 +50,9 @@ def volume(shape: tuple[int, ...], edge: int) -> Calls:
     store(folder / "maps")
     maps = MapStore(folder / "maps")
     calls = {
-        "read a patch": lambda: [maps.read("case", start, (edge,) * 3) for start in places],
+        "read a patch": lambda: [
+            maps.read("case", start[::-1], (edge,) * 3) for start in places
+        ],  # x comes first there
         "compute its map": lambda: [make(part) for part in parts],
         "label file to map file": anew,
         "map alone": lambda: make(labels),

@@ -32,19 +32,18 @@ import torch
 from tqdm import tqdm
 
 from experiments.patch_maps.differences import patch_differences, sample_boxes, summarise
-from experiments.patch_maps.patches import PatchVolume, cut, finished, local_map, volume_map
+from experiments.patch_maps.patches import STORED, PatchVolume, cut, finished, local_map, volume_map
 from experiments.patch_maps.tables import draw_differences, draw_scores, tables
 from experiments.patch_maps.training import ARMS, PatchSettings, train_patches
 from experiments.shared.data import data_folder
 from experiments.shared.journal import finished_runs, missing_runs, run_all
 from experiments.shared.measuring import interleaved, machine, replace_between
+from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
-from monai_boundary.precompute.run import DEFAULT_OPTIONS
-from monai_boundary.precompute.sources import LabelFile
 
 BEGIN, END = "<!-- patch_maps.py writes from here -->", "<!-- to here -->"
 PARTS = ("difference", "time", "training")
@@ -91,15 +90,20 @@ def volumes(data: Path, name: str, count: int | None = None) -> tuple[PatchVolum
 def read_case(files: CaseFiles, num_classes: int) -> PatchVolume:
     """Read one case."""
     assert files.label is not None  # noqa: S101 - case_files has seen to it
-    found = LabelFile(files.case, files.label, None).read()
-    labels = np.ascontiguousarray(found.array.astype(np.uint8))
+    labels, spacing = _read_labels(files.label)
     if not files.image:
-        return PatchVolume(files.case, labels, found.spacing, num_classes)
+        return PatchVolume(files.case, labels, spacing, num_classes)
     channels = [load_nifti(path)[0] for path in files.image]
     body = channels[0] > 0
     box = (slice(None), *(slice(int(index.min()), int(index.max()) + 1) for index in np.nonzero(body)))
     image = np.stack([np.where(body, (c - c[body].mean()) / c[body].std(), 0) for c in channels]).astype(np.float32)
-    return PatchVolume(files.case, np.ascontiguousarray(labels[box]), found.spacing, num_classes, image[box])
+    return PatchVolume(files.case, np.ascontiguousarray(labels[box]), spacing, num_classes, image[box])
+
+
+def _read_labels(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return labels `(1, *S)` and spacing in the order of the file, as ``precompute-maps`` does."""
+    array, affine = load_nifti(path)
+    return np.ascontiguousarray(array[None].astype(np.uint8)), affine_spacing(affine, 3)
 
 
 def difference(run: dict[str, Any], data: Path, title: str) -> dict[str, Any]:
@@ -122,14 +126,13 @@ def times(run: dict[str, Any], data: Path, title: str) -> dict[str, Any]:
         entries = [CaseFiles(each.case, (each.label,), each.label) for each in files if each.label]
         write_datalist(Path(folder) / "datalist.json", {"training": entries})
         cpu = time.process_time()
-        precompute_maps(folder, Path(folder) / "maps", num_classes=CLASSES[run["data"]], progress=False)
+        precompute_maps(folder, Path(folder) / "maps", CLASSES[run["data"]], STORED, progress=False)
         cpu = (time.process_time() - cpu) / len(files)
         store = MapStore(Path(folder) / "maps")
         for each in tqdm(entries, desc=title, unit="case"):
-            read = LabelFile(each.case, each.image[0], None).read()
-            labels = np.ascontiguousarray(read.array.astype(np.uint8))
-            volume = PatchVolume(each.case, labels, read.spacing, CLASSES[run["data"]])
-            whole = volume_map(volume, DEFAULT_OPTIONS).astype(np.float16)
+            labels, spacing = _read_labels(each.image[0])
+            volume = PatchVolume(each.case, labels, spacing, CLASSES[run["data"]])
+            whole = volume_map(volume, STORED).astype(np.float16)
             store.read(each.case, (0, 0, 0), (1, 1, 1))  # compares the checksum, once in a process
             for box in sample_boxes(volume, edge, run["per_case"], generator):
                 calls = _ways(volume, box, whole, store)

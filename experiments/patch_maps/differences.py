@@ -14,7 +14,7 @@ from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 
 __all__ = ["ABSENT", "CLIPS", "Difference", "compare", "patch_differences", "sample_boxes", "summarise"]
 
-#: mm; the second is that of ``precompute-maps``, the third that of the trainers.
+#: mm; the second is that of the stored maps, the third that of the trainers.
 CLIPS: tuple[float | None, ...] = (None, 20.0, 10.0)
 ABSENT = ("zero", "far")
 #: mm; a voxel whose value differs by more counts as off.

@@ -10,9 +10,11 @@ import numpy as np
 
 from monai_boundary.kernels.distance import DistanceMapOptions, finish_distances, labels_distance_map
 
-__all__ = ["Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "volume_map"]
+__all__ = ["STORED", "Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "volume_map"]
 
 Box = tuple[slice, ...]
+#: Of the volume's map: in mm, and wide enough for every clip that is taken of it afterwards.
+STORED = DistanceMapOptions(clip=20.0, absent="far")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from monai.data import Dataset
 from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
-from experiments.patch_maps.patches import Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
+from experiments.patch_maps.patches import STORED, Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
 from experiments.patch_maps.scores import score_volume
 from experiments.shared.training import computing_device, train_network
 from monai_boundary.engines import (
@@ -24,7 +24,6 @@ from monai_boundary.engines import (
 )
 from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.losses import GeneralizedDiceBoundaryLoss
-from monai_boundary.precompute.run import DEFAULT_OPTIONS
 from monai_boundary.schedules import Constant, Rebalance
 
 __all__ = ["ARMS", "Arm", "PatchDataset", "PatchSettings", "train_patches"]
@@ -76,7 +75,7 @@ class PatchDataset(Dataset):
         self.epoch = 0
         self.map_seconds = 0.0
         # in memory what precompute-maps writes to disk
-        self.maps = [volume_map(each, DEFAULT_OPTIONS).astype(np.float16) for each in volumes if arm == "volume"]
+        self.maps = [volume_map(each, STORED).astype(np.float16) for each in volumes if arm == "volume"]
 
     def start(self, epoch: int) -> None:
         """Draw other patches from now on."""

@@ -15,51 +15,47 @@ __all__ = ["precompute"]
 @click.command("precompute-maps", short_help="Make the distance maps of whole volumes, once.")
 @click.argument("data", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
-@click.option("--backend", default="auto", show_default=True, type=click.Choice(("auto", "edt", "numba")),
-              help="Engine of the maps; numba needs the extra em.")  # fmt: skip
-@click.option("--shard", metavar="I/N", help="Do only every N-th case from the I-th on, such as 3/8.")
-@click.option("--cases", "listed", type=PATH, help="Do only the cases this file names, one a line.")
-@click.option("--clip", default="20", show_default=True, metavar="MM", help="Limit of the distances in mm, or none.")
-@click.option("--convention", type=CONVENTIONS, help="Where the zero level lies.  [default: half]")
-@click.option("--absent", type=click.Choice(("zero", "far")), help="Map of a class no voxel has.  [default: far]")
-@click.option("--preset", type=click.Choice(("robust", "published")),
-              help="Settings of the loss's preset, in place of the three above; not for nnU-Net.")  # fmt: skip
-@click.option("--num-classes", type=click.IntRange(min=2), help="With background.  [default: from dataset.json]")
-@click.option("--ignore-index", type=int, metavar="N", help="Label that does not count.  [default: from dataset.json]")
+@click.option("--num-classes", required=True, type=click.IntRange(min=2), help="With background.")
+@click.option("--preset", type=click.Choice(("robust", "published")), help="Named options.  [default: robust]")
+@click.option("--clip", metavar="MM", help="Limit of the distances in mm, or none; maps in mm, in place of a preset.")
+@click.option("--convention", type=CONVENTIONS, help="With --clip: the zero level.  [default: half]")
+@click.option("--absent", type=click.Choice(("zero", "far")), help="With --clip: class no voxel has.  [default: far]")
+@click.option("--ignore-index", type=int, metavar="N", help="Label that does not count.")
 @click.option("--include-background", is_flag=True, help="Make a map of class 0, too.")
-@click.option("--float32", is_flag=True, help="Store float32, needed without a clip.  [default: float16]")
-def precompute(data: Path, out: Path, listed: Path | None, float32: bool, **given: Any) -> None:
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
+@click.option("--shard", metavar="I/N", help="Do only every N-th case from the I-th on, such as 3/8.")
+@click.option("--dask", metavar="ADDRESS", help="Let the workers of this Dask scheduler do the work.")
+def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
     """Make the signed distance map of every whole volume of DATA in the folder OUT, to read patches of it in training.
 
-    DATA is an nnU-Net preprocessed folder (nnUNet_preprocessed/DatasetXXX/nnUNetPlans_3d_fullres) or a datalist.json or
-    its folder. A run that was broken off goes on where it stopped: run the same command again. Jobs on several machines
-    take one shard each; a last run without --shard checks every file and gathers one manifest.
+    DATA is a datalist.json or its folder, or a folder of NIfTI label maps. A run that was broken off goes on where it
+    stopped: run the same command again. Jobs on several machines take one shard each.
     """
     from monai_boundary.precompute import precompute_maps
 
-    options = _options(given.pop("preset"), given.pop("clip"), given.pop("convention"), given.pop("absent"))
-    cases = None if listed is None else [line.strip() for line in listed.read_text().splitlines() if line.strip()]
-    result = precompute_maps(data, out, options, cases=cases, dtype="float32" if float32 else "float16", **given)
+    options = _options(*(given.pop(name) for name in ("preset", "clip", "convention", "absent")))
+    result = precompute_maps(data, out, num_classes, options, **given)
     for case, reason in result.remade.items():
-        click.echo(f"made again: {case}: {reason}")
+        click.echo(f"recomputed: {case}: {reason}")
     click.echo(f"{len(result.made)} maps made, {len(result.kept)} kept in {result.folder}")
+    if result.lost:
+        lost = ", ".join(result.lost)
+        click.echo(f"{len(result.lost)} Dask workers left during the run ({lost}); others did their maps")
     if result.missing:
         click.echo(f"{len(result.missing)} cases of {data} have no map yet, such as {result.missing[0]}")
 
 
-def _options(preset: Any, clip: str, convention: str | None, absent: str | None) -> Any:
-    from monai_boundary.kernels.distance import preset_options
-    from monai_boundary.precompute.run import DEFAULT_OPTIONS
+def _options(preset: Any, clip: str | None, convention: Any, absent: Any) -> Any:
+    from monai_boundary.kernels.distance import DistanceMapOptions, preset_options
 
+    if clip is None:
+        if convention or absent:
+            raise click.UsageError("--convention and --absent need --clip, which may be none")
+        return preset_options(preset or "robust")
     if preset is not None:
-        source = click.get_current_context().get_parameter_source("clip")
-        if convention or absent or source is not click.core.ParameterSource.DEFAULT:
-            raise click.UsageError("--preset sets the clip, --convention and --absent: leave these out")
-        return preset_options(preset)
+        raise click.UsageError("--preset sets the clip: leave out --clip, --convention and --absent")
     try:
         limit = None if clip == "none" else float(clip)
     except ValueError:
         raise click.BadParameter(f"{clip!r} is neither a number of mm nor none", param_hint="'--clip'") from None
-    changes = {"convention": convention, "absent": absent}
-    return DEFAULT_OPTIONS.replace(clip=limit, **{key: value for key, value in changes.items() if value})
+    return DistanceMapOptions(convention or "half", limit, absent or "far")

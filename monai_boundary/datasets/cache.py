@@ -1,6 +1,7 @@
 """A `PersistentDataset` that checks what it reads back and keeps the affine.
 
-Not gathered in `monai_boundary.datasets`, which is imported without torch and MONAI.
+Imported by its own name, for it needs torch and MONAI. An entry is a `torch.save` file of plain values, followed by
+``MAGIC`` and the SHA-256 of that file.
 """
 
 from __future__ import annotations
@@ -41,18 +42,14 @@ class VerifiedPersistentDataset(PersistentDataset):
     An entry that was truncated, emptied or changed in any bit, or that another class wrote, is never used: it is
     computed and written again, with a ``UserWarning`` that names the file. Entries are replaced in one step, so
     several DataLoader workers, processes and runs can share a folder. Like MONAI's, an entry does not know the
-    transforms that made it: pass `hash_transform`, or empty the folder when they change.
+    transforms that made it: pass `hash_transform`, or empty the folder when they change. The checksum guards against
+    faults, not against somebody who forges entries; no code in an entry is ever run.
 
-    Metadata: MONAI's own cache drops the affine, and with ``track_meta=True, weights_only=True`` it cannot read back
-    what it wrote, for the NumPy arrays of an image header are no safe objects: every entry is taken for corrupt and
-    computed again. Here a `MetaTensor` is stored as a plain tensor and plain metadata (affine, meta, applied
-    operations) and put together after reading, always with ``weights_only=True``: no class has to be declared safe
-    and no code in an entry is run. Enumeration members come back as their values and NumPy scalars as Python
-    numbers (both compare equal), subclasses of dict, list and tuple as these; arrays stay arrays. The first access
-    returns the same as later ones.
-
-    An entry is a `torch.save` file followed by ``MAGIC`` and the SHA-256 of that file; ``torch.load(entry,
-    weights_only=True)`` reads it. The checksum guards against faults, not against somebody who forges entries.
+    MONAI's own cache drops the affine, and with ``track_meta=True, weights_only=True`` it cannot read back what it
+    wrote, for the NumPy arrays of an image header are no safe objects. Here a `MetaTensor` is stored as a plain tensor
+    and plain metadata and put together after reading. Enumeration members come back as their values and NumPy scalars
+    as Python numbers, subclasses of dict, list and tuple as these; arrays stay arrays. The first access returns the
+    same as later ones.
 
     Args:
         data: Items to load, each hashed as the name of its entry.
@@ -120,19 +117,18 @@ def _read_entry(file: Path) -> Any:
     digest = hashlib.sha256(memoryview(entry)[:-TRAILER_SIZE]).digest()
     if entry[-TRAILER_SIZE:] == MAGIC + digest:
         return torch.load(io.BytesIO(entry), weights_only=True)
-    if not entry:
-        fault = "is empty"
-    elif entry[-TRAILER_SIZE:-DIGEST_SIZE] != MAGIC:
-        fault = "does not end in a checksum (cut off, damaged, or written by another class)"
-    else:
-        fault = "does not match its checksum"
+    signed = entry[-TRAILER_SIZE:-DIGEST_SIZE] == MAGIC
+    fault = (
+        "does not match its checksum"
+        if signed
+        else "does not end in a checksum (cut off, damaged, or written by another class)"
+    )
     # Left in place until it is replaced: another worker may have put an intact one there by now.
     warnings.warn(f"cache entry {file} {fault}; it is computed again", UserWarning, stacklevel=5)
     return None
 
 
 def _write_entry(file: Path, content: Any) -> None:
-    """Write an entry that is either whole or not there, over any other."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).digest()
@@ -157,17 +153,11 @@ def _encode(value: Any, where: str, track_meta: bool) -> Any:
     if isinstance(value, list | tuple):
         entries = [_encode(entry, f"{where}[{number}]", track_meta) for number, entry in enumerate(value)]
         return entries if isinstance(value, list) else tuple(entries)
-    return _encode_object(value, where, track_meta)
-
-
-def _encode_object(value: Any, where: str, track_meta: bool) -> Any:
-    """Return the marked dictionary that stands for a `MetaTensor`, an array or a path."""
     if isinstance(value, MetaTensor):
         tensor = value.as_tensor()
         # vars: affine, meta and operations under MONAI's private names, as its own pickles have them
-        return (
-            {KIND: "MetaTensor", "tensor": tensor, "state": _encode(vars(value), where, True)} if track_meta else tensor
-        )
+        state = {KIND: "MetaTensor", "tensor": tensor, "state": _encode(vars(value), where, True)}
+        return state if track_meta else tensor
     if isinstance(value, np.ndarray) and not value.dtype.hasobject and value.dtype.names is None:
         # bytes, because torch has no texts, no foreign byte order and not every integer
         flat = np.array(value, order="C").reshape(-1).view(np.uint8)
@@ -183,19 +173,17 @@ def _encode_object(value: Any, where: str, track_meta: bool) -> Any:
 
 def _decode(value: Any) -> Any:
     """Undo `_encode`."""
-    if isinstance(value, list):
-        return [_decode(entry) for entry in value]
-    if isinstance(value, tuple):
-        return tuple(_decode(entry) for entry in value)
+    if isinstance(value, list | tuple):
+        return type(value)(_decode(entry) for entry in value)
     if not isinstance(value, dict):
         return value
-    kind = value.get(KIND)
-    if kind == "MetaTensor":
-        tensor = MetaTensor(value["tensor"])
-        vars(tensor).update(_decode(value["state"]))
-        return tensor
-    if kind == "array":
-        return value["bytes"].numpy().view(value["dtype"]).reshape(value["shape"])
-    if kind == "path":
-        return Path(value["path"])
+    match value.get(KIND):
+        case "MetaTensor":
+            tensor = MetaTensor(value["tensor"])
+            vars(tensor).update(_decode(value["state"]))
+            return tensor
+        case "array":
+            return value["bytes"].numpy().view(value["dtype"]).reshape(value["shape"])
+        case "path":
+            return Path(value["path"])
     return {key: _decode(entry) for key, entry in value.items()}

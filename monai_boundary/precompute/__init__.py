@@ -1,5 +1,8 @@
-"""Make the distance maps of whole volumes of a data set, once, and on as many machines as there are."""
+"""Make the distance maps of whole volumes of a data set, once, on as many machines as there are.
 
-from monai_boundary.precompute.run import Precomputed, precompute_maps, precompute_shard
+What is written is in ``map_store``; the command is `monai_boundary.cli.precompute`.
+"""
 
-__all__ = ["Precomputed", "precompute_maps", "precompute_shard"]
+from monai_boundary.precompute.run import Precomputed, precompute_maps
+
+__all__ = ["Precomputed", "precompute_maps"]

@@ -1,243 +1,182 @@
-"""Make the maps of a data set, or of a share of it, with several processes."""
+"""Find what is to be done, have it done, and say what was."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import multiprocessing
 import os
 import re
-from collections.abc import Sequence
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from monai_boundary._check import check_choice
-from monai_boundary.kernels.distance import Backend, DistanceMapOptions, resolve_backend
-from monai_boundary.map_store.blosc import ENDING, require_blosc2
-from monai_boundary.map_store.manifest import MANIFEST, ManifestPart, part_files, read_manifest
-from monai_boundary.map_store.settings import MapSettings
-from monai_boundary.map_store.store import MapStore
-from monai_boundary.precompute.case import Job, remove_parts
-from monai_boundary.precompute.pool import make_maps
-from monai_boundary.precompute.sources import DataSource, find_source
+from monai_boundary._files import file_digest, part_pattern
+from monai_boundary.datasets.datalist import read_datalist
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
+from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
+from monai_boundary.map_store import ENDING, read_record, read_records, require_blosc2, require_settings
+from monai_boundary.precompute.jobs import Job, MapSettings, run_jobs
 
-__all__ = ["DEFAULT_OPTIONS", "Precomputed", "precompute_maps", "precompute_shard"]
+__all__ = ["Precomputed", "precompute_maps"]
 
-#: 20 mm leave room for the robust maps (10 mm) of objects that a random zoom makes up to 1.4 times smaller.
-DEFAULT_OPTIONS = DistanceMapOptions(clip=20.0, absent="far")
-_BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba")  # the fast ones for arrays in memory
+#: A file is written in one go, in seconds: one that nobody touched for so long has lost its writer.
+_ABANDONED_S = 3600.0
 
 
 @dataclass
 class Precomputed:
-    """What a run did.
-
-    Args:
-        folder: Folder of the maps.
-        made: Cases made now.
-        kept: Cases that an earlier run had finished, their files intact.
-        remade: Reason by case, for those made now over an earlier map.
-        missing: Cases of the data set without a map, of this share or another.
-    """
+    """What a run did."""
 
     folder: Path
-    made: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    remade: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)  # cases made now
+    kept: list[str] = field(default_factory=list)  # cases that an earlier run had finished, their files intact
+    remade: dict[str, str] = field(default_factory=dict)  # why, of those made now over an earlier map
+    missing: list[str] = field(default_factory=list)  # cases of the data set without a map, of this share or another
+    lost: list[str] = field(default_factory=list)  # addresses of Dask workers that left during the run
 
 
 def precompute_maps(  # noqa: PLR0913 - what the command line offers
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    options: DistanceMapOptions = DEFAULT_OPTIONS,
+    num_classes: int,
+    options: DistanceMapOptions = ROBUST,
     *,
-    num_classes: int | None = None,
     ignore_index: int | None = None,
     include_background: bool = False,
-    dtype: Any = "float16",
     shard: str | None = None,
-    cases: Sequence[str] | None = None,
     workers: int = 1,
-    backend: Backend = "auto",
+    dask: str | None = None,
     progress: bool = True,
 ) -> Precomputed:
-    """Make the distance map of every whole volume of a data set.
-
-    Maps that are there, intact and of unchanged labels are not made again. Every job writes a part of the manifest of
-    its own; a run without shard or list gathers all parts in one ``manifest.json``.
+    """Make the distance map of every whole volume of a data set; those that are there, intact and up to date, are kept.
 
     Args:
-        data: Folder of one 3-D configuration below an nnU-Net preprocessed data set, or a datalist or its folder.
-        out: Folder of the maps, for one data set and one choice of settings.
-        options: Settings of the maps.
-        num_classes: Classes including the background; from ``dataset.json`` where there is one.
-        ignore_index: Label that is not counted; likewise.
+        data: A datalist or its folder, or a folder of NIfTI label maps.
+        out: Folder of the maps, for one choice of settings.
+        num_classes: Classes including the background.
+        options: Settings of the maps. They are stored as float16 where a clip or a normalisation bounds them.
+        ignore_index: Label that is not counted.
         include_background: Whether class 0 has a channel.
-        dtype: ``"float16"`` or ``"float32"``.
         shard: ``"I/N"``, I from 1 to N: every N-th case from the I-th on.
-        cases: Names of the cases to do, in place of all; `shard` then shares these out.
         workers: Number of processes; 1 works in this one.
-        backend: ``"auto"``, ``"edt"`` or ``"numba"``; see `signed_distance_map`. Maps are equal to rounding (float16:
-            to its last digit), so that the manifest does not name it.
+        dask: Address of a Dask scheduler whose workers do the work, on folders that they see as this machine does.
         progress: Show a progress bar.
 
     Raises:
-        ImportError: Blosc2 is not installed.
-        ValueError: Wrong arguments; `out` holds maps with other settings; label files that cannot be used, after all
-            others are done.
+        ImportError: Blosc2 or Dask is not installed.
+        ValueError: Wrong arguments; maps of other settings in `out`; unusable label files, after all others are done.
         OSError: The disk is full, or a file cannot be read or written.
-        RuntimeError: A worker was killed, or the package of `backend` is not installed. Whatever the error, finished
-            maps are kept.
+        RuntimeError: A worker was killed. Whatever the error, finished maps are kept.
     """
     require_blosc2()
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    resolve_backend(check_choice("backend", backend, _BACKENDS))
-    source, folder = find_source(data), Path(out)
-    settings = _settings(source, options, num_classes, ignore_index, include_background, dtype)
-    chosen = _share(_chosen(source, cases, data), shard)
+    if workers < 1 or (dask is not None and workers > 1):
+        raise ValueError(f"workers must be at least 1, and 1 with dask, got {workers}")
+    labels, folder = _find_labels(data), Path(out).absolute()
+    settings = MapSettings(options, num_classes, include_background, ignore_index)
+    chosen = _share(list(labels), shard)
     folder.mkdir(parents=True, exist_ok=True)
-    remove_parts(folder)
-    part = ManifestPart(folder / _part_name(shard, cases), settings)
-    store = _earlier(folder, settings)
-    result = Precomputed(folder)
-    jobs = []
-    for name in tqdm(chosen, desc="check", unit="map", disable=not progress or store is None):
-        job = Job(source.cases[name], folder, settings, backend)
-        reason = _why(store, job)
-        if reason is None and store is not None:
-            result.kept.append(name)
-            part.records[name] = store.records[name]
-            continue
-        if reason:
-            result.remade[name] = reason
-        jobs.append(job)
-    try:
-        result.made = make_maps(jobs, workers, part, progress)
-    finally:
-        part.write()
-    if shard is None and cases is None:
-        _gather(part, set(source.cases))
-    manifest = read_manifest(folder)
-    result.missing = sorted(set(source.cases) - set(manifest[1] if manifest else ()))
+    _remove_abandoned(folder)
+    for case, record in read_records(folder).items():
+        require_settings(folder / f"{case}{ENDING}", record, settings.content())
+    result, jobs = Precomputed(folder), []
+    with _executor(workers, dask, result) as pool:
+        for case in tqdm(chosen, desc="check", unit="map", disable=not progress):
+            job = Job(case, labels[case], folder, settings)
+            reason = _outdated(job) if job.path.is_file() else ""
+            if reason is None:
+                result.kept.append(case)
+                continue
+            jobs.append(job)
+            if reason:
+                result.remade[case] = reason
+        result.made = run_jobs(jobs, pool, progress)
+    result.missing = [case for case in labels if not (folder / f"{case}{ENDING}").is_file()]
     return result
 
 
-def precompute_shard(
-    shard: str, data: str | os.PathLike[str], out: str | os.PathLike[str], **settings: Any
-) -> Precomputed:
-    """`precompute_maps` with the shard first and no progress bar, for ``client.map`` of dask.distributed and its like.
+def _find_labels(data: str | os.PathLike[str]) -> dict[str, Path]:
+    """Return the label files of a data set by case, in the order of the names.
 
     Args:
-        shard: ``"I/N"``.
-        data: See `precompute_maps`.
-        out: A folder that all machines share.
-        **settings: Further arguments of `precompute_maps`.
+        data: A datalist or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
+
+    Raises:
+        ValueError: It is neither, or a name of a case cannot be that of a file.
+        OSError: It does not exist.
     """
-    return precompute_maps(data, out, shard=shard, **{"progress": False, **settings})
-
-
-def _settings(
-    source: DataSource,
-    options: DistanceMapOptions,
-    num_classes: int | None,
-    ignore_index: int | None,
-    include_background: bool,
-    dtype: Any,
-) -> MapSettings:
-    scheme = source.scheme
-    if scheme is None and num_classes is None:
+    path = Path(data).absolute()
+    if not path.exists():
+        raise FileNotFoundError(f"{data} does not exist; give a datalist.json or a folder of label maps")
+    if path.is_file() or (path / "datalist.json").is_file():
+        listed = [entry for entries in read_datalist(path).values() for entry in entries]
+        labels = {entry.case: entry.label for entry in listed if entry.label is not None}
+        if len(labels) < len(listed):
+            text = f"{data}: {len(listed) - len(labels)} cases have no label and get no map"
+            warnings.warn(text, UserWarning, stacklevel=3)
+    else:
+        files = [file for file in path.iterdir() if file.name.endswith(NIFTI_ENDINGS)]
+        labels = {case_name(file): file for file in files}
+        if len(labels) < len(files):
+            raise ValueError(f"{data} must hold one label map per case, got a .nii and a .nii.gz of the same name")
+    if not labels:
         raise ValueError(
-            "num_classes must be given for a datalist without dataset.json, got None; pass --num-classes (the "
-            "background counts)"
+            f"{data} must hold a datalist.json that names labels, or label maps *.nii.gz, got neither; of nnU-Net's "
+            "data give the folder labelsTr"
         )
-    if scheme is not None:
-        for name, given, found in (
-            ("num_classes", num_classes, scheme.num_classes),
-            ("ignore_index", ignore_index, scheme.ignore_index),
-        ):
-            if given is not None and given != found:
-                raise ValueError(f"{name} must be that of dataset.json, {found}, or left out, got {given}")
-        num_classes, ignore_index = scheme.num_classes, scheme.ignore_index
-        if scheme.regions is not None and include_background:
-            raise ValueError("include_background must be off for regions, got True; regions have no background")
-    regions = None if scheme is None else scheme.regions
-    return MapSettings(int(num_classes or 0), options, include_background, ignore_index, regions, dtype)
+    unusable = [case for case in labels if Path(case).name != case or case.startswith(".")]
+    if unusable:
+        raise ValueError(f"names of cases must be names of files, got {unusable[0]!r}; rename it")
+    return dict(sorted(labels.items()))
 
 
-def _chosen(source: DataSource, cases: Sequence[str] | None, data: object) -> list[str]:
-    if cases is None:
-        return list(source.cases)
-    missing = [name for name in cases if name not in source.cases]
-    if missing or not cases:
-        raise ValueError(
-            f"cases must name cases of {data} ({len(source.cases)}, such as {next(iter(source.cases))}), got "
-            f"{', '.join(missing[:5]) or 'none'}; correct the list"
-        )
-    return sorted(set(cases))
+def _share(cases: list[str], shard: str | None) -> list[str]:
+    found = re.fullmatch(r"(\d+)/(\d+)", "1/1" if shard is None else shard)
+    first, number = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= first <= number:
+        raise ValueError(f"shard must be I/N with I from 1 to N, such as 3/8, got {shard!r}")
+    return cases[first - 1 :: number]
 
 
-def _share(names: list[str], shard: str | None) -> list[str]:
-    if shard is None:
-        return names
-    found = re.fullmatch(r"(\d+)/(\d+)", str(shard))
-    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= number <= count:
-        raise ValueError(f"shard must be I/N with 1 <= I <= N, such as 1/8, got {shard!r}")
-    return names[number - 1 :: count]
-
-
-def _part_name(shard: str | None, cases: Sequence[str] | None) -> str:
-    words = ["manifest"]
-    if cases is not None:
-        words.append("list-" + hashlib.sha256("\n".join(sorted(set(cases))).encode()).hexdigest()[:12])
-    if shard is not None:
-        words.append(shard.replace("/", "-of-"))
-    return MANIFEST if len(words) == 1 else f"{'.'.join(words)}.json"
-
-
-def _earlier(folder: Path, settings: MapSettings) -> MapStore | None:
-    """Return the maps that are there, which must have the same settings."""
-    if not part_files(folder):
-        return None
-    store = MapStore(folder)
-    store.require(**settings.content())
-    return store
-
-
-def _why(store: MapStore | None, job: Job) -> str | None:
-    """Say why an earlier map does not do: empty where there is none, ``None`` where it does."""
-    case = job.labels.case
-    if store is None or case not in store.records:
-        return ""
-    record, labels = store.records[case], job.labels
-    if not record.source.same_as(labels.path):
-        return "its labels changed"
-    if labels.spacing is not None and labels.spacing != record.spacing:
-        return f"its spacing was {record.spacing}, is {labels.spacing}"
+def _outdated(job: Job) -> str | None:
+    """Say why an earlier map does not do, ``None`` where it does."""
     try:
-        store.check_file(case)
+        record = read_record(job.path, check_array=True)
     except ValueError as error:
         return str(error)
-    return None
+    return None if file_digest(job.labels) == record.source_sha256 else "its labels changed"
 
 
-def _gather(part: ManifestPart, cases: set[str]) -> None:
-    """Make one manifest of all parts and remove the others, unless a job that still runs has added to its own.
+@contextlib.contextmanager
+def _executor(workers: int, dask: str | None, result: Precomputed) -> Iterator[Executor | None]:
+    """Open the pool that does the work, if any; note which workers of Dask went away."""
+    if dask is not None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise ImportError("dask needs dask.distributed, got none; pip install 'monai-boundary[dask]'") from None
+        with Client(dask, set_as_default=False) as client:
+            before = set(client.nthreads())
+            yield client.get_executor(pure=False)
+            result.lost = sorted(before - set(client.nthreads()))
+    elif workers > 1:
+        # no forks of this process, whose threads, such as torch's, may hang in them; torch is imported once for all
+        ways = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
+        context.set_forkserver_preload(["monai_boundary.precompute.jobs"])
+        with ProcessPoolExecutor(workers, context) as pool:
+            yield pool
+    else:
+        yield None
 
-    Maps of cases that are not in this data, as of another datalist in the same folder, stay where they exist.
-    """
-    folder = part.path.parent
-    manifest = read_manifest(folder)
-    found = manifest[1] if manifest else {}
-    part.records = {
-        case: record for case, record in found.items() if case in cases or (folder / f"{case}{ENDING}").exists()
-    }
-    part.write()
-    for path in part_files(folder):
-        records = ManifestPart(path, part.settings).records
-        known = all(case in found and record.written <= found[case].written for case, record in records.items())
-        if path != part.path and known:
-            path.unlink(missing_ok=True)
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what writers that were killed left in the folder of the maps; other jobs may be writing theirs there."""
+    for part in folder.glob(part_pattern(f"*{ENDING}")):
+        with contextlib.suppress(FileNotFoundError):  # its writer has just put it in place
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()

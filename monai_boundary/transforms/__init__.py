@@ -8,7 +8,6 @@ from monai_boundary.transforms.distance_map import (
     SignedDistanceMapDict,
 )
 from monai_boundary.transforms.precomputed import (
-    PrecomputedDistanceMap,
     PrecomputedDistanceMapD,
     PrecomputedDistanceMapd,
     PrecomputedDistanceMapDict,
@@ -26,7 +25,6 @@ __all__ = [
     "BoundaryBandD",
     "BoundaryBandDict",
     "BoundaryBandd",
-    "PrecomputedDistanceMap",
     "PrecomputedDistanceMapD",
     "PrecomputedDistanceMapDict",
     "PrecomputedDistanceMapd",

@@ -14,8 +14,8 @@ from monai.networks.nets import FlexibleUNet
 from torch import nn
 
 from monai_boundary.bundles import bundle_folder
-from monai_boundary.bundles.tiles import TilePredictor, folder_tiles, predict_tiles, tiles_of_split
-from monai_boundary.bundles.weights import load_weights
+from monai_boundary.bundles.aerial import TilePredictor, folder_tiles, predict_tiles, tiles_of_split
+from monai_boundary.bundles.checkpoints import load_weights
 from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_tiles
 from monai_boundary.inference import TileInferer
 from tests.bundles.running import run_workflow

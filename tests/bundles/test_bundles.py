@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}  # the others have files of their own
 CONFIGS = sorted(path for name in list_bundles() for path in bundle_folder(name).glob("configs/*.json"))
 FORBIDDEN = ("$import", "lambda", "__", "eval(", "exec(", "compile(", "open(", "os.", "sys.", "subprocess", "getattr")
-ALLOWED = ("monai.", "torch.", "ignite.", "monai_boundary.")
+ALLOWED = ("monai.", "torch.", "ignite.", "monai_boundary.", "operator.lt")
 # MONAI's documented mandatory fields; its schema file is on the network
 SCHEMA = {
     "type": "object",

@@ -16,8 +16,7 @@ from scipy.ndimage import binary_dilation
 from torch import nn
 
 from monai_boundary.bundles import bundle_folder
-from monai_boundary.bundles.volumes import saved_threshold
-from monai_boundary.bundles.weights import load_weights
+from monai_boundary.bundles.checkpoints import load_weights, saved_threshold
 from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.em import Stored
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
@@ -147,7 +147,6 @@ def test_wrong_arguments_are_named(call, text):
 masks = hnp.arrays(bool, (3, 5, 4)).filter(np.any)
 
 
-@settings(max_examples=60, deadline=None)
 @given(masks, masks, st.tuples(*[st.floats(0.2, 5)] * 3), st.floats(0.1, 10))
 def test_laws(pred, target, spacing, scale):
     found, swapped = surface_distances(pred, target, spacing), surface_distances(target, pred, spacing)

@@ -44,9 +44,9 @@ def rank_main(rank: int, store: str, out: str) -> None:
     result = {key: np.array(value, np.float32) for key, value in counts.items()}
     trainer.on_validation_epoch_end([{"loss": np.array(0.5), **result}] * 2)
     trainer.on_epoch_end()
-    log = {key: [float(v) for v in np.ravel(values)] for key, values in trainer.boundary_log.items()}
+    log = {key: [float(v) for v in np.ravel(values)] for key, values in trainer.boundary_log.values.items()}
     with open(f"{out}.{rank}", "w") as file:  # noqa: PTH123
-        json.dump({**log, "ratio": trainer.boundary_guard.ratio, "weight": weight}, file)
+        json.dump({**log, "ratio": trainer.boundary_log.guard.ratio, "weight": weight}, file)
     dist.destroy_process_group()
 
 

@@ -75,8 +75,8 @@ def test_a_nan_loss_is_logged_and_does_not_pause_the_boundary_term(results: Path
     trainer = build(nnUNetTrainerBoundary, LABELS)
     for _ in range(7):
         pretend_epoch(trainer, region_term=float("nan"))
-    assert trainer.boundary_log["alpha_paused"] == [0] * 7
-    assert all(value != value for value in trainer.boundary_log["region_term"])
+    assert trainer.boundary_log.values["alpha_paused"] == [0] * 7
+    assert all(value != value for value in trainer.boundary_log.values["region_term"])
 
 
 def test_a_stock_trainer_says_nothing_of_alpha(results: Path) -> None:

@@ -32,6 +32,6 @@ def test_trains_compiled_with_a_new_alpha_in_each_epoch(
         assert all(np.isfinite(step["loss"]) for step in trained)
         graphs.append(counters["stats"]["unique_graphs"])
     end = 1.0 if trainer_class is nnUNetTrainerBoundary else 0.3
-    assert trainer.boundary_log["alpha"] == pytest.approx([0.01, (0.01 + end) / 2, end])
+    assert trainer.boundary_log.values["alpha"] == pytest.approx([0.01, (0.01 + end) / 2, end])
     assert graphs[2] == graphs[1]  # alpha lies outside what is compiled
     torch._dynamo.reset()

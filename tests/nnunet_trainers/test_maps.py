@@ -11,6 +11,8 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary import DistanceMapOptions
+from monai_boundary.kernels.distance import PUBLISHED as PUBLISHED_MAP
+from monai_boundary.losses.map_agreement import MapMismatchWarning
 from nnunet_trainers.boundary import (
     nnUNetTrainerBoundary,
     nnUNetTrainerBoundaryPublished,
@@ -169,8 +171,27 @@ def test_each_call_takes_maps_of_its_own(results: Path) -> None:
     trainer = build(nnUNetTrainerBoundary, LABELS)
     batch = next(trainer.dataloader_train)
     trainer.train_step(batch)
-    with pytest.raises(RuntimeError, match="distance_maps must be set before each call, got None"):
+    with pytest.raises(RuntimeError, match="take_maps must come before each call, got no maps"):
         trainer.loss(trainer.network(batch["data"]), batch["target"][:-1])
+
+
+@pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
+def test_a_target_that_moved_behind_the_maps_is_found_in_the_first_batch(dataset: str, results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, dataset)
+    batch = next(trainer.dataloader_train)
+    moved = {**batch, "target": [*(head.roll(12, -1) for head in batch["target"][:-1]), batch["target"][-1]]}
+    with pytest.raises(ValueError, match=r"distance_map must be negative inside of the label, got positive values at"):
+        trainer.train_step(moved)
+    trainer.train_step(batch)
+    trainer.train_step(moved)  # looked at once
+
+
+def test_maps_of_other_settings_than_the_loss_expects_are_said_once(results: Path) -> None:
+    trainer = build(nnUNetTrainerBoundary, LABELS)
+    trainer.loss.options = PUBLISHED_MAP
+    with pytest.warns(MapMismatchWarning, match=r"clip=10.0 and not None.*preset='published' to SignedDistanceMapd"):
+        trainer.train_step(next(trainer.dataloader_train))
+    trainer.train_step(next(trainer.dataloader_train))
 
 
 @pytest.mark.parametrize("deep_supervision", [True, False])
@@ -236,7 +257,7 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(
     for trainer in (workers, device):
         trainer.loss.term_weights = (0.7, 0.2)
     seen = []
-    device.loss.register_forward_pre_hook(lambda loss, _: seen.append(loss.distance_maps.clone()))
+    device.loss.register_forward_pre_hook(lambda loss, _: seen.append(loss._maps[0].clone()))
     expected, found = workers.train_step(batch_copy(batch)), device.train_step(stripped)
     for key, value in expected.items():
         assert found[key] == pytest.approx(value, rel=1e-3, abs=1e-4)  # the workers ship float16

@@ -54,7 +54,7 @@ def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple, r
     trainer = build(trainer_class, dataset, configuration)
     assert_trains(trainer)
     if isinstance(trainer, BoundaryMixin):
-        log = trainer.boundary_log
+        log = trainer.boundary_log.values
         assert log["alpha"] == [0.01]
         assert log["region_weight"] == [1.0]
         assert log["alpha_paused"] == [0.0]

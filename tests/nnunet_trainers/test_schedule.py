@@ -18,7 +18,7 @@ from nnunet_trainers.boundary import (
     nnUNetTrainerDiceCEBoundary,
     nnUNetTrainerGDL_100epochs,
 )
-from nnunet_trainers.mixin import LOG_KEYS
+from nnunet_trainers.boundary_log import LOG_KEYS
 from nnunet_trainers.plot import plot_boundary_log
 from tests.nnunet_trainers.datasets import LABELS
 from tests.nnunet_trainers.running import build, pretend_epoch, run_epoch
@@ -55,8 +55,8 @@ def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedu
         pretend_epoch(trainer)
         assert trainer.loss.term_weights == schedule.weights(epoch, 6)
         assert_log_is_whole(trainer)
-    assert trainer.boundary_log["region_weight"] == [schedule.weights(epoch, 6)[0] for epoch in range(6)]
-    assert trainer.boundary_log["alpha"] == [schedule.weights(epoch, 6)[1] for epoch in range(6)]
+    assert trainer.boundary_log.values["region_weight"] == [schedule.weights(epoch, 6)[0] for epoch in range(6)]
+    assert trainer.boundary_log.values["alpha"] == [schedule.weights(epoch, 6)[1] for epoch in range(6)]
 
 
 def test_the_first_hundred_published_epochs_rise_by_a_hundredth_in_a_run_of_any_length(results: Path) -> None:
@@ -64,7 +64,7 @@ def test_the_first_hundred_published_epochs_rise_by_a_hundredth_in_a_run_of_any_
     assert trainer.num_epochs == 1000
     for _ in range(3):
         pretend_epoch(trainer, predicted=0)
-    assert trainer.boundary_log["alpha"] == pytest.approx([0.01, 0.02, 0.03])
+    assert trainer.boundary_log.values["alpha"] == pytest.approx([0.01, 0.02, 0.03])
 
 
 def test_a_length_in_the_name_sets_epochs_and_learning_rate(results: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_length_in_the_name_sets_epochs_and_learning_rate(results: Path) -> No
 def test_the_means_of_the_steps_are_logged(results: Path) -> None:
     trainer = build(nnUNetTrainerBoundary, LABELS)
     trained, validated = run_epoch(trainer)
-    log = trainer.boundary_log
+    log = trainer.boundary_log.values
     for key in ("region_term", "boundary_term"):
         assert log[key] == [pytest.approx(np.mean([step[key] for step in trained]), rel=1e-6)]
     voxels = 2 * 2 * 16 * 32 * 32
@@ -99,8 +99,8 @@ def test_a_resumed_run_continues_log_and_alpha(results: Path) -> None:
     second.load_checkpoint(file)
     run_epoch(second, 1, 1)
     schedule = Rebalance()
-    assert second.boundary_log["alpha"] == [schedule.weights(epoch, 5)[1] for epoch in range(3)]
-    assert second.boundary_log["region_term"][:2] == first.boundary_log["region_term"]
+    assert second.boundary_log.values["alpha"] == [schedule.weights(epoch, 5)[1] for epoch in range(3)]
+    assert second.boundary_log.values["region_term"][:2] == first.boundary_log.values["region_term"]
     assert_log_is_whole(second)
 
 
@@ -114,8 +114,8 @@ def test_a_stock_checkpoint_resumes_with_a_gap_in_the_log(results: Path) -> None
     assert_log_is_whole(ours)
     run_epoch(ours, 1, 1)
     assert_log_is_whole(ours)
-    assert same(ours.boundary_log["alpha"], [math.nan, math.nan, Rebalance().weights(2, 1000)[1]])
-    assert ours.boundary_guard.updates == 1
+    assert same(ours.boundary_log.values["alpha"], [math.nan, math.nan, Rebalance().weights(2, 1000)[1]])
+    assert ours.boundary_log.guard.updates == 1
 
 
 class WaitingTrainer(nnUNetTrainerBoundary):
@@ -127,14 +127,14 @@ def test_a_schedule_sees_the_region_terms_before_and_after_resuming(results: Pat
     whole, first = (build(WaitingTrainer, LABELS) for _ in range(2))
     for term in terms:
         pretend_epoch(whole, region_term=term)
-    assert whole.boundary_log["alpha"] == [0.0, 0.0, 0.0, 0.01]
+    assert whole.boundary_log.values["alpha"] == [0.0, 0.0, 0.0, 0.01]
     for term in terms[:2]:
         pretend_epoch(first, region_term=term)
     second = build(WaitingTrainer, LABELS)
     second.load_checkpoint(checkpoint(first))
     for term in terms[2:]:
         pretend_epoch(second, region_term=term)
-    assert second.boundary_log["alpha"] == whole.boundary_log["alpha"]
+    assert second.boundary_log.values["alpha"] == whole.boundary_log.values["alpha"]
 
 
 # Predicted foreground voxels, of 100 true ones: gone, and back in the seventh epoch.
@@ -149,8 +149,11 @@ def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_s
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
     expected = [(1.0, 0.0) if epoch is None else Rebalance().weights(epoch, 1000) for epoch in EFFECTIVE]
-    assert trainer.boundary_log["alpha_paused"] == PAUSED
-    assert list(zip(trainer.boundary_log["region_weight"], trainer.boundary_log["alpha"], strict=True)) == expected
+    assert trainer.boundary_log.values["alpha_paused"] == PAUSED
+    assert (
+        list(zip(trainer.boundary_log.values["region_weight"], trainer.boundary_log.values["alpha"], strict=True))
+        == expected
+    )
     assert trainer.loss.term_weights == expected[-1]
     text = Path(trainer.log_file).read_text()
     for label in (1, 2):
@@ -162,7 +165,7 @@ def test_the_loss_of_one_class_of_two_pauses_the_boundary_term(results: Path) ->
     trainer = build(nnUNetTrainerBoundary, LABELS)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, [100.0, predicted])
-    assert trainer.boundary_log["alpha_paused"] == PAUSED
+    assert trainer.boundary_log.values["alpha_paused"] == PAUSED
     assert "foreground of class 2 is" in Path(trainer.log_file).read_text()
 
 
@@ -175,11 +178,11 @@ def test_a_pause_is_the_same_after_resuming(epochs: int, results: Path) -> None:
     file = checkpoint(first)
     for _ in range(2):  # as --val_best does after --c; the guard must not count the epochs twice
         second.load_checkpoint(file)
-    assert second.boundary_guard.updates == epochs
+    assert second.boundary_log.guard.updates == epochs
     for predicted in COLLAPSE[epochs:]:
         pretend_epoch(second, predicted)
-    assert second.boundary_log["alpha_paused"] == PAUSED
-    assert second.boundary_log["alpha"] == [
+    assert second.boundary_log.values["alpha_paused"] == PAUSED
+    assert second.boundary_log.values["alpha"] == [
         0.0 if epoch is None else Rebalance().weights(epoch, 1000)[1] for epoch in EFFECTIVE
     ]
 
@@ -188,8 +191,8 @@ def test_the_published_trainer_warns_of_a_collapse_and_goes_on(results: Path) ->
     trainer = build(nnUNetTrainerBoundaryPublished, LABELS)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
-    assert trainer.boundary_log["alpha_paused"] == [0] * len(COLLAPSE)
-    assert trainer.boundary_log["alpha"] == pytest.approx([0.01 * (epoch + 1) for epoch in range(len(COLLAPSE))])
+    assert trainer.boundary_log.values["alpha_paused"] == [0] * len(COLLAPSE)
+    assert trainer.boundary_log.values["alpha"] == pytest.approx([0.01 * (epoch + 1) for epoch in range(len(COLLAPSE))])
     assert "WARNING: the predicted foreground" in Path(trainer.log_file).read_text()
 
 

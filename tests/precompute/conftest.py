@@ -7,9 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monai_boundary import DistanceMapOptions
 from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
+from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
+
+OPTIONS = DistanceMapOptions(clip=20.0, absent="far")
+#: Arguments of `precompute_maps` after the two folders.
+GIVEN = {"num_classes": 2, "options": OPTIONS, "include_background": True, "progress": False}
 
 
 def write_cases(folder: Path, count: int = 3, shape: tuple[int, ...] = (12, 40, 36)) -> Path:
@@ -26,6 +32,18 @@ def write_cases(folder: Path, count: int = 3, shape: tuple[int, ...] = (12, 40, 
     return folder
 
 
+def whole(folder: Path, case: str) -> np.ndarray:
+    """The whole stored map of a case."""
+    store = MapStore(folder)
+    shape = store.record(case).shape[1:]
+    return store.read(case, [0] * len(shape), shape)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Names and bytes of all files in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_cases(tmp_path / "data")
@@ -34,5 +52,5 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def maps(data: Path, tmp_path: Path) -> Path:
     """Maps of the three cases, background included, clip 20."""
-    precompute_maps(data, tmp_path / "maps", num_classes=2, include_background=True, progress=False)
+    precompute_maps(data, tmp_path / "maps", **GIVEN)
     return tmp_path / "maps"

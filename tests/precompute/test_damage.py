@@ -7,162 +7,167 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_boundary import DistanceMapOptions
-from monai_boundary.map_store import MapStore, manifest, store
-from monai_boundary.map_store.manifest import ManifestPart
-from monai_boundary.precompute import case as case_module
-from monai_boundary.precompute import precompute_maps
+from monai_boundary import DistanceMapOptions, map_store
+from monai_boundary.datasets import write_volume
+from monai_boundary.map_store import MapStore, read_record
+from monai_boundary.precompute import jobs, precompute_maps
 from monai_boundary.precompute import run as run_module
 from tests.cli.calling import assert_fails
-from tests.precompute.conftest import write_cases
+from tests.precompute.conftest import GIVEN, content, whole, write_cases
 
-QUIET = {"num_classes": 2, "progress": False}
+ALL = ["p0", "p1", "p2"]
 
 
-def test_a_killed_worker_is_named_and_loses_nothing_that_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data, add = write_cases(tmp_path / "data", 12), ManifestPart.add
+def test_a_killed_worker_is_named_and_loses_nothing_that_is_finished(tmp_path: Path, monkeypatch) -> None:
+    data, out, outcomes = write_cases(tmp_path / "data", 8), tmp_path / "maps", jobs._outcomes
 
-    def add_and_kill(part, case, record):
-        add(part, case, record)
-        for child in multiprocessing.active_children():
-            os.kill(child.pid, signal.SIGKILL)
+    def kill_after_the_first(*given):
+        for outcome in outcomes(*given):
+            yield outcome
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ManifestPart, "add", add_and_kill)
-        with pytest.raises(RuntimeError, match=r"worker process was killed.* of 12 maps are finished.*fewer than 2"):
-            precompute_maps(data, tmp_path / "maps", workers=2, **QUIET)
-    finished = sorted(MapStore(tmp_path / "maps").records)
-    assert 1 <= len(finished) < 12
-    monkeypatch.setattr(case_module, "_ABANDONED_S", -1.0)
-    result = precompute_maps(data, tmp_path / "maps", **QUIET)
+        patch.setattr(jobs, "_outcomes", kill_after_the_first)
+        with pytest.raises(RuntimeError, match=r"a worker was killed.* of 8 maps are finished.*fewer workers"):
+            precompute_maps(data, out, workers=2, **GIVEN)
+    finished = sorted(MapStore(out).records)
+    assert 1 <= len(finished) < 8
+    monkeypatch.setattr(run_module, "_ABANDONED_S", -1.0)
+    result = precompute_maps(data, out, **GIVEN)
     assert result.kept == finished
-    assert len(result.made) == 12 - len(finished)
-    assert not list((tmp_path / "maps").glob(".*"))
+    assert len(result.made) == 8 - len(finished)
+    assert not list(out.glob(".*"))
+
+
+def test_a_command_that_is_killed_leaves_whole_maps_or_none(tmp_path: Path) -> None:
+    data, out = write_cases(tmp_path / "data", 6, (24, 96, 96)), tmp_path / "maps"
+    code = (
+        f"from monai_boundary.precompute import precompute_maps as p; p({str(data)!r}, {str(out)!r}, 2, progress=False)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while process.poll() is None and not list(out.glob("[!.]*.b2nd")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    finished = [read_record(path, check_array=True) for path in out.glob("[!.]*.b2nd")]
+    assert len(precompute_maps(data, out, 2, progress=False).kept) == len(finished) > 0
+    precompute_maps(data, tmp_path / "undisturbed", 2, progress=False)
+    left = {name: value for name, value in content(out).items() if not name.endswith(".part")}
+    assert left == content(tmp_path / "undisturbed")
+
+
+def test_no_flipped_bit_is_accepted(data: Path, maps: Path) -> None:
+    path, rng = maps / "p1.b2nd", np.random.default_rng(0)
+    intact = path.read_bytes()
+    places = [*rng.integers(0, len(intact), 120).tolist(), *range(len(intact) - 30, len(intact))]
+    for place in places:
+        flipped = bytearray(intact)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"p1\.b2nd must .*precompute-maps again"):
+            MapStore(maps).read("p1", (0, 0, 0), (1, 1, 1))
+    assert precompute_maps(data, maps, **GIVEN).made == ["p1"]
+    assert path.read_bytes() == intact
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[:-7], lambda whole: whole[300:], lambda _: b"", lambda w: w * 2]
+)
+def test_a_damaged_map_is_refused_by_readers_and_recomputed(data: Path, maps: Path, damage) -> None:
+    path = maps / "p1.b2nd"
+    intact = path.read_bytes()
+    path.write_bytes(damage(intact))
+    with pytest.raises(ValueError, match=r"p1\.b2nd must .*precompute-maps again"):
+        MapStore(maps).record("p1")
+    result = precompute_maps(data, maps, **GIVEN)
+    assert (result.made, result.kept) == (["p1"], ["p0", "p2"])
+    assert "p1.b2nd must" in result.remade["p1"]
+    assert path.read_bytes() == intact
+
+
+def test_maps_of_another_recipe_are_refused_and_recomputed(data: Path, maps: Path, monkeypatch) -> None:
+    monkeypatch.setattr(map_store, "RECIPE", map_store.RECIPE + 1)  # as a later version reads what this one wrote
+    with pytest.raises(ValueError, match="without intact maps of recipe 3"):
+        MapStore(maps)
+    result = precompute_maps(data, maps, **GIVEN)
+    assert result.made == ALL
+    assert "must be made by recipe 3, got recipe 2 of monai-boundary" in result.remade["p1"]
 
 
 def test_what_killed_workers_left_is_removed_and_what_others_write_is_not(data: Path, tmp_path: Path) -> None:
     out, key, hours_ago = tmp_path / "maps", "0af9" * 8, time.time() - 7200
     out.mkdir()
-    left = [out / f".{name}.{key}.part" for name in ("p1.b2nd", "gone.b2nd", "manifest.1-of-2.json")]
+    left = [out / f".{name}.{key}.part" for name in ("p1.b2nd", "gone.b2nd")]
     foreign, living = out / ".p1.b2nd.mine.part", [out / f".{name}.{key[::-1]}.part" for name in ("p1.b2nd", "p9.b2nd")]
     for path in (*left, foreign, *living):
         path.touch()
     for path in (*left, foreign):
         os.utime(path, (hours_ago, hours_ago))
-    precompute_maps(data, out, **QUIET)
+    precompute_maps(data, out, **GIVEN)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in (foreign, *living))
 
 
-def test_two_jobs_over_the_same_cases_do_not_disturb_each_other(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_jobs_over_the_same_cases_do_not_disturb_each_other(data: Path, tmp_path: Path, monkeypatch) -> None:
     write, out, inner = Path.write_bytes, tmp_path / "maps", []
 
-    def write_and_let_the_other_run(path: Path, content: bytes) -> int:
-        size = write(path, content)
+    def write_and_let_the_other_run(path: Path, given: bytes) -> int:
+        size = write(path, given)
         if path.name.startswith(".p1.b2nd") and not inner:  # this one's part lies there, not yet in its place
             inner.append(None)
-            inner[0] = precompute_maps(data, out, **QUIET)
+            inner[0] = precompute_maps(data, out, **GIVEN)
         return size
 
     monkeypatch.setattr(Path, "write_bytes", write_and_let_the_other_run)
-    outer = precompute_maps(data, out, **QUIET)
-    assert outer.made == ["p0", "p1", "p2"]
+    assert precompute_maps(data, out, **GIVEN).made == ALL
     assert inner[0].made == ["p1", "p2"]
-    for name in MapStore(out).records:
-        MapStore(out).check_file(name)
-    assert sorted(MapStore(out).records) == ["p0", "p1", "p2"]
+    assert precompute_maps(data, out, **GIVEN).kept == ALL
 
 
-def test_a_reader_that_meets_the_gathering_of_the_parts_reads_on(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, listed = tmp_path / "maps", manifest.part_files
-    for shard in ("1/2", "2/2"):
-        precompute_maps(data, out, shard=shard, **QUIET)
-    calls = []
-
-    def list_and_gather(folder: Path) -> list[Path]:
-        paths = listed(folder)
-        calls.append(len(paths))
-        if len(calls) == 1:
-            precompute_maps(data, out, **QUIET)
-        return paths
-
-    monkeypatch.setattr(manifest, "part_files", list_and_gather)
-    assert sorted(MapStore(out).records) == ["p0", "p1", "p2"]
-    assert calls[0] == 2
-    assert not (out / "manifest.1-of-2.json").exists()
-
-
-def test_a_part_that_grows_while_it_is_gathered_stays(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, read = tmp_path / "maps", run_module.read_manifest
-    precompute_maps(data, out, shard="1/2", **QUIET)
-    part = out / "manifest.1-of-2.json"
-
-    def read_and_grow(folder: Path):
-        result = read(folder)
-        content = json.loads(part.read_text())
-        content["cases"]["p0"] |= {"sha256": "f" * 64, "written": "9999-01-01T00:00:00+00:00"}
-        part.write_text(json.dumps(content))
-        return result
-
-    monkeypatch.setattr(run_module, "read_manifest", read_and_grow)
-    precompute_maps(data, out, **QUIET)
-    assert MapStore(out).records["p0"].sha256 == "f" * 64
+def test_a_map_that_another_run_recomputed_is_read_anew(data: Path, maps: Path) -> None:
+    store, wanted = MapStore(maps), whole(maps, "p0")
+    (data / "p1_label.nii.gz").write_bytes((data / "p0_label.nii.gz").read_bytes())
+    precompute_maps(data, maps, **GIVEN)
+    assert np.array_equal(store.read("p1", (0, 0, 0), wanted.shape[1:]), wanted)
+    (maps / "p2.b2nd").unlink()
+    with pytest.raises(ValueError, match="must hold a map of case 'p2', got none"):
+        store.record("p2")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_named_with_the_space_that_is_needed(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_full_disk_is_named_with_the_space_that_is_needed(data: Path, tmp_path: Path, monkeypatch, number) -> None:
     write, written = Path.write_bytes, []
 
-    def fill_up(path: Path, content: bytes) -> int:
-        if path.name.startswith(".p"):
-            written.append(path.name)
-            if len(written) == 2:
-                write(path, content[: len(content) // 2])
-                raise OSError(number, os.strerror(number), str(path))
-        return write(path, content)
+    def fill_up(path: Path, given: bytes) -> int:
+        written.append(path.name)
+        if len(written) == 2:
+            write(path, given[: len(given) // 2])
+            raise OSError(number, os.strerror(number), str(path))
+        return write(path, given)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", fill_up)
-        with pytest.raises(
-            OSError, match=r"the disk is full: the map of p1 takes .* MB.*for the 2 that are left"
-        ) as caught:
-            precompute_maps(data, tmp_path / "maps", **QUIET)
+        with pytest.raises(OSError, match=r"the disk is full: the map takes .* MB, .* free.*p1\.b2nd") as caught:
+            precompute_maps(data, tmp_path / "maps", **GIVEN)
     assert "1 of 3 maps are finished and kept; make room" in str(caught.value)
     assert len(written) == 2  # it does not try the next ones
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["manifest.json", "p0.b2nd"]
-    assert precompute_maps(data, tmp_path / "maps", **QUIET).kept == ["p0"]
+    assert sorted(content(tmp_path / "maps")) == ["p0.b2nd"]
+    assert precompute_maps(data, tmp_path / "maps", **GIVEN).kept == ["p0"]
 
 
-def test_a_missing_case_of_a_list_is_named(data: Path, tmp_path: Path, run) -> None:
-    (tmp_path / "list.txt").write_text("p0\n\np7\n")
-    assert_fails(
-        run("precompute-maps", data, tmp_path / "maps", "--num-classes", 2, "--cases", tmp_path / "list.txt"),
-        "cases must name cases of", "got p7", "correct the list",
-    )  # fmt: skip
-    assert not (tmp_path / "maps").exists()
-
-
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "-1/2", "a/b", "1/2/3"])
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "-1/2", "a/b", "1/2/3", ""])
 def test_a_shard_that_is_none_is_refused(data: Path, tmp_path: Path, shard: str) -> None:
     with pytest.raises(ValueError, match="shard must be I/N"):
-        precompute_maps(data, tmp_path / "maps", shard=shard, **QUIET)
+        precompute_maps(data, tmp_path / "maps", shard=shard, **GIVEN)
 
 
 @pytest.mark.parametrize(
@@ -171,159 +176,65 @@ def test_a_shard_that_is_none_is_refused(data: Path, tmp_path: Path, shard: str)
         ({"options": DistanceMapOptions(clip=10.0, absent="far")}, "clip=20.0, not 10.0"),
         ({"options": DistanceMapOptions("centre", clip=20.0, absent="far")}, "convention='half', not 'centre'"),
         ({"include_background": False}, "include_background=True, not False"),
-        ({"dtype": "float32"}, "dtype='float16', not 'float32'"),
+        ({"options": DistanceMapOptions(absent="far")}, "dtype='float16', not 'float32'"),
         ({"num_classes": 3}, "num_classes=2, not 3"),
+        ({"shard": "2/9", "ignore_index": 255}, "ignore_index=None, not 255"),  # without a case of its own
     ],
 )
 def test_other_settings_in_the_same_folder_are_refused(data: Path, maps: Path, changed: dict, text: str) -> None:
-    with pytest.raises(ValueError, match=f"maps with {text}.*another folder"):
-        precompute_maps(data, maps, **{"include_background": True, **QUIET, **changed})
-    assert len(list(maps.glob("*.json"))) == 1
+    before = content(maps)
+    with pytest.raises(ValueError, match=f"p0.b2nd with {text}.*another folder"):
+        precompute_maps(data, maps, **{**GIVEN, **changed})
+    assert content(maps) == before
 
 
-@pytest.mark.parametrize("settings", [{}, {"normalize": "clip", "clip": 80.0, "balance": 1.0, "balance_cap": 1e6}])
-def test_maps_that_may_not_fit_into_float16_are_refused(data: Path, tmp_path: Path, settings: dict) -> None:
-    with pytest.raises(ValueError, match=r"float16 needs maps below 65504.*float32"):
-        precompute_maps(data, tmp_path / "maps", DistanceMapOptions(**settings), **QUIET)
-    precompute_maps(data, tmp_path / "maps", DistanceMapOptions(**settings), dtype="float32", **QUIET)
-    assert MapStore(tmp_path / "maps").read("p0").dtype == np.float32
+def test_maps_of_several_settings_in_a_folder_are_refused(data: Path, maps: Path) -> None:
+    precompute_maps(data, maps.with_name("other"), 2, progress=False)
+    (maps.with_name("other") / "p1.b2nd").replace(maps / "p1.b2nd")
+    with pytest.raises(ValueError, match=r"p1\.b2nd with clip=10\.0, not 20\.0"):
+        MapStore(maps)
 
 
-@pytest.mark.parametrize(
-    ("damage", "text"),
-    [
-        (lambda content: content[:-7], "cut off or replaced"),
-        (lambda content: content[:300] + bytes([content[300] ^ 1]) + content[301:], "does not match its checksum"),
-        (lambda _: b"", "cut off or replaced"),
-    ],
-)
-def test_a_damaged_map_is_refused_by_readers_and_made_again(data: Path, maps: Path, damage, text: str) -> None:
-    whole = (maps / "p1.b2nd").read_bytes()
-    (maps / "p1.b2nd").write_bytes(damage(whole))
-    with pytest.raises(ValueError, match=f"p1.b2nd .*{text}.*precompute-maps again"):
-        MapStore(maps).read("p1")
-    result = precompute_maps(data, maps, include_background=True, **QUIET)
-    assert (result.made, result.kept) == (["p1"], ["p0", "p2"])
-    assert text in result.remade["p1"]
-    assert (maps / "p1.b2nd").read_bytes() == whole
-
-
-def test_a_map_that_is_gone_is_made_again(data: Path, maps: Path) -> None:
-    (maps / "p1.b2nd").unlink()
-    with pytest.raises(ValueError, match="must be there according to the manifest"):
-        MapStore(maps).read("p1")
-    assert precompute_maps(data, maps, include_background=True, **QUIET).made == ["p1"]
-
-
-def test_a_damaged_label_is_named_and_the_others_are_done(data: Path, tmp_path: Path) -> None:
+def test_damaged_labels_are_named_and_the_others_are_done(data: Path, tmp_path: Path) -> None:
     label = data / "p1_label.nii.gz"
     label.write_bytes(label.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"1 cases have no map: p1: .*complete NIfTI.*2 of 3 maps are finished"):
-        precompute_maps(data, tmp_path / "maps", **QUIET)
+        precompute_maps(data, tmp_path / "maps", **GIVEN)
     assert sorted(MapStore(tmp_path / "maps").records) == ["p0", "p2"]
-
-
-def test_a_label_beyond_the_classes_is_named(data: Path, tmp_path: Path) -> None:
-    image = nib.load(data / "p1_label.nii.gz")
-    array = np.asarray(image.dataobj).copy()
-    array[0, 0, 0] = 5
-    nib.save(nib.Nifti1Image(array, image.affine), data / "p1_label.nii.gz")
+    write_volume(label, np.full((12, 40, 36), 5, np.uint8), (3.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"p1: labels must lie in \[0, 1\].*got \[5\]"):
-        precompute_maps(data, tmp_path / "maps", **QUIET)
+        precompute_maps(data, tmp_path / "maps", **GIVEN)
 
 
-def test_maps_of_a_version_that_makes_other_ones_are_refused_and_made_again(
-    data: Path, maps: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    again = {"include_background": True, **QUIET}
-    content = json.loads((maps / "manifest.json").read_text())
-    content["cases"]["p1"]["version"] = "0.0.1"  # another version alone is none
-    for name in ("p0", "p2"):
-        del content["cases"][name]["recipe"]
-    (maps / "manifest.json").write_text(json.dumps(content))
-    assert precompute_maps(data, maps, **again).made == []
-    content["cases"]["p1"]["recipe"] = 0
-    (maps / "manifest.json").write_text(json.dumps(content))
-    text = r"p1\.b2nd must be made by recipe 1, got recipe 0 of monai-boundary 0\.0\.1, whose maps differ"
-    with pytest.raises(ValueError, match=text + ".*precompute-maps again"):
-        MapStore(maps).read("p1")
-    result = precompute_maps(data, maps, **again)
-    assert (result.made, result.kept) == (["p1"], ["p0", "p2"])
-    assert "recipe 0" in result.remade["p1"]
-    MapStore(maps).read("p1")
-    monkeypatch.setattr(store, "RECIPE", 2)  # as a later version reads what this one wrote
-    with pytest.raises(ValueError, match="recipe 2, got recipe 1"):
-        MapStore(maps).read("p0")
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 9}', '{"format": 1, "settings": {}, "cases": {}}'])
-def test_a_damaged_manifest_is_named(maps: Path, content: str) -> None:
-    (maps / "manifest.1-of-2.json").write_text(content)
-    with pytest.raises(ValueError, match=r"manifest\.1-of-2\.json must be a manifest.*remove it"):
-        MapStore(maps)
-
-
-def test_parts_with_other_settings_are_refused(maps: Path) -> None:
-    content = json.loads((maps / "manifest.json").read_text())
-    content["settings"]["clip"] = 10.0
-    (maps / "manifest.1-of-2.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"same settings, got .*clip=20\.0, not 10\.0|clip=10\.0, not 20\.0"):
-        MapStore(maps)
-
-
-def test_the_later_of_two_records_of_a_case_counts(maps: Path) -> None:
-    content = json.loads((maps / "manifest.json").read_text())
-    true = content["cases"]["p1"]["sha256"]
-    for name, written in (("a", "2020-01-01T00:00:00+00:00"), ("z", "2021-01-01T00:00:00+00:00")):
-        content["cases"]["p1"] |= {"sha256": "0" * 64, "written": written}
-        (maps / f"manifest.{name}.json").write_text(json.dumps(content))
-    assert MapStore(maps).records["p1"].sha256 == true
-
-
-def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"_seg\.b2nd files.*datalist\.json, got neither"):
-        precompute_maps(tmp_path, tmp_path / "maps", **QUIET)
+def test_what_is_no_data_set_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"datalist\.json that names labels, or label maps.*labelsTr"):
+        precompute_maps(tmp_path / "empty", tmp_path / "maps", **GIVEN)
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        precompute_maps(tmp_path / "none", tmp_path / "maps", **QUIET)
+        precompute_maps(tmp_path / "none", tmp_path / "maps", **GIVEN)
+    for case in ("../p0", "/p0", ".p0", "a/b"):
+        listed = json.loads((data / "datalist.json").read_text())
+        listed["training"][0]["case"] = case
+        (data / "datalist.json").write_text(json.dumps(listed))
+        with pytest.raises(ValueError, match="names of cases must be names of files"):
+            precompute_maps(data, tmp_path / "maps", **GIVEN)
+    assert not (tmp_path / "maps").exists()
 
 
-def test_the_number_of_classes_is_asked_for(data: Path, tmp_path: Path, run) -> None:
-    assert_fails(run("precompute-maps", data, tmp_path / "maps"), "num_classes must be given", "--num-classes")
-
-
-def test_a_number_of_classes_other_than_that_of_dataset_json_is_refused(data: Path, tmp_path: Path) -> None:
-    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "lesion": 1}}))
-    with pytest.raises(ValueError, match=r"num_classes must be that of dataset\.json, 2, or left out, got 3"):
-        precompute_maps(data, tmp_path / "maps", num_classes=3, progress=False)
-
-
-def test_a_name_that_leads_out_of_the_folder_is_refused(data: Path, tmp_path: Path) -> None:
+def test_cases_without_a_label_are_counted(data: Path, tmp_path: Path) -> None:
     listed = json.loads((data / "datalist.json").read_text())
-    listed["training"][0]["case"] = "../p0"
+    del listed["training"][0]["label"]
     (data / "datalist.json").write_text(json.dumps(listed))
-    with pytest.raises(ValueError, match="names of cases must be names of files"):
-        precompute_maps(data, tmp_path / "maps", **QUIET)
+    with pytest.warns(UserWarning, match="1 cases have no label"):
+        assert precompute_maps(data, tmp_path / "maps", **GIVEN).made == ["p1", "p2"]
 
 
-def test_without_blosc2_one_line_names_the_extra(data: Path, tmp_path: Path, run, monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "blosc2", None)
-    assert_fails(
-        run("precompute-maps", data, tmp_path / "maps", "--num-classes", 2), "pip install 'monai-boundary[maps]'"
-    )
-
-
-def test_the_command_says_what_it_made(data: Path, tmp_path: Path, run) -> None:
-    result = run(
-        "precompute-maps", data, tmp_path / "maps", "--num-classes", 2, "--shard", "1/2", "--clip", "none", "--float32"
-    )
-    assert result.exit_code == 0, result.output
-    assert "2 maps made, 0 kept" in result.stdout
-    assert "1 cases of" in result.stdout
-    assert MapStore(tmp_path / "maps").settings.options.clip is None
-
-
-def test_a_preset_and_a_clip_exclude_each_other(data: Path, tmp_path: Path, run) -> None:
-    command = ("precompute-maps", data, tmp_path / "maps", "--num-classes", 2, "--preset", "robust")
-    assert_fails(run(*command, "--clip", "20"), "--preset sets the clip")
-    assert run(*command).exit_code == 0
-    assert MapStore(tmp_path / "maps").settings.options.normalize == "clip"
+def test_options_that_exclude_each_other_and_missing_packages_are_named(data, tmp_path, run, monkeypatch) -> None:
+    command = ("precompute-maps", data, tmp_path / "maps", "--num-classes", 2)
+    assert_fails(run(*command, "--preset", "robust", "--clip", 20), "--preset sets the clip")
+    assert_fails(run(*command, "--absent", "far"), "need --clip")
+    assert_fails(run(*command, "--workers", 2, "--dask", "x:1"), "workers must be at least 1, and 1 with dask, got 2")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert_fails(run(*command, "--dask", "x:1"), "pip install 'monai-boundary[dask]'")
+    monkeypatch.setitem(sys.modules, "blosc2", None)
+    assert_fails(run(*command), "pip install 'monai-boundary[maps]'")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from monai.data import NibabelReader
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -19,7 +21,9 @@ from monai.transforms import (
     RandRotate90d,
     RandSpatialCropd,
     Spacingd,
+    SpatialCropd,
     SpatialPadd,
+    SqueezeDimd,
     Zoomd,
 )
 
@@ -27,9 +31,20 @@ from monai_boundary import PrecomputedDistanceMapd, RescaleDistanceMapd, SignedD
 from monai_boundary.datasets import write_volume
 from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
+from monai_boundary.transforms.map_record import recorded_options
+from tests.precompute.conftest import OPTIONS, whole
 
 LOAD = [LoadImaged("label"), EnsureChannelFirstd("label")]
 SAME = {"num_classes": 2, "preset": None, "clip": 20.0, "absent": "far", "dtype": torch.float16}
+
+
+class LpsReader(NibabelReader):
+    """Gives what ITKReader(affine_lps_to_ras=False) gives."""
+
+    def get_data(self, img) -> tuple:
+        array, meta = super().get_data(img)
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ meta["affine"]
+        return array, {**meta, "affine": affine, "original_affine": affine, "space": "LPS"}
 
 
 def item(data: Path, case: str = "p1") -> dict:
@@ -60,6 +75,7 @@ def test_behind_crops_flips_and_turns_it_is_exactly_the_part_of_the_whole_map(
     patched = found[0]
     steps = np.linalg.norm(patched["label"].affine[:3, :3], axis=0).tolist()
     assert patched["distance_map"].meta["distance_map_spacing"] == pytest.approx(steps)
+    assert recorded_options(patched["distance_map"]) == recorded_options(wanted["distance_map"]) == {OPTIONS}
     assert wanted["distance_map"].shape == (2, 6, 6, 6)
 
 
@@ -90,24 +106,47 @@ def test_beyond_the_volume_the_border_repeats(data: Path, maps: Path) -> None:
     assert torch.equal(found, wanted)
 
 
-def test_a_part_far_outside_repeats_the_nearest_voxels(maps: Path) -> None:
-    store = MapStore(maps)
-    whole = store.read("p0")
-    for start, size in (((-9, 2, 3), (4, 5, 6)), ((40, 2, 3), (4, 5, 6)), ((-3, -2, -1), (60, 70, 30))):
-        index = [np.clip(np.arange(s, s + n), 0, w - 1) for s, n, w in zip(start, size, whole.shape[1:], strict=True)]
-        wanted = whole[(slice(None), *np.ix_(*index))]
-        assert np.array_equal(store.read("p0", start, size), wanted)
+def test_what_sticks_out_repeats_the_nearest_voxels_and_what_lies_outside_is_refused(data: Path, maps: Path) -> None:
+    store, volume = MapStore(maps), whole(maps, "p0")
+    for start, size in (((-3, 2, 3), (4, 5, 6)), ((35, 2, 3), (4, 5, 6)), ((-3, -2, -1), (60, 70, 30))):
+        index = [np.clip(np.arange(s, s + n), 0, w - 1) for s, n, w in zip(start, size, volume.shape[1:], strict=True)]
+        assert np.array_equal(store.read("p0", start, size), volume[(slice(None), *np.ix_(*index))])
+    sample = Compose([*LOAD, SpatialCropd("label", roi_slices=[slice(0, 4)] * 3)])(item(data))
+    for axis, voxels in ((0, -4), (1, 40), (2, 12)):
+        moved = sample["label"].clone()
+        moved.affine = moved.affine @ torch.from_numpy(np.eye(4) + voxels * np.eye(4)[axis][:, None] * np.eye(4)[3])
+        with pytest.raises(
+            ValueError, match=r"'p1' must overlap their volume of \(36, 40, 12\) voxels, .* wholly outside"
+        ):
+            PrecomputedDistanceMapd("label", maps)({"label": moved})
+
+
+@pytest.mark.parametrize("flips", [(), (0,), (0, 1, 2)])
+def test_an_affine_in_lps_gives_the_same_map_and_an_unknown_space_is_named(data: Path, maps: Path, flips) -> None:
+    steps = [
+        EnsureChannelFirstd("label"),
+        RandSpatialCropd("label", (9, 11, 7), random_size=False),
+        *(RandFlipd("label", prob=1.0, spatial_axis=axis) for axis in flips),
+        PrecomputedDistanceMapd("label", maps),
+    ]
+    readers = NibabelReader(), LpsReader()
+    found = [Compose([LoadImaged("label", reader), *steps]).set_random_state(3)(item(data)) for reader in readers]
+    assert torch.equal(found[1]["distance_map"].as_tensor(), found[0]["distance_map"].as_tensor())
+    assert (found[1]["distance_map"][1][found[1]["label"][0] > 0] < 0).all()
+    found[1]["label"].meta["space"] = "scanner-xyz"
+    with pytest.raises(ValueError, match=r"affine in RAS or LPS, got meta\['space'\]='scanner-xyz'"):
+        PrecomputedDistanceMapd("label", maps)(found[1])
 
 
 def test_maps_on_several_chunks_are_put_together(data: Path, tmp_path: Path) -> None:
     labels = np.zeros((90, 70, 140), np.uint8)
     labels[30:50, 20:60, 60:80] = 1
     write_volume(data / "p0_label.nii.gz", labels, (1.0, 1.0, 1.0))
-    precompute_maps(data, tmp_path / "maps", cases=["p0"], num_classes=2, progress=False)
-    store = MapStore(tmp_path / "maps")
-    whole = store.read("p0")
-    assert whole.shape == (1, 140, 70, 90)
-    assert np.array_equal(store.read("p0", (50, 3, 20), (80, 64, 60)), whole[:, 50:130, 3:67, 20:80])
+    precompute_maps(data, tmp_path / "maps", 2, OPTIONS, shard="1/3", progress=False)
+    volume = whole(tmp_path / "maps", "p0")
+    assert volume.shape == (1, 140, 70, 90)
+    part = MapStore(tmp_path / "maps").read("p0", (50, 3, 20), (80, 64, 60))
+    assert np.array_equal(part, volume[:, 50:130, 3:67, 20:80])
 
 
 def test_after_a_zoom_the_map_can_be_rescaled(data: Path, maps: Path) -> None:
@@ -124,7 +163,7 @@ def test_resampled_labels_are_refused_with_both_spacings(data: Path, maps: Path,
     with pytest.raises(RuntimeError) as caught:
         Compose([*LOAD, step, PrecomputedDistanceMapd("label", maps)])(item(data))
     text = str(caught.value.__cause__)
-    assert "labels of case 'p1' must lie on the voxels of their volume, spacing (1.0, 1.0, 3.0)" in text
+    assert "labels of case 'p1' must lie on the voxels of their volume, spacing [1.0, 1.0, 3.0]" in text
     assert "read the map before Spacingd" in text
 
 
@@ -149,48 +188,61 @@ def test_labels_that_changed_since_are_refused(data: Path, maps: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "text"),
+    ("expected", "error", "text"),
     [
-        ({"clip": 10.0}, r"clip=20\.0, not 10\.0"),
-        ({"convention": "centre"}, "convention='half', not 'centre'"),
-        ({"include_background": False}, "include_background=True, not False"),
-        ({"preset": "published"}, r"convention='half', not 'kervadec'; clip=20\.0, not None; absent='far'"),
+        (
+            {"clip": 10.0},
+            ValueError,
+            r"must fit the request, got .*p0\.b2nd with clip=20\.0, not 10\.0; ask for what is",
+        ),
+        ({"include_background": False}, ValueError, "include_background=True, not False"),
+        ({"preset": "published"}, ValueError, r"convention='half', not 'kervadec'; clip=20\.0, not None; absent='far'"),
+        ({"clipping": 3}, TypeError, "settings must be of .* got clipping"),
     ],
 )
-def test_maps_of_other_settings_are_refused(maps: Path, expected: dict, text: str) -> None:
-    with pytest.raises(ValueError, match=f"must fit the request, got maps with {text}.*ask for what is stored"):
+def test_maps_of_other_settings_are_refused(maps: Path, expected: dict, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
         PrecomputedDistanceMapd("label", maps, **expected)
     PrecomputedDistanceMapd("label", maps, clip=20.0, convention="half", num_classes=2)
 
 
-def test_an_unknown_setting_and_a_plain_tensor_are_refused(data: Path, maps: Path) -> None:
-    with pytest.raises(TypeError, match=r"settings must be of .* got clipping"):
-        PrecomputedDistanceMapd("label", maps, clipping=3)
+@pytest.mark.parametrize("case", ["p9", "../maps/p1", "", "."])
+def test_a_case_without_map_is_named(data: Path, maps: Path, case: str) -> None:
+    with pytest.raises(ValueError, match=f"must hold a map of case '{re.escape(case)}', got none"):
+        PrecomputedDistanceMapd("label", maps)({**Compose(LOAD)(item(data)), "case": case})
+
+
+def test_what_is_no_label_of_a_folder_of_maps_is_named(data: Path, maps: Path, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="labels must be a MetaTensor, got Tensor"):
         PrecomputedDistanceMapd("label", maps)({"label": torch.zeros(1, 4, 4, 4)})
-
-
-def test_a_case_without_map_and_a_folder_without_manifest_are_named(data: Path, maps: Path, tmp_path: Path) -> None:
-    sample = {**Compose(LOAD)(item(data)), "case": "p9"}
-    with pytest.raises(ValueError, match="must hold a map of case 'p9', got 3 maps without it"):
-        PrecomputedDistanceMapd("label", maps)(sample)
-    with pytest.raises(ValueError, match=r"must be a folder that monai-boundary precompute-maps wrote.*manifest\.json"):
+    with pytest.raises(ValueError, match="must be a folder that monai-boundary precompute-maps wrote"):
         PrecomputedDistanceMapd("label", tmp_path)
+    flat = Compose(
+        [*LOAD, SpatialCropd("label", roi_slices=[slice(None), slice(None), slice(3, 4)]), SqueezeDimd("label", -1)]
+    )
+    with pytest.raises(ValueError, match=r"labels must have 3 spatial axes, got shape \(1, 36, 40\)"):
+        PrecomputedDistanceMapd("label", maps)(flat(item(data)))
 
 
 def test_labels_are_known_by_their_name_elsewhere_and_by_the_case_where_that_is_not_unique(
     data: Path, maps: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "copy").mkdir()
-    for case in ("p0", "p1"):
-        (tmp_path / "copy" / f"{case}_label.nii.gz").write_bytes((data / f"{case}_label.nii.gz").read_bytes())
-    transform, wanted = PrecomputedDistanceMapd("label", maps), MapStore(maps).read("p1")
-    assert np.array_equal(transform(Compose(LOAD)(item(tmp_path / "copy")))["distance_map"].numpy(), wanted)
-    (tmp_path / "copy" / "p1_label.nii.gz").rename(tmp_path / "copy" / "wmh.nii.gz")
-    sample = Compose(LOAD)({"label": str(tmp_path / "copy" / "wmh.nii.gz")})
-    with pytest.raises(ValueError, match=r"one map made from .*wmh\.nii\.gz, got 0 by its name.*case_key"):
+    copy, other = (tmp_path / "copy" / f"{name}.nii.gz" for name in ("p1_label", "wmh"))
+    copy.write_bytes((data / "p1_label.nii.gz").read_bytes())
+    transform, wanted = PrecomputedDistanceMapd("label", maps), whole(maps, "p1")
+    assert np.array_equal(transform(Compose(LOAD)({"label": str(copy)}))["distance_map"].numpy(), wanted)
+    sample = Compose(LOAD)({"label": str(copy.rename(other))})
+    with pytest.raises(ValueError, match=r"one map made from .*wmh\.nii\.gz, got 0; .*case_key"):
         transform(sample)
     assert np.array_equal(transform({**sample, "case": "p1"})["distance_map"].numpy(), wanted)
+
+
+def test_a_folder_that_may_only_be_read_is_enough(data: Path, maps: Path) -> None:
+    for path in (*maps.iterdir(), maps):
+        path.chmod(0o555)
+    assert PrecomputedDistanceMapd("label", maps)(Compose(LOAD)(item(data)))["distance_map"].shape == (2, 36, 40, 12)
+    maps.chmod(0o755)
 
 
 def test_it_goes_to_worker_processes(data: Path, maps: Path) -> None:

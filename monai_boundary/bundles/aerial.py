@@ -1,4 +1,4 @@
-"""What the JSON of a bundle for aerial tiles cannot say: choosing tiles, predicting one by one."""
+"""Choosing aerial tiles, and predicting them one after the other."""
 
 from __future__ import annotations
 

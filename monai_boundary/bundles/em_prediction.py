@@ -1,4 +1,4 @@
-"""Prediction of whole volumes of electron microscopy to files, for the bundle."""
+"""Prediction of whole volumes of electron microscopy to files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from monai_boundary.bundles.volumes import Items, LikelihoodPredictor, scope_of
+from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
 from monai_boundary.datasets.em import EmVolume, slice_range
 from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volume_writer
 from monai_boundary.metrics import LikelihoodSegmentation
@@ -51,15 +51,13 @@ def predict_volumes(
         ValueError: A format is none, or an image cannot be predicted.
         OSError: A file cannot be written whole.
     """
-    settings, folder = segmentation or LikelihoodSegmentation(), Path(output_dir)
+    settings, folder, unit = segmentation or LikelihoodSegmentation(), Path(output_dir), scope_of(items)
     files = {volume.name: volume_files(folder, volume.name, formats) for volume in items.volumes}
     paths = [path for kinds in files.values() for found in kinds.values() for path in found]
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise FileExistsError(f"{there[0]} must not exist yet; choose another output_dir or pass --overwrite true")
-    folder.mkdir(parents=True, exist_ok=True)
     remaining = iter(items)
-    unit = scope_of(items)
     with tqdm(total=len(items), desc="predict", unit=unit, disable=not progress) as bar:
         for volume in items.volumes:
             bar.set_postfix_str(volume.name)

@@ -1,4 +1,4 @@
-"""What a bundle's JSON cannot say without importing modules into its expressions: the device, the ranks."""
+"""Devices and processes, which a bundle's JSON cannot name without importing modules into its expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-__all__ = ["default_device", "handlers_of_rank", "is_lower", "start_process_group"]
+__all__ = ["default_device", "handlers_of_rank", "start_process_group"]
 
 
 def default_device() -> torch.device:
@@ -17,11 +17,6 @@ def default_device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-
-
-def is_lower(current: float, best: float) -> bool:
-    """Return whether a key metric of which less is better has improved, for ``metric_cmp_fn`` of an evaluator."""
-    return current < best
 
 
 def start_process_group() -> None:

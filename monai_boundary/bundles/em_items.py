@@ -1,9 +1,8 @@
-"""What the JSON of a bundle for electron microscopy cannot say: choosing volumes, checking sizes, predicting items."""
+"""Choosing slices or volumes of electron microscopy, checking the size of crops, predicting one item."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,11 @@ import torch
 from monai.networks.utils import eval_mode
 from torch import nn
 
-from monai_boundary._check import check_choice, check_fraction
-from monai_boundary.bundles.weights import read_checkpoint
+from monai_boundary._check import check_choice
 from monai_boundary.datasets.datalist import SPLITS
 from monai_boundary.datasets.em import EmSlices, EmVolume, EmVolumes, fold_volumes, slice_range, volume_shape
 
-__all__ = ["LikelihoodPredictor", "crop_that_fits", "items_of_split", "saved_threshold", "scope_of"]
+__all__ = ["LikelihoodPredictor", "crop_that_fits", "items_of_split", "scope_of"]
 
 Items = EmSlices | EmVolumes
 
@@ -107,22 +105,6 @@ def crop_that_fits(
             remedy = f'pass --crop_size "{fitting}"' if min(fitting) > 0 else "it is too small for this network"
             raise ValueError(f"crop_size must fit into {volume.name}, {room} voxels, got {tuple(sizes)}; {remedy}")
     return sizes
-
-
-def saved_threshold(path: str | os.PathLike[str], threshold: float | None = None) -> float:
-    """Return `threshold`, or where it is ``None`` the one that training chose on validation data and saved in `path`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds no threshold, or one outside [0, 1].
-    """
-    if threshold is not None:
-        return check_fraction("threshold", threshold)
-    state: Any = read_checkpoint(path)
-    saved = state.get("validation", {}).get("threshold") if isinstance(state, Mapping) else None
-    if saved is None:
-        raise ValueError(f"{path} must hold the threshold that validation chose, got none; pass --threshold 0.5")
-    return check_fraction("threshold", saved)
 
 
 @dataclass(frozen=True, eq=False)

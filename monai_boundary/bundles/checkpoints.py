@@ -1,4 +1,4 @@
-"""Loading the weights that a bundle has saved, or that its user has."""
+"""Weights and thresholds in files that a bundle has saved, or that its user has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["load_weights", "read_checkpoint"]
+from monai_boundary._check import check_fraction
+
+__all__ = ["load_weights", "saved_threshold"]
 
 _OPTIONAL = re.compile(r"(^|\.)_?fc\.|num_batches_tracked$")  # an encoder's classifier; a count that old files lack
 
@@ -60,7 +62,23 @@ def _misfit(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor
     return ", ".join(f"{len(keys)} tensors {kind}, such as {min(keys)}" for kind, keys in kinds.items() if keys)
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Any:
+def saved_threshold(path: str | os.PathLike[str], threshold: float | None = None) -> float:
+    """Return `threshold`, or where it is ``None`` the one that training chose on validation data and saved in `path`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no threshold, or one outside [0, 1].
+    """
+    if threshold is not None:
+        return check_fraction("threshold", threshold)
+    state: Any = _read(path)
+    saved = state.get("validation", {}).get("threshold") if isinstance(state, Mapping) else None
+    if saved is None:
+        raise ValueError(f"{path} must hold the threshold that validation chose, got none; pass --threshold 0.5")
+    return check_fraction("threshold", saved)
+
+
+def _read(path: str | os.PathLike[str]) -> Any:
     """Return what a file of weights holds, on the CPU.
 
     Raises:
@@ -77,7 +95,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
 
 
 def _network_state(path: Path) -> Mapping[str, torch.Tensor]:
-    state: Any = read_checkpoint(path)
+    state: Any = _read(path)
     for key in ("model", "state_dict"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from monai_boundary.bundles.volume_prediction import predict_volumes
-from monai_boundary.bundles.volume_scores import evaluate_volumes
-from monai_boundary.bundles.volumes import LikelihoodPredictor, crop_that_fits, items_of_split, saved_threshold
+from monai_boundary.bundles.checkpoints import saved_threshold
+from monai_boundary.bundles.em_items import LikelihoodPredictor, crop_that_fits, items_of_split
+from monai_boundary.bundles.em_prediction import predict_volumes
+from monai_boundary.bundles.em_scores import evaluate_volumes
 from monai_boundary.datasets.em import Stored, cremi_volumes, isbi2012_volumes
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation, instance_scores
@@ -179,7 +180,7 @@ def test_a_network_that_returns_nan_leaves_no_file(cremi: Path, tmp_path: Path) 
     items = items_of_split(cremi_volumes(cremi), "test")
     with pytest.raises(ValueError, match="network must return finite values"):
         predict_volumes(items, predictor(Dark(float("nan"))), tmp_path / "out", progress=False)
-    assert not list((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def table(path: Path) -> list[dict[str, str]]:

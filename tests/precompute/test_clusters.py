@@ -1,0 +1,78 @@
+"""Many machines: the SLURM script of docs/scale.md by its own arithmetic, and Dask with a worker that is killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from monai_boundary.precompute import precompute_maps
+from tests.precompute.conftest import content, write_cases
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 7])
+def test_the_slurm_script_does_every_case_exactly_once(tmp_path: Path, tasks: int) -> None:
+    if not PAGE.is_file():
+        pytest.skip("no docs beside the tests")
+    script = re.search(r"^#!/bin/bash\n.*?(?=^```)", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[0]
+    first = int(re.search(r"--array=(\d+)-", script)[1])
+    data, out = write_cases(tmp_path / "data", 5), tmp_path / "maps"
+    # the command itself, in one process: a start of Python for each task would be most of the time
+    record = tmp_path / "bin" / "monai-boundary"
+    record.parent.mkdir()
+    record.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> "$RECORD"\n')
+    record.chmod(0o755)
+    for task in range(first, first + tasks):
+        given = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": str(tasks), "DATA": "D", "OUT": "O",
+                 "RECORD": str(tmp_path / "calls"), "PATH": f"{record.parent}:{os.environ['PATH']}"}  # fmt: skip
+        subprocess.run(["/bin/bash", "-eu", "-c", script], env={**os.environ, **given}, check=True)
+    done: Counter[str] = Counter()
+    for call in (tmp_path / "calls").read_text().splitlines():
+        assert call.startswith("precompute-maps D O --num-classes 2 ")
+        done.update(precompute_maps(data, out, 2, shard=re.search(r"--shard (\S+)", call)[1], progress=False).made)
+    assert done == Counter(f"p{number}" for number in range(5))
+
+
+def test_dask_makes_the_same_maps_though_a_worker_is_killed(tmp_path: Path, run) -> None:
+    distributed = pytest.importorskip("distributed")
+    data, out, done = write_cases(tmp_path / "data", 16, (24, 96, 96)), tmp_path / "dask", threading.Event()
+    precompute_maps(data, tmp_path / "serial", 2, progress=False)
+    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
+        pids = client.run(os.getpid)
+        address, pid = sorted(pids.items())[0]
+
+        def kill_a_worker_after_the_first_map() -> None:
+            while not done.is_set() and not list(out.glob("[!.]*.b2nd")):
+                time.sleep(0.001)
+            os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_a_worker_after_the_first_map)
+        killer.start()
+        result = run("precompute-maps", data, out, "--num-classes", 2, "--dask", cluster.scheduler_address)
+        done.set()
+        killer.join()
+    assert result.exit_code == 0, result.output
+    assert "16 maps made, 0 kept" in result.stdout
+    assert f"1 Dask workers left during the run ({address}); others did their maps" in result.stdout
+    assert {name: made for name, made in content(out).items() if name[0] != "."} == content(tmp_path / "serial")
+
+
+def test_dask_says_which_files_its_workers_could_not_use(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    data = write_cases(tmp_path / "data")
+    (data / "p1_label.nii.gz").write_bytes(b"")
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        pytest.raises(ValueError, match=r"1 cases have no map: p1: .*complete NIfTI.*2 of 3 maps are finished"),
+    ):
+        precompute_maps(data, tmp_path / "maps", 2, dask=cluster.scheduler_address, progress=False)
