@@ -24,8 +24,9 @@ import numpy as np
 
 from benchmarks.case import data_folder, installed
 from monai_boundary.datasets import lesion_phantom, write_volume
+from monai_boundary.datasets.nifti import case_name
 from monai_boundary.kernels.distance import ROBUST
-from monai_boundary.map_store import MapStore, read_record
+from monai_boundary.map_store import ENDING, MapStore, read_record
 from monai_boundary.precompute.jobs import Job, MapSettings
 
 BEGIN, END = "<!-- precompute.py writes from here -->", "<!-- to here -->"
@@ -75,17 +76,18 @@ def in_zarr(maps: np.ndarray, folder: Path, chunk: int, parts: list[tuple], repe
 
 def measure(file: Path, folder: Path, repeats: int) -> list[str]:
     """Return the rows of one volume."""
-    job = Job(file.name.split(".")[0], file, folder, MapSettings(ROBUST, 2))
+    case = case_name(file)
+    job = Job(case, file, folder / f"{case}{ENDING}", MapSettings(ROBUST, 2))
     whole = fastest(job.run, repeats)
     store, rng = MapStore(folder), np.random.default_rng(0)
-    shape = store.record(job.case).shape[1:]
-    maps = store.read(job.case, (0, 0, 0), shape)
+    shape = store.record(case).shape[1:]
+    maps = store.read(case, (0, 0, 0), shape)
     starts = [[int(rng.integers(0, max(size - 128, 0) + 1)) for size in shape] for _ in range(16)]
     edges = [min(128, size) for size in shape]
-    read = fastest(lambda: [store.read(job.case, start, edges) for start in starts], repeats) / len(starts)
+    read = fastest(lambda: [store.read(case, start, edges) for start in starts], repeats) / len(starts)
     check = fastest(lambda: read_record(job.path, check_array=True), repeats)
     size = job.path.stat().st_size
-    voxels = f"{job.case}, {maps.size / 1e6:.0f} M voxels"
+    voxels = f"{case}, {maps.size / 1e6:.0f} M voxels"
     rows = [f"| {voxels} | here | {_mb(size, maps)} | {whole:.2f} s | {1e3 * read:.1f} ms | {1e3 * check:.0f} ms |"]
     parts = [(slice(None), *(slice(s, s + n) for s, n in zip(start, edges, strict=True))) for start in starts]
     for chunk in (64, 32) if installed("zarr") else ():

@@ -71,12 +71,7 @@ def encode_map(maps: np.ndarray, record: MapRecord) -> bytes:
 
 
 def read_record(path: Path, check_array: bool = False) -> MapRecord:
-    """Return what the map in a file is; the array is compared with its checksum where asked for.
-
-    Raises:
-        ValueError: The file is cut off or altered, or made by another recipe.
-        OSError: There is none, or it cannot be read.
-    """
+    """Return what the map in a file is; a ValueError if it is cut off, altered (on request), or of another recipe."""
     with path.open("rb") as stream:
         if not check_array:
             stream.seek(max(path.stat().st_size - _TAIL, 0))
@@ -126,7 +121,6 @@ class MapStore:
         **wanted: Settings that the maps must have: fields of `MapSettings` and of `DistanceMapOptions`.
 
     Raises:
-        ImportError: Blosc2 is not installed.
         TypeError: There is no such setting.
         ValueError: There are no maps, or not all have the same and the wanted settings.
     """
@@ -181,11 +175,7 @@ class MapStore:
         self._same.add(file)
 
     def read(self, case: str, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-        """Return the part of a map `(C, *shape)` from voxel `start` on; beyond the volume its border repeats.
-
-        Raises:
-            ValueError: There is no such map, its file is damaged, or the part lies wholly outside the volume.
-        """
+        """Return the part `(C, *shape)` of a map from voxel `start` on; beyond the volume its border repeats."""
         slices, padding, whole = [slice(None)], [(0, 0)], self.record(case).shape[1:]
         for first, count, size in zip(start, shape, whole, strict=True):
             low, high = max(first, 0), min(first + count, size)

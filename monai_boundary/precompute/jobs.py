@@ -19,7 +19,7 @@ from monai_boundary._files import file_digest, replacing
 from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.kernels.distance import DistanceMapOptions, labels_distance_map
-from monai_boundary.map_store import ENDING, MapRecord, encode_map
+from monai_boundary.map_store import MapRecord, encode_map
 
 __all__ = ["Job", "MapSettings", "run_jobs"]
 
@@ -51,17 +51,12 @@ class MapSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """One case to be done: its name, its label file, the folder of the maps, and their settings."""
+    """One case to be done: its name, its label file, the file of its map, and the settings."""
 
     case: str
     labels: Path
-    out: Path
+    path: Path
     settings: MapSettings
-
-    @property
-    def path(self) -> Path:
-        """The map's file."""
-        return self.out / f"{self.case}{ENDING}"
 
     def run(self) -> None:
         """Make the map and put it in its place, in one step over an earlier one."""
@@ -82,7 +77,7 @@ class Job:
         except OSError as error:
             if not _is_full(error):
                 raise
-            free = shutil.disk_usage(self.out).free / 1e6
+            free = shutil.disk_usage(self.path.parent).free / 1e6
             text = f"the disk is full: the map takes {len(content) / 1e6:.3g} MB, {free:.3g} MB are free"
             raise OSError(errno.ENOSPC, text, os.fspath(self.path)) from error
 

@@ -56,7 +56,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     """Make the distance map of every whole volume of a data set; those that are there, intact and up to date, are kept.
 
     Args:
-        data: A datalist or its folder, or a folder of NIfTI label maps.
+        data: A datalist or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
         out: Folder of the maps, for one choice of settings.
         num_classes: Classes including the background.
         options: Settings of the maps. They are stored as float16 where a clip or a normalisation bounds them.
@@ -86,48 +86,35 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     result, jobs = Precomputed(folder), []
     with _executor(workers, dask, result) as pool:
         for case in tqdm(chosen, desc="check", unit="map", disable=not progress):
-            job = Job(case, labels[case], folder, settings)
+            job = Job(case, labels[case], folder / f"{case}{ENDING}", settings)
             reason = _outdated(job) if job.path.is_file() else ""
             if reason is None:
                 result.kept.append(case)
-                continue
-            jobs.append(job)
-            if reason:
-                result.remade[case] = reason
+            else:
+                jobs.append(job)
+                result.remade |= {case: reason} if reason else {}
         result.made = run_jobs(jobs, pool, progress)
     result.missing = [case for case in labels if not (folder / f"{case}{ENDING}").is_file()]
     return result
 
 
 def _find_labels(data: str | os.PathLike[str]) -> dict[str, Path]:
-    """Return the label files of a data set by case, in the order of the names.
-
-    Args:
-        data: A datalist or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
-
-    Raises:
-        ValueError: It is neither, or a name of a case cannot be that of a file.
-        OSError: It does not exist.
-    """
+    """Return the label files of a data set by case, in the order of the names."""
     path = Path(data).absolute()
     if not path.exists():
-        raise FileNotFoundError(f"{data} does not exist; give a datalist.json or a folder of label maps")
+        raise FileNotFoundError(f"{data} must be a datalist.json or a folder of label maps, got nothing there")
     if path.is_file() or (path / "datalist.json").is_file():
         listed = [entry for entries in read_datalist(path).values() for entry in entries]
         labels = {entry.case: entry.label for entry in listed if entry.label is not None}
-        if len(labels) < len(listed):
-            text = f"{data}: {len(listed) - len(labels)} cases have no label and get no map"
-            warnings.warn(text, UserWarning, stacklevel=3)
+        if without := len(listed) - len(labels):
+            warnings.warn(f"{data}: {without} cases have no label and get no map", UserWarning, stacklevel=3)
     else:
         files = [file for file in path.iterdir() if file.name.endswith(NIFTI_ENDINGS)]
         labels = {case_name(file): file for file in files}
         if len(labels) < len(files):
             raise ValueError(f"{data} must hold one label map per case, got a .nii and a .nii.gz of the same name")
     if not labels:
-        raise ValueError(
-            f"{data} must hold a datalist.json that names labels, or label maps *.nii.gz, got neither; of nnU-Net's "
-            "data give the folder labelsTr"
-        )
+        raise ValueError(f"{data} must hold label maps *.nii.gz, or a datalist.json that names some, got neither")
     unusable = [case for case in labels if Path(case).name != case or case.startswith(".")]
     if unusable:
         raise ValueError(f"names of cases must be names of files, got {unusable[0]!r}; rename it")

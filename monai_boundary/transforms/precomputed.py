@@ -50,10 +50,9 @@ class PrecomputedDistanceMapd(DictionaryTwin):
             `DistanceMapOptions`.
 
     Raises:
-        ImportError: Blosc2 is not installed.
         TypeError: The labels are no `MetaTensor`, or an expected setting is unknown.
-        ValueError: The maps have other settings, there is none for the labels, it is damaged, the labels changed
-            since, were resampled, or lie wholly outside the volume, or their affine is of an unknown space.
+        ValueError: The maps have other settings, are damaged, or lack one for the labels; these changed since, were
+            resampled, lie wholly outside the volume, or their affine is of an unknown space.
     """
 
     backend: ClassVar = [TransformBackends.TORCH]

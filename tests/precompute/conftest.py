@@ -9,39 +9,33 @@ import pytest
 
 from monai_boundary import DistanceMapOptions
 from monai_boundary.datasets import lesion_phantom, write_volume
-from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
 
+ALL = ["p0", "p1", "p2"]
 OPTIONS = DistanceMapOptions(clip=20.0, absent="far")
 #: Arguments of `precompute_maps` after the two folders.
 GIVEN = {"num_classes": 2, "options": OPTIONS, "include_background": True, "progress": False}
 
 
 def write_cases(folder: Path, count: int = 3, shape: tuple[int, ...] = (12, 40, 36)) -> Path:
-    """Write a datalist of phantoms `p0`, `p1`, ... of different seeds."""
+    """Write the labels of phantoms `p0`, `p1`, ... of different seeds."""
     folder.mkdir(parents=True, exist_ok=True)
-    cases = []
     for number in range(count):
         phantom = lesion_phantom(number, shape)
-        files = [folder / f"p{number}_{kind}.nii.gz" for kind in ("image", "label")]
-        write_volume(files[0], phantom.image, phantom.spacing)
-        write_volume(files[1], phantom.labels.astype(np.uint8), phantom.spacing)
-        cases.append(CaseFiles(f"p{number}", (files[0],), files[1]))
-    write_datalist(folder / "datalist.json", {"training": cases})
+        write_volume(folder / f"p{number}.nii.gz", phantom.labels.astype(np.uint8), phantom.spacing)
     return folder
 
 
 def whole(folder: Path, case: str) -> np.ndarray:
     """The whole stored map of a case."""
     store = MapStore(folder)
-    shape = store.record(case).shape[1:]
-    return store.read(case, [0] * len(shape), shape)
+    return store.read(case, (0, 0, 0), store.record(case).shape[1:])
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Names and bytes of all files in a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Names and bytes of all maps in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith(".part")}
 
 
 @pytest.fixture

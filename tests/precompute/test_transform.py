@@ -7,34 +7,20 @@ import pickle
 import re
 from pathlib import Path
 
+import monai.transforms as mt
 import numpy as np
 import pytest
 import torch
 from monai.data import NibabelReader
-from monai.transforms import (
-    Compose,
-    EnsureChannelFirstd,
-    LoadImaged,
-    Orientationd,
-    RandCropByPosNegLabeld,
-    RandFlipd,
-    RandRotate90d,
-    RandSpatialCropd,
-    Spacingd,
-    SpatialCropd,
-    SpatialPadd,
-    SqueezeDimd,
-    Zoomd,
-)
 
 from monai_boundary import PrecomputedDistanceMapd, RescaleDistanceMapd, SignedDistanceMapd
 from monai_boundary.datasets import write_volume
 from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
 from monai_boundary.transforms.map_record import recorded_options
-from tests.precompute.conftest import OPTIONS, whole
+from tests.precompute.conftest import ALL, GIVEN, OPTIONS, whole
 
-LOAD = [LoadImaged("label"), EnsureChannelFirstd("label")]
+LOAD = [mt.LoadImaged("label"), mt.EnsureChannelFirstd("label")]
 SAME = {"num_classes": 2, "preset": None, "clip": 20.0, "absent": "far", "dtype": torch.float16}
 
 
@@ -48,143 +34,113 @@ class LpsReader(NibabelReader):
 
 
 def item(data: Path, case: str = "p1") -> dict:
-    return {"label": str(data / f"{case}_label.nii.gz")}
+    return {"label": str(data / f"{case}.nii.gz")}
 
 
-def lattice_moves(keys: list[str]) -> list:
+@pytest.fixture
+def sample(data: Path) -> dict:
+    """The labels of a case, loaded."""
+    return mt.Compose(LOAD)(item(data))
+
+
+def lattice_moves(keys: list[str], axes: str = "RAS") -> list:
     """Random crops, flips and turns, one after another; same random numbers for whatever keys."""
-    crops = RandSpatialCropd(keys, (9, 11, 7), random_size=False)
-    flips = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
-    turns = [RandRotate90d(keys, prob=0.7, max_k=3, spatial_axes=axes) for axes in ((0, 1), (1, 2))]
-    return [crops, *flips, *turns, RandSpatialCropd(keys, 6, random_size=False), *flips]
+    turned = mt.Orientationd(keys, axes, labels=None)
+    crops = mt.RandSpatialCropd(keys, (9, 11, 7), random_size=False)
+    flips = [mt.RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
+    turns = [mt.RandRotate90d(keys, prob=0.7, max_k=3, spatial_axes=axes) for axes in ((0, 1), (1, 2))]
+    return [turned, crops, *flips, *turns, mt.RandSpatialCropd(keys, 6, random_size=False), *flips]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_behind_crops_flips_and_turns_it_is_exactly_the_part_of_the_whole_map(
-    data: Path, maps: Path, seed: int
-) -> None:
-    whole = Compose([*LOAD, SignedDistanceMapd("label", **SAME), *lattice_moves(["label", "distance_map"])])
-    patch = Compose([*LOAD, *lattice_moves(["label"]), PrecomputedDistanceMapd("label", maps)])
-    before = Compose([*LOAD, PrecomputedDistanceMapd("label", maps), *lattice_moves(["label", "distance_map"])])
-    wanted, *found = (each.set_random_state(seed)(item(data)) for each in (whole, patch, before))
+def test_behind_crops_flips_and_turns_it_is_exactly_the_part_of_the_whole_map(data, maps, monkeypatch, seed) -> None:
+    axes, asked, read = ("RAS", "PIR")[seed % 2], [], MapStore.read
+    monkeypatch.setattr(MapStore, "read", lambda *given: asked.append(given[3]) or read(*given))
+    both = lattice_moves(["label", "distance_map"], axes)
+    before = mt.Compose([*LOAD, PrecomputedDistanceMapd("label", maps), *both])
+    patch = mt.Compose([*LOAD, *lattice_moves(["label"], axes), PrecomputedDistanceMapd("label", maps)])
+    steps = mt.Compose([*LOAD, SignedDistanceMapd("label", **SAME), *both])
+    wanted, *found = (each.set_random_state(seed)(item(data)) for each in (steps, before, patch))
     for sample in found:
         assert torch.equal(sample["label"].as_tensor(), wanted["label"].as_tensor())
         assert sample["distance_map"].dtype == torch.float16
         assert torch.equal(sample["distance_map"].as_tensor(), wanted["distance_map"].as_tensor())
         torch.testing.assert_close(sample["distance_map"].affine, wanted["distance_map"].affine)
-    patched = found[0]
-    steps = np.linalg.norm(patched["label"].affine[:3, :3], axis=0).tolist()
-    assert patched["distance_map"].meta["distance_map_spacing"] == pytest.approx(steps)
-    assert recorded_options(patched["distance_map"]) == recorded_options(wanted["distance_map"]) == {OPTIONS}
-    assert wanted["distance_map"].shape == (2, 6, 6, 6)
+    assert asked[-1] == [6, 6, 6]  # and no more
+    lengths = np.linalg.norm(found[1]["label"].affine[:3, :3], axis=0).tolist()
+    assert found[1]["distance_map"].meta["distance_map_spacing"] == pytest.approx(lengths)
+    assert recorded_options(found[1]["distance_map"]) == recorded_options(wanted["distance_map"]) == {OPTIONS}
 
 
-def test_only_the_patch_is_asked_for(data: Path, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, read = [], MapStore.read
-    monkeypatch.setattr(MapStore, "read", lambda *given: asked.append(given[3]) or read(*given))
-    steps = [*LOAD, RandSpatialCropd("label", (5, 6, 7), random_size=False), PrecomputedDistanceMapd("label", maps)]
-    Compose(steps)(item(data))
-    assert asked == [[5, 6, 7]]
-
-
-def test_other_orientations_and_foreground_crops_are_followed(data: Path, maps: Path) -> None:
-    def steps(keys: list[str]) -> list:
-        crops = RandCropByPosNegLabeld(keys, "label", (8, 8, 4), num_samples=3)
-        return [Orientationd(keys, "PIR", labels=None), crops]
-
-    whole = Compose([*LOAD, SignedDistanceMapd("label", **SAME), *steps(["label", "distance_map"])])
-    patch = Compose([*LOAD, *steps(["label"]), PrecomputedDistanceMapd("label", maps)])
-    for wanted, found in zip(*(each.set_random_state(1)(item(data)) for each in (whole, patch)), strict=True):
-        assert torch.equal(found["distance_map"].as_tensor(), wanted["distance_map"].as_tensor())
-
-
-def test_beyond_the_volume_the_border_repeats(data: Path, maps: Path) -> None:
-    size = (50, 60, 20)
-    whole = Compose([*LOAD, SignedDistanceMapd("label", **SAME), SpatialPadd("distance_map", size, mode="edge")])
-    patch = Compose([*LOAD, SpatialPadd("label", size), PrecomputedDistanceMapd("label", maps)])
-    wanted, found = (each(item(data))["distance_map"].as_tensor() for each in (whole, patch))
-    assert torch.equal(found, wanted)
-
-
-def test_what_sticks_out_repeats_the_nearest_voxels_and_what_lies_outside_is_refused(data: Path, maps: Path) -> None:
-    store, volume = MapStore(maps), whole(maps, "p0")
-    for start, size in (((-3, 2, 3), (4, 5, 6)), ((35, 2, 3), (4, 5, 6)), ((-3, -2, -1), (60, 70, 30))):
-        index = [np.clip(np.arange(s, s + n), 0, w - 1) for s, n, w in zip(start, size, volume.shape[1:], strict=True)]
-        assert np.array_equal(store.read("p0", start, size), volume[(slice(None), *np.ix_(*index))])
-    sample = Compose([*LOAD, SpatialCropd("label", roi_slices=[slice(0, 4)] * 3)])(item(data))
+def test_what_sticks_out_repeats_the_nearest_voxels_and_what_lies_outside_is_refused(sample, maps) -> None:
+    transform, volume = PrecomputedDistanceMapd("label", maps), whole(maps, "p1")
+    padded = transform(mt.SpatialPadd("label", (50, 60, 20))(sample))["distance_map"]
+    assert np.array_equal(padded.numpy(), np.pad(volume, ((0, 0), (7, 7), (10, 10), (4, 4)), mode="edge"))
+    corner = mt.SpatialCropd("label", roi_slices=[slice(0, 4)] * 3)(sample)["label"]
     for axis, voxels in ((0, -4), (1, 40), (2, 12)):
-        moved = sample["label"].clone()
-        moved.affine = moved.affine @ torch.from_numpy(np.eye(4) + voxels * np.eye(4)[axis][:, None] * np.eye(4)[3])
-        with pytest.raises(
-            ValueError, match=r"'p1' must overlap their volume of \(36, 40, 12\) voxels, .* wholly outside"
-        ):
-            PrecomputedDistanceMapd("label", maps)({"label": moved})
+        moved = corner.clone()
+        moved.affine[:3, 3] += voxels * corner.affine[:3, axis]
+        with pytest.raises(ValueError, match=r"'p1' must overlap their volume of \(36, 40, 12\) .* wholly outside"):
+            transform({"label": moved})
 
 
 @pytest.mark.parametrize("flips", [(), (0,), (0, 1, 2)])
 def test_an_affine_in_lps_gives_the_same_map_and_an_unknown_space_is_named(data: Path, maps: Path, flips) -> None:
-    steps = [
-        EnsureChannelFirstd("label"),
-        RandSpatialCropd("label", (9, 11, 7), random_size=False),
-        *(RandFlipd("label", prob=1.0, spatial_axis=axis) for axis in flips),
-        PrecomputedDistanceMapd("label", maps),
-    ]
-    readers = NibabelReader(), LpsReader()
-    found = [Compose([LoadImaged("label", reader), *steps]).set_random_state(3)(item(data)) for reader in readers]
-    assert torch.equal(found[1]["distance_map"].as_tensor(), found[0]["distance_map"].as_tensor())
-    assert (found[1]["distance_map"][1][found[1]["label"][0] > 0] < 0).all()
-    found[1]["label"].meta["space"] = "scanner-xyz"
+    transform = PrecomputedDistanceMapd("label", maps)
+    moves = [mt.RandFlipd("label", prob=1.0, spatial_axis=axis) for axis in flips]
+    moves = [mt.EnsureChannelFirstd("label"), mt.RandSpatialCropd("label", (9, 11, 7), random_size=False), *moves]
+    steps = [mt.Compose([mt.LoadImaged("label", reader), *moves]) for reader in (NibabelReader(), LpsReader())]
+    ras, lps = (transform(each.set_random_state(3)(item(data))) for each in steps)
+    assert torch.equal(lps["distance_map"].as_tensor(), ras["distance_map"].as_tensor())
+    assert (lps["distance_map"][1][lps["label"][0] > 0] < 0).all()
+    lps["label"].meta["space"] = "scanner-xyz"
     with pytest.raises(ValueError, match=r"affine in RAS or LPS, got meta\['space'\]='scanner-xyz'"):
-        PrecomputedDistanceMapd("label", maps)(found[1])
+        transform(lps)
 
 
 def test_maps_on_several_chunks_are_put_together(data: Path, tmp_path: Path) -> None:
     labels = np.zeros((90, 70, 140), np.uint8)
     labels[30:50, 20:60, 60:80] = 1
-    write_volume(data / "p0_label.nii.gz", labels, (1.0, 1.0, 1.0))
+    write_volume(data / "p0.nii.gz", labels, (1.0, 1.0, 1.0))
     precompute_maps(data, tmp_path / "maps", 2, OPTIONS, shard="1/3", progress=False)
-    volume = whole(tmp_path / "maps", "p0")
-    assert volume.shape == (1, 140, 70, 90)
     part = MapStore(tmp_path / "maps").read("p0", (50, 3, 20), (80, 64, 60))
-    assert np.array_equal(part, volume[:, 50:130, 3:67, 20:80])
+    assert np.array_equal(part, whole(tmp_path / "maps", "p0")[:, 50:130, 3:67, 20:80])
 
 
-def test_after_a_zoom_the_map_can_be_rescaled(data: Path, maps: Path) -> None:
-    zoom = Zoomd("distance_map", 2.0, mode="trilinear", keep_size=False, dtype=torch.float32)
-    read = Compose([*LOAD, PrecomputedDistanceMapd("label", maps, dtype=torch.float32), zoom])(item(data))
+def test_after_a_zoom_the_map_can_be_rescaled(sample: dict, maps: Path) -> None:
+    zoom = mt.Zoomd("distance_map", 2.0, mode="trilinear", keep_size=False, dtype=torch.float32)
+    read = zoom(PrecomputedDistanceMapd("label", maps, dtype=torch.float32)(sample))
     rescaled = RescaleDistanceMapd("distance_map")(read)
     torch.testing.assert_close(rescaled["distance_map"].as_tensor(), 2 * read["distance_map"].as_tensor())
 
 
 @pytest.mark.parametrize(
-    "step", [Spacingd("label", (1.5, 1.0, 1.0), mode="nearest"), Zoomd("label", 1.25, mode="nearest", keep_size=False)]
-)
-def test_resampled_labels_are_refused_with_both_spacings(data: Path, maps: Path, step) -> None:
-    with pytest.raises(RuntimeError) as caught:
-        Compose([*LOAD, step, PrecomputedDistanceMapd("label", maps)])(item(data))
-    text = str(caught.value.__cause__)
-    assert "labels of case 'p1' must lie on the voxels of their volume, spacing [1.0, 1.0, 3.0]" in text
-    assert "read the map before Spacingd" in text
+    ("step", "text"),
+    [
+        (mt.Spacingd("label", (1.5, 1, 1), mode="nearest"), r"spacing \[1.0, 1.0, 3.0\] mm, got .*\[1.5, 1.0, 1.0\]"),
+        (mt.Zoomd("label", 1.25, mode="nearest", keep_size=False), r"\[1.0, 1.0, 3.0\] mm, got .*\[0.8, 0.8, 2.4\]"),
+        (mt.Affined("label", translate_params=(0.5, 0, 0), mode="nearest"), "read the map before Spacingd"),
+        (mt.Affined("label", rotate_params=(0.1, 0, 0), mode="nearest"), "read the map before Spacingd"),
+        (mt.Compose([mt.SpatialCropd("label", roi_slices=[*[slice(None)] * 2, slice(3, 4)]),
+                     mt.SqueezeDimd("label", -1)]), r"must have 3 spatial axes, got shape \(1, 36, 40\)"),
+        (mt.ToTensord("label", track_meta=False), "labels must be a MetaTensor, got Tensor"),
+    ],
+)  # fmt: skip
+def test_labels_off_the_voxels_of_their_volume_are_refused(sample: dict, maps: Path, step, text: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=text):
+        PrecomputedDistanceMapd("label", maps)(step(sample))
 
 
-def test_a_shift_by_half_a_voxel_is_refused(data: Path, maps: Path) -> None:
-    sample = Compose(LOAD)(item(data))
-    sample["label"].affine[0, 3] += 0.5
-    with pytest.raises(ValueError, match="must lie on the voxels"):
-        PrecomputedDistanceMapd("label", maps)(sample)
-
-
-def test_labels_that_changed_since_are_refused(data: Path, maps: Path) -> None:
-    transform = PrecomputedDistanceMapd("label", maps)
-    file = data / "p1_label.nii.gz"
+def test_labels_that_changed_since_are_refused(data: Path, sample: dict, maps: Path) -> None:
+    file = data / "p1.nii.gz"
     os.utime(file, (1, 1))  # a copy: same bytes, other time
-    transform(Compose(LOAD)(item(data)))
-    file.write_bytes((data / "p0_label.nii.gz").read_bytes())
+    PrecomputedDistanceMapd("label", maps)(sample)
+    file.write_bytes((data / "p0.nii.gz").read_bytes())
     with pytest.raises(
         ValueError, match=r"'p1' must be that of its labels, got .*changed since.*precompute-maps again"
     ):
-        PrecomputedDistanceMapd("label", maps)(Compose(LOAD)(item(data)))
-    PrecomputedDistanceMapd("label", maps, check_source=False)(Compose(LOAD)(item(data)))
+        PrecomputedDistanceMapd("label", maps)(sample)
+    PrecomputedDistanceMapd("label", maps, check_source=False)(sample)
 
 
 @pytest.mark.parametrize(
@@ -207,47 +163,30 @@ def test_maps_of_other_settings_are_refused(maps: Path, expected: dict, error: t
 
 
 @pytest.mark.parametrize("case", ["p9", "../maps/p1", "", "."])
-def test_a_case_without_map_is_named(data: Path, maps: Path, case: str) -> None:
+def test_a_case_without_map_and_a_folder_without_maps_are_named(sample, maps: Path, tmp_path: Path, case: str) -> None:
     with pytest.raises(ValueError, match=f"must hold a map of case '{re.escape(case)}', got none"):
-        PrecomputedDistanceMapd("label", maps)({**Compose(LOAD)(item(data)), "case": case})
-
-
-def test_what_is_no_label_of_a_folder_of_maps_is_named(data: Path, maps: Path, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="labels must be a MetaTensor, got Tensor"):
-        PrecomputedDistanceMapd("label", maps)({"label": torch.zeros(1, 4, 4, 4)})
+        PrecomputedDistanceMapd("label", maps)({**sample, "case": case})
     with pytest.raises(ValueError, match="must be a folder that monai-boundary precompute-maps wrote"):
         PrecomputedDistanceMapd("label", tmp_path)
-    flat = Compose(
-        [*LOAD, SpatialCropd("label", roi_slices=[slice(None), slice(None), slice(3, 4)]), SqueezeDimd("label", -1)]
-    )
-    with pytest.raises(ValueError, match=r"labels must have 3 spatial axes, got shape \(1, 36, 40\)"):
-        PrecomputedDistanceMapd("label", maps)(flat(item(data)))
 
 
-def test_labels_are_known_by_their_name_elsewhere_and_by_the_case_where_that_is_not_unique(
-    data: Path, maps: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "copy").mkdir()
-    copy, other = (tmp_path / "copy" / f"{name}.nii.gz" for name in ("p1_label", "wmh"))
-    copy.write_bytes((data / "p1_label.nii.gz").read_bytes())
-    transform, wanted = PrecomputedDistanceMapd("label", maps), whole(maps, "p1")
-    assert np.array_equal(transform(Compose(LOAD)({"label": str(copy)}))["distance_map"].numpy(), wanted)
-    sample = Compose(LOAD)({"label": str(copy.rename(other))})
+def test_labels_are_known_by_their_name_elsewhere_and_by_the_case_where_that_is_not_unique(data, maps) -> None:
+    copy, transform, wanted = data / "copy" / "p1.nii.gz", PrecomputedDistanceMapd("label", maps), whole(maps, "p1")
+    copy.parent.mkdir()
+    (data / "p1.nii.gz").replace(copy)
+    assert np.array_equal(transform(mt.Compose(LOAD)({"label": str(copy)}))["distance_map"].numpy(), wanted)
+    sample = mt.Compose(LOAD)({"label": str(copy.rename(copy.with_name("wmh.nii.gz")))})
     with pytest.raises(ValueError, match=r"one map made from .*wmh\.nii\.gz, got 0; .*case_key"):
         transform(sample)
     assert np.array_equal(transform({**sample, "case": "p1"})["distance_map"].numpy(), wanted)
 
 
-def test_a_folder_that_may_only_be_read_is_enough(data: Path, maps: Path) -> None:
+def test_it_goes_to_worker_processes_and_needs_no_right_to_write(data: Path, sample: dict, maps: Path) -> None:
     for path in (*maps.iterdir(), maps):
         path.chmod(0o555)
-    assert PrecomputedDistanceMapd("label", maps)(Compose(LOAD)(item(data)))["distance_map"].shape == (2, 36, 40, 12)
-    maps.chmod(0o755)
-
-
-def test_it_goes_to_worker_processes(data: Path, maps: Path) -> None:
+    assert precompute_maps(data, maps, **GIVEN).kept == ALL
     transform = PrecomputedDistanceMapd("label", maps)
-    transform(Compose(LOAD)(item(data)))
+    first = transform(sample)["distance_map"]
     copy = pickle.loads(pickle.dumps(transform))  # noqa: S301 - made here
-    sample = Compose(LOAD)(item(data))
-    assert torch.equal(copy(sample)["distance_map"], transform(sample)["distance_map"])
+    assert torch.equal(copy(sample)["distance_map"], first)
+    maps.chmod(0o755)
