@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Generator
 from concurrent.futures import Executor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,14 @@ def run_jobs(jobs: list[Job], pool: Executor | None, progress: bool) -> list[str
     """Do all jobs, in `pool` or in this process, and return the names of the cases; an error tells what is not done."""
     made: list[str] = []
     errors: dict[str, BaseException] = {}
-    outcomes = _outcomes(jobs, pool)
-    for case, error in tqdm(outcomes, total=len(jobs), desc="distance maps", unit="map", disable=not progress):
-        if error is None:
-            made.append(case)
-        else:
-            errors[case] = error
-        if _is_full(error):
-            outcomes.close()
+    with closing(_outcomes(jobs, pool)) as outcomes:  # whatever ends this, nothing else is begun
+        for case, error in tqdm(outcomes, total=len(jobs), desc="distance maps", unit="map", disable=not progress):
+            if error is None:
+                made.append(case)
+            else:
+                errors[case] = error
+            if _is_full(error):
+                break
     if errors:
         raise _summary(errors, f"{len(made)} of {len(jobs)} maps are finished and kept")
     return sorted(made)
