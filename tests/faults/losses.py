@@ -112,7 +112,7 @@ def a_batch_is_summed_in_place_of_averaged(right):
     return lambda self, values: right(self, values * (len(values) if self.batch else 1))
 
 
-@fault("monai_boundary.losses.generalized_dice:GeneralizedDiceLoss.summed_axes", *DICE)
+@fault("monai_boundary.losses.target:TargetLoss.summed_axes", *DICE)
 def generalized_dice_mixes_the_samples(right):
     return lambda self, ndim: [0, *range(2, ndim)]
 
