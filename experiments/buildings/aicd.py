@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,48 +22,41 @@ from monai.networks.nets import AutoEncoder
 from monai.utils import set_determinism
 from tqdm import tqdm
 
-from experiments.buildings.losses import LOSSES, building_loss, iou, raise_weight, score_building
-from experiments.shared.journal import missing_runs, run_all
-from experiments.shared.training import computing_device, train_network
+from experiments.buildings.losses import building_loss, iou, raise_alpha, score_building
+from experiments.shared.journal import Run, settings_of
+from experiments.shared.training import Budget, Point, finite, train_network
 from monai_boundary.datasets import BuildingPhantom, BuildingPhantoms
 
-__all__ = ["AicdSettings", "aicd_phantoms", "edge_band", "example_cases", "run_aicd", "unpack_mask"]
+__all__ = ["AicdSettings", "aicd_phantoms", "aicd_runs", "edge_band", "example_cases", "scored_masks", "train_aicd"]
 
 _GROUP = 20  # phantoms after which outlines and places repeat
 _EXAMPLES = 4
 
 
 @dataclass(frozen=True)
-class AicdSettings:
+class AicdSettings(Budget):
     """What all runs of a table share.
 
     Args:
         images: Number of phantoms; the last quarter, in whole groups of 20, is scored, the others train.
         size: Height and width in pixels.
-        epochs: Number of epochs.
-        batch: Images per step.
-        lr: Learning rate of Adam.
         features: Channels of the four encoder convolutions, each of stride 2.
-        weight: Of the part beside the IoU loss, in every row that has one.
+        weight: Of the part beside the IoU loss, in every row that has one: alpha.
         ramp: Raise the weight of the boundary F1 loss from 0 in the first epoch to `weight` in the last: the paper
             found that it "should be gradually increased" (section 1). The other rows keep theirs.
         theta: Window of the boundary F1 loss in pixels.
         cross_entropy: Add binary cross-entropy to every row, as the paper does on real tiles.
-        score_every: Epochs between two points of the curve; the last epoch always has one.
         smoke: Whether this is a trial of the command and says nothing about losses.
     """
 
+    score_every: int = 5
     images: int = 800
     size: int = 256
-    epochs: int = 100
-    batch: int = 8
-    lr: float = 1e-3
     features: tuple[int, ...] = (16, 32, 64, 128)
     weight: float = 0.5
     ramp: bool = True
     theta: int = 5
     cross_entropy: bool = False
-    score_every: int = 5
     smoke: bool = False
 
     def __post_init__(self) -> None:
@@ -78,67 +71,34 @@ class AicdSettings:
         return max(1, round(self.images / 4 / _GROUP)) * _GROUP
 
 
-def aicd_phantoms(shared: AicdSettings) -> tuple[list[BuildingPhantom], list[BuildingPhantom]]:
-    """Return training and test images; a quarter of each is cut by the image edge, and outlines take turns."""
-    phantoms = BuildingPhantoms(shared.images, 0, (shared.size, shared.size))
-    made = [phantoms.phantom(index) for index in tqdm(range(shared.images), desc="phantoms", unit="image")]
-    return made[: -shared.scored], made[-shared.scored :]
+def aicd_runs(losses: Sequence[str], seeds: Sequence[int], shared: AicdSettings) -> list[Run]:
+    """Return every loss with every seed; a seed draws the start of the network and the order of the images."""
+    return [{"data": "aicd", "loss": name, "seed": seed, **asdict(shared)} for seed in seeds for name in losses]
 
 
-def edge_band(shape: tuple[int, int], width: int) -> np.ndarray:
-    """Bool `shape` of the pixels whose distance from the image edge is below `width` pixels."""
-    band = np.ones(shape, bool)
-    band[width:-width, width:-width] = False
-    return band
+@cache
+def aicd_phantoms(images: int, size: int) -> tuple[list[BuildingPhantom], list[BuildingPhantom]]:
+    """Return training and test images, the same in all runs; a quarter of each is cut by the image edge."""
+    phantoms = BuildingPhantoms(images, 0, (size, size))
+    made = [phantoms.phantom(index) for index in tqdm(range(images), desc="phantoms", unit="image")]
+    scored = AicdSettings(images=images, size=size).scored
+    return made[:-scored], made[-scored:]
 
 
-def run_aicd(
-    out: Path, losses: Sequence[str], seeds: Sequence[int], shared: AicdSettings, keep_all: bool = False
-) -> None:
-    """Train every loss with every seed, and append one line per finished run to `out`; finished ones are not repeated.
-
-    The images are the same in all runs; a seed draws the start of the network and the order of the images, the same
-    for all losses.
+def train_aicd(run: Run, title: str, keep_all: bool = False) -> dict[str, Any]:
+    """Train a run of `aicd_runs`, and score its test images.
 
     Args:
-        out: JSON lines file.
-        losses: Names among `LOSSES`.
-        seeds: Integers >= 0.
-        shared: What all runs share.
-        keep_all: Keep the predictions of all scored images in a line, not only those of `example_cases`.
-
-    Raises:
-        ValueError: A loss is unknown.
+        run: The run.
+        title: Of the progress bar.
+        keep_all: Keep the predictions of all scored images in the line, not only those of `example_cases`.
     """
-    unknown = [name for name in losses if name not in LOSSES]
-    if unknown:
-        raise ValueError(f"losses must be among {', '.join(LOSSES)}, got {', '.join(unknown)}")
-    runs = [{"data": "aicd", "loss": name, "seed": seed, **asdict(shared)} for seed in seeds for name in losses]
-    missing = missing_runs(out, runs)
-    if not missing:
-        return
-    train, test = aicd_phantoms(shared)
-    run_all(
-        out,
-        missing,
-        lambda run, title: _train(run["loss"], run["seed"], train, test, shared, title, keep_all),
-        lambda run: f"aicd {run['loss']} seed {run['seed']}",
-    )
-
-
-def _train(
-    name: str,
-    seed: int,
-    train: Sequence[BuildingPhantom],
-    test: Sequence[BuildingPhantom],
-    shared: AicdSettings,
-    title: str,
-    keep_all: bool,
-) -> dict[str, Any]:
-    set_determinism(seed)
-    start, device = time.monotonic(), computing_device()
-    network = AutoEncoder(2, 3, 1, shared.features, (2,) * len(shared.features)).to(device)
-    loss = building_loss(name, shared.weight, shared.theta, shared.cross_entropy).to(device)
+    shared = settings_of(AicdSettings, run)
+    train, test = aicd_phantoms(shared.images, shared.size)
+    set_determinism(run["seed"])
+    start = time.monotonic()
+    network = AutoEncoder(2, 3, 1, shared.features, (2,) * len(shared.features))
+    loss = building_loss(run["loss"], shared.weight, shared.theta, shared.cross_entropy)
     items = [
         {"image": torch.from_numpy(phantom.image), "label": torch.from_numpy(phantom.mask[None].astype(np.float32))}
         for phantom in train
@@ -146,13 +106,13 @@ def _train(
     masks: list[np.ndarray] = []
     cases: list[dict[str, Any]] = []
 
-    def score(_engine: Any) -> dict[str, Any]:
-        masks[:] = predict(network, [phantom.image for phantom in test], device)
+    def score(_engine: Any) -> Point:
+        masks[:] = predict(network, [phantom.image for phantom in test])
         cases[:] = score_cases(masks, test, shared.size // 16)
         return {key: round(float(np.mean([case[key] for case in cases])), 4) for key in ("iou", "f1_3", "f1_5")}
 
-    policy = raise_weight(loss, shared.weight, shared.epochs) if shared.ramp and name == "bf1+iou" else None
-    curve = train_network(network, loss, items, shared, score, _describe, title, before_epoch=policy)
+    policy = raise_alpha(loss, shared.weight, shared.epochs) if shared.ramp and run["loss"] == "bf1+iou" else None
+    curve = train_network(network, loss, items, shared, score, title, shown="iou", before_epoch=policy)
     kept = range(len(test)) if keep_all else example_cases(test)
     return {
         "cases": cases,
@@ -162,22 +122,12 @@ def _train(
     }
 
 
-def _describe(point: dict[str, Any]) -> str:
-    return f"IoU {point['iou']:.3f} BF1 {point['f1_3']:.3f}"
-
-
-def predict(network: torch.nn.Module, images: Sequence[np.ndarray], device: torch.device) -> list[np.ndarray]:
-    """Return bool masks `(H, W)` of images `(3, H, W)`, the probability cut at 0.5.
-
-    Raises:
-        RuntimeError: The network's output is not finite.
-    """
-    batches = torch.from_numpy(np.stack(images)).split(16)
+def predict(network: torch.nn.Module, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return bool masks `(H, W)` of images `(3, H, W)`, the probability cut at 0.5."""
+    device = next(network.parameters()).device
     with eval_mode(network):
-        logits = torch.cat([network(batch.to(device)).cpu() for batch in batches])
-    if not logits.isfinite().all():
-        raise RuntimeError("the network's output must be finite, got NaN or infinity: the training diverged; lower lr")
-    return list((logits[:, 0] > 0).numpy())
+        logits = [finite(network(batch.to(device))) for batch in torch.from_numpy(np.stack(images)).split(16)]
+    return list((torch.cat(logits)[:, 0] > 0).numpy())
 
 
 def score_cases(masks: Sequence[np.ndarray], phantoms: Sequence[BuildingPhantom], width: int) -> list[dict[str, Any]]:
@@ -193,14 +143,16 @@ def score_cases(masks: Sequence[np.ndarray], phantoms: Sequence[BuildingPhantom]
         true = phantom.mask > 0
         band = edge_band(true.shape, width)
         at_edge = iou(mask[band], true[band])
-        rows.append(
-            {
-                "at_edge": phantom.at_edge,
-                **score_building(mask, true).row(),
-                "edge_iou": None if np.isnan(at_edge) else round(at_edge, 4),
-            }
-        )
+        edge_iou = None if np.isnan(at_edge) else round(at_edge, 4)
+        rows.append({"at_edge": phantom.at_edge, **score_building(mask, true), "edge_iou": edge_iou})
     return rows
+
+
+def edge_band(shape: tuple[int, int], width: int) -> np.ndarray:
+    """Bool `shape` of the pixels whose distance from the image edge is below `width` pixels."""
+    band = np.ones(shape, bool)
+    band[width:-width, width:-width] = False
+    return band
 
 
 def example_cases(phantoms: Sequence[BuildingPhantom]) -> list[int]:
@@ -208,11 +160,20 @@ def example_cases(phantoms: Sequence[BuildingPhantom]) -> list[int]:
     return [index for index, phantom in enumerate(phantoms) if phantom.at_edge][:_EXAMPLES]
 
 
+def scored_masks(row: Run) -> dict[str, tuple[BuildingPhantom, np.ndarray]]:
+    """Return the scored images of a line of which it keeps the prediction, each with that bool mask `(H, W)`."""
+    first = row["images"] - AicdSettings(images=row["images"], size=row["size"]).scored
+    phantoms = BuildingPhantoms(row["images"], 0, (row["size"],) * 2)
+    return {
+        index: (phantoms.phantom(first + int(index)), _unpack_mask(packed, row["size"]))
+        for index, packed in row["examples"].items()
+    }
+
+
 def _pack_mask(mask: np.ndarray) -> str:
     return base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
 
 
-def unpack_mask(text: str, shape: tuple[int, int]) -> np.ndarray:
-    """Return the bool mask `shape` that a line keeps as `text`."""
+def _unpack_mask(text: str, size: int) -> np.ndarray:
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+    return np.unpackbits(bits, count=size * size).reshape(size, size).astype(bool)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,10 +15,10 @@ from monai_boundary.losses import BoundaryF1IoULoss, BoundaryF1Loss, Sensitivity
 from monai_boundary.metrics import boundary_f1
 from monai_boundary.schedules import Increase
 
-__all__ = ["LOSSES", "THETAS", "BuildingLoss", "CaseScores", "building_loss", "iou", "raise_weight", "score_building"]
+__all__ = ["LOSSES", "THETAS", "BuildingLoss", "building_loss", "iou", "raise_alpha", "score_building"]
 
-#: Rows of the tables: the paper's names are L_BF1,IoU, L_IoU, L_SS,IoU and L_Dice,IoU.
-LOSSES = ("bf1+iou", "iou", "ss+iou", "dice+iou")
+#: Rows of the tables, by the paper's names.
+LOSSES = {"bf1+iou": "L_BF1,IoU", "iou": "L_IoU", "ss+iou": "L_SS,IoU", "dice+iou": "L_Dice,IoU"}
 #: Tolerances of the boundary F1 metric in pixels, both of the paper's.
 THETAS = (3, 5)
 _NEVER = -30.0  # logit whose sigmoid adds nothing to any sum
@@ -66,64 +64,37 @@ class BuildingLoss(nn.Module):
 
 
 def building_loss(
-    name: str,
-    weight: float = 0.5,
-    theta: int = 5,
-    cross_entropy: bool = False,
-    ignore_index: int | None = None,
+    name: str, alpha: float = 0.5, theta: int = 5, cross_entropy: bool = False, ignore_index: int | None = None
 ) -> BuildingLoss | BoundaryF1IoULoss:
     """Return the loss of a row for logits and masks `(B, 1, H, W)`.
 
     Args:
         name: One of `LOSSES`.
-        weight: Of the part beside the IoU loss.
+        alpha: Weight of the part beside the IoU loss.
         theta: Window of the boundary F1 loss in pixels.
         cross_entropy: Add binary cross-entropy to every row, as on the paper's real tiles; ``"bf1+iou"`` then is
             `BoundaryF1IoULoss`.
         ignore_index: Value of pixels of the target that do not count.
 
     Raises:
-        ValueError: `name` is unknown or `weight` outside [0, 1].
+        ValueError: `name` is unknown or `alpha` outside [0, 1].
     """
-    check_choice("name", name, LOSSES)
+    check_choice("name", name, tuple(LOSSES))
     if name == "bf1+iou" and cross_entropy:
-        return BoundaryF1IoULoss(weight, theta=theta, ignore_index=ignore_index)
+        return BoundaryF1IoULoss(alpha, theta=theta, ignore_index=ignore_index)
     first = {
         "bf1+iou": lambda: BoundaryF1Loss(theta=theta, sigmoid=True, ignore_index=ignore_index),
         "iou": lambda: None,
         "ss+iou": lambda: SensitivitySpecificityLoss(sigmoid=True, ignore_index=ignore_index),
         "dice+iou": lambda: DiceLoss(sigmoid=True),
     }[name]()
-    return BuildingLoss(first, weight, cross_entropy, ignore_index)
+    return BuildingLoss(first, alpha, cross_entropy, ignore_index)
 
 
-def raise_weight(loss: BuildingLoss | BoundaryF1IoULoss, weight: float, epochs: int) -> Callable[[int], None]:
-    """Return what sets the weight of `loss` before an epoch: from 0 in the first linearly to `weight` in the last."""
-    schedule = Increase(0.0, weight)
-
-    def set_weight(epoch: int) -> None:
-        loss.alpha = schedule.weights(epoch, epochs)[1]
-
-    return set_weight
-
-
-@dataclass(frozen=True)
-class CaseScores:
-    """Scores of one mask in [0, 1].
-
-    Args:
-        iou: Intersection over union of the pixels.
-        f1: Exact boundary F1 at each of `THETAS`, in this order.
-    """
-
-    iou: float
-    f1: tuple[float, ...]
-
-    def row(self) -> dict[str, Any]:
-        """Return the scores as entries of a JSON line."""
-        return {"iou": round(self.iou, 4)} | {
-            f"f1_{theta}": round(value, 4) for theta, value in zip(THETAS, self.f1, strict=True)
-        }
+def raise_alpha(loss: BuildingLoss | BoundaryF1IoULoss, alpha: float, epochs: int) -> Callable[[int], None]:
+    """Return what sets the alpha of `loss` before an epoch: from 0 in the first linearly to `alpha` in the last."""
+    schedule = Increase(0.0, alpha)
+    return lambda epoch: setattr(loss, "alpha", schedule.weights(epoch, epochs)[1])
 
 
 def iou(pred: np.ndarray, target: np.ndarray) -> float:
@@ -132,14 +103,13 @@ def iou(pred: np.ndarray, target: np.ndarray) -> float:
     return float((pred & target).sum() / union) if union else float("nan")
 
 
-def score_building(
-    pred: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, thetas: Sequence[float] = THETAS
-) -> CaseScores:
-    """Score a bool mask `(H, W)` against the truth; pixels outside `valid` do not count.
+def score_building(pred: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> dict[str, float]:
+    """Return ``iou``, and exact boundary F1 as ``f1_3`` and ``f1_5``, of a bool mask `(H, W)` against the truth.
 
-    A prediction without a building scores 0 where there is one; where neither mask holds one, scores are NaN.
+    Pixels outside `valid` do not count. A prediction without a building scores 0 where there is one; where neither mask
+    holds one, scores are NaN.
     """
     counted = np.ones(target.shape, bool) if valid is None else valid
     own, true = pred & counted, target & counted
-    f1 = tuple(boundary_f1(own, true, theta, valid=valid).f1 for theta in thetas)
-    return CaseScores(iou(own, true), f1)
+    scores = {f"f1_{theta}": round(boundary_f1(own, true, theta, valid=valid).f1, 4) for theta in THETAS}
+    return {"iou": round(iou(own, true), 4), **scores}

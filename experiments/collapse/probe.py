@@ -2,37 +2,36 @@
 
 Lesions fill 0.69 % of one volume and 0.018 % of the other. Axial slices are cut into blocks of 12; odd blocks train,
 even blocks test, so the same patients are on both sides: this ranks losses, it is not a clinical result. One 2D UNet,
-Adam, flips; maps belong to the whole volume. Every run appends one line to the results file, and a run that is there is
-not repeated.
-
-    python -m experiments.collapse.probe --epochs 20 --seeds 0 1 2 --out docs/results/collapse_probe.jsonl
-    python -m experiments.collapse.probe --table docs/results/collapse_probe.jsonl
+Adam, flips; maps belong to the whole volume.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import os
-import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import nibabel as nib
+import click
 import numpy as np
 import torch
+from monai.data import Dataset
 from monai.losses import DiceCELoss
 from monai.metrics import compute_hausdorff_distance
-from monai.networks.nets import UNet
+from monai.networks import eval_mode
+from monai.transforms import Compose, RandFlipd
+from monai.utils import set_determinism
 from scipy import ndimage
-from tqdm import tqdm
 
-from experiments.collapse.table import print_table
-from experiments.shared.data import data_folder
+from experiments.shared.commands import ListOf, Plan, experiment, seeds_option
+from experiments.shared.journal import Run
+from experiments.shared.real_data import MS_PATIENTS, ms_patient
+from experiments.shared.tables import grouped, markdown
+from experiments.shared.training import DEVICE, Budget, boundary_options, make_unet, train_network
 from monai_boundary import (
     BoundaryLoss,
     CollapseGuard,
@@ -41,17 +40,18 @@ from monai_boundary import (
     Increase,
     Rebalance,
     RegionBoundaryLoss,
-    SignedDistanceMap,
     WaitForRegion,
     Warmup,
 )
-from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
+from monai_boundary.datasets.nifti import load_nifti
+from monai_boundary.engines import Events
+from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions, labels_distance_map
 from monai_boundary.losses.collapse import CollapseWarning, foreground_shares
 from monai_boundary.schedules import Schedule
 
-PATIENTS = ("patient19", "patient07")
+__all__ = ["SETTINGS", "PatientVolume", "collapse", "collapse_tables", "score_patient", "training_items"]
+
 BLOCK = 12
-BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,10 @@ class Setting:
     schedule: Schedule
 
 
-CLIP = ROBUST.replace(balance=0.0)
 SETTINGS: dict[str, Setting] = {
     "gdl": Setting("gdl", ROBUST, Constant(0.0)),
     "gdl+published": Setting("gdl", PUBLISHED, Rebalance()),
-    "gdl+clip": Setting("gdl", CLIP, Rebalance()),
+    "gdl+clip": Setting("gdl", ROBUST.replace(balance=0.0), Rebalance()),
     "gdl+robust": Setting("gdl", ROBUST, Rebalance()),
     "gdl+robust-end0.5": Setting("gdl", ROBUST, Rebalance(end=0.5)),
     "gdl+robust-wait": Setting("gdl", ROBUST, WaitForRegion(Rebalance())),
@@ -82,169 +81,156 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
-@dataclass(frozen=True)
-class Volume:
-    """One patient: image (3, X, Y, Z), lesion (X, Y, Z), and which axial slices train and test."""
+@dataclass(frozen=True, eq=False)
+class PatientVolume:
+    """One patient: image `(3, X, Y, Z)`, lesion `(X, Y, Z)`, 1 mm voxels."""
 
     image: np.ndarray
     lesion: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
+
+    def slices(self, test: bool) -> np.ndarray:
+        """Return which axial slices test, or train: those of even, or of odd blocks."""
+        block = np.arange(self.lesion.shape[2]) // BLOCK
+        return np.flatnonzero(block % 2 == (0 if test else 1))
 
 
-def load_patient(folder: Path) -> Volume:
+@experiment("collapse", data="folder")
+@click.option("--settings", type=ListOf(SETTINGS), default=",".join(SETTINGS))
+@seeds_option()
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
+def collapse(data: Path, settings: tuple[str, ...], seeds: tuple[int, ...], epochs: int) -> Plan:
+    """Ask which maps and schedules survive extreme imbalance, on two real patients with sclerosis lesions."""
+    runs = [{"setting": name, "epochs": epochs, "seed": seed} for seed in seeds for name in settings]
+
+    @cache
+    def patients() -> list[PatientVolume]:
+        return [load_patient(data, patient) for patient in MS_PATIENTS]
+
+    return Plan(
+        runs,
+        lambda run, title: train_setting(run, patients(), title),
+        lambda rows, _figures: collapse_tables(rows),
+    )
+
+
+def load_patient(data: Path, name: str) -> PatientVolume:
     """Read, normalise to the brain, and crop to its bounding box, padded to multiples of 8."""
-    channels = [np.asarray(nib.load(folder / f"{name}.nii.gz").dataobj, np.float32) for name in ("FLAIR", "T1", "T2")]
-    lesion = np.asarray(nib.load(folder / "lesion.nii.gz").dataobj) > 0
+    files = ms_patient(data, name)
+    channels = [load_nifti(path)[0] for path in files.image]
+    lesion = load_nifti(files.label)[0] > 0  # type: ignore[arg-type]
     brain = channels[0] > 0
     box = tuple(slice(int(index.min()), int(index.max()) + 1) for index in np.nonzero(brain))
     cropped = [np.where(brain, (c - c[brain].mean()) / c[brain].std(), 0)[box] for c in channels]
     pad = [(0, -size % 8) for size in cropped[0].shape[:2]] + [(0, 0)]
-    image = np.stack([np.pad(c, pad) for c in cropped]).astype(np.float32)
-    mask = np.pad(lesion[box], pad)
-    block = np.arange(mask.shape[2]) // BLOCK
-    return Volume(image, mask, np.flatnonzero(block % 2 == 1), np.flatnonzero(block % 2 == 0))
+    return PatientVolume(np.stack([np.pad(c, pad) for c in cropped]).astype(np.float32), np.pad(lesion[box], pad))
 
 
-def slices(volumes: list[Volume], options: DistanceMapOptions) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Training slices as (image, label, distance map), the map taken from the whole volume, 1 mm voxels."""
-    result = []
+def training_items(volumes: Sequence[PatientVolume], options: DistanceMapOptions) -> list[dict[str, torch.Tensor]]:
+    """Return the training slices of one size, the edge repeated beyond it, with their part of the volume's map."""
+    size = np.max([volume.lesion.shape[:2] for volume in volumes], axis=0)
+    items = []
     for volume in volumes:
-        labels = torch.from_numpy(volume.lesion[None].astype(np.uint8))
-        transform = SignedDistanceMap(2, None, include_background=False, spacing=(1, 1, 1), **vars(options))
-        maps = transform(labels)
-        image = torch.from_numpy(volume.image)
-        result += [(image[..., z], labels[..., z].float(), maps[..., z]) for z in volume.train]
-    return result
+        labels = volume.lesion[None].astype(np.uint8)
+        maps = labels_distance_map(labels, 2, (1.0, 1.0, 1.0), options, include_background=False)
+        pad = [(0, 0), *((0, missing) for missing in size - volume.lesion.shape[:2])]
+        parts = {"image": volume.image, "label": labels.astype(np.float32), "distance_map": maps}
+        items += [
+            {key: torch.from_numpy(np.pad(part[..., z], pad, mode="edge")) for key, part in parts.items()}
+            for z in volume.slices(test=False)
+        ]
+    return items
 
 
-def batches(
-    data: list[tuple[torch.Tensor, ...]], generator: torch.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """One epoch of shuffled, flipped batches; slices of the two patients differ in size and are padded alike."""
-    order = torch.randperm(len(data), generator=generator).tolist()
-    size = [max(item[0].shape[axis] for item in data) for axis in (1, 2)]
-    for start in range(0, len(order) - BATCH + 1, BATCH):
-        samples = []
-        for index in order[start : start + BATCH]:
-            flips = [axis for axis in (1, 2) if torch.rand((), generator=generator) < 0.5]
-            image, label, distance = (_pad(t, size) for t in data[index])
-            samples.append([torch.flip(t, flips) for t in (image, label, distance)])
-        yield tuple(torch.stack(column) for column in zip(*samples, strict=True))  # type: ignore[misc]
+class _Guard:
+    """A handler that shows every step to the guard."""
+
+    def __init__(self) -> None:
+        self.guard = CollapseGuard()
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Update the guard."""
+        self.guard.update(*foreground_shares(engine.state.output["pred"], engine.state.output["label"]))
 
 
-def _pad(tensor: torch.Tensor, size: list[int]) -> torch.Tensor:
-    amount = [0, size[1] - tensor.shape[2], 0, size[0] - tensor.shape[1]]
-    return torch.nn.functional.pad(tensor[None], amount, mode="replicate")[0] if any(amount) else tensor
+def train_setting(run: Run, volumes: Sequence[PatientVolume], title: str) -> dict[str, Any]:
+    """Train and score one setting."""
+    start, setting = time.monotonic(), SETTINGS[run["setting"]]
+    set_determinism(run["seed"])
+    region = {"gdl": GeneralizedDiceLoss, "dicece": DiceCELoss}[setting.region](softmax=True, to_onehot_y=True)
+    loss = RegionBoundaryLoss(region, BoundaryLoss(include_background=False, softmax=True))
+    keys = ("image", "label", "distance_map")
+    flips = Compose([RandFlipd(keys, 0.5, axis) for axis in (0, 1)]).set_random_state(run["seed"])
+    network = make_unet(2, 3, 2, (16, 32, 64, 128), num_res_units=0, norm="instance")
+    budget = Budget(run["epochs"], score_every=run["epochs"])
+    options = boundary_options(loss, setting.schedule)
+    options["train_handlers"].append(_Guard())
+
+    def score(_engine: Any) -> dict[str, Any]:
+        scores = {name: score_patient(network, volume) for name, volume in zip(MS_PATIENTS, volumes, strict=True)}
+        return {"scores": scores, "dice": float(np.mean([each["dice"] for each in scores.values()]))}
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", CollapseWarning)
+        items = Dataset(training_items(volumes, setting.options), flips)
+        curve = train_network(network, loss, items, budget, score, title, shown="dice", **options)
+    warned = any(issubclass(warning.category, CollapseWarning) for warning in seen)
+    seconds = round(time.monotonic() - start)
+    return {"scores": curve[-1]["scores"], "guard_warned": warned, "seconds": seconds, "torch": torch.__version__}
 
 
-def region_loss(name: str) -> torch.nn.Module:
-    """The region term by name."""
-    return GeneralizedDiceLoss(softmax=True, to_onehot_y=True) if name == "gdl" else DiceCELoss(
-        softmax=True, to_onehot_y=True
-    )  # fmt: skip
-
-
-def train(setting: Setting, volumes: list[Volume], epochs: int, seed: int, note: Callable[[str], None]) -> UNet:
-    """Train one network."""
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    data = slices(volumes, setting.options)
-    network = UNet(2, 3, 2, (16, 32, 64, 128), (2, 2, 2), num_res_units=0, norm="instance")
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    loss = RegionBoundaryLoss(region_loss(setting.region), BoundaryLoss(include_background=False, softmax=True))
-    guard, history = CollapseGuard(), []
-    for epoch in range(epochs):
-        loss.term_weights = setting.schedule.weights(epoch, epochs, history)
-        terms = []
-        for image, label, distance in batches(data, generator):
-            logits = network(image)
-            value = loss(logits, label, distance)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            terms.append(loss.region_term.item())
-            guard.update(*foreground_shares(logits, label))
-        history.append(float(np.mean(terms)))
-        note(
-            f"epoch {epoch + 1}/{epochs} region {history[-1]:.3f} alpha {loss.alpha:.2f} foreground x{guard.ratio:.2f}"
-        )
-    return network
-
-
-@torch.no_grad()
-def score(network: UNet, volume: Volume) -> dict[str, float | None]:
+def score_patient(network: torch.nn.Module, volume: PatientVolume) -> dict[str, float | None]:
     """Dice, HD95 (mm), lesion recall and precision over the test blocks; HD95 of an empty prediction is None."""
-    network.eval()
-    prediction = np.zeros_like(volume.lesion)
-    for z in volume.test:
-        prediction[..., z] = network(torch.from_numpy(volume.image[None, ..., z])).argmax(1)[0].numpy() > 0
-    truth = np.zeros_like(volume.lesion)
-    truth[..., volume.test] = volume.lesion[..., volume.test]
-    overlap = float((prediction & truth).sum())
-    structure = np.ones((3, 3, 3))
-    true_parts, true_count = ndimage.label(truth, structure)
-    predicted_parts, predicted_count = ndimage.label(prediction, structure)
+    found, truth = np.zeros_like(volume.lesion), np.zeros_like(volume.lesion)
+    with eval_mode(network):
+        for z in volume.slices(test=True):
+            logits = network(torch.from_numpy(volume.image[None, ..., z]).to(DEVICE))
+            found[..., z] = logits.argmax(1)[0].cpu().numpy() > 0
+            truth[..., z] = volume.lesion[..., z]
+    (true_parts, true_count), (own_parts, own_count) = (
+        ndimage.label(mask, np.ones((3, 3, 3))) for mask in (truth, found)
+    )
     hd95 = None
-    if prediction.any():
-        pair = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (prediction, truth))
+    if found.any():
+        pair = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (found, truth))
         hd95 = float(compute_hausdorff_distance(*pair, include_background=True, percentile=95))
     return {
-        "dice": 2 * overlap / float(prediction.sum() + truth.sum()),
+        "dice": float(2 * (found & truth).sum() / (found.sum() + truth.sum())),
         "hd95_mm": hd95,
-        "lesion_recall": len(np.unique(true_parts[prediction & truth])) / true_count,
-        "lesion_precision": len(np.unique(predicted_parts[prediction & truth])) / max(1, predicted_count),
-        "predicted_over_true": float(prediction.sum() / truth.sum()),
+        "lesion_recall": len(np.unique(true_parts[found & truth])) / true_count,
+        "lesion_precision": len(np.unique(own_parts[found & truth])) / max(1, own_count),
+        "predicted_over_true": float(found.sum() / truth.sum()),
     }
 
 
-def run(name: str, volumes: list[Volume], epochs: int, seed: int) -> dict:
-    """Train and score one setting."""
-    started = time.time()
-    with (
-        tqdm(total=epochs, desc=f"{name} seed {seed}", leave=False) as bar,
-        warnings.catch_warnings(record=True) as seen,
-    ):
-        warnings.simplefilter("always", CollapseWarning)
-        network = train(SETTINGS[name], volumes, epochs, seed, lambda text: (bar.update(), bar.set_postfix_str(text)))
-    scores = {patient: score(network, volume) for patient, volume in zip(PATIENTS, volumes, strict=True)}
-    warned = any(issubclass(warning.category, CollapseWarning) for warning in seen)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    return {
-        "setting": name, "epochs": epochs, "seed": seed, "scores": scores, "guard_warned": warned,
-        "seconds": round(time.time() - started), "date": str(datetime.date.today()),
-        "torch": torch.__version__, "machine": machine,
-    }  # fmt: skip
+def collapse_tables(rows: Sequence[Run]) -> str:
+    """Return, per length of run, the median and the range over the seeds of each setting."""
+    names = ("Dice", "HD95 mm", "lesion recall / precision")
+    header = ("setting", "seeds", "empty", *(f"{p} {name}" for p in MS_PATIENTS for name in names), "guard warned")
+    parts = []
+    for epochs, runs in sorted(grouped(rows, lambda row: row["epochs"]).items()):
+        cells = []
+        for name, seeds in grouped(runs, lambda row: row["setting"]).items():
+            empty = sum(row["scores"][patient]["hd95_mm"] is None for row in seeds for patient in MS_PATIENTS)
+            scores = [cell for patient in MS_PATIENTS for cell in _cells([row["scores"][patient] for row in seeds])]
+            warned = sum(row["guard_warned"] for row in seeds)
+            total = len(seeds) * len(MS_PATIENTS)
+            cells.append([name, len(seeds), f"{empty}/{total}", *scores, f"{warned}/{len(seeds)}"])
+        parts.append(f"### {epochs} epochs\n\n{markdown(header, cells)}")
+    return "\n\n".join(parts)
 
 
-def main() -> None:
-    """Run what is missing, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=data_folder())
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("docs/results/collapse_probe.jsonl"))
-    parser.add_argument("--table", type=Path, help="only print the table of this results file")
-    arguments = parser.parse_args()
-    if arguments.table:
-        print_table(arguments.table, PATIENTS)
-        return
-    torch.set_num_threads(arguments.threads)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if arguments.out.exists():
-        rows = map(json.loads, arguments.out.read_text().splitlines())
-        done = {(row["setting"], row["epochs"], row["seed"]) for row in rows}
-    volumes = [load_patient(arguments.data / "ms_lesions" / patient) for patient in PATIENTS]
-    for seed in arguments.seeds:
-        for name in arguments.settings:
-            if (name, arguments.epochs, seed) not in done:
-                with arguments.out.open("a") as stream:
-                    stream.write(json.dumps(run(name, volumes, arguments.epochs, seed)) + "\n")
-    print_table(arguments.out, PATIENTS)
+def _cells(scores: Sequence[dict[str, Any]]) -> list[str]:
+    recall, precision = (median(row[key] for row in scores) for key in ("lesion_recall", "lesion_precision"))
+    ranges = [_range([row[key] for row in scores], form) for key, form in (("dice", ".3f"), ("hd95_mm", ".1f"))]
+    return [*ranges, f"{recall:.2f} / {precision:.2f}"]
 
 
-if __name__ == "__main__":
-    main()
+def _range(values: Sequence[float | None], form: str) -> str:
+    """Median and range; an empty prediction is larger than any distance."""
+    numbers = sorted(float("inf") if value is None else value for value in values)
+    words = ["empty" if v == float("inf") else format(v, form) for v in (median(numbers), numbers[0], numbers[-1])]
+    return "{} ({} to {})".format(*words)

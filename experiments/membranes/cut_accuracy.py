@@ -1,20 +1,20 @@
-"""How near the one-pass cut comes to the published code and to the exact distance, on the stored reference maps.
-
-python -m experiments.membranes.cut_accuracy
-"""
+"""How near the one-pass cut comes to the published code and to the exact distance, on the stored reference maps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import numpy as np
 from scipy import ndimage
 
-from experiments.shared.data import data_folder
+from experiments.shared.commands import FILE
+from experiments.shared.real_data import data_folder
+from experiments.shared.tables import markdown
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
 from monai_boundary.kernels.components import connected_components
 
-__all__ = ["accuracy", "load_reference", "main"]
+__all__ = ["accuracy", "cut_accuracy", "load_reference"]
 
 NAMES = ("mid_02", "mid_05", "early_02", "early_05")
 CROSS = ndimage.generate_binary_structure(2, 1)
@@ -100,13 +100,10 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float((first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second))
 
 
-def main() -> None:
-    """Print one column for each map."""
-    columns = [accuracy(load_reference(data_folder(), name)) for name in NAMES]
-    print(f"| figure | {' | '.join(NAMES)} |\n" + "| --- " * (1 + len(NAMES)) + "|")
-    for key in columns[0]:
-        print(f"| {key} | {' | '.join(f'{column[key]:.3g}' for column in columns)} |")
-
-
-if __name__ == "__main__":
-    main()
+@click.command()
+@click.option("--data", type=FILE, default=data_folder())
+def cut_accuracy(data: Path) -> None:
+    """Print how near the one-pass cut comes to the published code and to the exact distance, map by map."""
+    columns = [accuracy(load_reference(data, name)) for name in NAMES]
+    cells = [[key, *(f"{column[key]:.3g}" for column in columns)] for key in columns[0]]
+    click.echo(markdown(("figure", *NAMES), cells))

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,10 +59,11 @@ def _image(case: str, item: dict[str, Any], part: Any = ...) -> MembraneImage:
 def isbi2012_fold(root: Path, fold: int, shared: MembraneSettings) -> Split:
     """Return the slices that train and those that are scored, a block of neighbouring ones."""
     volumes = fold_volumes(isbi2012_volumes(root), fold, shared.folds)
-    train, test = ([*EmSlices(volumes, split)] for split in ("training", "validation"))
-    parts = [[_image(f"slice{item['slices'][0]:02d}", item) for item in tqdm(items, desc=name, unit="slice")]
-             for name, items in ((f"fold {fold}, training", train), (f"fold {fold}, test", test))]  # fmt: skip
-    return parts[0], parts[1]
+    train, test = (
+        [_image(f"slice{item['slices'][0]:02d}", item) for item in tqdm(EmSlices(volumes, split), f"fold {fold}")]
+        for split in ("training", "validation")
+    )
+    return train, test
 
 
 def gala_fold(root: Path, fold: int, shared: MembraneSettings) -> Split:
@@ -110,14 +111,14 @@ def check_same_images(path: Path, data: str, images: Iterable[MembraneImage]) ->
 
 
 def membrane_transforms(
-    crop: Sequence[int], ndim: int, companion: Literal["seeds", "distance_map"] | None, min_region_size: int, seed: int
+    crop: Sequence[int], ndim: int, companion: str | None, min_region_size: int, seed: int
 ) -> Compose:
     """Return what turns an item ``{"image", "membrane", "ids"}`` into one to train on.
 
     Args:
         crop: Size of a random crop; empty for whole images.
         ndim: Number of spatial axes.
-        companion: What the loss wants beside the label, and its key: seeds of the crop's regions, or the distance map.
+        companion: What the loss wants beside the label: ``"seeds"`` of the crop's regions, or a ``"distance_map"``.
         min_region_size: Regions of fewer voxels have no seed.
         seed: Of the random choices.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from experiments.shared.training import Budget
 from monai_boundary._check import check_choice
 from monai_boundary.metrics.likelihood import THRESHOLDS, Membrane, check_thresholds
 
@@ -11,22 +12,14 @@ __all__ = ["MembraneSettings", "Stage", "settings_for"]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A training.
+class Stage(Budget):
+    """A training; the learning rate falls to 0 along half a cosine.
 
     Args:
-        epochs: Number of epochs.
-        batch: Images per step.
-        lr: Learning rate of Adam at the start; it falls to 0 along half a cosine.
         crop: Size of a random crop; empty for whole images.
-        score_every: Epochs between two points of the curve; the last epoch always has one.
     """
 
-    epochs: int
-    batch: int
-    lr: float
     crop: tuple[int, ...] = ()
-    score_every: int = 3
 
 
 @dataclass(frozen=True)
@@ -47,8 +40,8 @@ class MembraneSettings:
 
     folds: int = 3
     features: tuple[int, ...] = (12, 24, 48, 96)
-    pretrain: Stage = Stage(80, 4, 1e-3, (160, 160), 80)
-    further: Stage = Stage(12, 1, 5e-4)
+    pretrain: Stage = Stage(80, 4, 1e-3, 80, (160, 160))
+    further: Stage = Stage(12, 1, 5e-4, 3)
     min_region_size: int = 20
     membrane_width: float = 0.0
     filled: Membrane = "keep"
@@ -70,8 +63,8 @@ _DEFAULTS = {
     "gala": MembraneSettings(
         2,
         (8, 16, 32),
-        Stage(500, 1, 2e-3, (24, 64, 64), 500),
-        Stage(200, 1, 1e-3, (24, 64, 64), 100),
+        Stage(500, 1, 2e-3, 500, (24, 64, 64)),
+        Stage(200, 1, 1e-3, 100, (24, 64, 64)),
         membrane_width=10.0,
         filled="watershed",
         thresholds=(0.01, 0.02, 0.05, *THRESHOLDS),
@@ -90,7 +83,7 @@ def settings_for(
     """Return the settings for `data`, some of them replaced.
 
     Args:
-        data: One of `DATA`.
+        data: ``"isbi2012"`` or ``"gala"``.
         quick: Those of a smoke run.
         folds: Number of folds.
         epochs: After the pretraining.
@@ -100,7 +93,7 @@ def settings_for(
     base = _DEFAULTS[check_choice("data", data, tuple(_DEFAULTS))]
     if quick:
         crop = (64, 64) if data == "isbi2012" else (16, 32, 32)
-        first, second = Stage(1, 4, 1e-3, crop), Stage(1, 1, 5e-4, crop)
+        first, second = Stage(1, 4, 1e-3, 3, crop), Stage(1, 1, 5e-4, 3, crop)
         base = replace(base, folds=2, features=(4, 8, 8), pretrain=first, further=second, smoke=True)
     pretrain, further = base.pretrain, base.further
     if pretrain_epochs is not None:

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,141 +25,126 @@ from monai.networks.nets import DynUNet
 from monai.transforms import DivisiblePad
 from monai.utils import set_determinism
 
-from experiments.membranes.data import DATA, MembraneImage, check_same_images, membrane_transforms
-from experiments.membranes.losses import LOSSES, set_weights
+from experiments.membranes.data import DATA, MembraneImage, Split, check_same_images, membrane_transforms
+from experiments.membranes.losses import LOSSES, PRETRAINED
 from experiments.membranes.settings import MembraneSettings, Stage
-from experiments.shared.journal import missing_runs, run_all
-from experiments.shared.training import Point, computing_device, train_network
+from experiments.shared.journal import Run
+from experiments.shared.training import DEVICE, Point, boundary_options, finite, train_network
 from monai_boundary._check import check_choice
 from monai_boundary._files import replacing
-from monai_boundary.engines import PrepareBatchTarget
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, Membrane, threshold_sweep
 
-__all__ = ["PRETRAINED", "predict", "run_membranes"]
-
-#: Name of the row of the weights that all others start from.
-PRETRAINED = "pretrained"
+__all__ = ["MembraneTraining", "image_scores", "membrane_runs", "predict"]
 
 
-def run_membranes(
-    data: str, root: Path, out: Path, losses: Sequence[str], seeds: Sequence[int], shared: MembraneSettings
-) -> None:
-    """Train every loss in every fold with every seed, and append one line per finished run to `out`.
+def membrane_runs(data: str, losses: Sequence[str], seeds: Sequence[int], shared: MembraneSettings) -> list[Run]:
+    """Return the pretrained weights and every loss in every fold with every seed.
 
-    Finished runs are not repeated, nor is a finished pretraining: its weights are kept beside `out`, and so are the
-    likelihood maps of the scored images, as bytes.
+    A seed draws the start of the network, the order of the images and their augmentation, the same for all losses.
+    """
+    check_choice("data", data, tuple(DATA))
+    for name in losses:
+        check_choice("losses", name, tuple(LOSSES))
+    return [
+        {"data": data, "loss": name, "fold": fold, "seed": seed, **asdict(shared)}
+        for seed in seeds for fold in range(shared.folds) for name in (PRETRAINED, *losses)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MembraneTraining:
+    """Trains `membrane_runs`; called with a run and a title, it returns the rest of the line.
+
+    A finished pretraining is not repeated: its weights are kept in the folder, and so are the likelihood maps of the
+    scored images, as bytes.
 
     Args:
         data: One of `DATA`.
         root: Its folder.
-        out: JSON lines file.
-        losses: Names among `LOSSES`; the pretrained weights always get a line of their own.
-        seeds: Integers >= 0: of the start of the network, the order of the images and their augmentation, the same for
-            all losses.
+        folder: Where weights and maps are kept.
         shared: What all runs share.
 
     Raises:
-        ValueError: A name is unknown, `root` does not hold the data, or runs beside `out` were on other images.
+        ValueError: `root` does not hold the data, or the runs in `folder` were on other images.
     """
-    read = DATA[check_choice("data", data, tuple(DATA))]
-    for name in losses:
-        check_choice("losses", name, tuple(LOSSES))
-    runs = [
-        {"data": data, "loss": name, "fold": fold, "seed": seed, **asdict(shared)}
-        for seed in seeds
-        for fold in range(shared.folds)
-        for name in (PRETRAINED, *losses)
-    ]
-    missing = missing_runs(out, runs)
-    folds = {fold: read(root, fold, shared) for fold in sorted({run["fold"] for run in missing})}
-    for train, test in folds.values():
-        check_same_images(out.with_name("images.json"), data, (*train, *test))
-    run_all(
-        out,
-        missing,
-        lambda run, title: _Run(run, folds[run["fold"]], shared, out.parent, title).result(),
-        lambda run: f"{data} {run['loss']} fold {run['fold']} seed {run['seed']}",
-    )
 
-
-@dataclass(frozen=True)
-class _Run:
-    run: dict[str, Any]
-    images: tuple[list[MembraneImage], list[MembraneImage]]
-    shared: MembraneSettings
+    data: str
+    root: Path
     folder: Path
-    title: str
+    shared: MembraneSettings
 
-    def result(self) -> dict[str, Any]:
+    @cached_property
+    def folds(self) -> dict[int, Split]:
+        """The folds that were read."""
+        return {}
+
+    def images(self, fold: int) -> Split:
+        """Return the images of a fold that train, and those that are scored."""
+        if fold not in self.folds:
+            train, test = DATA[self.data](self.root, fold, self.shared)
+            check_same_images(self.folder / "images.json", self.data, (*train, *test))
+            self.folds[fold] = train, test
+        return self.folds[fold]
+
+    def __call__(self, run: Run, title: str) -> Run:
         """Train, score, keep the maps, and return the rest of the line."""
         start = time.monotonic()
-        train, test = self.images
-        set_determinism(self.run["seed"])
-        network = make_network(train[0].image.ndim - 1, self.shared.features).to(computing_device())
-        self._pretrain(network)
-        curve = (
-            []
-            if self.run["loss"] == PRETRAINED
-            else self._train(network, self.run["loss"], self.shared.further, self.title)
-        )
+        train, test = self.images(run["fold"])
+        set_determinism(run["seed"])
+        network = make_network(train[0].image.ndim - 1, self.shared.features).to(DEVICE)
+        self._pretrain(network, run)
+        curve = [] if run["loss"] == PRETRAINED else self._train(network, run, run["loss"], self.shared.further, title)
         own = [self._scores(predict(network, image), image) for image in train]
         maps = {image.case: predict(network, image) for image in test}
         return {
             "cases": [self._scores(maps[image.case], image) for image in test],
             "train_cases": own,
             "curve": curve,
-            "maps": self._keep(maps),
+            "maps": self._keep(maps, f"maps/{_name(run)}_{run['loss']}.npz"),
             "seconds": round(time.monotonic() - start),
         }
 
-    def _train(self, network: torch.nn.Module, name: str, stage: Stage, title: str) -> list[Point]:
-        train, test = self.images
-        set_determinism(self.run["seed"])
-        row = LOSSES[name]
+    def _train(self, network: torch.nn.Module, run: Run, name: str, stage: Stage, title: str) -> list[Point]:
+        train, test = self.images(run["fold"])
+        set_determinism(run["seed"])
         ndim = train[0].image.ndim - 1
-        items = [one.training_item for one in train]
-        transform = membrane_transforms(stage.crop, ndim, row.companion, self.shared.min_region_size, self.run["seed"])
-        loss = row.make().to(next(network.parameters()).device)
-        options = {} if row.companion is None else {"prepare_batch": PrepareBatchTarget(row.companion)}
+        loss = LOSSES[name].make()
+        wanted = getattr(loss, "target_name", None)
+        transform = membrane_transforms(stage.crop, ndim, wanted, self.shared.min_region_size, run["seed"])
+        items = Dataset([one.training_item for one in train], transform)
 
         def score(_engine: Any) -> Point:
             rows = [self._scores(predict(network, image), image, (0.5,)) for image in test]
             return {"bce": float(np.mean([one["bce"] for one in rows])), "cases": rows}
 
-        return train_network(
-            network, loss, Dataset(items, transform), stage, score, lambda point: f"test BCE {point['bce']:.3f}",
-            title, before_epoch=set_weights(loss, stage.epochs), decay=True, **options,
-        )  # fmt: skip
+        options = {} if wanted is None else boundary_options(loss, LOSSES[name].schedule)
+        return train_network(network, loss, items, stage, score, title, shown="bce", decay=True, **options)
 
     def _scores(
         self, likelihood: np.ndarray, image: MembraneImage, thresholds: Sequence[float] | None = None
     ) -> dict[str, Any]:
         return image_scores(likelihood, image, thresholds or self.shared.thresholds, self.shared.filled)
 
-    def _pretrain(self, network: torch.nn.Module) -> None:
+    def _pretrain(self, network: torch.nn.Module, run: Run) -> None:
         """Load the weights that all losses of this fold and seed start from; train and keep them where they are not."""
         keys = ("data", "fold", "seed", "folds", "features", "pretrain", "membrane_width")
-        described = {key: self.run[key] for key in keys}
+        described = {key: run[key] for key in keys}
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-        path = self.folder / "pretrained" / f"{_name(self.run)}_{digest}.pt"
+        path = self.folder / "pretrained" / f"{_name(run)}_{digest}.pt"
         if not path.exists():
-            self._train(
-                network, "bce", self.shared.pretrain, f"pretrain fold {self.run['fold']} seed {self.run['seed']}"
-            )
+            self._train(network, run, "bce", self.shared.pretrain, f"pretrain fold {run['fold']} seed {run['seed']}")
             with replacing(path) as part:
                 torch.save(network.state_dict(), part)
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
-    def _keep(self, maps: dict[str, np.ndarray]) -> str:
-        name = f"maps/{_name(self.run)}_{self.run['loss']}.npz"
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            self.folder / name, **{case: np.rint(255 * one).astype(np.uint8) for case, one in maps.items()}
-        )
+    def _keep(self, maps: dict[str, np.ndarray], name: str) -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, **{case: np.rint(255 * one).astype(np.uint8) for case, one in maps.items()})
         return name
 
 
-def _name(run: dict[str, Any]) -> str:
+def _name(run: Run) -> str:
     return f"{run['data']}_fold{run['fold']}_seed{run['seed']}"
 
 
@@ -172,18 +158,12 @@ def make_network(ndim: int, features: Sequence[int]) -> torch.nn.Module:
 
 
 def predict(network: torch.nn.Module, image: MembraneImage) -> np.ndarray:
-    """Return the likelihood of membrane `(*S)`, float32 in [0, 1].
-
-    Raises:
-        RuntimeError: The network's output is not finite.
-    """
+    """Return the likelihood of membrane `(*S)`, float32 in [0, 1]."""
     padded = DivisiblePad(16, mode="symmetric")(torch.from_numpy(image.image))
     with eval_mode(network):
-        logits = network(padded.as_tensor()[None].to(next(network.parameters()).device))[0, 0].cpu()
+        logits = finite(network(padded.as_tensor()[None].to(next(network.parameters()).device)))[0, 0]
     before = [(there - here) // 2 for there, here in zip(logits.shape, image.ids.shape, strict=True)]
     logits = logits[tuple(slice(low, low + size) for low, size in zip(before, image.ids.shape, strict=True))]
-    if not logits.isfinite().all():
-        raise RuntimeError("the network's output must be finite, got NaN or infinity: the training diverged; lower lr")
     return np.asarray(torch.sigmoid(logits).numpy())
 
 

@@ -1,24 +1,18 @@
-"""Run nnU-Net's own commands for the evidence tables, and score what they predict."""
+"""nnU-Net's own commands, run in one folder, and scores of what they predict."""
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from typing import Any
 
-from tqdm import tqdm
-
-from experiments.shared.data import data_folder
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 
-__all__ = ["Workspace", "run_evidence"]
+__all__ = ["Workspace"]
 
 SHORT_TRAINERS = Path(__file__).parent / "short_trainers"
 
@@ -62,24 +56,12 @@ class Workspace:
         """Train one fold unless it is there, and return the folder with nnU-Net's predictions of the held-out cases."""
         folder = self.results / dataset / f"{trainer}__smallPlans__{configuration}" / f"fold_{fold}"
         if not (folder / "validation" / "summary.json").exists():
-            number = int(dataset[7:10])
+            options = ["-tr", trainer, "-p", "smallPlans", "-device", "cpu"]
             resume = ["--c"] if (folder / "checkpoint_final.pth").exists() else []
-            self.call(
-                "nnUNetv2_train",
-                number,
-                configuration,
-                fold,
-                "-tr",
-                trainer,
-                "-p",
-                "smallPlans",
-                "-device",
-                "cpu",
-                *resume,
-            )
+            self.call("nnUNetv2_train", int(dataset[7:10]), configuration, fold, *options, *resume)
         return folder / "validation"
 
-    def score(self, dataset: str, predictions: Path, labels: Sequence[int]) -> list[dict]:
+    def score(self, dataset: str, predictions: Path, labels: Sequence[int]) -> list[dict[str, Any]]:
         """Dice and HD95 of every case and label."""
         truth = self.preprocessed / dataset / "gt_segmentations"
         fold = int(predictions.parent.name.removeprefix("fold_"))
@@ -88,75 +70,7 @@ class Workspace:
         if lost := set(held_out) - {row.case for row in result.rows}:
             raise ValueError(f"{predictions} must hold every case of the fold, got none of use for {sorted(lost)[:5]}")
         return [
-            {"case": row.case, "label": row.label, **{name: row.scores[name] for name in ("dice", "hd95_mm")},
+            {"case": row.case, "label": row.label, "dice": row.scores["dice"], "hd95_mm": row.scores["hd95_mm"],
              "missed": row.missed}
             for row in result.rows if row.case in held_out
         ]  # fmt: skip
-
-
-def run_evidence(
-    description: str,
-    dataset: str,
-    configuration: str,
-    labels: dict[int, str],
-    trainers: Sequence[str],
-    prepare: Callable[[Workspace, Path], None],
-) -> None:
-    """Read the command line, train and score what is missing, and print the table.
-
-    Args:
-        description: Text of --help.
-        dataset: Name such as Dataset004_Hippocampus.
-        configuration: Such as 3d_fullres.
-        labels: Names of the labels to score.
-        trainers: Default of --trainers.
-        prepare: Called with the workspace and the data folder until smallPlans.json exists.
-    """
-    name = dataset.split("_", 1)[1].lower()
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=data_folder())
-    parser.add_argument("--work", type=Path, default=Path(f"{name}_runs"), help="folder of nnU-Net's three folders")
-    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--trainers", nargs="+", default=list(trainers))
-    parser.add_argument("--out", type=Path, default=Path(f"docs/results/{name}.jsonl"))
-    parser.add_argument("--table", action="store_true", help="only print the table of the results file")
-    arguments = parser.parse_args()
-    if not arguments.table:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        workspace = Workspace(arguments.work.resolve())
-        if not (workspace.preprocessed / dataset / "smallPlans.json").exists():
-            prepare(workspace, arguments.data.resolve())
-        rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-        done = {(row["trainer"], row["fold"]) for row in rows}
-        pairs = [(trainer, fold) for fold in arguments.folds for trainer in arguments.trainers]
-        for trainer, fold in tqdm([pair for pair in pairs if pair not in done], desc=name, unit="run"):
-            scores = workspace.score(dataset, workspace.train(dataset, configuration, trainer, fold), list(labels))
-            row = {"trainer": trainer, "fold": fold, "date": str(datetime.date.today()), "scores": scores}
-            with arguments.out.open("a") as stream:
-                stream.write(json.dumps(row) + "\n")
-    print_table(arguments.out, labels)
-
-
-def print_table(path: Path, names: dict[int, str]) -> None:
-    """Print mean and standard deviation over the folds of the mean over cases, as a Markdown table."""
-    folds: dict[str, list[list[dict]]] = defaultdict(list)
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        folds[row["trainer"]].append(row["scores"])
-    head = " | ".join(f"{name} Dice | {name} HD95 mm" for name in names.values())
-    print(f"\n| trainer | folds | {head} | missed |\n|---|---|{'---|' * (2 * len(names) + 1)}")
-    for trainer, runs in folds.items():
-        cells = [
-            _spread([mean(s[key] for s in run if s["label"] == label and s[key] == s[key]) for run in runs], form)
-            for label in names
-            for key, form in (("dice", ".3f"), ("hd95_mm", ".2f"))
-        ]
-        missed = sum(s["missed"] for run in runs for s in run)
-        total = sum(len(run) for run in runs)
-        print(f"| {trainer} | {len(runs)} | {' | '.join(cells)} | {missed}/{total} |")
-
-
-def _spread(values: Iterable[float], form: str) -> str:
-    numbers = list(values)
-    spread = f" ± {format(stdev(numbers), form)}" if len(numbers) > 1 else ""
-    return f"{format(mean(numbers), form)}{spread}"

@@ -10,10 +10,10 @@ import numpy as np
 
 from monai_boundary.kernels.distance import DistanceMapOptions, finish_distances, labels_distance_map
 
-__all__ = ["STORED", "Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "volume_map"]
+__all__ = ["STORED", "Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "sample_boxes", "volume_map"]
 
 Box = tuple[slice, ...]
-#: Of the volume's map: in mm, and wide enough for every clip that is taken of it afterwards.
+#: Settings of whole-volume maps that are kept, in float16, to be cut and finished for a patch.
 STORED = DistanceMapOptions(clip=20.0, absent="far")
 
 
@@ -62,6 +62,14 @@ def draw_box(volume: PatchVolume, edge: int, generator: np.random.Generator, for
     else:
         starts = [int(generator.integers(size - count + 1)) for size, count in zip(sizes, shape, strict=True)]
     return tuple(slice(start, start + count) for start, count in zip(starts, shape, strict=True))
+
+
+def sample_boxes(
+    volume: PatchVolume, edge: int, count: int, generator: np.random.Generator, forced_share: float = 1 / 3
+) -> list[Box]:
+    """Draw `count` patches, the last `forced_share` of them with forced foreground, as in nnU-Net's batches."""
+    free = round(count * (1 - forced_share))
+    return [draw_box(volume, edge, generator, forced=index >= free) for index in range(count)]
 
 
 def cut(array: np.ndarray, box: Box) -> np.ndarray:

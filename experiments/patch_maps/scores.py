@@ -11,6 +11,7 @@ from monai.networks import eval_mode
 from scipy import ndimage
 
 from experiments.patch_maps.patches import PatchVolume
+from experiments.shared.training import DEVICE
 from monai_boundary.kernels.distance import distance_transform
 from monai_boundary.metrics import surface_distances
 from monai_boundary.metrics.lesions import lesion_counts
@@ -22,13 +23,13 @@ __all__ = ["FAR", "far_components", "score_labels", "score_volume"]
 FAR = 10.0
 
 
-def score_volume(network: torch.nn.Module, volume: PatchVolume, edge: int, device: torch.device) -> dict[str, Any]:
+def score_volume(network: torch.nn.Module, volume: PatchVolume, edge: int) -> dict[str, Any]:
     """Predict a volume window by window, a quarter of each shared with the next, and score it."""
     if volume.image is None:
         raise ValueError(f"volume {volume.case} must have an image, got labels alone")
     image = torch.from_numpy(volume.image)[None]
     with eval_mode(network):
-        logits = sliding_window_inference(image, (edge,) * 3, 16, network, 0.25, "gaussian", sw_device=device)
+        logits = sliding_window_inference(image, (edge,) * 3, 16, network, 0.25, "gaussian", sw_device=DEVICE)
     return {"case": volume.case, "scores": score_labels(logits[0].argmax(0).cpu().numpy(), volume)}
 
 
@@ -65,12 +66,6 @@ def far_components(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, .
         pred: Bool `(*S)`.
         target: Bool `(*S)`; without foreground every component is far.
         spacing: Voxel size in mm.
-
-    Example:
-        >>> pred, target = np.zeros((1, 30), bool), np.zeros((1, 30), bool)
-        >>> target[0, 0] = pred[0, 10] = pred[0, 15:17] = True
-        >>> far_components(pred, target, (1.0, 1.0))
-        (1, 2)
     """
     labels, count = ndimage.label(pred, ndimage.generate_binary_structure(pred.ndim, pred.ndim))
     if not count:

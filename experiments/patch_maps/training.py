@@ -5,56 +5,49 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from monai.data import Dataset
-from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
 from experiments.patch_maps.patches import STORED, Box, PatchVolume, cut, draw_box, finished, local_map, volume_map
 from experiments.patch_maps.scores import score_volume
-from experiments.shared.training import computing_device, train_network
-from monai_boundary.engines import (
-    AlphaScheduleHandler,
-    LossTermsHandler,
-    PrepareBatchTarget,
-    RestoreLabelHandler,
-)
+from experiments.shared.training import Budget, Point, boundary_options, loss_terms, make_unet, train_network
 from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.losses import GeneralizedDiceBoundaryLoss
 from monai_boundary.schedules import Constant, Rebalance
 
-__all__ = ["ARMS", "Arm", "PatchDataset", "PatchSettings", "train_patches"]
+__all__ = ["ARMS", "PatchDataset", "PatchSettings", "train_patches"]
 
-Arm = Literal["region", "patch-zero", "patch-far", "volume"]
 #: ``"region"``: generalized Dice alone. The others add the boundary term, with the map of the patch and its setting of
 #: ``absent``, or with the part of the volume's map.
-ARMS: tuple[Arm, ...] = ("region", "patch-zero", "patch-far", "volume")
+ARMS = {
+    "region": "region loss alone",
+    "patch-zero": "map of the patch, zero where absent",
+    "patch-far": "map of the patch, far where absent",
+    "volume": "map of the volume",
+}
 
 
 @dataclass(frozen=True)
-class PatchSettings:
-    """What all runs on one data set share.
+class PatchSettings(Budget):
+    """What all runs on one data set share; alpha rises and the learning rate falls over the epochs.
 
     Args:
         edge: Voxels of a patch along each axis.
-        epochs: Over which alpha rises and the learning rate falls.
         steps: Per epoch.
-        batch: Patches per step.
-        lr: Learning rate of Adam at the start.
         features: Channels of the network, one per resolution.
-        score_every: Epochs between two looks at the test cases; the last epoch alone when it is as many.
     """
 
-    edge: int
     epochs: int = 20
-    steps: int = 25
     batch: int = 4
     lr: float = 3e-3
-    features: tuple[int, ...] = (16, 32, 64)
     score_every: int = 1_000_000
+    edge: int = 24
+    steps: int = 25
+    features: tuple[int, ...] = (16, 32, 64)
 
 
 class PatchDataset(Dataset):
@@ -69,7 +62,7 @@ class PatchDataset(Dataset):
         seed: Of the places.
     """
 
-    def __init__(self, volumes: Sequence[PatchVolume], arm: Arm, settings: PatchSettings, seed: int) -> None:
+    def __init__(self, volumes: Sequence[PatchVolume], arm: str, settings: PatchSettings, seed: int) -> None:
         super().__init__(range(settings.steps * settings.batch))
         self.volumes, self.arm, self.settings, self.seed = volumes, arm, settings, seed
         self.epoch = 0
@@ -91,11 +84,8 @@ class PatchDataset(Dataset):
         distance_map = self._map(number, box)
         self.map_seconds += time.process_time() - start
         assert volume.image is not None  # noqa: S101 - for mypy
-        parts = {
-            "image": cut(volume.image, box),
-            "label": cut(volume.labels, box).astype(np.float32),
-            "distance_map": distance_map,
-        }
+        label = cut(volume.labels, box).astype(np.float32)
+        parts = {"image": cut(volume.image, box), "label": label, "distance_map": distance_map}
         return {key: torch.from_numpy(np.flip(part, axes).copy()) for key, part in parts.items()}
 
     def _map(self, number: int, box: Box) -> np.ndarray:
@@ -108,12 +98,7 @@ class PatchDataset(Dataset):
 
 
 def train_patches(
-    arm: Arm,
-    seed: int,
-    train: Sequence[PatchVolume],
-    test: Sequence[PatchVolume],
-    settings: PatchSettings,
-    title: str,
+    arm: str, seed: int, train: Sequence[PatchVolume], test: Sequence[PatchVolume], settings: PatchSettings, title: str
 ) -> dict[str, Any]:
     """Train one arm and score the test cases once, at the end.
 
@@ -130,42 +115,24 @@ def train_patches(
         map of a patch took.
     """
     set_determinism(seed)
-    begin = time.monotonic()
-    first = train[0]
+    begin, first = time.monotonic(), train[0]
     if first.image is None:
         raise ValueError("train must hold images, got labels alone")
     items = PatchDataset(train, arm, settings, seed)
-    device = computing_device()
-    strides = (2,) * (len(settings.features) - 1)
-    network = UNet(3, len(first.image), first.num_classes, settings.features, strides, num_res_units=1).to(device)
-    loss = GeneralizedDiceBoundaryLoss().to(device)
+    network = make_unet(3, len(first.image), first.num_classes, settings.features)
+    loss = GeneralizedDiceBoundaryLoss()
 
-    def score(engine: Any) -> dict[str, Any]:
-        terms = {key: round(float(engine.state.metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
+    def score(engine: Any) -> Point:
         trained = round(time.monotonic() - begin, 1)
-        cases = [score_volume(network, volume, settings.edge, device) for volume in test]
-        return {**terms, "train_seconds": trained, "cases": cases}
+        cases = [score_volume(network, volume, settings.edge) for volume in test]
+        return {**loss_terms(engine), "train_seconds": trained, "cases": cases}
 
     curve = train_network(
-        network,
-        loss,
-        items,
-        settings,
-        score,
-        lambda point: f"Dice {np.mean([score['dice'] for case in point['cases'] for score in case['scores']]):.3f}",
-        title,
-        before_epoch=items.start,
-        decay=True,
-        prepare_batch=PrepareBatchTarget(),
-        train_handlers=[
-            RestoreLabelHandler(),
-            AlphaScheduleHandler(loss, Constant(0.0) if arm == "region" else Rebalance()),
-            LossTermsHandler(loss),
-        ],
-    )
-    patches = settings.epochs * len(items)
+        network, loss, items, settings, score, title, shown="boundary_term", before_epoch=items.start, decay=True,
+        **boundary_options(loss, Constant(0.0) if arm == "region" else Rebalance()),
+    )  # fmt: skip
     return {
         **curve[-1],
-        "map_cpu_ms": round(1000 * items.map_seconds / patches, 3),
+        "map_cpu_ms": round(1000 * items.map_seconds / (settings.epochs * len(items)), 3),
         "seconds": round(time.monotonic() - begin, 1),
     }

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from experiments.shared.training import score_of
 from monai_boundary.reports.thresholds import COLORS
 
 __all__ = ["curves_figure"]
@@ -56,10 +57,6 @@ def _band(axis: Any, curves: Sequence[Sequence[dict[str, Any]]], key: str, label
     """Median over the seeds, and their range."""
     length = min(len(curve) for curve in curves)
     epochs = [point["epoch"] for point in curves[0][:length]]
-    values = np.array([[_value(point, key) for point in curve[:length]] for curve in curves])
+    values = np.array([[score_of(point, key) for point in curve[:length]] for curve in curves])
     axis.plot(epochs, np.median(values, axis=0), label=label, **style, marker="o", markersize=3)
     axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.12, linewidth=0)
-
-
-def _value(point: dict[str, Any], key: str) -> float:
-    return float(point[key] if key in point else np.nanmean([case[key] for case in point["cases"]]))

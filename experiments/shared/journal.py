@@ -1,16 +1,21 @@
-"""A series of training runs, kept as one JSON line each, so that a series that was stopped goes on where it was."""
+"""The journal of an experiment: one line of JSON per finished run, so that what was stopped goes on where it was."""
 
 from __future__ import annotations
 
 import datetime
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["finished_runs", "missing_runs", "run_all"]
+__all__ = ["Run", "Train", "finished_runs", "missing_runs", "run_missing", "settings_of"]
 
 Run = dict[str, Any]
+#: Takes what a run is and a title for its progress bar, and returns the rest of its line.
+Train = Callable[[Run, str], Run]
+Settings = TypeVar("Settings")
+_TITLE = ("kind", "data", "setting", "preset", "loss", "trainer", "arm", "edge", "fold", "seed")
 
 
 def finished_runs(path: Path) -> list[Run]:
@@ -44,18 +49,18 @@ def missing_runs(path: Path, runs: Iterable[Run], keys: Sequence[str] | None = N
     return [run for run in plain if not any(all(row.get(key) == run[key] for key in keys or run) for row in done)]
 
 
-def run_all(path: Path, runs: Sequence[Run], train: Callable[[Run, str], Run], name: Callable[[Run], str]) -> None:
-    """Train run after run, and append a line as soon as one is finished.
-
-    Args:
-        path: JSON lines file, made with its folder where it is missing.
-        runs: What `missing_runs` returned.
-        train: Takes a run and a title for its progress bar, and returns the rest of the line.
-        name: Of a run, for the title.
-    """
+def run_missing(path: Path, runs: Iterable[Run], train: Train, keys: Sequence[str] | None = None) -> None:
+    """Train what is missing, run after run, and append a line as soon as one is finished."""
+    missing = missing_runs(path, runs, keys)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for number, run in enumerate(runs, 1):
-        row = {**run, "date": str(datetime.date.today())}
-        row |= train(run, f"{name(run)} ({number}/{len(runs)})")
+    for number, run in enumerate(missing, 1):
+        title = " ".join(str(run[key]) for key in _TITLE if key in run)
+        row = {**run, "date": str(datetime.date.today()), **train(run, f"{title} ({number}/{len(missing)})")}
         with path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
+
+
+def settings_of(kind: type[Settings], run: Run) -> Settings:
+    """Return the settings dataclass that a run was made of, its tuples lists no more."""
+    values = {field.name: run[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 from monai.inferers import SimpleInferer
+from monai.networks.nets import UNet
 from tqdm import tqdm
 
-from monai_boundary.engines import Events
+from monai_boundary.engines import (
+    AlphaScheduleHandler,
+    Events,
+    LossTermsHandler,
+    PrepareBatchTarget,
+    RestoreLabelHandler,
+)
+from monai_boundary.schedules import Schedule
 
-__all__ = ["Budget", "computing_device", "train_network"]
+__all__ = [
+    "DEVICE",
+    "Budget",
+    "Point",
+    "boundary_options",
+    "finite",
+    "loss_terms",
+    "make_unet",
+    "score_of",
+    "train_network",
+]
 
 Point = dict[str, Any]
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class Budget(Protocol):
-    """What the settings of a protocol say about the length of a training."""
+@dataclass(frozen=True)
+class Budget:
+    """How long a training is; settings of an experiment add to it.
 
-    @property
-    def epochs(self) -> int:
-        """Number of epochs."""
+    Args:
+        epochs: Number of epochs.
+        batch: Items per step.
+        lr: Learning rate of Adam.
+        score_every: Epochs between two points of the curve; the last epoch always has one.
+    """
 
-    @property
-    def batch(self) -> int:
-        """Items per step."""
-
-    @property
-    def lr(self) -> float:
-        """Learning rate of Adam."""
-
-    @property
-    def score_every(self) -> int:
-        """Epochs between two points of the curve; the last epoch always has one."""
+    epochs: int = 100
+    batch: int = 8
+    lr: float = 1e-3
+    score_every: int = 10
 
 
-def computing_device() -> torch.device:
-    """Return the first CUDA device, or the CPU where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def make_unet(ndim: int, channels: int, outputs: int, features: Sequence[int], **options: Any) -> UNet:
+    """Return MONAI's U-Net, with one residual unit per resolution unless `options` say otherwise."""
+    return UNet(ndim, channels, outputs, features, (2,) * (len(features) - 1), **{"num_res_units": 1, **options})
 
 
 def train_network(  # noqa: PLR0913 - what a training is made of
@@ -49,42 +67,40 @@ def train_network(  # noqa: PLR0913 - what a training is made of
     items: Sequence[Any] | Dataset,
     budget: Budget,
     score: Callable[[Any], Point],
-    describe: Callable[[Point], str],
     title: str,
+    *,
+    shown: str,
     betas: tuple[float, float] = (0.9, 0.999),
     before_epoch: Callable[[int], None] | None = None,
     decay: bool = False,
     **options: Any,
 ) -> list[Point]:
-    """Train with Adam, and return the curve: one point after every `score_every` epochs and after the last.
+    """Train on `DEVICE` with Adam, and return the curve: a point after every `score_every` epochs and after the last.
 
     Args:
-        network: On the device where it is trained.
+        network: Trained in place.
         loss: Takes the network's output and the target.
         items: Training items, ``{"image": ..., "label": ...}`` unless `options` name another ``prepare_batch``.
         budget: Epochs, batch, learning rate, distance of the points.
         score: Returns a point of the curve from the engine.
-        describe: Says a point in some words, for the progress bar.
         title: Of the progress bar.
+        shown: Score of a point that the progress bar shows.
         betas: Of Adam.
         before_epoch: Called with the number of every epoch, from 0, before it starts.
         decay: Lower the learning rate to 0 along half a cosine.
         options: More for `monai.engines.SupervisedTrainer`.
     """
     curve: list[Point] = []
+    network.to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), budget.lr, betas=betas)
+    data = items if isinstance(items, Dataset) else Dataset(items)
     trainer = SupervisedTrainer(
-        device=next(network.parameters()).device,
+        device=DEVICE,
         max_epochs=budget.epochs,
-        train_data_loader=DataLoader(
-            items if isinstance(items, Dataset) else Dataset(items),
-            batch_size=budget.batch,
-            shuffle=True,
-            drop_last=len(items) > budget.batch,
-        ),
+        train_data_loader=DataLoader(data, batch_size=budget.batch, shuffle=True, drop_last=len(data) > budget.batch),
         network=network,
         optimizer=optimizer,
-        loss_function=loss,
+        loss_function=loss.to(DEVICE),
         inferer=SimpleInferer(),
         decollate=False,
         **options,
@@ -96,7 +112,7 @@ def train_network(  # noqa: PLR0913 - what a training is made of
         if epoch % budget.score_every and epoch != budget.epochs:
             return
         curve.append({"epoch": epoch, **score(engine)})
-        bar.set_postfix_str(describe(curve[-1]))
+        bar.set_postfix_str(f"{shown} {score_of(curve[-1], shown):.3f}")
 
     with tqdm(total=budget.epochs, desc=title, unit="epoch") as bar:
         if before_epoch is not None:
@@ -107,3 +123,37 @@ def train_network(  # noqa: PLR0913 - what a training is made of
         trainer.add_event_handler(Events.EPOCH_COMPLETED, follow)
         trainer.run()
     return curve
+
+
+def score_of(point: Point, key: str) -> float:
+    """Return a score of a point of a curve, or its mean over the cases of the point."""
+    return float(point[key] if key in point else np.nanmean([case[key] for case in point["cases"]]))
+
+
+def boundary_options(loss: torch.nn.Module, schedule: Schedule | None) -> dict[str, Any]:
+    """Return what `train_network` takes to train with a term that wants more than the label.
+
+    Args:
+        loss: With a ``target_name``.
+        schedule: Of the weights of its terms, which `loss_terms` then finds; ``None`` to leave them.
+    """
+    handlers: list[Any] = [RestoreLabelHandler()]
+    if schedule is not None:
+        handlers += [AlphaScheduleHandler(loss, schedule), LossTermsHandler(loss)]
+    return {"prepare_batch": PrepareBatchTarget(loss.target_name), "train_handlers": handlers}  # type: ignore[arg-type]
+
+
+def loss_terms(engine: Any) -> Point:
+    """Return alpha and both terms of the loss, means over the epoch that ends."""
+    return {key: round(float(engine.state.metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
+
+
+def finite(logits: torch.Tensor) -> torch.Tensor:
+    """Return the network's output on the CPU.
+
+    Raises:
+        RuntimeError: It is not finite.
+    """
+    if not logits.isfinite().all():
+        raise RuntimeError("the network's output must be finite, got NaN or infinity: the training diverged; lower lr")
+    return logits.cpu()

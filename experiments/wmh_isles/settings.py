@@ -7,11 +7,12 @@ from typing import Literal
 
 from monai.losses import DiceCELoss
 
+from experiments.shared.training import Budget
 from monai_boundary.kernels.distance import Preset, preset_options
 from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
 from monai_boundary.schedules import Constant, Increase, Rebalance, Schedule
 
-__all__ = ["SETTINGS", "Setting", "make_loss", "make_schedule"]
+__all__ = ["SETTINGS", "RunSettings", "Setting", "make_loss", "make_schedule"]
 
 #: Epochs over which the published weights move.
 PUBLISHED_EPOCHS = 100
@@ -39,14 +40,28 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+@dataclass(frozen=True)
+class RunSettings(Budget):
+    """What all runs of a table share; the defaults are the published ones.
+
+    Args:
+        preset: ``"published"`` or ``"robust"`` maps and weights.
+        features: Channels of the UNet, one per resolution.
+        size: Height and width that slices are resized to; ``None`` keeps theirs.
+        empty_share: Share of the training slices without foreground to keep.
+    """
+
+    preset: Preset = "published"
+    features: tuple[int, ...] = (32, 64, 128, 256)
+    size: tuple[int, int] | None = (256, 256)
+    empty_share: float = 1.0
+
+
 def make_loss(setting: Setting, preset: Preset) -> RegionBoundaryLoss:
     """Return the loss for logits `(B, 2, H, W)` and labels `(B, 1, H, W)`."""
-    region = {
-        "gdl": lambda: GeneralizedDiceLoss(softmax=True, to_onehot_y=True),
-        "dicece": lambda: DiceCELoss(softmax=True, to_onehot_y=True),
-    }[setting.region]()
+    kind = {"gdl": GeneralizedDiceLoss, "dicece": DiceCELoss}[setting.region]
     boundary = BoundaryLoss(include_background=False, softmax=True, to_onehot_y=True, options=preset_options(preset))
-    return RegionBoundaryLoss(region, boundary)
+    return RegionBoundaryLoss(kind(softmax=True, to_onehot_y=True), boundary)
 
 
 def make_schedule(setting: Setting, preset: Preset) -> Schedule:

@@ -44,13 +44,7 @@ class SliceVolume:
 
 
 def load_volumes(cases: Sequence[CaseFiles], size: tuple[int, int] | None, title: str) -> list[SliceVolume]:
-    """Read cases with a progress bar.
-
-    Args:
-        cases: Files with a label.
-        size: Height and width to resize slices to; ``None`` keeps theirs.
-        title: Of the progress bar.
-    """
+    """Read cases with a label; `size` is the height and width that slices are resized to, ``None`` keeps theirs."""
     return [_load(case, size) for case in tqdm(cases, desc=title, unit="case", disable=len(cases) < 2)]
 
 

@@ -1,155 +1,92 @@
-"""Train one setting with MONAI's engine, follow its scores, and keep one line per finished run."""
+"""Train one setting on axial slices, follow its scores on whole volumes, and print the table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.networks import eval_mode
-from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
-from experiments.shared.journal import missing_runs, run_all
-from experiments.shared.training import computing_device, train_network
-from experiments.wmh_isles.settings import SETTINGS, make_loss, make_schedule
-from experiments.wmh_isles.slices import SliceVolume, load_volumes, training_slices
-from monai_boundary.datasets.datalist import CaseFiles
-from monai_boundary.engines import (
-    AlphaScheduleHandler,
-    LossTermsHandler,
-    PrepareBatchTarget,
-    RestoreLabelHandler,
-)
-from monai_boundary.kernels.distance import Preset
+from experiments.shared.commands import Plan
+from experiments.shared.curves import curves_figure
+from experiments.shared.journal import Run, settings_of
+from experiments.shared.tables import grouped, markdown, mean_of, spread
+from experiments.shared.training import DEVICE, Point, boundary_options, loss_terms, make_unet, train_network
+from experiments.wmh_isles.settings import SETTINGS, RunSettings, make_loss, make_schedule
+from experiments.wmh_isles.slices import SliceVolume, training_slices
 from monai_boundary.metrics import score_pair
+from monai_boundary.reports.figures import save_figure
 
-__all__ = ["RunSettings", "run_protocol"]
+__all__ = ["planned_runs", "protocol_plan", "protocol_table", "score_volumes", "train_setting"]
 
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What all runs of a table share; the defaults are the published ones.
-
-    Args:
-        preset: ``"published"`` or ``"robust"`` maps and weights.
-        epochs: Number of epochs.
-        batch: Slices per step.
-        lr: Learning rate of Adam (betas 0.9 and 0.99).
-        features: Channels of the UNet, one per resolution.
-        size: Height and width that slices are resized to; ``None`` keeps theirs.
-        empty_share: Share of the training slices without foreground to keep.
-        score_every: Epochs between two points of the curve; the last epoch always has one.
-    """
-
-    preset: Preset = "published"
-    epochs: int = 100
-    batch: int = 8
-    lr: float = 1e-3
-    features: tuple[int, ...] = (32, 64, 128, 256)
-    size: tuple[int, int] | None = (256, 256)
-    empty_share: float = 1.0
-    score_every: int = 10
+Row = dict[str, Any]
+#: Volumes that train, and volumes that are scored.
+Split = tuple[Sequence[SliceVolume], Sequence[SliceVolume]]
 
 
-def run_protocol(
-    name: str,
-    splits: dict[str, list[CaseFiles]],
-    out: Path,
-    settings: Sequence[str],
-    seeds: Sequence[int],
-    shared: RunSettings,
-) -> None:
-    """Train every setting with every seed, and append one line per finished run to `out`.
+def planned_runs(data: Iterable[str], settings: Iterable[str], seeds: Sequence[int], shared: RunSettings) -> list[Run]:
+    """Return every setting with every seed on all of `data`."""
+    return [
+        {"data": name, "setting": setting, "seed": seed, **asdict(shared)}
+        for seed in seeds for name in data for setting in settings
+    ]  # fmt: skip
 
-    Runs that are in the file are not repeated, so an interrupted series goes on where it stopped.
+
+def protocol_plan(name: str, runs: Sequence[Run], split_of: Callable[[Run], Split]) -> Plan:
+    """Return the experiment of these runs.
 
     Args:
-        name: Of the data, kept in every line.
-        splits: ``"training"`` and ``"validation"`` cases; the latter are scored.
-        out: JSON lines file.
-        settings: Names of `SETTINGS`.
-        seeds: Of the network's start and the order of the slices.
-        shared: What all runs share.
+        name: Before the names of the pictures.
+        runs: `planned_runs`.
+        split_of: Reads the volumes of a run.
     """
-    unknown = [setting for setting in settings if setting not in SETTINGS]
-    if unknown:
-        raise ValueError(f"settings must be among {', '.join(SETTINGS)}, got {', '.join(unknown)}")
-    for split in ("training", "validation"):
-        if not splits.get(split):
-            raise ValueError(f"the datalist must hold {split} cases, got none")
-    runs = [
-        {"data": name, "setting": setting, "seed": seed, **asdict(shared)} for seed in seeds for setting in settings
-    ]
-    missing = missing_runs(out, runs, ("data", "setting", "preset", "seed", "epochs"))
-    if not missing:
-        return
-    train = load_volumes(splits["training"], shared.size, f"{name}, training")
-    test = load_volumes(splits["validation"], shared.size, f"{name}, validation")
-    run_all(
-        out,
-        missing,
-        lambda run, title: _train(run["setting"], run["seed"], train, test, shared, title),
-        lambda run: f"{name} {run['setting']} seed {run['seed']}",
+
+    def report(rows: list[Row], figures: Path | None) -> str:
+        if figures is not None:
+            save_figure(curves_figure(rows), figures / f"{name}_curves.png", dpi=110)
+        return protocol_table(rows)
+
+    return Plan(
+        runs,
+        lambda run, title: train_setting(run, *split_of(run), title),
+        report,
+        ("data", "setting", "preset", "seed", "epochs"),
     )
 
 
-def _train(
-    setting: str, seed: int, train: list[SliceVolume], test: list[SliceVolume], shared: RunSettings, title: str
-) -> dict[str, Any]:
-    set_determinism(seed)
-    start, chosen = time.monotonic(), SETTINGS[setting]
-    items = training_slices(train, chosen, shared.preset, shared.empty_share, seed)
-    device, depth = computing_device(), len(shared.features)
-    network = UNet(2, items[0]["image"].shape[0], 2, shared.features, (2,) * (depth - 1), num_res_units=1).to(device)
-    loss = make_loss(chosen, shared.preset).to(device)
+def train_setting(run: Run, train: Sequence[SliceVolume], test: Sequence[SliceVolume], title: str) -> Row:
+    """Train a run of `planned_runs`, and score the test volumes over the epochs; the last point is the result."""
+    shared, setting = settings_of(RunSettings, run), SETTINGS[run["setting"]]
+    set_determinism(run["seed"])
+    start = time.monotonic()
+    items = training_slices(train, setting, shared.preset, shared.empty_share, run["seed"])
+    network = make_unet(2, len(items[0]["image"]), 2, shared.features)
+    loss = make_loss(setting, shared.preset)
 
-    def score(engine: Any) -> dict[str, Any]:
-        terms = {key: round(float(engine.state.metrics[key]), 5) for key in ("alpha", "region_term", "boundary_term")}
-        return {**terms, "cases": score_volumes(network, test, device)}
+    def score(engine: Any) -> Point:
+        return {**loss_terms(engine), "cases": score_volumes(network, test)}
 
     curve = train_network(
-        network,
-        loss,
-        items,
-        shared,
-        score,
-        _describe,
-        title,
-        betas=(0.9, 0.99),
-        prepare_batch=PrepareBatchTarget(),
-        train_handlers=[
-            RestoreLabelHandler(),
-            AlphaScheduleHandler(loss, make_schedule(chosen, shared.preset)),
-            LossTermsHandler(loss),
-        ],
-    )
-    return {
-        "slices": len(items),
-        "cases": curve[-1]["cases"],
-        "curve": curve,
-        "seconds": round(time.monotonic() - start),
-    }
+        network, loss, items, shared, score, title, shown="dice", betas=(0.9, 0.99),
+        **boundary_options(loss, make_schedule(setting, shared.preset)),
+    )  # fmt: skip
+    seconds = round(time.monotonic() - start)
+    return {"slices": len(items), "cases": curve[-1]["cases"], "curve": curve, "seconds": seconds}
 
 
-def _describe(point: dict[str, Any]) -> str:
-    dice = float(np.nanmean([case["dice"] for case in point["cases"]]))
-    return f"Dice {dice:.3f} region {point['region_term']:.3f} alpha {point['alpha']:.2f}"
-
-
-def score_volumes(
-    network: torch.nn.Module, volumes: Sequence[SliceVolume], device: torch.device
-) -> list[dict[str, Any]]:
+def score_volumes(network: torch.nn.Module, volumes: Sequence[SliceVolume]) -> list[Row]:
     """Dice and HD95 (mm, the diagonal for an empty prediction) of every volume on the network's grid."""
     rows = []
     for volume in volumes:
         slices = torch.from_numpy(volume.image).movedim(-1, 0)
         with eval_mode(network):
-            parts = [network(part.to(device)).argmax(1).cpu() for part in slices.split(16)]
+            parts = [network(part.to(DEVICE)).argmax(1).cpu() for part in slices.split(16)]
         pred = torch.cat(parts).numpy()
         target = np.moveaxis(volume.label, -1, 0)
         spacing = (volume.spacing[2], *volume.spacing[:2])
@@ -158,3 +95,23 @@ def score_volumes(
         missed = bool((target == 1).any() and not (pred == 1).any())
         rows.append({"case": volume.case, "dice": scores["dice"], "hd95_mm": scores["hd95_mm"], "missed": missed})
     return rows
+
+
+def protocol_table(rows: Sequence[Row]) -> str:
+    """Return one line per data, preset and setting: mean over cases, then mean ± standard deviation over seeds."""
+
+    def line(row: Row) -> tuple[str, str, str, int]:
+        # without a boundary term the preset has no say
+        preset = row["preset"] if "boundary" in row["setting"] else "-"
+        return row["data"], row["setting"], preset, row["epochs"]
+
+    cells = []
+    for key, runs in grouped(rows, line).items():
+        scores = [
+            spread([mean_of(case[name] for case in run["cases"]) for run in runs], form)
+            for name, form in (("dice", ".3f"), ("hd95_mm", ".1f"))
+        ]
+        cases = [case for run in runs for case in run["cases"]]
+        cells.append([*key, len(runs), *scores, f"{sum(case['missed'] for case in cases)}/{len(cases)}"])
+    header = ("data", "setting", "map and weights", "epochs", "seeds", "Dice", "HD95 mm", "empty predictions")
+    return markdown(header, cells)

@@ -8,14 +8,10 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 from scipy.ndimage import distance_transform_edt
 
-from experiments.membranes.settings import MembraneSettings, Stage
 from monai_boundary.datasets import membrane_phantom
 
 SHAPE = (6, 24, 32)
 CREMI_SPACING = (40.0, 4.0, 4.0)
-#: The smallest experiment on membranes, and the stack that it runs on.
-SMALL = MembraneSettings(2, (2, 2, 2), Stage(1, 2, 1e-3, (16, 16)), Stage(1, 1, 5e-4), min_region_size=4, smoke=True)
-STACK = (4, 32, 48)
 
 
 def grey(seed: int = 0, shape: tuple[int, ...] = SHAPE) -> np.ndarray:

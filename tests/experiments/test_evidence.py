@@ -1,0 +1,95 @@
+"""The journal, the commands, and the tables of docs/ from the committed lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments import EXPERIMENTS
+from experiments.shared.journal import finished_runs, missing_runs, run_missing
+from experiments.shared.tables import markdown, spread
+from tests.cli.calling import assert_fails
+
+DOCS = Path(__file__).parents[2] / "docs"
+#: The page that shows the table of each experiment.
+PAGES = {
+    "ms": "protocol.md", "wmh-phantoms": "protocol.md", "collapse": "collapse.md", "patch-maps": "patch_maps.md",
+    "hippocampus": "evidence.md", "ms-nnunet": "evidence.md", "isbi2012": "em_evidence.md", "gala": "em_evidence.md",
+    "aicd": "remote_evidence.md", "buildings": "remote_evidence.md",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tables_of_the_docs_are_made_of_the_committed_lines(name, run, tmp_path):
+    result = run(name, "--table", DOCS / "results" / f"{name.replace('-', '_')}.jsonl")
+    assert result.exit_code == 0, result.output
+    printed = [line for line in result.stdout.splitlines() if line.startswith("|")]
+    page = (DOCS / PAGES[name]).read_text().splitlines()
+    assert len(printed) > 4
+    assert not [line for line in printed if line not in page]
+
+
+def test_the_agreement_of_loss_and_score_is_that_of_the_docs(run):
+    shown = run("surrogate", "--table", DOCS / "results" / "surrogate.json").stdout
+    correlations = [float(line.split("|")[4]) for line in shown.splitlines()[2:]]
+    assert [round(value, 2) for value in correlations] == [0.99, 0.98, 0.98, 0.98, 0.98, 0.98]
+
+
+def test_every_experiment_is_listed_and_explains_itself(run):
+    shown = run("--help").stdout
+    for name, (_, text) in EXPERIMENTS.items():
+        assert re.search(rf"^  {name} +{re.escape(text.split(';')[0][:30])}", shown, flags=re.MULTILINE)
+        assert run(name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["aicd", "--quick", "--images", "50"], "images must be a multiple of 20"),
+        (["aicd", "--losses", "iou,vgg"], "'vgg' is not one of 'bf1+iou'"),
+        (["wmh", "--settings", "focal"], "'focal' is not one of 'gdl'"),
+        (["wmh"], "Missing option '--data'"),
+        (["gala"], "Missing option '--data'"),
+        (["acdc"], "No such command 'acdc'"),
+        (["isbi2012", "--data", ".", "--folds", "1"], "1 is not in the range x>=2"),
+        (["isbi2012", "--data", "nowhere"], "nowhere"),
+        (["ms", "--table", "none.jsonl"], "none.jsonl must hold finished runs, got none"),
+        (["patch-maps", "--data", "nowhere", "--parts", "difference"], "must hold the data set 'hippocampus', got"),
+    ],
+)
+def test_a_wrong_call_is_named(run, arguments, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_fails(run(*arguments), text)
+
+
+def test_finished_runs_are_not_repeated_and_each_is_written_at_once(tmp_path):
+    out, trained = tmp_path / "deep" / "r.jsonl", []
+
+    def train(given, title):
+        trained.append(title)
+        if given["seed"] == 2:
+            raise KeyboardInterrupt
+        return {"score": given["seed"]}
+
+    runs = [{"loss": "iou", "seed": seed, "features": (2, 4)} for seed in range(4)]
+    with pytest.raises(KeyboardInterrupt):
+        run_missing(out, runs, train)
+    assert [row["score"] for row in finished_runs(out)] == [0, 1]
+    assert [given["seed"] for given in missing_runs(out, runs)] == [2, 3]
+    assert missing_runs(out, runs, ("loss",)) == []
+    run_missing(out, runs[:2], train)
+    assert trained == ["iou 0 (1/4)", "iou 1 (2/4)", "iou 2 (3/4)"]
+
+
+def test_a_line_that_was_cut_off_is_named(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"loss": "iou"}\n\n{"loss": "i')
+    with pytest.raises(ValueError, match=r"r\.jsonl must hold one finished run per line, got a damaged line 3; delete"):
+        finished_runs(tmp_path / "r.jsonl")
+
+
+def test_a_table_and_a_spread():
+    assert markdown(("a", "b"), [[1, "x"]]) == "| a | b |\n|---|---|\n| 1 | x |"
+    assert spread([1.0, 2.0, 3.0], "+.1f") == "+2.0 ± 1.0"
+    assert spread([1.0], ".2f") == "1.00"
