@@ -9,8 +9,6 @@ import click
 from experiments import EXPERIMENTS
 from monai_boundary.cli import OneLineErrors
 
-__all__ = ["main"]
-
 
 class _Lazy(OneLineErrors):
     """Imports an experiment when it runs, and not for the list of all."""

@@ -27,8 +27,6 @@ from experiments.shared.journal import Run, settings_of
 from experiments.shared.training import Budget, Point, finite, train_network
 from monai_boundary.datasets import BuildingPhantom, BuildingPhantoms
 
-__all__ = ["AicdSettings", "aicd_phantoms", "aicd_runs", "edge_band", "example_cases", "scored_masks", "train_aicd"]
-
 _GROUP = 20  # phantoms after which outlines and places repeat
 _EXAMPLES = 4
 

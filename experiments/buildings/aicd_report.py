@@ -18,8 +18,6 @@ from experiments.shared.tables import grouped, markdown, mean_of, spread
 from monai_boundary.metrics import boundary_f1
 from monai_boundary.reports.figures import save_figure
 
-__all__ = ["PUBLISHED", "aicd_report", "aicd_tables", "pinhole_table"]
-
 #: IoU and BF1 of Tables 1 and 2 of the paper, column AICD, in per cent; it gives no spread.
 PUBLISHED = {"bf1+iou": (86.91, 71.51), "iou": (85.66, 68.01), "ss+iou": (61.14, 20.74), "dice+iou": (85.13, 70.49)}
 _SETTINGS = tuple(AicdSettings.__dataclass_fields__)

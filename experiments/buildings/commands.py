@@ -12,8 +12,6 @@ from experiments.buildings.aicd_report import aicd_report, pinhole_table
 from experiments.buildings.losses import LOSSES
 from experiments.shared.commands import ListOf, Plan, experiment, seeds_option
 
-__all__ = ["aicd", "pinholes"]
-
 _losses = click.option("--losses", type=ListOf(LOSSES), default=",".join(LOSSES), show_default=True)
 
 

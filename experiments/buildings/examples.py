@@ -13,8 +13,6 @@ from matplotlib.patches import Patch
 
 from monai_boundary.reports._panels import GROUND_TRUTH, PREDICTION
 
-__all__ = ["Example", "error_picture", "examples_figure"]
-
 _COLORS = {"right": "#FFFFFF", "missed": GROUND_TRUTH, "false alarm": PREDICTION}
 _GROUND = "#1A1A1A"
 

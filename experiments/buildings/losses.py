@@ -15,8 +15,6 @@ from monai_boundary.losses import BoundaryF1IoULoss, BoundaryF1Loss, Sensitivity
 from monai_boundary.metrics import boundary_f1
 from monai_boundary.schedules import Increase
 
-__all__ = ["LOSSES", "THETAS", "BuildingLoss", "building_loss", "iou", "raise_alpha", "score_building"]
-
 #: Rows of the tables, by the paper's names.
 LOSSES = {"bf1+iou": "L_BF1,IoU", "iou": "L_IoU", "ss+iou": "L_SS,IoU", "dice+iou": "L_Dice,IoU"}
 #: Tolerances of the boundary F1 metric in pixels, both of the paper's.

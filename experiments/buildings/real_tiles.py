@@ -34,8 +34,6 @@ from experiments.shared.training import DEVICE, Budget, Point, finite, make_unet
 from monai_boundary.datasets.remote import IGNORE, TileReader
 from monai_boundary.datasets.remote.raster import without_georeference_warning
 
-__all__ = ["alignment", "buildings"]
-
 STEPS = 20  # per epoch
 SIDES = {"loveda": ("tile 0", "tile 1"), "spacenet": ("left half", "right half")}
 

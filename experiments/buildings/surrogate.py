@@ -36,8 +36,6 @@ from monai_boundary.metrics import boundary_f1
 from monai_boundary.reports.figures import save_figure
 from monai_boundary.reports.thresholds import COLORS
 
-__all__ = ["surrogate"]
-
 THETAS = (3, 5, 7)
 REACH, SIZE = 10, 256  # largest change and side of an image, in pixels
 HARD = ("shifted along rows", "shifted along columns", "shifted diagonally", "eroded", "dilated")

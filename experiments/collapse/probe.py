@@ -49,8 +49,6 @@ from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOption
 from monai_boundary.losses.collapse import CollapseWarning, foreground_shares
 from monai_boundary.schedules import Schedule
 
-__all__ = ["SETTINGS", "PatientVolume", "collapse", "collapse_tables", "score_patient", "training_items"]
-
 BLOCK = 12
 
 

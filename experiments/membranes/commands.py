@@ -17,8 +17,6 @@ from experiments.membranes.training import MembraneTraining, membrane_runs
 from experiments.shared.commands import ListOf, Plan, experiment, seeds_option
 from monai_boundary.reports.figures import save_figure
 
-__all__ = ["gala", "isbi2012", "membrane_report"]
-
 _HELP = {
     "isbi2012": """Train six losses on from the same pretrained U-Net, and print the boundary-aware paper's Table 1.
 

@@ -14,8 +14,6 @@ from experiments.shared.tables import markdown
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
 from monai_boundary.kernels.components import connected_components
 
-__all__ = ["accuracy", "cut_accuracy", "load_reference"]
-
 NAMES = ("mid_02", "mid_05", "early_02", "early_05")
 CROSS = ndimage.generate_binary_structure(2, 1)
 

@@ -20,8 +20,6 @@ from monai_boundary.datasets.em import EmSlices, EmVolumes, fold_volumes, gala_v
 from monai_boundary.kernels.components import connected_components
 from monai_boundary.transforms import RegionSeedsd, SignedDistanceMapd
 
-__all__ = ["DATA", "MembraneImage", "check_same_images", "membrane_transforms"]
-
 Split = tuple[list["MembraneImage"], list["MembraneImage"]]
 
 

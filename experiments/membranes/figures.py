@@ -16,8 +16,6 @@ from experiments.shared.tables import grouped
 from monai_boundary.reports.leaks import MembranePair, leaks_figure
 from monai_boundary.reports.thresholds import thresholds_figure
 
-__all__ = ["gaps_figure", "scores_figure"]
-
 _SCORES = {"adapted Rand index": "ari", "VOI": "voi", "CREMI score": "cremi"}
 Row = dict[str, Any]
 

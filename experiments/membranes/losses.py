@@ -16,8 +16,6 @@ from monai_boundary.losses import (
 )
 from monai_boundary.schedules import Rebalance, Schedule
 
-__all__ = ["LOSSES", "ON_REQUEST", "PRETRAINED", "MembraneLoss", "title_of"]
-
 #: Name of the row of the weights that all others start from.
 PRETRAINED = "pretrained"
 #: Rows that are not trained unless named.

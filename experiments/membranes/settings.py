@@ -8,8 +8,6 @@ from experiments.shared.training import Budget
 from monai_boundary._check import check_choice
 from monai_boundary.metrics.likelihood import THRESHOLDS, Membrane, check_thresholds
 
-__all__ = ["MembraneSettings", "Stage", "settings_for"]
-
 
 @dataclass(frozen=True)
 class Stage(Budget):

@@ -10,8 +10,6 @@ from typing import Any
 from experiments.membranes.losses import LOSSES, PRETRAINED, title_of
 from experiments.shared.tables import grouped, markdown, spread
 
-__all__ = ["chosen_threshold", "membrane_tables", "pairs_of", "scores_at"]
-
 Row = dict[str, Any]
 Measure = Callable[[Row], float]
 

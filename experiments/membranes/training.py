@@ -34,8 +34,6 @@ from monai_boundary._check import check_choice
 from monai_boundary._files import replacing
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, Membrane, threshold_sweep
 
-__all__ = ["MembraneTraining", "image_scores", "membrane_runs", "predict"]
-
 
 def membrane_runs(data: str, losses: Sequence[str], seeds: Sequence[int], shared: MembraneSettings) -> list[Run]:
     """Return the pretrained weights and every loss in every fold with every seed.

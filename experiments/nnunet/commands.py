@@ -20,8 +20,6 @@ from experiments.shared.journal import Run
 from experiments.shared.real_data import MS_CHANNELS, MS_PATIENTS, ms_patient
 from experiments.shared.tables import grouped, markdown, mean_of, spread
 
-__all__ = ["hippocampus", "ms_nnunet", "trainer_table"]
-
 TRAINERS = "nnUNetTrainerGDLShort,nnUNetTrainerBoundaryShort,nnUNetTrainerShort,nnUNetTrainerDiceCEBoundaryShort"
 
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 
-__all__ = ["Workspace"]
-
 SHORT_TRAINERS = Path(__file__).parent / "short_trainers"
 
 

@@ -1,1 +1,1 @@
-"""Per-patch against whole-volume distance maps: how far apart they are, what each costs, what a network learns."""
+"""Per-patch against whole-volume distance maps: how far apart they are, and what a network learns."""

@@ -14,8 +14,6 @@ from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.datasets.nifti import load_nifti
 
-__all__ = ["CLASSES", "case_files", "read_case", "read_cases"]
-
 #: Classes including the background, by name of the data.
 CLASSES = {"hippocampus": 3, "ms lesions": 2, "ms lesions, raw": 2}
 

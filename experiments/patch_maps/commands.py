@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.patch_maps.cases import read_cases
-from experiments.patch_maps.costs import measure_costs
 from experiments.patch_maps.differences import patch_differences, summarise
 from experiments.patch_maps.figures import maps_figure, scores_figure
 from experiments.patch_maps.patches import sample_boxes
@@ -22,8 +21,7 @@ from experiments.shared.journal import Run, settings_of
 from experiments.shared.tables import replace_between
 from monai_boundary.reports.figures import save_figure
 
-__all__ = ["patch_maps"]
-
+PARTS = ("difference", "training")
 BEGIN, END = "<!-- python -m experiments patch-maps writes from here -->", "<!-- to here -->"
 #: Edges of the patches, cases, and patches of each, by data.
 SAMPLES = {
@@ -40,7 +38,7 @@ QUICK: dict[str, Any] = {"epochs": 2, "steps": 2, "batch": 2, "features": (4, 8)
 
 
 @experiment("patch-maps", data="folder")
-@click.option("--parts", type=ListOf(("difference", "time", "training")), default="difference,time,training")
+@click.option("--parts", type=ListOf(PARTS), default=",".join(PARTS), show_default=True)
 @click.option("--data-sets", type=ListOf(("hippocampus", "ms", "raw")), default="hippocampus,ms,raw",
               help="MS lesions with images are ms, masks without are raw.")  # fmt: skip
 @click.option("--arms", type=ListOf(ARMS), default=",".join(ARMS), show_default=True)
@@ -51,10 +49,11 @@ QUICK: dict[str, Any] = {"epochs": 2, "steps": 2, "batch": 2, "features": (4, 8)
 def patch_maps(data: Path, docs: Path | None, data_sets: tuple[str, ...], **options: Any) -> Plan:
     """Ask whether the map of the whole volume matters: maps of the patch alone against parts of the volume's map.
 
-    Three parts, on hippocampus crops of the Medical Segmentation Decathlon and on multiple-sclerosis lesions: how far
-    the maps are apart, what each costs, and what a small 3-D U-Net learns from each, everything else the same.
+    Two parts, on hippocampus crops of the Medical Segmentation Decathlon and on multiple-sclerosis lesions: how far the
+    maps are apart, and what a small 3-D U-Net learns from each, everything else the same. What each costs is measured
+    in benchmarks/; lines of earlier measurements are still printed.
     """
-    work = {"difference": measure_differences, "time": measure_costs, "training": train_arm}
+    work = {"difference": measure_differences, "training": train_arm}
 
     def report(rows: list[Run], figures: Path | None) -> str:
         text = tables(rows)
@@ -87,8 +86,6 @@ def planned_runs(
             shared = {"data": name, "edge": edge, "seed": 0}
             amounts = {"cases": min(cases, 2), "per_case": 4} if quick else {"cases": cases, "per_case": per_case}
             runs.append({"kind": "difference", **shared, **amounts})
-            few = {"cases": 1 if "raw" in name else 2, "per_case": 2 if quick else 8}
-            runs.append({"kind": "time", **shared, **few})
     for seed in seeds:
         for name, settings in TRAINING.items():
             chosen = replace(settings, **{**({} if epochs is None else {"epochs": epochs}), **(QUICK if quick else {})})

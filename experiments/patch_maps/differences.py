@@ -11,8 +11,6 @@ import pandas as pd
 from experiments.patch_maps.patches import Box, PatchVolume, cut, finished, local_map, volume_map
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 
-__all__ = ["ABSENT", "CLIPS", "patch_differences", "summarise"]
-
 #: mm; the second is that of the stored maps, the third that of the trainers.
 CLIPS: tuple[float | None, ...] = (None, 20.0, 10.0)
 ABSENT = ("zero", "far")

@@ -13,8 +13,6 @@ from experiments.patch_maps.tables import LESIONS, SCORES, runs_by_arm, value_of
 from experiments.patch_maps.training import ARMS
 from monai_boundary.kernels.distance import DistanceMapOptions
 
-__all__ = ["maps_figure", "scores_figure"]
-
 
 def scores_figure(rows: Sequence[dict[str, Any]]) -> Figure | None:
     """Draw one panel per data set and score, one point per seed and arm; ``None`` where nothing was trained."""

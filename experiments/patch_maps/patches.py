@@ -10,8 +10,6 @@ import numpy as np
 
 from monai_boundary.kernels.distance import DistanceMapOptions, finish_distances, labels_distance_map
 
-__all__ = ["STORED", "Box", "PatchVolume", "cut", "draw_box", "finished", "local_map", "sample_boxes", "volume_map"]
-
 Box = tuple[slice, ...]
 #: Settings of whole-volume maps that are kept, in float16, to be cut and finished for a patch.
 STORED = DistanceMapOptions(clip=20.0, absent="far")

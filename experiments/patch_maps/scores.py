@@ -17,8 +17,6 @@ from monai_boundary.metrics import surface_distances
 from monai_boundary.metrics.lesions import lesion_counts
 from monai_boundary.metrics.surface import dice_score
 
-__all__ = ["FAR", "far_components", "score_labels", "score_volume"]
-
 #: mm; a predicted component farther than this from the target is far: beyond the clip of the trainers' maps.
 FAR = 10.0
 

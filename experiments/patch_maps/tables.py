@@ -10,8 +10,6 @@ import numpy as np
 from experiments.patch_maps.training import ARMS
 from experiments.shared.tables import grouped, markdown, mean_of, spread
 
-__all__ = ["LESIONS", "SCORES", "runs_by_arm", "tables", "value_of"]
-
 Row = dict[str, Any]
 SCORES = {"dice": (".3f", "Dice"), "hd95_mm": (".2f", "HD95 mm"), "assd_mm": (".2f", "ASSD mm")}
 LESIONS = {

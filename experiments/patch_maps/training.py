@@ -19,8 +19,6 @@ from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.losses import GeneralizedDiceBoundaryLoss
 from monai_boundary.schedules import Constant, Rebalance
 
-__all__ = ["ARMS", "PatchDataset", "PatchSettings", "train_patches"]
-
 #: ``"region"``: generalized Dice alone. The others add the boundary term, with the map of the patch and its setting of
 #: ``absent``, or with the part of the volume's map.
 ARMS = {

@@ -14,8 +14,6 @@ import click
 from experiments.shared.journal import Run, Train, finished_runs, run_missing
 from experiments.shared.real_data import data_folder
 
-__all__ = ["FILE", "ListOf", "Plan", "experiment", "seeds_option"]
-
 FILE = click.Path(path_type=Path)
 
 
@@ -47,8 +45,7 @@ class Plan:
         rows = finished_runs(source)
         if not rows:
             raise ValueError(f"{source} must hold finished runs, got none")
-        pictures = "" if figures is None else f"; pictures in {figures}"
-        return f"\n{self.report(rows, figures)}\n\nruns: {source}{pictures}"
+        return f"\n{self.report(rows, figures)}\n\nruns: {source}"
 
 
 def experiment(

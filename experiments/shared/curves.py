@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from experiments.shared.training import score_of
 from monai_boundary.reports.thresholds import COLORS
 
-__all__ = ["curves_figure"]
-
 #: Score and its name on the axis.
 _SURFACE = {"dice": "Dice", "hd95_mm": "HD95 (mm)"}
 

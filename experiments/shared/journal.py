@@ -9,8 +9,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["Run", "Train", "finished_runs", "missing_runs", "run_missing", "settings_of"]
-
 Run = dict[str, Any]
 #: Takes what a run is and a title for its progress bar, and returns the rest of its line.
 Train = Callable[[Run, str], Run]

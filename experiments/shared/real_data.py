@@ -7,8 +7,6 @@ from pathlib import Path
 
 from monai_boundary.datasets.datalist import CaseFiles
 
-__all__ = ["MS_CHANNELS", "MS_PATIENTS", "data_folder", "ms_patient"]
-
 #: Lesions fill 0.69 % of the first and 0.018 % of the second.
 MS_PATIENTS = ("patient19", "patient07")
 MS_CHANNELS = ("FLAIR", "T1", "T2")

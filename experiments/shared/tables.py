@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypeVar
 
-__all__ = ["grouped", "markdown", "mean_of", "replace_between", "spread"]
-
 Row = dict[str, Any]
 Key = TypeVar("Key", bound=Hashable)
 

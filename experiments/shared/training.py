@@ -23,18 +23,6 @@ from monai_boundary.engines import (
 )
 from monai_boundary.schedules import Schedule
 
-__all__ = [
-    "DEVICE",
-    "Budget",
-    "Point",
-    "boundary_options",
-    "finite",
-    "loss_terms",
-    "make_unet",
-    "score_of",
-    "train_network",
-]
-
 Point = dict[str, Any]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -18,8 +18,6 @@ from experiments.wmh_isles.slices import SliceVolume, load_volumes
 from experiments.wmh_isles.training import Split, planned_runs, protocol_plan
 from monai_boundary.datasets.datalist import read_datalist
 
-__all__ = ["isles", "ms", "wmh", "wmh_phantoms"]
-
 _settings = click.option(
     "--settings", type=ListOf(SETTINGS), default=",".join(SETTINGS), show_default=True, help="Rows of the table."
 )

@@ -17,8 +17,6 @@ from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.datasets.convert import convert_challenge
 from monai_boundary.datasets.datalist import CaseFiles, read_datalist
 
-__all__ = ["converted_splits"]
-
 SITES = ("GE3T", "Singapore", "Utrecht")
 FACTOR = 4  # voxels of the mask per voxel of the phantom, along each axis
 TRAINING = 5

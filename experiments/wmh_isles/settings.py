@@ -12,8 +12,6 @@ from monai_boundary.kernels.distance import Preset, preset_options
 from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
 from monai_boundary.schedules import Constant, Increase, Rebalance, Schedule
 
-__all__ = ["SETTINGS", "RunSettings", "Setting", "make_loss", "make_schedule"]
-
 #: Epochs over which the published weights move.
 PUBLISHED_EPOCHS = 100
 

@@ -23,8 +23,6 @@ from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.kernels.distance import Preset
 from monai_boundary.transforms import SignedDistanceMap
 
-__all__ = ["SliceVolume", "load_volumes", "training_slices"]
-
 
 @dataclass(frozen=True, eq=False)
 class SliceVolume:

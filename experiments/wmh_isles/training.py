@@ -23,8 +23,6 @@ from experiments.wmh_isles.slices import SliceVolume, training_slices
 from monai_boundary.metrics import score_pair
 from monai_boundary.reports.figures import save_figure
 
-__all__ = ["planned_runs", "protocol_plan", "protocol_table", "score_volumes", "train_setting"]
-
 Row = dict[str, Any]
 #: Volumes that train, and volumes that are scored.
 Split = tuple[Sequence[SliceVolume], Sequence[SliceVolume]]
