@@ -145,15 +145,11 @@ def section_text(runs: Sequence[Run], section: str) -> str:
 def summary_text(runs: Sequence[Run]) -> str:
     """One row for each headline case: how many times faster than which peer; a missed target is bold."""
     cells: dict[str, list[str]] = {}
-    for run in runs:
-        for one in comparisons(run):
-            if one.ours["headline"] and one.ours["name"] != "ours, target given" and one.entry["at_least"] is not None:
-                kind = "at most" if one.entry["cost"] else "target"
-                text = f"{one.as_text(one.ratio)} {one.entry['name']} ({kind} {one.as_text(one.entry['at_least'])})"
-            elif one.ours["headline"] and one.ours["name"] == "ours" and not one.entry["name"].startswith("ours"):
-                text = f"{one.as_text(one.ratio)} {one.entry['name']}"
-            else:
-                continue
+    for one in (one for run in runs for one in comparisons(run) if one.ours["headline"]):
+        target = one.entry["at_least"]
+        if target is not None or (one.ours["name"] == "ours" and not one.entry["name"].startswith("ours")):
+            text = f"{one.as_text(one.ratio)} {one.entry['name']}"
+            text += "" if target is None else f" (target {one.as_text(target)})"
             cells.setdefault(one.ours["title"], []).append(f"**{text}**" if one.missed else text)
     return "\n".join(_table(("what", "its time over ours"), [(title, ", ".join(row)) for title, row in cells.items()]))
 

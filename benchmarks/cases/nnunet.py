@@ -132,43 +132,30 @@ def _plans(size: int) -> dict[str, Any]:
     network = {
         "n_stages": stages,
         "features_per_stage": [min(first * 2**stage, most) for stage in range(stages)],
-        "conv_op": "torch.nn.modules.conv.Conv3d",
         "kernel_sizes": [[3] * 3] * stages,
         "strides": [[1] * 3] + [[2] * 3] * (stages - 1),
         "n_conv_per_stage": [2] * stages,
         "n_conv_per_stage_decoder": [2] * (stages - 1),
-        "conv_bias": True,
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-        "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-        "dropout_op": None,
-        "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.LeakyReLU",
-        "nonlin_kwargs": {"inplace": True},
+        "conv_op": "torch.nn.modules.conv.Conv3d", "conv_bias": True,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d", "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+        "dropout_op": None, "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": {"inplace": True},
+    }  # fmt: skip
+    architecture = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": network,
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
     }
     configuration = {
-        "data_identifier": "nnUNetPlans_3d_fullres",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": BATCH,
-        "patch_size": [size] * 3,
-        "spacing": [3.0, 1.0, 1.0],
-        "normalization_schemes": ["ZScoreNormalization"],
-        "use_mask_for_norm": [False],
-        "architecture": {
-            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": network,
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
-        "batch_dice": False,
-    }
+        "data_identifier": "nnUNetPlans_3d_fullres", "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": BATCH, "patch_size": [size] * 3, "spacing": [3.0, 1.0, 1.0], "batch_dice": False,
+        "normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [False], "architecture": architecture,
+    }  # fmt: skip
     return {
-        "dataset_name": "Dataset999_Benchmark",
-        "plans_name": "nnUNetPlans",
-        "configurations": {"3d_fullres": configuration},
-        "label_manager": "LabelManager",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "continue_training": False,
-    }
+        "dataset_name": "Dataset999_Benchmark", "plans_name": "nnUNetPlans", "label_manager": "LabelManager",
+        "configurations": {"3d_fullres": configuration}, "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2], "continue_training": False,
+    }  # fmt: skip
 
 
 CASES = [
