@@ -171,28 +171,26 @@ def hard(kind: str, shape: tuple[int, ...]) -> Calls:
                  compare)  # fmt: skip
 
 
-def _phantom_case(
-    name: str, what: str, full: tuple[tuple[int, ...], int, bool], targets: dict[str, float | None], **more: Any
-) -> Case:
-    rounds = {"MONAI": 3, "scipy": 3} if name == "map_large" else {}
-    against = tuple(Against(peer, target, rounds=rounds.get(peer)) for peer, target in targets.items())
-    small = ((24, 32, 28), *full[1:])
-    return Case(name, "maps", f"signed map, {what}", phantom, full, small, against, **more)
-
-
 _CUBE, _LARGE = (128, 128, 128), (256, 256, 180)
-_NO_TARGET = dict.fromkeys(("scipy", "edt.sdf", "DIPlib", "MIST", "SimpleITK", "pyedt", "MONAI"))
+_PEERS = ("scipy", "edt.sdf", "DIPlib", "MIST", "SimpleITK", "pyedt", "MONAI")
+_SMALL = (24, 32, 28)
+
+
+def _against(**targets: float) -> tuple[Against, ...]:
+    """All peers, with the targets that there are; a dot in a name is written as an underscore."""
+    return tuple(Against(name, targets.get(name.replace(".", "_"))) for name in _PEERS)
+
+
 CASES = [
-    _phantom_case("map_k4", "128^3, 3 foreground classes", (_CUBE, 4, False),
-                  _NO_TARGET | {"scipy": 60.0, "edt.sdf": 15.0, "DIPlib": 4.0, "MIST": 10.0, "MONAI": 14.0},
-                  headline=True, rounds=7),
-    _phantom_case("map_k2", "128^3, both of 2 classes", (_CUBE, 2, True),
-                  _NO_TARGET | {"scipy": 20.0, "edt.sdf": 4.0, "MONAI": 22.0}, rounds=7),
-    _phantom_case("map_large", "256x256x180, 1 foreground class", (_LARGE, 2, False), _NO_TARGET),
+    Case("map_k4", "maps", "signed map, 128^3, 3 foreground classes", phantom, (_CUBE, 4, False), (_SMALL, 4, False),
+         _against(scipy=60, edt_sdf=15, DIPlib=4, MIST=10, MONAI=14), rounds=7, headline=True),
+    Case("map_k2", "maps", "signed map, 128^3, both of 2 classes", phantom, (_CUBE, 2, True), (_SMALL, 2, True),
+         _against(scipy=20, edt_sdf=4, MONAI=22), rounds=7),
+    Case("map_large", "maps", "signed map, 256x256x180, 1 foreground class", phantom, (_LARGE, 2, False),
+         (_SMALL, 2, False), _against(), rounds=3),
     Case("map_lesions", "maps", "signed map of an MS lesion mask, 50 M voxels, clipped at 20 mm", lesions, (1,), (4,),
-         (Against("scipy", 25.0, memory=0.25, rounds=1),
-          *(Against(peer, rounds=2) for peer in ("edt.sdf", "DIPlib", "SimpleITK", "pyedt"))),
-         ("data/ms_lesions/masks_raw",), headline=True),
+         (Against("scipy", 25, memory=0.25, rounds=1), Against("edt.sdf"), Against("DIPlib"), Against("SimpleITK"),
+          Against("pyedt", rounds=1)), ("data/ms_lesions/masks_raw",), rounds=2, headline=True),
     *(Case(f"floor_{kind}_robust", "maps", f"{kind}, 256x256x180, robust, both classes", hard, (kind, _LARGE),
            (kind, (32, 32, 24)), (Against("ours, edt", 1.5),), ("numba", "edt"), rounds=3)
       for kind in ("lesions", "organ", "tissue", "sheet")),

@@ -67,14 +67,6 @@ def test_two_forms_of_a_loss_that_differ_are_not_measured() -> None:
         losses.equal_to_the_bit("max pooling", (value, gradient + 1e-6), (value, gradient))
 
 
-def test_the_headline_case_has_its_targets() -> None:
-    case = CASES["map_k4"]
-    assert case.full == ((128, 128, 128), 4, False)
-    targets = {one.name: one.at_least for one in case.against}
-    assert [targets[name] for name in ("scipy", "edt.sdf", "DIPlib", "MIST")] == [60, 15, 4, 10]
-    assert CASES["loss"].comparison("MONAI").memory == CASES["map_lesions"].comparison("scipy").memory == 0.25
-
-
 @pytest.mark.parametrize(
     ("kind", "low", "high"),
     [("lesions", 0.0005, 0.01), ("organ", 0.25, 0.35), ("tissue", 0.4, 0.6), ("sheet", 0.005, 0.05)],
