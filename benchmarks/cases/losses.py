@@ -77,7 +77,7 @@ def boundary_f1(shape: tuple[int, ...], theta: int) -> Calls:
     generator = torch.Generator().manual_seed(0)
     logits = (4 * target - 2 + torch.randn(shape, generator=generator)).requires_grad_(True)
     loss = BoundaryF1Loss(theta=theta, sigmoid=True, smooth=SMOOTH)
-    band, plain_band = loss.compute_target_boundary(logits, target), _plain_boundary(target, theta)
+    band, plain_band = loss.compute_target_boundary(target, logits), _plain_boundary(target, theta)
     step = functools.partial(_step, logits)
     calls = {
         "ours": lambda: step(lambda: loss(logits, target)),
