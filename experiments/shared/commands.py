@@ -101,8 +101,8 @@ class ListOf(click.ParamType):
         return tuple(self.each.convert(part, param, ctx) for part in parts)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:  # noqa: ARG002
-        """Show the choices, or the type."""
-        return ",".join(getattr(self.each, "choices", (self.each.name.upper(),) * 2)) + ",..."
+        """Show the choices."""
+        return ",".join(getattr(self.each, "choices", ("N", "N"))) + ",..."
 
 
 def seeds_option(count: int = 3) -> Callable:
