@@ -96,15 +96,13 @@ def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> in
 
 def check_windows(name: str, window: Any, ndim: int) -> tuple[int, ...]:
     """Return `window` as one odd width per spatial axis; one integer stands for all."""
-    widths = tuple(window) if isinstance(window, list | tuple) else (window,) * ndim
-    if not all(map(is_integer, widths)):
-        raise TypeError(f"{name} must be an odd integer or one per spatial axis ({ndim}), got {window!r}")
+    widths = _per_axis(name, window, ndim, "an odd integer")
     if len(widths) != ndim or any(width < 1 or width % 2 == 0 for width in widths):
         raise ValueError(
             f"{name} must be odd and >= 1, one width or one per spatial axis ({ndim}), got {window!r}; "
             "an even window has no centre: take the next odd one"
         )
-    return tuple(int(width) for width in widths)
+    return widths
 
 
 def check_connectivity(connectivity: Any, ndim: int) -> int:
@@ -119,12 +117,17 @@ def check_connectivity(connectivity: Any, ndim: int) -> int:
 
 def check_reach(name: str, reach: Any, ndim: int) -> tuple[int, ...]:
     """Return `reach` as one integer >= 0 per spatial axis; one integer stands for all."""
-    values = tuple(reach) if isinstance(reach, list | tuple) else (reach,) * ndim
-    if not all(map(is_integer, values)):
-        raise TypeError(f"{name} must be an integer or one per spatial axis ({ndim}), got {reach!r}")
+    values = _per_axis(name, reach, ndim, "an integer")
     if len(values) != ndim or any(value < 0 for value in values):
         raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {reach!r}")
-    return tuple(int(value) for value in values)
+    return values
+
+
+def _per_axis(name: str, value: Any, ndim: int, kind: str) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,) * ndim
+    if not all(map(is_integer, values)):
+        raise TypeError(f"{name} must be {kind} or one per spatial axis ({ndim}), got {value!r}")
+    return tuple(int(one) for one in values)
 
 
 def check_slice_axis(axis: Any, ndim: int) -> int | None:
@@ -301,7 +304,5 @@ def check_activation(sigmoid: bool, softmax: bool, other_act: Callable | None) -
 
 def check_ignore_index(ignore_index: Any) -> None:
     """Raise ``TypeError`` unless `ignore_index` is ``None`` or an integer."""
-    if ignore_index is None:
-        return
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
+    if ignore_index is not None and not is_integer(ignore_index):
         raise TypeError(f"ignore_index must be None or an integer, one label that does not count, got {ignore_index!r}")

@@ -16,7 +16,7 @@ import torch
 from monai.data import MetaTensor
 from monai.metrics import CumulativeIterationMetric, do_metric_reduction
 
-from monai_boundary._check import as_numpy, check_binary, check_count, check_labels
+from monai_boundary._check import as_numpy, check_binary, check_count, check_ignore_index, check_labels
 from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["CaseMetric", "MaskMetric", "Spacing"]
@@ -133,6 +133,7 @@ class MaskMetric(CaseMetric):
         super().__init__(scores, spacing, reduction, get_not_nans)
         if num_classes is not None:
             check_count("num_classes", num_classes, 2)
+        check_ignore_index(ignore_index)
         if ignore_index is not None and num_classes is None:
             raise ValueError(
                 f"ignore_index must come with num_classes and label maps, got {ignore_index} without; one-hot channels "

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_boundary._check import as_numpy, check_connectivity, check_number
+from monai_boundary._check import as_numpy, check_connectivity, check_ignore_index, check_number
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
 from monai_boundary.metrics.buildings import score_buildings
 from monai_boundary.metrics.case_metric import CaseMetric, MaskMetric, Spacing
@@ -208,6 +208,7 @@ class BuildingMetric(CaseMetric):
         self, theta: float = 3.0, spacing: Spacing = None, ignore_index: int | None = 255, image_edge: bool = False
     ) -> None:
         super().__init__(spacing=spacing)
+        check_ignore_index(ignore_index)
         self.theta, self.ignore_index, self.image_edge = check_number("theta", theta), ignore_index, image_edge
 
     def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:

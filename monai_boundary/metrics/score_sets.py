@@ -11,6 +11,7 @@ import numpy as np
 
 from monai_boundary._check import (
     check_choice,
+    check_ignore_index,
     check_same_shape,
     check_scored_labels,
     check_spacing,
@@ -120,6 +121,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
     """
     check_scores(protocol, scores)
+    check_ignore_index(ignore_index)
     pred, target = np.asarray(pred), np.asarray(target)
     check_same_shape("pred", pred, "target", target)
     check_spatial_ndim("target", target.shape)

@@ -163,11 +163,12 @@ def write_search(path: Path, content: Mapping[str, Any]) -> None:
         torch.save({**content, "format": _FORMAT}, part)
 
 
-def read_search(path: Path) -> dict[str, Any]:
+def read_search(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Read it back.
 
     Raises:
         RuntimeError: The file is damaged, or no file of a search.
+        ValueError: It belongs to a search with other settings.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -182,4 +183,10 @@ def read_search(path: Path) -> dict[str, Any]:
             f"{path} must be the file of a weight search, got {fault}; restore it from a copy, or begin again in "
             "another folder"
         )
+    for name, value in settings.items():
+        if (kept := content["settings"].get(name)) != value:
+            raise ValueError(
+                f"{name} must be {kept} as in the search that {path.parent} holds, got {value}; go on with the same "
+                "settings, or begin in another folder"
+            )
     return content

@@ -100,10 +100,8 @@ class WeightSearch:
             tuple(before.weights(epoch, first)[1] for epoch in range(first)),
         )  # fmt: skip
         self.save_every, self.progress = check_count("save_every", save_every), progress
-        self.epoch = 0
-        """Epochs behind the current state: the number of the next one, counted from 0."""
+        self.epoch = 0  # epochs behind the current state: the number of the next one
         self.rounds: list[SearchRound] = []
-        """The searches so far."""
         self._training = SavedState(state)
         self._settings = asdict(self.policy) | {"state": self._training.names}
         self._snapshots: dict[str, torch.Tensor] = {}  # "current", in a search also "start" and "best"
@@ -238,13 +236,7 @@ class WeightSearch:
         write_search(self.folder / _FILE, content)
 
     def _read(self) -> None:
-        content = read_search(self.folder / _FILE)
-        for name, value in self._settings.items():
-            if content["settings"].get(name) != value:
-                raise ValueError(
-                    f"{name} must be {content['settings'].get(name)} as in the search that {self.folder} holds, got "
-                    f"{value}; go on with the same settings, or begin in another folder"
-                )
+        content = read_search(self.folder / _FILE, self._settings)
         self.epoch, self._snapshots = content["epoch"], content["snapshots"]
         self.rounds = [SearchRound(*entry) for entry in content["rounds"]]
 
@@ -256,10 +248,9 @@ class WeightSearch:
         self.loss.term_weights = 1 - self.weight, self.weight
         if self._bar is None:
             self._bar = tqdm(total=self.policy.total_epochs(), unit="epoch", disable=not self.progress)
-        count, entry, text, best = len(self.policy.candidates), self.open_round, f"weight {self.weight:g}", ""
+        count, entry, text = len(self.policy.candidates), self.open_round, f"weight {self.weight:g}"
         if entry is not None:
-            text = f"search {len(self.rounds)}, {text} ({len(entry.scores) + 1}/{count})"
-            best = "" if entry.best is None else f"best {entry.scores[entry.best]:.4f}"
+            best = "" if entry.best is None else f", best {entry.scores[entry.best]:.4f}"
+            text = f"search {len(self.rounds)}, {text} ({len(entry.scores) + 1}/{count}){best}"
         self._bar.n = self.epoch + sum((len(one.scores) if one.open else count - 1) * one.epochs for one in self.rounds)
-        self._bar.set_postfix_str(best, refresh=False)
         self._bar.set_description(text)

@@ -292,6 +292,8 @@ def test_iou_of_windows_is_that_of_their_pixels_together_and_the_boundary_a_mean
         (lambda: ProtocolMetric(tolerance_mm=-1.0), ValueError, "tolerance_mm must be"),
         (lambda: BoundaryF1Metric(0), ValueError, "theta must be finite and > 0, got 0"),
         (lambda: BoundaryF1Metric("3"), TypeError, "theta must be a number, got str"),
+        *((lambda wrong=wrong: BoundaryF1Metric(num_classes=2, ignore_index=wrong), TypeError, "must be None or")
+          for wrong in (1.5, True, math.nan, "255", [255])),
         *((lambda metric=metric: metric(num_classes=1), ValueError, "num_classes must be an integer >= 2, got 1")
           for metric in METRICS),
         *((lambda metric=metric: metric(ignore_index=2), ValueError, "ignore_index must come with num_classes .* got 2")

@@ -288,5 +288,5 @@ def test_schedules_drive_the_weight_of_the_loss(tmp_path):
 
 def test_a_schedule_that_leaves_the_range_of_the_weight_is_refused():
     loss = BoundaryF1IoULoss()
-    with pytest.raises(ValueError, match=r"weight must lie in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match=r"term_weights must have the sum 1 .* got \(1, 2\); set alpha"):
         loss.term_weights = Increase(end=2.0).weights(9, 10)
