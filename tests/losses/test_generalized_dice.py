@@ -77,33 +77,6 @@ def test_sample_without_any_counted_class_scores_zero():
     assert not gradient.any()
 
 
-def test_ignored_voxels_change_neither_value_nor_gradient(batch):
-    logits, labels = batch
-    labels[:, :, 2:4] = 255
-    loss = GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=255)
-    edited = torch.where(labels == 255, 50 * torch.randn_like(logits), logits)
-    before, after = (value_and_gradient(loss, z, labels) for z in (logits, edited))
-    close(after[0], before[0], rtol=0, atol=0)
-    close(after[1], before[1], rtol=0, atol=0)
-    assert not before[1][(labels == 255).expand(-1, 3, -1, -1)].any()
-
-
-@pytest.mark.parametrize("ignore", [-1, 2, 255])
-def test_ignored_rows_equal_a_batch_without_them(batch, ignore):
-    logits, labels = batch[0], batch[1] % 2  # so that label 2, within the channels, is free to be ignored
-    expected = GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(logits[:, :, 3:], labels[:, :, 3:])
-    labels[:, :, :3] = ignore
-    close(GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=ignore)(logits, labels), expected)
-
-
-def test_all_voxels_ignored_gives_zero_and_no_gradient(batch):
-    labels = torch.full_like(batch[1], 255)
-    loss = GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=255)
-    value, gradient = value_and_gradient(loss, batch[0], labels)
-    assert float(value) == 0
-    assert not gradient.any()
-
-
 def test_valid_mask_equals_the_ignore_label(batch):
     logits, labels = batch
     valid = torch.rand(labels.shape) < 0.7
