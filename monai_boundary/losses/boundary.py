@@ -130,7 +130,7 @@ class BoundaryLoss(TargetLoss):
             )
         elif valid is not None:
             maps = torch.where(valid[:, first:] if valid.shape[1] > 1 else valid, maps, 0)
-        return self.contract.masked(input, valid), maps
+        return input if valid is None else self.contract.masked(input, valid), maps
 
     def compute_distance_map(self, target: torch.Tensor, input: torch.Tensor | None = None) -> torch.Tensor:
         """Return the maps `(B, C, *S)` of the channels of `target` that count.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,8 +14,8 @@ import torch.nn.functional as F
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import as_numpy, check_choice, check_reach, check_slice_axis
-from monai_boundary.losses.target import Pair, TargetContract, as_float32, check_output
+from monai_boundary._check import check_choice, check_reach, check_slice_axis
+from monai_boundary.losses.target import Pair, TargetContract
 
 if TYPE_CHECKING:
     from monai_boundary.kernels.barrier.cut import Weighting
@@ -111,13 +112,13 @@ class BoundaryAwareLoss(_Loss):
 
     def read(self, input: torch.Tensor, target: torch.Tensor, seeds: Any) -> tuple[Pair, torch.Tensor]:
         """Return logits and membrane, and the seeds, checked; arguments as of the call."""
-        check_output(input)
-        if input.shape[1] != 1:
+        if isinstance(input, torch.Tensor) and input.ndim > 1 and input.shape[1] != 1:
             raise ValueError(f"input must have one channel, the membrane, got shape {tuple(input.shape)}; select it")
         if not isinstance(seeds, torch.Tensor):
             raise (ValueError if seeds is None else TypeError)(
                 f"seeds must be given as a tensor, got {type(seeds).__name__}; put RegionSeedsd into the transforms"
             )
+        pair = self.contract.read(input, target)
         if seeds.shape != input.shape:
             raise ValueError(
                 f"input and seeds must share their shape, got {tuple(input.shape)} and {tuple(seeds.shape)}; "
@@ -125,7 +126,7 @@ class BoundaryAwareLoss(_Loss):
             )
         if seeds.is_floating_point() or seeds.dtype == torch.bool:
             raise TypeError(f"seeds must hold integers, got {seeds.dtype}; make them with RegionSeeds")
-        return self.contract.read(input, target), seeds
+        return pair, seeds
 
     def value(self, pair: Pair, seeds: torch.Tensor) -> torch.Tensor:
         """Return the loss of what `read` returned."""
@@ -140,40 +141,34 @@ class BoundaryAwareLoss(_Loss):
     @torch.no_grad()
     def compute_weights(self, input: torch.Tensor, target: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
         """Return the weight of every voxel, float32 `(B, 1, *S)` on the device of `input`; arguments as of the call."""
-        axis = check_slice_axis(self.slice_axis, input.ndim - 2)
-        probs = torch.sigmoid(as_float32(input))
+        axis = None if self.slice_axis is None else check_slice_axis(self.slice_axis, input.ndim - 2)
+        probs = torch.sigmoid(input)
         likelihood = (probs * 255).to(torch.uint8) if self.quantize else probs.float()
-        parts = [_by_slice(as_numpy("input", tensor), axis) for tensor in (likelihood, seeds, target > 0.5)]
-        weights = np.stack(self._cut_all(list(zip(*parts, strict=True))))
+        weights = np.stack(self._cut_all(*(_samples(tensor, axis) for tensor in (likelihood, seeds, target > 0.5))))
         if axis is not None:
             count = input.shape[2 + axis]
             weights = weights.reshape(len(input), count, *weights.shape[1:]) / np.float32(count)
             weights = np.moveaxis(weights, 1, 1 + axis)
         return torch.from_numpy(np.ascontiguousarray(weights)).view(input.shape).to(input.device)
 
-    def _cut_all(self, samples: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
-        kernel = import_module(_KERNEL)
-
-        def cut(sample: tuple[np.ndarray, ...]) -> np.ndarray:
-            weights: np.ndarray = kernel.barrier_weights(
-                *sample, dilation=self.dilation, weighting=self.weighting, connectivity=self.connectivity
-            )
-            return weights
-
-        workers = min(len(samples), torch.get_num_threads() if self.threads is None else self.threads)
+    def _cut_all(self, likelihood: np.ndarray, seeds: np.ndarray, membrane: np.ndarray) -> list[np.ndarray]:
+        """Return the weights of every sample, cut in threads."""
+        settings = {"dilation": self.dilation, "weighting": self.weighting, "connectivity": self.connectivity}
+        cut = partial(import_module(_KERNEL).barrier_weights, **settings)
+        workers = min(len(likelihood), torch.get_num_threads() if self.threads is None else self.threads)
         if workers == 1:
-            return [cut(sample) for sample in samples]
+            return list(map(cut, likelihood, seeds, membrane))
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(cut, samples))
+            return list(pool.map(cut, likelihood, seeds, membrane))
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
         return f"dilation={self.dilation}, weighting={self.weighting!r}, connectivity={self.connectivity}"
 
 
-def _by_slice(array: np.ndarray, axis: int | None) -> np.ndarray:
-    """Return `(B, 1, *S)` as `(B, *S)`, or as slices `(B * S[axis], *rest)`."""
-    volumes = array[:, 0]
+def _samples(tensor: torch.Tensor, axis: int | None) -> np.ndarray:
+    """Return `(B, 1, *S)` as array `(B, *S)`, or as slices `(B * S[axis], *rest)`."""
+    volumes: np.ndarray = tensor.detach().cpu().numpy()[:, 0]
     if axis is None:
         return volumes
     slices = np.moveaxis(volumes, 1 + axis, 1)

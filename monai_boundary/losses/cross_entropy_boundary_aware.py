@@ -91,10 +91,10 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
                 pass through a MONAI engine (`PrepareBatchTarget`).
             seeds: Integers `(B, 1, *S)` of `RegionSeeds`.
         """
-        return self.combine(*self.terms(input, *split_target(target, seeds, self.target_name)))
+        return self.combine(*self.terms(input, *split_target(target, seeds, "seeds")))
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: Any) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: cross-entropy, boundary-aware loss."""
         pair, seeds = self.boundary.read(input, label, beside)  # also while alpha is 0: not only after the warm-up
         region = self.region.value(pair)
-        return region, self.boundary.value(pair, seeds) if self.alpha else torch.zeros_like(region)
+        return region, self.boundary.value(pair, seeds) if self.term_weights[1] else torch.zeros_like(region)

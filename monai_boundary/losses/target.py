@@ -127,7 +127,8 @@ class TargetContract:
             values = values == classes if valid is None else (values == classes) & valid
         else:
             check_mask_values("target", values, self.ignore_index)
-        return Pair(self.masked(as_float32(input), valid), values, valid)
+        logits = as_float32(input)
+        return Pair(logits if valid is None else self.masked(logits, valid), values, valid)
 
     def labels(self, input: torch.Tensor, target: Any) -> tuple[torch.Tensor, bool]:
         """Return `target` as plain tensor with a channel axis, and whether it holds labels; its values are not checked.
@@ -161,13 +162,13 @@ class TargetContract:
 
     def counted(self, values: torch.Tensor) -> torch.Tensor | None:
         """Return which voxels of a target count, ``None`` for all; channels that softmax mixes count together."""
+        if self.ignore_index is None:
+            return None
         valid = counted_mask(values, self.ignore_index)
         return valid.all(1, keepdim=True) if valid is not None and self.softmax else valid
 
-    def masked(self, logits: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    def masked(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Return `logits` with 0 where they do not count; `valid` may lack the background channel."""
-        if valid is None:
-            return logits
         if 1 < valid.shape[1] < logits.shape[1]:
             valid = torch.cat([torch.ones_like(valid[:, :1]), valid], 1)
         return torch.where(valid, logits, 0)

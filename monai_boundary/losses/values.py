@@ -29,12 +29,7 @@ def counted_mask(values: torch.Tensor, ignore_index: int | None) -> torch.Tensor
 
 def check_label_values(name: str, labels: torch.Tensor, num_classes: int, ignore_index: int | None = None) -> None:
     """Raise ``ValueError`` unless all labels that count, the others being 0, are whole numbers below `num_classes`."""
-    if _hidden(labels):
-        return
     wrong = _outside(labels, num_classes - 1)
-    if wrong is None and labels.is_floating_point():
-        fractions = labels != labels.round()
-        wrong = fractions if fractions.any() else None
     if wrong is None:
         return
     remedy = "check the label map or the network's channels, or name a value to leave out as ignore_index"
@@ -48,9 +43,7 @@ def check_label_values(name: str, labels: torch.Tensor, num_classes: int, ignore
 
 def check_mask_values(name: str, masks: torch.Tensor, ignore_index: int | None = None) -> None:
     """Raise ``ValueError`` unless all values that count, the others being 0, lie in [0, 1]."""
-    if _hidden(masks):
-        return
-    wrong = _outside(masks, 1)
+    wrong = _outside(masks, 1, fractions=True)
     if wrong is not None:
         raise ValueError(
             f"{name} must lie in [0, 1] or equal ignore_index={ignore_index}, got {_some(masks, wrong)}; divide a mask "
@@ -58,16 +51,16 @@ def check_mask_values(name: str, masks: torch.Tensor, ignore_index: int | None =
         )
 
 
-def _hidden(values: torch.Tensor) -> bool:
-    return torch.compiler.is_compiling() or values.device.type != "cpu" or values.dtype == torch.bool
-
-
-def _outside(values: torch.Tensor, highest: int) -> torch.Tensor | None:
-    """Return where values are not in [0, highest], NaN among them, or ``None``: the usual case, in one pass."""
-    low, high = torch.aminmax(values)
-    if low >= 0 and high <= highest:
+def _outside(values: torch.Tensor, highest: int, fractions: bool = False) -> torch.Tensor | None:
+    """Return where `values` are not in [0, highest], NaN among them, or are fractions; ``None`` if nowhere."""
+    if torch.compiler.is_compiling() or values.device.type != "cpu" or values.dtype == torch.bool:
         return None
-    return ~((values >= 0) & (values <= highest))
+    low, high = torch.aminmax(values)  # the usual case, in one pass
+    broken = None if fractions or not values.is_floating_point() else values != values.round()
+    if low >= 0 and high <= highest:
+        return broken if broken is not None and broken.any() else None
+    outside = ~((values >= 0) & (values <= highest))
+    return outside if broken is None else outside | broken
 
 
 def _some(values: torch.Tensor, wrong: torch.Tensor) -> str:

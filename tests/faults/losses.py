@@ -5,12 +5,11 @@ import torch
 from tests.faults.registry import fault
 
 BOUNDARY = ("losses/test_boundary_loss.py",)
-TARGETS = ("losses/test_loss_laws.py", "losses/test_loss_numerics.py", "test_bad_input.py", *BOUNDARY)
+TARGETS = ("losses/test_target_contract.py", "losses/test_every_loss.py")
 DICE = ("losses/test_generalized_dice.py",)
 COMBINED = ("losses/test_region_boundary.py",)
+BF1 = ("losses/test_boundary_f1.py", "losses/test_boundary_f1_iou.py")
 HEADS = ("losses/test_deep_supervision_heads.py",)
-BF1 = ("losses/test_boundary_f1.py", "losses/test_boundary_f1_numerics.py")
-BF1_IOU = ("losses/test_boundary_f1_iou.py",)
 BARRIER = ("losses/test_boundary_aware_loss.py", "losses/test_cross_entropy_boundary_aware.py")
 GUARD = ("losses/test_collapse.py",)
 MAPS = ("transforms/test_carried_maps.py",)
@@ -122,6 +121,31 @@ def an_absent_class_has_no_weight(right):
     return lambda self, counted: right(
         self, counted._replace(probs=counted.probs * (counted.target.flatten(2).sum(-1) > 0)[..., None, None])
     )
+
+
+@fault("monai_boundary.losses.boundary_f1:BoundaryF1Loss._band", *TARGETS)
+def ignored_voxels_make_a_target_boundary(right):
+    return lambda self, counted: right(self, counted._replace(valid=None))
+
+
+@fault("monai_boundary.losses.boundary_f1:_check_codes", *BF1)
+def any_number_passes_as_a_target_boundary(right):
+    return lambda band: True
+
+
+@fault("monai_boundary.losses.boundary_f1_iou:BoundaryF1IoULoss._cross_entropy", *BF1)
+def the_cross_entropy_is_left_out(right):
+    return lambda self, pair: 0 * right(self, pair)
+
+
+@fault("monai_boundary.losses.binary_cross_entropy:BinaryCrossEntropyLoss.value", *BARRIER, *TARGETS)
+def ignored_voxels_count_in_the_cross_entropy(right):
+    return lambda self, pair: right(self, pair._replace(valid=None))
+
+
+@fault("monai_boundary.losses.boundary_aware:BoundaryAwareLoss.value", *BARRIER, *TARGETS)
+def contours_weigh_at_ignored_voxels(right):
+    return lambda self, pair, seeds: right(self, pair._replace(valid=None), seeds)
 
 
 @fault("monai_boundary.losses.region_boundary:RegionBoundaryLoss.combine", *COMBINED)

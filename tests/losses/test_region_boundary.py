@@ -44,6 +44,9 @@ def test_value_is_the_weighted_sum_and_the_terms_are_kept(batch):
     region, boundary = loss.region(*batch[:2]), loss.boundary(*batch)
     close(value, 0.7 * region + 2.5 * boundary)
     close((loss.region_term, loss.boundary_term), (region, boundary))
+    loss(batch[0].requires_grad_(True), *batch[1:])
+    assert not loss.region_term.requires_grad
+    assert not loss.boundary_term.requires_grad
 
 
 @pytest.mark.parametrize(("mode", "alpha", "pair"), [
