@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -147,7 +147,9 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         mode: See `RegionBoundaryLoss`.
         to_onehot_y: Whether the target is a label map.
         sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
-        softmax: ``None`` unless `sigmoid`; ``False`` without a sigmoid for a network that returns probabilities.
+        softmax: ``None`` for a softmax unless another activation is given; ``False`` without one for a network that
+            returns probabilities.
+        other_act: Function that makes probabilities of the input, instead.
         include_background: Whether the boundary term counts channel 0; generalized Dice always does. So it does with
             `sigmoid`, where channel 0 is no background.
         ignore_index: Value of the target at voxels that do not count.
@@ -172,6 +174,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         to_onehot_y: bool = True,
         sigmoid: bool = False,
         softmax: bool | None = None,
+        other_act: Callable | None = None,
         include_background: bool = False,
         ignore_index: int | None = None,
         options: DistanceMapOptions | None = None,
@@ -179,7 +182,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
     ) -> None:
         shared: dict[str, Any] = {
             "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
-            "softmax": not sigmoid if softmax is None else softmax,
+            "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
         }  # fmt: skip
         map_options = preset_options(preset) if options is None else options
         self.boundary: BoundaryLoss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from monai_boundary import (
@@ -13,6 +14,7 @@ from monai_boundary import (
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
     SensitivitySpecificityLoss,
+    TopologyLoss,
 )
 
 
@@ -47,13 +49,17 @@ def cells(shape: tuple[int, ...], seed: int = 0) -> tuple[torch.Tensor, torch.Te
     return logits, membrane, seeds
 
 
-def _combined(sigmoid: bool = False, softmax: bool = False, **settings) -> GeneralizedDiceBoundaryLoss:
-    settings.setdefault("to_onehot_y", False)
-    return GeneralizedDiceBoundaryLoss(alpha=0.4, sigmoid=sigmoid, softmax=softmax, **settings)
+def _combined(softmax: bool = False, to_onehot_y: bool = False, **settings) -> GeneralizedDiceBoundaryLoss:
+    return GeneralizedDiceBoundaryLoss(alpha=0.4, softmax=softmax, to_onehot_y=to_onehot_y, **settings)
 
 
 def _boundary_f1_iou(sigmoid: bool = False, softmax: bool = False, **settings) -> BoundaryF1IoULoss:
     return BoundaryF1IoULoss(softmax=softmax, **settings)
+
+
+def _topology(**settings) -> TopologyLoss:
+    pytest.importorskip("torchvision", exc_type=ImportError)
+    return TopologyLoss(weights=None, layers=("relu1_2", "conv2_2"), **settings)
 
 
 #: Called with an activation, `to_onehot_y`, `include_background` and `ignore_index`.
@@ -66,3 +72,5 @@ LOSSES: dict[str, Callable[..., torch.nn.Module]] = {
     "boundary_f1_iou": _boundary_f1_iou,
     "sensitivity_specificity": lambda **settings: SensitivitySpecificityLoss(lam=0.3, **settings),
 }
+#: The same and those that take images only.
+IMAGE_LOSSES = LOSSES | {"topology": _topology}

@@ -58,28 +58,6 @@ def test_value_by_hand():
     assert float(loss) == pytest.approx(1 - 2 * precision * recall / (precision + recall))
 
 
-@pytest.mark.parametrize("include_background", [True, False])
-@pytest.mark.parametrize("batch", [True, False])
-def test_reductions_agree(include_background, batch):
-    logits, labels = torch.randn(2, 3, 7, 8), labels_like((2, 7, 8), 3)
-    none, mean, total = (
-        BoundaryF1Loss(
-            softmax=True, to_onehot_y=True, include_background=include_background, batch=batch, reduction=name
-        )(logits, labels)
-        for name in ("none", "mean", "sum")
-    )
-    assert none.shape == (3 - (not include_background),) if batch else (2, 3 - (not include_background))
-    close(mean, none.mean())
-    close(total, none.sum())
-
-
-def test_without_background_equals_the_other_channels():
-    logits, labels = torch.randn(2, 3, 7, 8), labels_like((2, 7, 8), 3)
-    settings = {"softmax": True, "to_onehot_y": True, "reduction": "none"}
-    whole = BoundaryF1Loss(**settings)(logits, labels)
-    close(BoundaryF1Loss(**settings, include_background=False)(logits, labels), whole[:, 1:])
-
-
 def test_batch_sums_the_boundaries_of_the_samples():
     pred, target = torch.rand(2, 1, 6, 7), (torch.rand(2, 1, 6, 7) > 0.5).float()
     # side by side with enough cells of the foreground between them that no window sees both

@@ -109,6 +109,8 @@ def test_shares_of_a_multi_class_output():
     logits = torch.zeros(1, 3, 4)
     logits[0, 0, :], logits[0, 2, 2:] = 1, 2
     assert foreground_shares(logits, labels) == ([0.0, 0.5], [0.25, 0.25])
+    both = torch.cat([logits, torch.zeros(1, 3, 4)]), torch.cat([labels, torch.ones_like(labels)])
+    assert foreground_shares(*both) == ([0.0, 0.25], [0.625, 0.125])
 
 
 def test_shares_of_one_channel_take_positive_logits():

@@ -11,13 +11,15 @@ from monai.data import MetaTensor
 from monai.networks import one_hot
 
 from monai_boundary import BoundaryBand
-from tests.losses.samples import LOSSES, building, labels_like, value_and_gradient
+from tests.losses.samples import IMAGE_LOSSES, LOSSES, building, labels_like, value_and_gradient
 
 close = torch.testing.assert_close
 NAMES = pytest.mark.parametrize("name", LOSSES)
 LABELS = {"softmax": True, "to_onehot_y": True}
 #: These see where voxels lie: rows that do not count are not the same as rows that are not there.
 SEES_PLACES = {"boundary", "boundary_plain", "generalized_dice_boundary"}
+SUMS = {"generalized_dice_boundary", "boundary_f1_iou"}
+NO_CHANNELS = SUMS | {"generalized_dice"}
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES.keys() - SEES_PLACES))
@@ -57,6 +59,36 @@ def test_channels_of_a_multi_label_target_are_ignored_apart(name):
     close(loss(edited, target), loss(logits, target), rtol=0, atol=0)
     logits[:, 1, 0] += 1
     assert loss(logits, target) != loss(edited, target)
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_LOSSES.keys() - SUMS))
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("batch", [True, False])
+def test_reductions_agree(name, include_background, batch):
+    logits, labels = torch.randn(2, 3, 7, 8), labels_like((2, 7, 8), 3)
+    settings = {**LABELS, "include_background": include_background, "batch": batch}
+    none, mean, total = (
+        IMAGE_LOSSES[name](reduction=one, **settings)(logits, labels) for one in ("none", "mean", "sum")
+    )
+    channels = () if name == "generalized_dice" else (3 - (not include_background),)
+    assert none.shape == (*(() if batch else (2,)), *channels)
+    close(mean, none.mean())
+    close(total, none.sum())
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_LOSSES.keys() - NO_CHANNELS))
+def test_without_background_equals_the_other_channels(name):
+    logits, labels = torch.randn(2, 3, 7, 8), labels_like((2, 7, 8), 3)
+    whole = IMAGE_LOSSES[name](reduction="none", **LABELS)(logits, labels)
+    close(IMAGE_LOSSES[name](reduction="none", include_background=False, **LABELS)(logits, labels), whole[:, 1:])
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"boundary_f1_iou"}))  # which knows two activations
+def test_any_function_may_activate(name):
+    logits, target = torch.randn(2, 1, 7, 8), (torch.rand(2, 1, 7, 8) > 0.5).float()
+    close(LOSSES[name](other_act=torch.sigmoid)(logits, target), LOSSES[name](sigmoid=True)(logits, target))
+    with pytest.raises(ValueError, match="more than 1 of"):
+        LOSSES[name](sigmoid=True, softmax=True)
 
 
 # Gradients, compilation, precision

@@ -28,10 +28,12 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("include_background", [True, False])
 @pytest.mark.parametrize("to_onehot_y", [True, False])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_value_and_gradient_equal_monai(batch, activation, include_background, to_onehot_y, reduction):
+@pytest.mark.parametrize("batch_volumes", [False, True])
+def test_value_and_gradient_equal_monai(batch, activation, include_background, to_onehot_y, reduction, batch_volumes):
     logits, labels = batch
     other = {"other_act": torch.sigmoid} if "other_act" in activation else activation  # tanh leaves [0, 1]
     settings = {**other, "include_background": include_background, "to_onehot_y": to_onehot_y, "reduction": reduction}
+    settings["batch"] = batch_volumes
     target = labels if to_onehot_y else one_hot(labels, 3)
     ours = value_and_gradient(GeneralizedDiceLoss(**settings), logits, target)
     theirs = value_and_gradient(MonaiGeneralizedDiceLoss(**settings), logits, target)
@@ -77,8 +79,9 @@ def test_sample_without_any_counted_class_scores_zero():
     assert not gradient.any()
 
 
-def test_valid_mask_equals_the_ignore_label(batch):
+def test_valid_mask_equals_the_ignore_index(batch):
     logits, labels = batch
     valid = torch.rand(labels.shape) < 0.7
     expected = GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=9)(logits, labels.where(valid, 9))
+    logits = torch.where(valid, logits, torch.nan)
     close(GeneralizedDiceLoss(softmax=True)(logits, one_hot(labels, 3), valid=valid), expected)

@@ -87,14 +87,6 @@ def test_copies_have_the_same_weights_and_are_independent(batch, copier):
     assert not torch.equal(twin(*batch), loss(*batch))
 
 
-@pytest.mark.parametrize("loss", [published_pair(), BoundaryLoss(), GeneralizedDiceLoss()],
-                         ids=lambda loss: type(loss).__name__)  # fmt: skip
-def test_state_dict_is_empty(loss):
-    assert not loss.state_dict()
-    assert not list(loss.parameters())
-    loss.load_state_dict({})
-
-
 def test_any_region_loss_can_be_used(batch):
     loss = RegionBoundaryLoss(
         torch.nn.CrossEntropyLoss(), BoundaryLoss(softmax=True, include_background=False), alpha=0.5

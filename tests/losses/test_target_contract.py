@@ -12,6 +12,7 @@ from monai.losses import BoundaryLoss as MonaiBoundaryLoss
 from monai.networks import one_hot
 
 from monai_boundary import (
+    BoundaryAwareLoss,
     BoundaryF1Loss,
     BoundaryLoss,
     CrossEntropyBoundaryAwareLoss,
@@ -20,9 +21,9 @@ from monai_boundary import (
     TopologyLoss,
 )
 from monai_boundary.losses import BinaryCrossEntropyLoss, foreground_shares
-from tests.losses.samples import LOSSES, cells, labels_like, value_and_gradient
+from tests.losses.samples import IMAGE_LOSSES, cells, labels_like, value_and_gradient
 
-NAMES = pytest.mark.parametrize("name", LOSSES)
+NAMES = pytest.mark.parametrize("name", IMAGE_LOSSES)
 LABELS, MASKS = {"softmax": True, "to_onehot_y": True}, {"sigmoid": True}
 IGNORED = pytest.mark.parametrize("ignore", [255, -1, 2])
 
@@ -54,7 +55,7 @@ def ignored_stripe(kind: str, ignore: int) -> tuple[dict, torch.Tensor, torch.Te
 @pytest.mark.parametrize("kind", ["labels", "one_hot", "one_channel", "multi_label"])
 def test_whatever_stands_at_ignored_voxels_reaches_neither_loss_nor_gradient(name, ignore, kind):
     settings, logits, target, stripe = ignored_stripe(kind, ignore)
-    loss = LOSSES[name](ignore_index=ignore, **settings)
+    loss = IMAGE_LOSSES[name](ignore_index=ignore, **settings)
     value, gradient = value_and_gradient(loss, logits, target)
     assert value.isfinite()
     assert not gradient[stripe].any()
@@ -68,7 +69,7 @@ def test_whatever_stands_at_ignored_voxels_reaches_neither_loss_nor_gradient(nam
 @pytest.mark.parametrize("kind", ["labels", "one_hot", "one_channel", "multi_label"])
 def test_a_given_map_does_not_count_at_ignored_voxels_either(name, kind):
     settings, logits, target, stripe = ignored_stripe(kind, 255)
-    loss, maps = LOSSES[name](ignore_index=255, **settings), torch.randn_like(logits)
+    loss, maps = IMAGE_LOSSES[name](ignore_index=255, **settings), torch.randn_like(logits)
     value, gradient = value_and_gradient(loss, logits, target, maps)
     edited = torch.where(stripe, torch.nan, logits), target, torch.where(stripe, 99.0, maps)
     torch.testing.assert_close(value_and_gradient(loss, *edited), (value, gradient), rtol=0, atol=0)
@@ -96,6 +97,11 @@ def test_ignored_membranes_reach_neither_loss_nor_gradient(settings, bad):
     assert not gradient[membrane == 255].any()
     found = value_and_gradient(loss, torch.where(membrane == 255, bad, logits), *args)
     torch.testing.assert_close(found, (value, gradient), rtol=0, atol=0)
+
+
+def test_contours_weigh_nothing_at_ignored_voxels():
+    logits, membrane, seeds = cells((8, 12))
+    assert BoundaryAwareLoss(ignore_index=255)(logits, torch.full_like(membrane, 255), seeds) == 0
 
 
 def test_ignored_rows_count_as_little_in_cross_entropy_as_rows_that_are_not_there():
@@ -126,7 +132,7 @@ def test_values_out_of_range_are_named_with_the_remedy(name, case):
     target = labels_like((2, 6, 7), 2).float()
     logits = torch.randn(2, 2 if settings is LABELS else 1, 6, 7)
     for ignore in (None, 7):
-        loss = LOSSES[name](ignore_index=ignore, **settings)
+        loss = IMAGE_LOSSES[name](ignore_index=ignore, **settings)
         loss(logits, target)
         with pytest.raises(ValueError, match=text):
             loss(logits, change(target))
@@ -137,14 +143,14 @@ def test_one_hot_values_out_of_range_are_refused(name):
     target = one_hot(labels_like((2, 6, 7), 3), 3)
     for settings in ({"softmax": True}, {"sigmoid": True}):
         with pytest.raises(ValueError, match=r"target must lie in .*got 255"):
-            LOSSES[name](**settings)(torch.randn(2, 3, 6, 7), 255 * target)
+            IMAGE_LOSSES[name](**settings)(torch.randn(2, 3, 6, 7), 255 * target)
 
 
 @NAMES
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint8, torch.int16, torch.bool, torch.float16])
 def test_labels_of_every_type_score_the_same(name, dtype):
     logits, labels = torch.randn(2, 2, 6, 7), labels_like((2, 6, 7), 2)
-    loss = LOSSES[name](ignore_index=255, **LABELS)
+    loss = IMAGE_LOSSES[name](ignore_index=255, **LABELS)
     torch.testing.assert_close(loss(logits, labels.to(dtype)), loss(logits, labels), rtol=0, atol=0)
 
 
@@ -152,14 +158,14 @@ def test_labels_of_every_type_score_the_same(name, dtype):
 @pytest.mark.parametrize("ignore", [1.5, True, float("nan"), "255", [255]])
 def test_an_ignore_index_that_is_no_integer_is_refused(name, ignore):
     with pytest.raises(TypeError, match="ignore_index must be None or an integer"):
-        LOSSES[name](ignore_index=ignore, **MASKS)
+        IMAGE_LOSSES[name](ignore_index=ignore, **MASKS)
 
 
 @NAMES
 @pytest.mark.parametrize("target", [None, [[0, 1]], np.zeros((2, 1, 6, 7)), "label"])
 def test_a_target_that_is_no_tensor_is_refused_by_name(name, target):
     with pytest.raises((TypeError, ValueError), match=r"target (must be a tensor|is None).*"):
-        LOSSES[name](**MASKS)(torch.randn(2, 1, 6, 7), target)
+        IMAGE_LOSSES[name](**MASKS)(torch.randn(2, 1, 6, 7), target)
 
 
 def test_shares_look_at_the_same_values():
@@ -176,7 +182,7 @@ def test_shares_look_at_the_same_values():
 @pytest.mark.parametrize("setting", [{"softmax": True}, {"to_onehot_y": True}, {"include_background": False}])
 def test_one_channel_is_warned_of_exactly_once_in_a_call(name, setting):
     logits, target = torch.rand(2, 1, 8, 8), labels_like((2, 8, 8), 2).float()
-    loss = LOSSES[name](**setting)
+    loss = IMAGE_LOSSES[name](**setting)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = loss(logits, target)
@@ -185,7 +191,7 @@ def test_one_channel_is_warned_of_exactly_once_in_a_call(name, setting):
         f"single channel prediction, `{'='.join(map(str, next(iter(setting.items()))))}` ignored."
     ]
     if "softmax" not in setting:
-        assert found == LOSSES[name]()(logits, target)
+        assert found == IMAGE_LOSSES[name]()(logits, target)
 
 
 @pytest.mark.parametrize(
