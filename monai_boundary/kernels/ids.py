@@ -166,13 +166,13 @@ def id_borders(
         [False, True, True, True, True, False]
     """
     array = check_ids("ids", as_numpy("ids", ids))
-    sizes = check_spacing(spacing, array.ndim)
+    spacing = check_spacing(spacing, array.ndim)
     width = check_number("width", width, strict=False)
     if not per_slice:
-        return _widened(_changes(array), width, sizes)
+        return _widened(_changes(array), width, spacing)
     if array.ndim < 2:
         raise ValueError(f"ids must have a slice axis and others with per_slice=True, got shape {array.shape}")
-    return np.stack([_widened(_changes(part), width, sizes[1:]) for part in array])
+    return np.stack([_widened(_changes(part), width, spacing[1:]) for part in array])
 
 
 def _changes(array: np.ndarray) -> np.ndarray:
@@ -186,11 +186,11 @@ def _changes(array: np.ndarray) -> np.ndarray:
     return at_border
 
 
-def _widened(borders: np.ndarray, width: float, sizes: tuple[float, ...]) -> np.ndarray:
-    if width < min(sizes) or not borders.any():
+def _widened(borders: np.ndarray, width: float, spacing: tuple[float, ...]) -> np.ndarray:
+    if width < min(spacing) or not borders.any():
         return borders
-    box = bounding_box(borders, sizes, width)
+    box = bounding_box(borders, spacing, width)
     limit = width * (1 + 1e-6)  # distances are float32
     near = np.zeros_like(borders)
-    near[box] = distance_transform(borders[box], sizes, reach=2 * limit) <= limit
+    near[box] = distance_transform(borders[box], spacing, reach=2 * limit) <= limit
     return near

@@ -29,9 +29,9 @@ def region_distance(regions: Any, spacing: Sequence[float] | None = None, image_
         [1.0, 2.0, 1.0, 1.0, 1.0, 0.0]
     """
     array = check_ids("regions", as_numpy("regions", regions))
-    sizes = check_spacing(spacing, array.ndim)
+    spacing = check_spacing(spacing, array.ndim)
     edge = [(int(image_edge and size > 1),) * 2 for size in array.shape]
-    distance = label_distance(np.pad(array.astype(np.uint32), edge), sizes)
+    distance = label_distance(np.pad(array.astype(np.uint32), edge), spacing)
     inside = tuple(slice(width, width + size) for (width, _), size in zip(edge, array.shape, strict=True))
     return np.ascontiguousarray(distance[inside])
 

@@ -74,14 +74,14 @@ class LikelihoodSegmentation:
     def __call__(self, likelihood: Any, spacing: Sequence[float] | None = None) -> np.ndarray:
         """Return int32 ids of `likelihood` `(*S)`; `spacing` is used to find the nearest object."""
         values = _check_likelihood(likelihood)
-        sizes = check_spacing(spacing, values.ndim)
+        spacing = check_spacing(spacing, values.ndim)
         ids = connected_components(values <= self.threshold, self.connectivity)
         if self.min_size > 1:
             ids[(np.bincount(ids.ravel()) < self.min_size)[ids]] = 0
         if self.membrane == "keep" or not ids.any():
             return ids
         if self.membrane == "nearest":
-            places = ndimage.distance_transform_edt(ids == 0, sizes, return_distances=False, return_indices=True)
+            places = ndimage.distance_transform_edt(ids == 0, spacing, return_distances=False, return_indices=True)
             return np.asarray(ids[tuple(places)])
         return _watershed(values, ids, self.connectivity)
 

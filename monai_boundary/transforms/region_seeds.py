@@ -94,10 +94,10 @@ class RegionSeeds(Transform):
         seeds, membrane = np.zeros(ids.shape, np.int32), np.zeros(ids.shape, np.uint8)
         axis = check_slice_axis(self.slice_axis, ndim)
         parts = [()] if axis is None else [(slice(None),) * axis + (index,) for index in range(ids.shape[axis])]
-        sizes = [size for index, size in enumerate(spacing) if index != axis]
+        in_slice = [size for index, size in enumerate(spacing) if index != axis]
         count = 0  # labels go on from slice to slice
         for part in parts:
-            found, membrane[part] = self._seeds(ids[part], sizes)
+            found, membrane[part] = self._seeds(ids[part], in_slice)
             seeds[part] = np.where(found > 0, found + count, 0)
             count += int(found.max())
         return _like(labels, seeds[None]), _like(labels, membrane[None])

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from monai_boundary import (
+    BoundaryBand,
+    BoundaryF1IoULoss,
     BoundaryLoss,
     DeepSupervisionLoss,
     DistanceMapOptions,
@@ -235,6 +238,24 @@ def test_heads_from_low_to_high_resolution_are_refused():
             ValueError, match=r"the target's size \(16, 12\) first, got .*; order them from high to low"
         ):
             loss(wrong, labels, maps)
+
+
+def test_a_map_of_another_size_is_refused_not_resampled():
+    heads, labels, maps = case(SIZES["2D"])
+    with pytest.raises(
+        ValueError, match=r"distance_map must have the size of the label, \(16, 12\), got \(8, 6\); make"
+    ):
+        DeepSupervisionLoss(GeneralizedDiceBoundaryLoss())(heads, labels, maps[..., ::2, ::2])
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_lower_heads_of_the_boundary_f1_loss_are_enlarged(given: bool):
+    heads, labels, _ = case(SIZES["2D"])
+    inner = BoundaryF1IoULoss(0.3, softmax=True, to_onehot_y=True)
+    band = torch.stack([BoundaryBand(3)(label) for label in labels]) if given else None
+    value = DeepSupervisionLoss(inner)(heads, labels, band)
+    large = [head if index == 0 else F.interpolate(head, (16, 12), mode="bilinear") for index, head in enumerate(heads)]
+    close(value, sum(weight * inner(head, labels, band) for weight, head in zip(DEFAULT, large, strict=True)))
 
 
 def test_a_loss_without_a_boundary_term_is_refused():
