@@ -52,6 +52,15 @@ def test_value_and_gradient_equal_monai(shape, to_onehot_y, arguments, activatio
     close(ours[1], theirs[1], rtol=1e-5, atol=1e-5 * float(theirs[1].abs().max()))
 
 
+def test_maps_of_masks_alone_equal_monai():
+    masks = one_hot(labels_like((2, 9, 10), 3), 3)
+    masks[0, 0], masks[0, 1], masks[1] = 0, 1, 0  # empty, full, and one voxel
+    masks[1, 2, 4, 4] = 1
+    ours = BoundaryLoss(include_background=False, options=PUBLISHED).compute_distance_map(masks)
+    close(ours, MonaiBoundaryLoss().compute_distance_map(masks))
+    assert ours[1, 2, 4, 4] == 0
+
+
 def test_labels_without_a_channel_axis_equal_monai():
     logits, target = torch.randn(2, 3, 9, 10), labels_like((2, 9, 10), 3)[:, 0]
     settings = {"softmax": True, "to_onehot_y": True}
