@@ -23,7 +23,7 @@ __all__ = ["CASES"]
 
 SPACING = (3.0, 1.0, 1.0)
 LESION_CLIP_MM = 20.0
-EXACT = ("scipy", "edt.sdf", "DIPlib", "pyedt", "ours, edt")  # these give our values, and a run fails where they do not
+EXACT = ("scipy", "edt.sdf", "DIPlib", "ours, edt")  # these give our values, and a run fails where they do not
 TOLERANCE_MM = 1e-3
 Spacing = Sequence[float]
 Signed = Callable[[np.ndarray, Spacing], np.ndarray]
@@ -164,7 +164,7 @@ def lesions(step: int) -> Calls:
 
 
 def hard(kind: str, shape: tuple[int, ...]) -> Calls:
-    """The map that training uses, by numba, which is the default, and by the engine that takes its place."""
+    """The map that training uses, by numba and by the engine that takes its place where numba is missing."""
     labels = hard_mask(kind, shape).astype(np.uint8)[None]
     by = functools.partial(signed_distance_map, labels, 2, SPACING, **dataclasses.asdict(ROBUST))
     return Calls({"ours": functools.partial(by, backend="numba"), "ours, edt": functools.partial(by, backend="edt")},
