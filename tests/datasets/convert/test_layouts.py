@@ -33,7 +33,8 @@ def test_nnunet_and_monai_read_what_was_written(challenge: str, tmp_path: Path) 
     result = convert(challenge, source, tmp_path / "raw")
     assert (result.found, result.skipped, len(result.written)) == (COUNTS[challenge], {}, sum(COUNTS[challenge]))
     folder, kind = result.folder, CHALLENGES[challenge]
-    verify_dataset_integrity(str(folder), num_processes=1)
+    if challenge in ("wmh", "isles2022"):  # an ignored label, a resampled channel; it starts a process
+        verify_dataset_integrity(str(folder), num_processes=1)
     content = json.loads((folder / "dataset.json").read_text())
     assert list(content["channel_names"].values()) == list(kind.channels)
     assert content["labels"] == kind.labels
@@ -108,8 +109,8 @@ def test_isles2022_brings_flair_onto_the_grid_of_dwi(rawdata: bool, ending: str,
 
 
 def test_acdc_keeps_the_frames_of_a_patient_together(tmp_path: Path) -> None:
-    result = convert("acdc", trees.acdc(tmp_path / "download"), tmp_path / "raw")
-    assert result.folder.name == "Dataset027_ACDC"
+    result = convert("acdc", trees.acdc(tmp_path / "download"), tmp_path / "raw", dry_run=True)
+    assert (result.folder.name, result.folder.exists(), len(result.written)) == ("Dataset027_ACDC", False, 12)
     patients = {split: {case[:10] for case in cases} for split, cases in result.splits.items()}
     assert len(patients["validation"]) == 1
     assert not patients["validation"] & patients["training"]
@@ -133,26 +134,16 @@ def test_a_download_in_a_folder_called_test_keeps_its_training_cases(
     assert (result.found, result.skipped) == ((COUNTS[challenge][0], 3 if challenge == "wmh" else 2), {})
 
 
-def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    result = convert("acdc", trees.acdc(tmp_path / "download"), tmp_path / "raw", dry_run=True)
-    assert len(result.written) == 12
-    assert not (tmp_path / "raw").exists()
-
-
 def test_a_second_run_keeps_what_is_there_and_adds_what_is_new(tmp_path: Path) -> None:
     source = trees.acdc(tmp_path / "download")
     frame = source / "database" / "training" / "patient002" / "patient002_frame01_gt.nii.gz"
     hidden = frame.rename(tmp_path / "hidden.nii.gz")
-    first = convert("acdc", source, tmp_path / "raw")
+    first = convert("acdc", source, tmp_path / "raw", dataset_id=4)
+    assert first.folder.name == "Dataset004_ACDC"
     assert list(first.skipped) == ["patient002_frame01"]
     images = {path: path.stat().st_mtime_ns for path in first.folder.glob("images*/*")}
     hidden.rename(frame)
-    second = convert("acdc", source, tmp_path / "raw")
+    second = convert("acdc", source, tmp_path / "raw", dataset_id=4)
     assert second.written == ["patient002_frame01"]
     assert len(second.kept) == 11
     assert {path: path.stat().st_mtime_ns for path in images} == images
-
-
-def test_the_number_of_the_data_set_can_be_chosen(tmp_path: Path) -> None:
-    result = convert("acdc", trees.acdc(tmp_path / "download"), tmp_path / "raw", dataset_id=4)
-    assert result.folder == (tmp_path / "raw" / "Dataset004_ACDC").resolve()

@@ -17,7 +17,6 @@ from monai_boundary.datasets.em import (
     gala_volumes,
     isbi2012_volumes,
     snemi3d_volumes,
-    volume_shape,
 )
 from tests.datasets.em import files
 
@@ -172,62 +171,37 @@ def test_labelled_test_volumes_are_not_trained_with(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def wrong_folds(fold, folds):
-    return lambda root: fold_volumes(isbi(root), fold, folds)
-
-
-def isbi(root: Path) -> list[EmVolume]:
+def isbi(root: Path, labels: np.ndarray | None = None, name: str = "{:02d}.png") -> list[EmVolume]:
     files.write_slices(root / "images", files.grey())
-    files.write_slices(root / "labels", files.interior())
+    files.write_slices(root / "labels", files.interior() if labels is None else labels, name)
     return isbi2012_volumes(root)
 
 
-def short_labels(root: Path) -> object:
-    files.write_slices(root / "images", files.grey())
-    files.write_slices(root / "labels", files.interior()[:-1])
-    return EmSlices(isbi2012_volumes(root))
+def folded(fold: int, folds: int):
+    return lambda root: fold_volumes(isbi(root), fold, folds)
 
 
-def other_numbers(root: Path) -> object:
-    files.write_slices(root / "images", files.grey())
-    files.write_slices(root / "labels", files.interior(), "1{}.png")
-    return EmSlices(isbi2012_volumes(root))
-
-
-def cremi(name: str = "sample_A.hdf", **settings):
-    arguments = {"ids": files.blocks()} | settings
+def cremi(*names: str, attributes: dict | None = None, options: dict | None = None, **settings):
+    """Files of CREMI of these names; `attributes` replace all of theirs, `options` are those of the list."""
 
     def make(root: Path) -> object:
-        files.write_cremi(root / name, **arguments)
-        return EmVolumes(cremi_volumes(root))
+        for name in names or ("sample_A.hdf",):
+            if attributes is None:
+                files.write_cremi(root / name, **({"ids": files.blocks()} | settings))
+            else:
+                files.write_hdf5(root / name, {RAW: files.grey(), IDS: files.blocks()}, attributes)
+        return EmVolumes(cremi_volumes(root, **(options or {})))
 
     return make
 
 
-def cremi_bare(attributes, **settings):
+def gala(**shapes):
     def make(root: Path) -> object:
-        arrays = {"volumes/raw": files.grey(), "volumes/labels/neuron_ids": files.blocks()}
-        files.write_hdf5(root / "sample_A.hdf", arrays, attributes)
-        return cremi_volumes(root, **settings)
+        for name, shape in shapes.items():
+            files.write_hdf5(root / f"{name}.h5", {"stack": files.grey(shape=shape)})
+        return EmSlices(gala_volumes(root))
 
     return make
-
-
-def twice(root: Path) -> object:
-    for name in ("sample_A.hdf", "sample_A_padded.hdf"):
-        files.write_cremi(root / name, files.blocks())
-    return cremi_volumes(root)
-
-
-def other_likelihood(root: Path) -> object:
-    for name, shape in (("image", files.SHAPE), ("gt", files.SHAPE), ("p1", (2, 3, 4))):
-        files.write_hdf5(root / f"{name}.h5", {"stack": files.grey(shape=shape)})
-    return EmSlices(gala_volumes(root))
-
-
-def gala_without_ids(root: Path) -> object:
-    files.write_hdf5(root / "image.h5", {"stack": files.grey()})
-    return gala_volumes(root)
 
 
 RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40.0, 4.0, 4.0)}
@@ -240,42 +214,38 @@ RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40
         (snemi3d_volumes, "root must hold train-input.tif and train-labels.tif, got .*; unpack the download there"),
         (cremi_volumes, "root must hold sample_A_20160501.hdf or others of CREMI, got"),
         (gala_volumes, "root must hold image.h5 and gt.lzf.h5, or train-image.h5 and others, got"),
-        (gala_without_ids, "image.h5 must have labels, got none of gt.h5, gt.lzf.h5 in .*; put them there"),
-        (short_labels, r"labels must have as many voxels \(D, H, W\) as its image, \(6, 24, 32\), got \(5, 24, 32\)"),
-        (other_numbers, "labels must hold a slice for each of .*images, got number 10 in the place of 0; name both"),
-        (other_likelihood, r"p1.h5, stack, must have as many voxels .*, \(6, 24, 32\), got \(2, 3, 4\).*likelihood is"),
-        (wrong_folds(3, 3), r"fold must lie in \[0, folds\) with folds >= 2, got fold 3 of 3"),
-        (wrong_folds(0, 1), "got fold 0 of 1"),
-        (wrong_folds(0, 7), "isbi2012 must have at least 7 slices, got 6; take fewer folds"),
+        (gala(image=files.SHAPE), "image.h5 must have labels, got none of gt.h5, gt.lzf.h5 in .*; put them there"),
+        (gala(image=files.SHAPE, gt=files.SHAPE, p1=(2, 3, 4)),
+         r"p1.h5, stack, must have as many voxels .*, \(6, 24, 32\), got \(2, 3, 4\).*likelihood is"),
+        (lambda root: EmSlices(isbi(root, files.interior()[:-1])),
+         r"labels must have as many voxels \(D, H, W\) as its image, \(6, 24, 32\), got \(5, 24, 32\)"),
+        (lambda root: EmSlices(isbi(root, name="1{}.png")),
+         "labels must hold a slice for each of .*images, got number 10 in the place of 0; name both"),
         (lambda root: EmSlices(isbi(root), "test"), "volumes must hold at least one of split 'test', got none"),
         (lambda root: EmSlices(isbi(root), "train"), "split must be one of 'training', .*got 'train'"),
         (lambda root: EmSlices(isbi(root) * 2), "volumes must have names of their own, got isbi2012 for"),
-        (cremi_bare({RAW: SIZES, IDS: SIZES}, membrane_width=-1), "membrane_width of sample_A must be .*, got -1"),
-        (twice, "volumes must have names of their own, got sample_A for .*sample_A.hdf and .*sample_A_padded.hdf"),
-        (cremi_bare({}), "attribute resolution of volumes/raw must be > 0 .*, got None; pass spacing="),
-        (cremi_bare({RAW: SIZES}), "attribute resolution of volumes/labels/neuron_ids must be > 0 .*, got None"),
-        (cremi_bare({RAW: {"resolution": (40.0, 4.0)}}), r"of volumes/raw must hold one number per axis \(3"),
-        (cremi_bare({RAW: {"resolution": "fine"}}), "must hold one number per axis .*got 'fine'"),
-        (cremi_bare({RAW: {"resolution": (40.0, 0.0, 4.0)}}), "of volumes/raw must be > 0 along each axis"),
-        (cremi_bare({RAW: SIZES, IDS: {"resolution": (40.0, 8.0, 8.0)}}), "resolution must be that of volumes/raw"),
-        (cremi_bare({RAW: SIZES, IDS: SIZES | {"offset": (0.0, 2.0, 0.0)}}), "a whole number of voxels of"),
-        (cremi_bare({RAW: SIZES, IDS: SIZES | {"offset": (-40.0, 0.0, 0.0)}}), r"inside volumes/raw, got \(-40.0"),
-        (cremi_bare({RAW: SIZES, IDS: SIZES}, clefts=True), "data set volumes/labels/clefts, got none; pass"),
-        (cremi_bare({}, spacing=(40, 4)), r"spacing must hold one finite value > 0 per spatial axis \(3\)"),
+        (folded(3, 3), r"fold must lie in \[0, folds\) with folds >= 2, got fold 3 of 3"),
+        (folded(0, 1), "got fold 0 of 1"),
+        (folded(0, 7), "isbi2012 must have at least 7 slices, got 6; take fewer folds"),
+        (cremi("sample_A.hdf", "sample_A_padded.hdf"), "names of their own, got sample_A for .*A.hdf and .*padded.hdf"),
         (cremi(offset=(40.0, 0.0, 0.0)), r"got \(6, 24, 32\) from voxel \(1, 0, 0\) on; check that both are of one"),
         (cremi(ids=files.blocks(shape=(4, 24, 32))), r"as its image, \(6, 24, 32\), got \(4, 24, 32\)"),
+        (cremi(options={"membrane_width": -1}), "membrane_width of sample_A must be .*, got -1"),
+        (cremi(options={"clefts": True}), "data set volumes/labels/clefts, got none; pass clefts=False"),
+        (cremi(options={"spacing": (40, 4)}), r"spacing must hold one finite value > 0 per spatial axis \(3\)"),
+        (cremi(attributes={}), "resolution of volumes/raw must be > 0 .*, got None; pass spacing="),
+        (cremi(attributes={RAW: SIZES}), "resolution of volumes/labels/neuron_ids must be > 0 .*, got None"),
+        (cremi(attributes={RAW: {"resolution": (40.0, 4.0)}}), r"of volumes/raw must hold one number per axis \(3"),
+        (cremi(attributes={RAW: {"resolution": "fine"}}), "must hold one number per axis .*got 'fine'"),
+        (cremi(attributes={RAW: {"resolution": (40.0, 0.0, 4.0)}}), "of volumes/raw must be > 0 along each axis"),
+        (cremi(attributes={RAW: SIZES, IDS: {"resolution": (40.0, 8.0, 8.0)}}), "resolution must be that of volumes/r"),
+        (cremi(offset=(0.0, 2.0, 0.0)), "a whole number of voxels of"),
+        (cremi(offset=(-40.0, 0.0, 0.0)), r"inside volumes/raw, got \(-40.0"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_download_is_told(tmp_path: Path, make, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         make(tmp_path)
-
-
-def test_cremi_files_without_attributes_are_read_with_a_given_spacing(tmp_path: Path) -> None:
-    arrays = {RAW: files.grey(), IDS: files.blocks()}
-    files.write_hdf5(tmp_path / "sample_A.hdf", arrays)
-    (volume,) = cremi_volumes(tmp_path, spacing=(40, 4, 4))
-    assert (volume.spacing, volume.offset, volume_shape(volume)) == ((40, 4, 4), (0, 0, 0), files.SHAPE)
 
 
 def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
