@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,7 @@ from monai_boundary.bundles.aerial import TilePredictor, folder_tiles, predict_t
 from monai_boundary.bundles.checkpoints import load_weights
 from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_tiles
 from monai_boundary.inference import TileInferer
-from tests.bundles.running import run_workflow
-from tests.bundles.test_bundles import start
+from tests.bundles.running import run_workflow, weights_of_two_ranks
 from tests.datasets.remote import files
 
 CONFIGS = bundle_folder("buildings_boundary_f1") / "configs"
@@ -112,36 +110,33 @@ def test_torchvisions_resnet_fits_and_gives_its_features(tmp_path: Path) -> None
         torch.testing.assert_close(ours.encoder(image)[-1], expected)
 
 
-def test_torchvisions_resnet34_has_other_shortcuts_and_is_refused(tmp_path: Path) -> None:
-    models = pytest.importorskip("torchvision.models")
-    torch.save(models.resnet34(weights=None).state_dict(), tmp_path / "resnet34.pth")
-    with pytest.raises(ValueError, match=r"the encoder: 15 tensors unknown, such as layer2\.0\.downsample"):
-        load_weights(network(0, "resnet34"), tmp_path / "resnet34.pth")
+def resnet34() -> dict:
+    return pytest.importorskip("torchvision.models").resnet34(weights=None).state_dict()  # with other shortcuts
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "backbone", "text"),
+    [
+        (b"not weights", "resnet18", r"weights\.pt must be a file that torch\.save wrote, got: "),
+        ([1, 2], "resnet18", "must hold a state dictionary of tensors, got list"),
+        (lambda: state(network(0)), "resnet18",
+         r"the network: \d+ tensors missing, .*; the encoder: \d+ tensors missing, .*; set "),
+        (lambda: state(FlexibleUNet(4, 1, "resnet18")), "resnet18",
+         r"the network: 1 tensors of another shape, such as encoder\.conv1\.weight;"),
+        (resnet34, "resnet34", r"the encoder: 15 tensors unknown, such as layer2\.0\.downsample"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(content, backbone: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
-    with pytest.raises(FileNotFoundError, match=r"weights\.pt must be a file of weights, got none; train first"):
-        load_weights(network(0), path)
-    path.write_bytes(b"not weights")
-    with pytest.raises(ValueError, match=r"weights\.pt must be a file that torch\.save wrote, got: "):
-        load_weights(network(0), path)
-    torch.save([1, 2], path)
-    with pytest.raises(ValueError, match="must hold a state dictionary of tensors, got list"):
-        load_weights(network(0), path)
-    other = network(0, "resnet18")
-    torch.save(state(other), path)
-    fresh = network(2)
+    fresh = network(2, backbone)
     before = state(fresh)
-    with pytest.raises(
-        ValueError, match=r"the network: \d+ tensors missing, .*; the encoder: \d+ tensors missing, .*; set "
-    ):
+    with pytest.raises(FileNotFoundError, match=r"weights\.pt must be a file of weights, got none; train first"):
         load_weights(fresh, path)
-    wide = FlexibleUNet(4, 1, "efficientnet-b0")
-    torch.save(state(wide), path)
-    with pytest.raises(
-        ValueError, match=r"the network: 1 tensors of another shape, such as encoder\._conv_stem\.weight;"
-    ):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content() if callable(content) else content, path)
+    with pytest.raises(ValueError, match=text):
         load_weights(fresh, path)
     assert equal(before, state(fresh))
 
@@ -185,6 +180,7 @@ def test_a_prediction_run_goes_on_where_it_was_broken_off(tmp_path: Path, capsys
 # Configurations
 
 SHAPE = (64, 96)
+TINY = {"_target_": "UNet", "spatial_dims": 2, "in_channels": 3, "out_channels": 1, "channels": [4, 8], "strides": [2]}
 
 
 def building_tile(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -267,8 +263,7 @@ def test_validation_and_prediction_see_the_same_picture(inria: Path, tmp_path: P
 
 def test_the_bundle_learns_and_is_the_same_from_one_seed(inria: Path, tmp_path: Path) -> None:
     settings = {"max_epochs": 25, "val_interval": 25, "schedule": {"_target_": "monai_boundary.Increase", "start": 0.1,
-                "end": 0.5}, "network_def": {"_target_": "UNet", "spatial_dims": 2, "in_channels": 3, "out_channels": 1,
-                "channels": [4, 8], "strides": [2]}, "optimizer#lr": 0.03}  # fmt: skip
+                "end": 0.5}, "network_def": TINY, "optimizer#lr": 0.03}  # fmt: skip
     scores = []
     for name in ("one", "two"):
         done = run(inria, tmp_path / name, "train.json", **settings)
@@ -294,29 +289,13 @@ def test_the_bundle_trains_on_potsdam_without_class_borders(potsdam: Path, tmp_p
 
 
 def test_the_weight_is_searched_for_as_the_paper_does(inria: Path, tmp_path: Path) -> None:
-    tiny = {
-        "_target_": "UNet",
-        "spatial_dims": 2,
-        "in_channels": 3,
-        "out_channels": 1,
-        "channels": [4, 8],
-        "strides": [2],
-    }
     changes = {"max_epochs": 3, "search#first": 1, "search#every": 2, "search#candidates": [0.2, 0.8]}
-    done = run(inria, tmp_path / "root", "train.json", "weight_search.json", network_def=tiny, **changes)
+    done = run(inria, tmp_path / "root", "train.json", "weight_search.json", network_def=TINY, **changes)
     (decided,) = done.parser.get_parsed_content("search").rounds
     assert decided.weights == (0.2, 0.8)
     assert len(decided.scores) == 2
     assert done.parser.get_parsed_content("loss").alpha == decided.weights[decided.best]
     assert (tmp_path / "root" / "models" / "model.pt").is_file()
-
-
-def test_weights_of_the_user_start_the_training(inria: Path, tmp_path: Path) -> None:
-    saved = network(7)
-    torch.save(state(saved.encoder), tmp_path / "encoder.pt")
-    done = run(inria, tmp_path / "root", "train.json", weights=str(tmp_path / "encoder.pt"), **{"optimizer#lr": 0.0})
-    trained = done.parser.get_parsed_content("network_def")
-    torch.testing.assert_close(trained.encoder._conv_stem.weight, saved.encoder._conv_stem.weight)
 
 
 def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_path: Path) -> None:
@@ -330,18 +309,5 @@ def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_pa
 
 @pytest.mark.cli
 def test_two_processes_train_with_one_weight_and_one_network(inria: Path, tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    target = {"_target_": "tests.bundles.record.RecordWeights", "loss": "@loss", "folder": str(tmp_path)}
-    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
-    record.write_text(json.dumps({"train#handlers": [*handlers[:3], target, *handlers[3:]]}))
-    names = [str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json"), str(record)]
-    start([
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-        "-m", "monai.bundle", "run", "--config_file", str(names),
-        "--bundle_root", str(tmp_path / "root"), "--dataset_dir", str(inria),
-        "--window", "64", "--max_epochs", "2", "--val_interval", "2", "--batch_size", "2", "--num_workers", "0",
-        "--schedule#epochs", "1",
-    ])  # fmt: skip
-    ranks = [(tmp_path / f"rank{rank}.jsonl").read_text() for rank in range(2)]
-    assert ranks[0] == ranks[1]
-    assert [json.loads(line)["weights"] for line in ranks[0].splitlines()] == [[1.0, 0.0], [0.9, 0.1]]
+    settings = {"window": 64, "max_epochs": 2, "val_interval": 2, "batch_size": 2, "schedule__epochs": 1}
+    assert weights_of_two_ranks("buildings_boundary_f1", inria, tmp_path, **settings) == [[1.0, 0.0], [0.9, 0.1]]

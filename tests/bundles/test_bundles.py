@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -20,9 +17,9 @@ from monai_boundary.bundles import bundle_folder, list_bundles
 from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
+from tests.bundles.running import start, weights_of_two_ranks
 from tests.cli.calling import assert_fails
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CHANNELS = {"wmh_boundary": 2, "isles_boundary": 5}  # the others have files of their own
 CONFIGS = sorted(path for name in list_bundles() for path in bundle_folder(name).glob("configs/*.json"))
 FORBIDDEN = ("$import", "lambda", "__", "eval(", "exec(", "compile(", "open(", "os.", "sys.", "subprocess", "getattr")
@@ -146,44 +143,22 @@ def dataset(tmp_path: Path):
     return make
 
 
-def start(command: list[str], **environment: str) -> str:
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **environment},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
-    return done.stdout
-
-
-def bundle_command(name: str, data: Path, root: Path, *files: Path | str, extra: tuple = ()) -> list[str]:
-    configs = bundle_folder(name) / "configs"
-    names = [str(configs / file) for file in files]
-    return [
-        "monai.bundle", "run", "--config_file", str(names), "--bundle_root", str(root), "--dataset_dir", str(data),
-        "--num_workers", "0", "--network_def#channels", "[4,8,8,8]", *extra,
-    ]  # fmt: skip
-
-
-SHORT = ("--max_epochs", "1", "--val_interval", "1")
-PATCH = ("--patch_size", "[16,16,8]")
+SMALL = {"network_def__channels": [4, 8, 8, 8], "patch_size": [16, 16, 8]}
+SHORT = {"max_epochs": 1, "val_interval": 1}
 
 
 @pytest.mark.cli
 @pytest.mark.parametrize("name", CHANNELS)
 def test_bundle_trains_evaluates_and_predicts(name: str, dataset, tmp_path: Path) -> None:
     data, root = dataset(CHANNELS[name]), tmp_path / "root"
-    module = [sys.executable, "-m"]
-    start(module + bundle_command(name, data, root, "train.json", extra=SHORT + PATCH))
+    start(name, data, root, "train.json", **SMALL, **SHORT)
     assert (root / "models" / "model.pt").is_file()
-    output = start(module + bundle_command(name, data, root, "train.json", "evaluate.json", extra=PATCH))
-    assert "val_dice_lesion_f1" in output
+    assert "val_dice_lesion_f1" in start(name, data, root, "train.json", "evaluate.json", **SMALL)
     assert (root / "eval" / "val_dice_hd95_mm_raw.csv").is_file()
-    start(module + bundle_command(name, data, root, "inference.json", extra=PATCH))
+    start(name, data, root, "inference.json", **SMALL)
     predictions = sorted((root / "predictions").iterdir())
-    assert len(predictions) == 2
     for path, number in zip(predictions, (2, 3), strict=True):
-        truth = nib.load(data / "labels" / f"p{number}.nii.gz")
-        found = nib.load(path)
+        truth, found = nib.load(data / "labels" / f"p{number}.nii.gz"), nib.load(path)
         assert found.shape == truth.shape
         np.testing.assert_allclose(found.affine, truth.affine, atol=1e-4)
     scored = evaluate_folder(root / "predictions", data / "labels", EvaluationSettings("wmh"), progress=False)
@@ -193,33 +168,17 @@ def test_bundle_trains_evaluates_and_predicts(name: str, dataset, tmp_path: Path
 
 @pytest.mark.cli
 def test_bundle_trains_on_slices(dataset, tmp_path: Path) -> None:
-    data = dataset(2)
-    command = bundle_command(
-        "wmh_boundary", data, tmp_path / "root", "train.json", "slices_2d.json",
-        extra=(*SHORT, "--patch_size", "[16,16,1]"),
-    )  # fmt: skip
-    assert "alpha: 0.0100" in start([sys.executable, "-m", *command])
+    files = "wmh_boundary", dataset(2), tmp_path / "root", "train.json", "slices_2d.json"
+    assert "alpha: 0.0100" in start(*files, **SMALL | SHORT | {"patch_size": [16, 16, 1]})
     assert (tmp_path / "root" / "models" / "model.pt").is_file()
 
 
 @pytest.mark.cli
 @pytest.mark.parametrize("name", CHANNELS)
 def test_two_processes_train_with_one_alpha_and_one_network(name: str, dataset, tmp_path: Path) -> None:
-    data = dataset(CHANNELS[name])
-    record = tmp_path / "record.json"
-    target = {"_target_": "tests.bundles.record.RecordWeights", "loss": "@loss", "folder": str(tmp_path)}
-    train = json.loads((bundle_folder(name) / "configs" / "train.json").read_text())
-    handlers = train["train"]["handlers"]
-    record.write_text(json.dumps({"train#handlers": [*handlers[:3], target, *handlers[3:]]}))
-    command = bundle_command(
-        name, data, tmp_path / "root", "train.json", "multi_gpu_train.json", record,
-        extra=("--max_epochs", "2", "--val_interval", "2", "--batch_size", "1", *PATCH),
-    )  # fmt: skip
-    start([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", *command])
-    ranks = [(tmp_path / f"rank{rank}.jsonl").read_text() for rank in range(2)]
-    assert ranks[0] == ranks[1]
-    rows = [json.loads(line) for line in ranks[0].splitlines()]
-    assert [row["weights"] for row in rows] == [[1.0, 0.01], [0.1, 1.0]]
+    settings = SMALL | {"max_epochs": 2, "val_interval": 2, "batch_size": 1}
+    found = weights_of_two_ranks(name, dataset(CHANNELS[name]), tmp_path, **settings)
+    assert found == [[1.0, 0.01], [0.1, 1.0]]
 
 
 # The command

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,7 @@ from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.em import Stored
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation
-from tests.bundles.running import run_workflow
-from tests.bundles.test_bundles import start
+from tests.bundles.running import run_workflow, weights_of_two_ranks
 from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -194,18 +192,7 @@ def test_a_file_without_attributes_trains_with_a_given_spacing(tmp_path: Path) -
 
 @pytest.mark.cli
 def test_two_processes_train_with_one_alpha_and_one_network(cremi: Path, tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    target = {"_target_": "tests.bundles.record.RecordWeights", "loss": "@loss", "folder": str(tmp_path)}
-    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
-    record.write_text(json.dumps({"train#handlers": [*handlers[:3], target, *handlers[3:]]}))
-    names = [str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json"), str(record)]
-    start([
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-        "-m", "monai.bundle", "run", "--config_file", str(names), "--bundle_root", str(tmp_path / "root"),
-        "--dataset_dir", str(cremi), "--crop_size", "[32,32]", "--network_def#channels", "[4,8,8,8]",
-        "--max_epochs", "2", "--warmup", "1", "--val_interval", "2", "--batch_size", "1", "--num_workers", "0",
-    ])  # fmt: skip
-    ranks = [(tmp_path / f"rank{rank}.jsonl").read_text() for rank in range(2)]
-    assert ranks[0] == ranks[1]
-    assert [json.loads(line)["weights"] for line in ranks[0].splitlines()] == [[1.0, 0.0], [1.0, 1.0]]
+    settings = {"crop_size": [32, 32], "network_def__channels": [4, 8, 8, 8], "max_epochs": 2, "warmup": 1,
+                "val_interval": 2, "batch_size": 1}  # fmt: skip
+    assert weights_of_two_ranks("em_boundary_aware", cremi, tmp_path, **settings) == [[1.0, 0.0], [1.0, 1.0]]
     assert 0 <= saved_threshold(tmp_path / "root" / "models" / "fold_0" / "model.pt") <= 1
