@@ -59,7 +59,9 @@ class _Record:
 
     def __init__(self, folder: Path, channels: int, overwrite: bool) -> None:
         self._folder, self._channels = folder, channels
-        if not self._place("").parent.is_dir() and folder.exists() and any(folder.iterdir()) and not overwrite:
+        # In this order: another run makes the record before anything else, perhaps just now.
+        filled = folder.exists() and any(folder.iterdir())
+        if filled and not self._place("").parent.is_dir() and not overwrite:
             raise FileExistsError(f"{folder} must be new or made by this command, got other files in it; pass --force")
         read = {path.stem: json.loads(path.read_text()) for path in sorted(self._place("").parent.glob("*.json"))}
         self.sources: dict[str, list | None] = {case: None if overwrite else done for case, done in read.items()}
