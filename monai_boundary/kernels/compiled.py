@@ -1,15 +1,26 @@
-"""The compiler of the front propagation and of the distance sweep: numba, from the extra `em`."""
+"""How this package compiles: by numba, once per environment, kept on disk.
+
+Numba keeps compiled code beside the source, or in the user's cache folder where that is read-only; where neither can be
+written a private folder of the system's temporary one is taken. Of processes that start together on an empty cache one
+compiles and the others wait for its code. They need not: files are replaced in one step, and each function has one
+signature, so that all write the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 try:
     import numba
     from llvmlite import ir
-    from numba import int64, types, uintp
-    from numba.core import cgutils
+    from numba import boolean, float32, float64, int32, int64, types, uint8, uintp, void
+    from numba.core import cgutils, config
     from numba.extending import intrinsic
 except ImportError as error:
     raise ImportError(
@@ -17,21 +28,92 @@ except ImportError as error:
         "pip install numba"
     ) from error
 
-__all__ = ["cgutils", "compiled", "int64", "intrinsic", "ir", "prefetch", "types", "uintp"]
+__all__ = [
+    "boolean", "cgutils", "compiled", "float32", "float64", "inlined", "int32", "int64", "intrinsic", "ir", "prefetch",
+    "read_only", "types", "uint8", "uintp", "void",
+]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_announced: list[str] = []
+
+#: For parts of compiled functions of the same file, which are kept with these.
+inlined = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-def compiled(function: Function) -> Function:
-    """Compile `function` at its first call, free of the interpreter lock, and keep the result on disk where possible.
+def compiled(signature: Any = None, any_order: bool = False) -> Callable[[Function], Function]:
+    """Compile a function, free of the interpreter lock, and keep it on disk.
 
-    What is kept is renewed when the file of `function` changes: a compiled function calls only those of its own file.
+    What is kept is renewed when the file of the function changes: a compiled function calls only those of its own file.
+
+    Args:
+        signature: Its one signature, for which it is compiled now; without one at its first call.
+        any_order: Whether sums may be added up in any order, as vector registers do.
     """
+
+    def compile_function(function: Function) -> Function:
+        dispatcher = _cached(function, {"reassoc"} if any_order else False)
+        if signature is not None:
+            folder = dispatcher.stats.cache_path  # None where nothing can be kept
+            with _one_at_a_time(folder):
+                _announce(function, folder)
+                dispatcher.compile(signature)
+            dispatcher.disable_compile()
+        kept: Function = dispatcher
+        return kept
+
+    return compile_function
+
+
+def _cached(function: Any, fastmath: Any) -> Any:
+    compiler = numba.njit(nogil=True, cache=True, fastmath=fastmath)
     try:
-        kept: Function = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to write to: compile in every process
-        kept = numba.njit(nogil=True)(function)
-    return kept
+        return compiler(function)
+    except RuntimeError:  # numba found no folder to write to
+        given = config.CACHE_DIR
+        config.CACHE_DIR = _private_folder()
+        try:
+            return compiler(function)
+        except RuntimeError:
+            return numba.njit(nogil=True, fastmath=fastmath)(function)
+        finally:
+            config.CACHE_DIR = given
+
+
+@contextmanager
+def _one_at_a_time(folder: str | None) -> Iterator[None]:
+    """Let the workers that start together wait for the first one's code, where files can be locked."""
+    with ExitStack() as stack:
+        if folder is not None:
+            try:
+                import fcntl
+
+                file = stack.enter_context((Path(folder) / "monai-boundary.lock").open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except (ImportError, OSError):  # Windows, some network drives: each process then compiles for itself
+                pass
+        yield
+
+
+def _announce(function: Any, folder: str | None) -> None:
+    kept = f"{Path(function.__code__.co_filename).stem}.*.nbi"
+    if not _announced and not (folder and any(Path(folder).glob(kept))):
+        _announced.append(function.__name__)
+        sys.stderr.write("monai-boundary: compiling the distance kernels, once per environment (about 10 s)\n")
+
+
+def _private_folder() -> str:
+    """A folder for compiled code that nobody else can write to: what lies in it is executed."""
+    folder = Path(tempfile.gettempdir()) / f"monai-boundary-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    owner = folder.lstat()
+    if hasattr(os, "getuid") and (folder.is_symlink() or owner.st_uid != os.getuid() or owner.st_mode & 0o022):
+        return tempfile.mkdtemp(prefix="monai-boundary-")
+    return str(folder)
+
+
+def read_only(kind: Any) -> Any:
+    """The type of arrays that a function does not write to; writable ones fit it too."""
+    return kind.copy(readonly=True)
 
 
 @intrinsic

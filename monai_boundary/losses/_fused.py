@@ -17,7 +17,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from monai_boundary.kernels._devices import sum_dtype
+from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.losses.target import activate
 
 __all__ = ["fusible", "map_sum"]

@@ -232,7 +232,7 @@ def test_folder_that_cannot_be_written_to_costs_the_cache_only(monkeypatch):
     from monai_boundary.kernels.compiled import compiled
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    assert compiled(lambda value: value + 1)(2) == 3
+    assert compiled()(lambda value: value + 1)(2) == 3
 
 
 def test_without_numba_one_line_names_it(monkeypatch):

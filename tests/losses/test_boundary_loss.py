@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_boundary import BoundaryF1IoULoss, BoundaryLoss, DistanceMapOptions, RegionBoundaryLoss, signed_distance_map
-from monai_boundary.kernels._devices import sum_dtype
-from monai_boundary.kernels.distance import PUBLISHED, ROBUST, torch_signed
+from monai_boundary.kernels.distance import PUBLISHED, ROBUST, finish
+from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.losses import _fused
 from tests import oracles
 from tests.losses.samples import labels_like, value_and_gradient
@@ -218,7 +218,7 @@ def test_soft_one_hot_target_is_cut_at_one_half():
 
 
 def test_map_of_an_engine_by_name(monkeypatch):
-    monkeypatch.setattr("monai_boundary.kernels.distance.engines._HAS_EDT", False)
+    monkeypatch.setattr("monai_boundary.kernels.distance.plan._HAS_EDT", False)
     logits, labels = torch.randn(1, 2, 5, 6), labels_like((1, 5, 6), 2)
     BoundaryLoss(softmax=True, to_onehot_y=True, backend="scipy")(logits, labels)
     with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
@@ -255,7 +255,7 @@ def test_second_backward_through_a_retained_graph_gives_the_same_gradient(activa
 def test_no_float64_on_devices_without_it(activation, monkeypatch):
     # Without such a device: on the CPU, told that it is one.
     assert sum_dtype(torch.device("mps")) == torch.float32
-    for module in (_fused, torch_signed):
+    for module in (_fused, finish):
         monkeypatch.setattr(module, "sum_dtype", lambda _: torch.float32)
 
     class NoFloat64(TorchDispatchMode):

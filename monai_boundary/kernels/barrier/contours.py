@@ -21,7 +21,7 @@ EACH_VOXEL_ONE, EACH_REGION_ONE, PUBLISHED = 0, 1, 2
 PUBLISHED_BALANCE = 1.1
 
 
-@compiled
+@compiled()
 def read_slots(slots, size, empty):  # type: ignore[no-untyped-def]
     """Return for each of `size` voxels the strictly nearest label or 0, and the two barriers, inf from `empty` on.
 
@@ -41,7 +41,7 @@ def read_slots(slots, size, empty):  # type: ignore[no-untyped-def]
     return winners, nearest, second
 
 
-@compiled
+@compiled()
 def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-untyped-def]
     """Label in `regions` the voxels that a label wins and that hang together with its seeds; return their contours.
 
@@ -87,7 +87,7 @@ def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-u
     return contour[:filled].copy(), bounds
 
 
-@compiled
+@compiled()
 def _grow_along(members, size, mark, region, stride, length, reach):  # type: ignore[no-untyped-def]
     """Add to the `size` members of a region what lies within `reach` along one axis, and return their new number."""
     grown = size
@@ -103,7 +103,7 @@ def _grow_along(members, size, mark, region, stride, length, reach):  # type: ig
     return grown
 
 
-@compiled
+@compiled()
 def _shares(kind, members, membrane, num_regions):  # type: ignore[no-untyped-def]
     """Return the weights of one region on membrane and off it."""
     if kind == EACH_REGION_ONE:
@@ -117,7 +117,7 @@ def _shares(kind, members, membrane, num_regions):  # type: ignore[no-untyped-de
     return 1.0, 1.0
 
 
-@compiled
+@compiled()
 def stamp_weights(contour, bounds, shape, reach, membrane, kind, weights):  # type: ignore[no-untyped-def]
     """Add up in `weights` what each region gives to the voxels of its dilated contour.
 

@@ -27,7 +27,7 @@ _BLOCK, _SPARE = np.uintp(64), np.uintp(NUM_LEVELS)
 _AHEAD = np.uintp(6)  # entries between the one in work and the one whose surroundings are fetched from memory
 
 
-@compiled
+@compiled()
 def _slot_to_write(slots, voxel, label, barrier):  # type: ignore[no-untyped-def]
     """Return the slot of `voxel` that a path of `label` improves, or -1; the worse one goes if the label is new."""
     first = uintp(2 * voxel)  # unsigned: numba tests signed indices for negative ones
@@ -43,7 +43,7 @@ def _slot_to_write(slots, voxel, label, barrier):  # type: ignore[no-untyped-def
     return int64(slot) if barrier < slots[slot].barrier else int64(-1)
 
 
-@compiled
+@compiled()
 def _enter(queue, ends, level, slot):  # type: ignore[no-untyped-def]
     """Put `slot` at the end of the line of `level`."""
     place = uintp(ends[level, 1])
@@ -60,7 +60,7 @@ def _enter(queue, ends, level, slot):  # type: ignore[no-untyped-def]
     ends[level, 1] = place + uintp(1)
 
 
-@compiled
+@compiled()
 def _leave(queue, ends, level):  # type: ignore[no-untyped-def]
     """Take the first entry from the line of `level` and return its place."""
     place = uintp(ends[level, 0])
@@ -73,7 +73,7 @@ def _leave(queue, ends, level):  # type: ignore[no-untyped-def]
     return place
 
 
-@compiled
+@compiled()
 def _write(slots, slot, label, low, high, barrier):  # type: ignore[no-untyped-def]
     slots[slot].label = label
     slots[slot].low = low
@@ -81,7 +81,7 @@ def _write(slots, slot, label, low, high, barrier):  # type: ignore[no-untyped-d
     slots[slot].barrier = barrier
 
 
-@compiled
+@compiled()
 def _start_levels(values, slots, seeds, labels, queue, ends):  # type: ignore[no-untyped-def]
     for level in range(NUM_LEVELS + 1):
         ends[level, :] = level * int64(_BLOCK)
@@ -92,7 +92,7 @@ def _start_levels(values, slots, seeds, labels, queue, ends):  # type: ignore[no
         _enter(queue, ends, uintp(0), slot)
 
 
-@compiled
+@compiled()
 def _spread_levels(values, slots, offsets, queue, ends):  # type: ignore[no-untyped-def]
     """Let the fronts grow until all lines are empty; return whether they are, or else the queue needs more room."""
     full = len(queue) - int64(_BLOCK) * len(offsets)
@@ -146,7 +146,7 @@ def _room(num_voxels: int) -> int:
     return num_voxels
 
 
-@compiled
+@compiled()
 def _push(keys, items, size, key, item):  # type: ignore[no-untyped-def]
     """Add to a binary heap whose smallest key is first."""
     place = size
@@ -159,7 +159,7 @@ def _push(keys, items, size, key, item):  # type: ignore[no-untyped-def]
     keys[place], items[place] = key, item
 
 
-@compiled
+@compiled()
 def _pop(keys, items, size):  # type: ignore[no-untyped-def]
     """Move the first entry of a heap of `size` to its end, where it no longer belongs to the heap."""
     top_key, top_item = keys[0], items[0]
@@ -179,7 +179,7 @@ def _pop(keys, items, size):  # type: ignore[no-untyped-def]
     keys[size - 1], items[size - 1] = top_key, top_item
 
 
-@compiled
+@compiled()
 def propagate_floats(values, slots, seeds, labels, offsets):  # type: ignore[no-untyped-def]
     """Fill `slots` for float32 `values`, as `propagate_levels` does; slots are `FLOAT_SLOT` `(2 * N,)`, empty ones inf.
 

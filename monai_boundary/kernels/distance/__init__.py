@@ -6,14 +6,18 @@ image are in `kernels.barrier`; surface distances of two masks are in `metrics`.
 """
 
 from monai_boundary.kernels.distance.api import (
+    DeviceMemoryWarning,
+    batch_labels_map,
+    batch_masks_map,
     distance_transform,
+    label_distance,
     labels_distance_map,
     masks_distance_map,
     signed_distance,
     signed_distance_map,
 )
-from monai_boundary.kernels.distance.batches import DeviceMemoryWarning, batch_labels_map, batch_masks_map
-from monai_boundary.kernels.distance.engines import BACKENDS, Backend, label_distance, on_device, resolve_backend
+from monai_boundary.kernels.distance.edt_engine import bounding_box
+from monai_boundary.kernels.distance.finish import finish_distances
 from monai_boundary.kernels.distance.options import (
     CONVENTIONS,
     PUBLISHED,
@@ -22,8 +26,7 @@ from monai_boundary.kernels.distance.options import (
     Preset,
     preset_options,
 )
-from monai_boundary.kernels.distance.signed import finish_distances
-from monai_boundary.kernels.distance.slices import bounding_box
+from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarning, on_device, resolve_backend
 
 __all__ = [
     "BACKENDS",
@@ -33,6 +36,7 @@ __all__ = [
     "Backend",
     "DeviceMemoryWarning",
     "DistanceMapOptions",
+    "EngineWarning",
     "Preset",
     "batch_labels_map",
     "batch_masks_map",

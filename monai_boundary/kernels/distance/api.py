@@ -1,36 +1,36 @@
-"""Exact signed Euclidean distance maps for 1 to 3 spatial axes, anisotropic spacing, and K classes.
+"""The public functions: arguments checked, a plan made, the maps of its engine handed back as they came.
 
-One engine pass per class gives both sides of the contour: the mask is handed over as labels 1 and 2, and every voxel
-gets the distance to the nearest voxel of the other label. Two classes share one pass. Tensors on a CUDA device stay
+Every class gets both sides of its contour from one sweep, and two classes share one. Tensors on a CUDA device stay
 there: backend ``"torch"`` computes all maps of a batch at once, without a value that the host has to wait for.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TypeVar
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from monai_boundary._check import (
-    as_numpy,
-    check_choice,
-    check_labels,
-    check_mask,
-    check_spacing,
-    check_spatial_ndim,
-)
-from monai_boundary.kernels.distance.engines import BACKENDS, Backend, on_device, seed_distance
+from monai_boundary._check import as_numpy, check_labels, check_mask, plain_tensor
+from monai_boundary.kernels.distance import edt_engine
 from monai_boundary.kernels.distance.options import Absent, Convention, DistanceMapOptions, Normalize
-from monai_boundary.kernels.distance.separable import seed_field
-from monai_boundary.kernels.distance.signed import fill_map, finish_distances, masks_distance_map, two_class_map
-from monai_boundary.kernels.distance.torch_signed import device_labels_map, device_masks_map, labels_tensor, mask_tensor
+from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
+from monai_boundary.kernels.distance.torch_engine import (
+    device_labels_map,
+    device_masks_map,
+    labels_tensor,
+    mask_tensor,
+    seed_field,
+)
 
 __all__ = [
+    "DeviceMemoryWarning",
+    "batch_labels_map",
+    "batch_masks_map",
     "distance_transform",
-    "finish_distances",
+    "label_distance",
     "labels_distance_map",
     "masks_distance_map",
     "signed_distance",
@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+
+class DeviceMemoryWarning(RuntimeWarning):
+    """The memory of the device did not suffice for distance maps, which the CPU therefore computed."""
 
 
 def distance_transform(
@@ -63,14 +67,31 @@ def distance_transform(
         >>> distance_transform(np.array([False, True, False, False]), spacing=(2.0,)).tolist()
         [2.0, 0.0, 2.0, 4.0]
     """
-    check_choice("backend", backend, BACKENDS)
-    values = mask_tensor(mask) if on_device(backend, mask) else check_mask("mask", as_numpy("mask", mask))
-    sizes = check_spacing(spacing, values.ndim)
+    plan = make_plan("mask", mask, spacing, DistanceMapOptions(), backend, 0, reach)
+    values = mask_tensor(mask) if plan.engine == "torch" else check_mask("mask", as_numpy("mask", mask))
     if not values.any():
         raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
     if isinstance(values, torch.Tensor):
-        return _like(mask, seed_field(values[None], sizes, math.inf if reach is None else reach)[0])
-    return _like(mask, seed_distance(values, sizes, backend, limit=reach))
+        return _like(mask, seed_field(values[None], plan.spacing, plan.reach)[0])
+    distance = _engine(plan).seed_distance(np.ascontiguousarray(values.transpose(plan.order)), plan)
+    return _like(mask, distance.transpose(np.argsort(plan.order)))
+
+
+def label_distance(labels: np.ndarray, spacing: Sequence[float] | None = None, backend: Backend = "edt") -> np.ndarray:
+    """Distance of every voxel of a label > 0 to the nearest voxel of any other label, 0 where the label is 0.
+
+    Args:
+        labels: Unsigned integers of up to 32 bits `(*S)`.
+        spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
+        backend: ``"edt"``, or ``"scipy"``, which takes a pass for every label.
+
+    Returns:
+        Float32 `(*S)` in mm; inf where there is no other label.
+    """
+    plan = make_plan("labels", labels, spacing, DistanceMapOptions(), backend, 0)
+    distance = edt_engine.label_distance(np.ascontiguousarray(labels.transpose(plan.order)), plan)
+    in_order: np.ndarray = distance.transpose(np.argsort(plan.order))
+    return in_order
 
 
 def signed_distance(
@@ -101,14 +122,10 @@ def signed_distance(
         >>> signed_distance(np.array([False, True, True, False])).tolist()
         [0.5, -0.5, -0.5, 0.5]
     """
-    check_choice("backend", backend, BACKENDS)
-    options = DistanceMapOptions(convention=convention)
-    if on_device(backend, mask):
-        values = mask_tensor(mask)
-        return _like(mask, device_masks_map(values[None, None], check_spacing(spacing, values.ndim), options)[0, 0])
-    array = check_mask("mask", as_numpy("mask", mask))
-    sizes = check_spacing(spacing, array.ndim)
-    return _like(mask, masks_distance_map(array[None], sizes, options, backend=backend)[0])
+    plan = make_plan("mask", mask, spacing, DistanceMapOptions(convention=convention), backend, 0)
+    if plan.engine == "torch":
+        return _like(mask, device_masks_map(mask_tensor(mask)[None, None], plan)[0, 0])
+    return _like(mask, _maps_of_masks(check_mask("mask", as_numpy("mask", mask))[None], None, plan)[0])
 
 
 def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the options are documented in their class
@@ -135,10 +152,9 @@ def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the o
         convention, clip, absent, normalize, balance, balance_cap: See `DistanceMapOptions`.
         include_background: Whether class 0 has a channel.
         ignore_index: Label of voxels that are not counted: their map is 0, and no distance starts at them.
-        backend: ``"edt"``, ``"numba"`` (extra `em`; the fastest on a CPU, once its first call has compiled
-            for seconds), ``"scipy"``, ``"torch"``, or ``"auto"``: `torch` for tensors on a CUDA device, else `edt`
-            where installed. On a CUDA device labels are not checked, because looking at them would stall every step:
-            those out of range belong to no class.
+        backend: ``"auto"``: `torch` for tensors on a CUDA device, else `numba` where it works (it compiles once per
+            environment, for some seconds), else `edt`, else `scipy`; or one of these by name. On a CUDA device labels
+            are not checked, because looking at them would stall every step: those out of range belong to no class.
 
     Returns:
         Float32 `(C, *S)` in mm (unitless when normalised), of the kind and on the device of `labels`; C is
@@ -165,35 +181,189 @@ def labels_distance_map(
     ignore_index: int | None = None,
     backend: Backend = "auto",
 ) -> Array:
-    """`signed_distance_map` with the settings as one object."""
-    array = labels if on_device(backend, labels) else as_numpy("labels", labels)
-    ndim = check_spatial_ndim("labels", array.shape, channels=1)
-    if array.shape[0] != 1:
+    """Signed distance map of every class, with the settings as one object.
+
+    Args:
+        labels: See `signed_distance_map`.
+        num_classes: See `signed_distance_map`.
+        spacing: See `signed_distance_map`.
+        options: Settings of the map.
+        include_background: See `signed_distance_map`.
+        ignore_index: See `signed_distance_map`.
+        backend: See `signed_distance_map`.
+    """
+    plan = make_plan("labels", labels, spacing, options, backend, 1)
+    if labels.shape[0] != 1:
         raise ValueError(
-            f"labels must have one channel, (1, *S), got shape {tuple(array.shape)}; use argmax on one-hot labels"
+            f"labels must have one channel, (1, *S), got shape {tuple(labels.shape)}; use argmax on one-hot labels"
         )
+    classes = _classes(num_classes, include_background)
+    if plan.engine == "torch":
+        tensor = labels_tensor(labels, num_classes, ignore_index)
+        return _like(labels, device_labels_map(tensor[None], classes, ignore_index, plan)[0])
+    values = check_labels(as_numpy("labels", labels)[0], num_classes, ignore_index).transpose(plan.order)
+    valid = None if ignore_index is None else np.ascontiguousarray(values != ignore_index)
+    if num_classes < 256:
+        values = values.astype(np.uint8, copy=False)  # compared ten times faster; what wraps here is not valid
+    values = np.ascontiguousarray(values)
+    paired = len(classes) == num_classes == 2
+    masks = (values == index for index in (classes[1:] if paired else classes))
+    return _like(labels, _write_maps(len(classes), values.shape, masks, valid, plan, paired))
+
+
+def masks_distance_map(
+    masks: np.ndarray,
+    spacing: Sequence[float] | None,
+    options: DistanceMapOptions,
+    valid: np.ndarray | None = None,
+    backend: Backend = "auto",
+) -> np.ndarray:
+    """Signed distance map of each channel of bool masks, which may overlap.
+
+    Args:
+        masks: Bool `(C, *S)`, any strides.
+        spacing: Voxel size in mm, one per spatial axis in array order; ``None`` means 1 mm.
+        options: Settings of the maps.
+        valid: Bool `(*S)`, the voxels that count; ``None`` for all.
+        backend: See `signed_distance_map`.
+    """
+    plan = make_plan("masks", masks, spacing, options, backend, 1)
+    if plan.engine == "torch":
+        counted = None if valid is None else torch.from_numpy(np.array(valid))[None, None]
+        return device_masks_map(torch.from_numpy(np.array(masks))[None], plan, counted)[0].numpy()
+    return _maps_of_masks(masks, valid, plan)
+
+
+def batch_labels_map(
+    labels: torch.Tensor,
+    num_classes: int,
+    spacing: Sequence[float] | None,
+    options: DistanceMapOptions,
+    include_background: bool = True,
+    ignore_index: int | None = None,
+    backend: Backend = "auto",
+) -> torch.Tensor:
+    """`labels_distance_map` of a batch, on its device.
+
+    Args:
+        labels: Integers `(B, 1, *S)`.
+        num_classes: See `signed_distance_map`.
+        spacing: Voxel size in mm, one per spatial axis; ``None`` means 1 mm.
+        options: Settings of the maps.
+        include_background: See `signed_distance_map`.
+        ignore_index: See `signed_distance_map`.
+        backend: See `signed_distance_map`.
+
+    Returns:
+        Float32 `(B, C, *S)`.
+    """
+    plan = make_plan("labels", labels, spacing, options, backend, 2)
+
+    def on_cpu(labels: torch.Tensor, backend: Backend) -> torch.Tensor:
+        settings = (num_classes, spacing, options, include_background, ignore_index, backend)
+        return torch.stack([labels_distance_map(sample, *settings) for sample in labels])
+
+    if plan.engine != "torch":
+        return on_cpu(labels, backend)
+    classes, tensor = _classes(num_classes, include_background), labels_tensor(labels, num_classes, ignore_index)
+    return _device_or_cpu(
+        lambda: device_labels_map(tensor, classes, ignore_index, plan),
+        lambda: on_cpu(tensor.cpu(), "auto"),
+        (len(labels), len(classes), *labels.shape[2:]),
+        labels.device,
+    )
+
+
+def batch_masks_map(
+    masks: torch.Tensor,
+    spacing: Sequence[float] | None,
+    options: DistanceMapOptions,
+    valid: torch.Tensor | None = None,
+    backend: Backend = "auto",
+) -> torch.Tensor:
+    """`masks_distance_map` of a batch, on its device.
+
+    Args:
+        masks: Bool `(B, C, *S)`.
+        spacing: Voxel size in mm, one per spatial axis; ``None`` means 1 mm.
+        options: Settings of the maps.
+        valid: Bool `(B, 1, *S)`, the voxels that count; ``None`` for all.
+        backend: See `signed_distance_map`.
+
+    Returns:
+        Float32 `(B, C, *S)`.
+    """
+    plan = make_plan("masks", masks, spacing, options, backend, 2)
+    given = plain_tensor("masks", masks)
+    counted = None if valid is None else plain_tensor("valid", valid)
+
+    def on_cpu(backend: Backend) -> torch.Tensor:
+        parts = [None] * len(given) if counted is None else list(counted[:, 0].cpu().numpy())
+        samples = zip(given.cpu().numpy(), parts, strict=True)
+        maps = [masks_distance_map(sample, spacing, options, part, backend) for sample, part in samples]
+        return torch.stack([torch.from_numpy(sample) for sample in maps])
+
+    if plan.engine != "torch":
+        return on_cpu(backend)
+    return _device_or_cpu(
+        lambda: device_masks_map(given, plan, counted), lambda: on_cpu("auto"), masks.shape, masks.device
+    )
+
+
+def _classes(num_classes: Any, include_background: bool) -> range:
     if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
         raise ValueError(f"num_classes must be an integer >= 2 (background counts), got {num_classes!r}")
-    sizes = check_spacing(spacing, ndim)
-    check_choice("backend", backend, BACKENDS)
-    if on_device(backend, labels):
-        tensor = labels_tensor(labels, num_classes, ignore_index)
-        settings = (int(num_classes), sizes, options, include_background, ignore_index)
-        return _like(labels, device_labels_map(tensor[None], *settings)[0])
-    classes: np.ndarray = check_labels(np.asarray(array)[0], num_classes, ignore_index)
-    # Readers of NIfTI give Fortran order. Work in the order of the memory, and return the maps in it: the passes then
-    # come in another order, and the maps agree with those of C order to rounding (3e-7 of the distance).
-    order = sorted(range(ndim), key=lambda axis: -abs(classes.strides[axis]))
-    classes, sizes = classes.transpose(order), tuple(sizes[axis] for axis in order)
-    valid = None if ignore_index is None else classes != ignore_index
-    if num_classes == 2 and include_background:
-        maps = two_class_map(classes == 1, sizes, options, valid, backend)
-    else:
-        first = 0 if include_background else 1
-        maps = np.empty((num_classes - first, *classes.shape), np.float32)
-        for channel, index in enumerate(range(first, num_classes)):
-            fill_map(maps[channel], classes == index, sizes, options, valid, backend)
-    return _like(labels, maps.transpose(0, *(order.index(axis) + 1 for axis in range(ndim))))
+    return range(0 if include_background else 1, int(num_classes))
+
+
+def _maps_of_masks(masks: np.ndarray, valid: np.ndarray | None, plan: Plan) -> np.ndarray:
+    ordered = masks.transpose(0, *(1 + axis for axis in plan.order))
+    counted = None if valid is None else np.require(valid.transpose(plan.order), requirements=["C", "W"])
+    channels = (np.ascontiguousarray(mask) for mask in ordered)
+    return _write_maps(len(masks), ordered.shape[1:], channels, counted, plan, False)
+
+
+def _write_maps(
+    count: int,
+    shape: Sequence[int],
+    masks: Iterable[np.ndarray],
+    valid: np.ndarray | None,
+    plan: Plan,
+    paired: bool,
+) -> np.ndarray:
+    """Maps of masks in the order of the plan, seen in the order of the array."""
+    maps = np.empty((count, *shape), np.float32)
+    _engine(plan).write_maps(maps, masks, valid, plan, paired)
+    in_order: np.ndarray = maps.transpose(0, *(1 + np.argsort(plan.order)))
+    return in_order
+
+
+def _engine(plan: Plan) -> Any:
+    if plan.engine == "numba":
+        from monai_boundary.kernels.distance import numba_engine  # compiles at its first import
+
+        return numba_engine
+    return edt_engine
+
+
+def _device_or_cpu(
+    compute: Callable[[], torch.Tensor], on_cpu: Callable[[], torch.Tensor], shape: Sequence[int], device: torch.device
+) -> torch.Tensor:
+    if torch.compiler.is_compiling():
+        return compute()
+    try:
+        return compute()
+    except torch.cuda.OutOfMemoryError as error:
+        reason = str(error).split(". ")[0]
+    # Beyond the except clause nothing holds the buffers any more.
+    size = 4 * torch.Size(shape).numel() / 2**20
+    warnings.warn(
+        f"distance maps of shape {tuple(shape)} ({size:.0f} MiB, and as much again to compute them) did not fit on "
+        f"{device}: the CPU computes them; take smaller patches or batches ({reason})",
+        DeviceMemoryWarning,
+        stacklevel=3,
+    )
+    return on_cpu().to(device)
 
 
 def _like(reference: Array, values: np.ndarray | torch.Tensor) -> Array:

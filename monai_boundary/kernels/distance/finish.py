@@ -1,116 +1,103 @@
-"""The end of a signed map: normalised, balanced, and filled where all is farther than the clip.
+"""From signed distances to the finished map, in torch: zero level, clip, classes without a surface, scale, balance.
 
-The loops over one side of a mask are those of numpy, or for backend ``"numba"`` compiled ones.
+Serves the engines `torch`, on its device and without a value that the host has to read, and `edt`; the numba engine
+does the same in its compiled loops.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import torch
 
-from monai_boundary.kernels.distance.engines import Backend, resolve_backend
 from monai_boundary.kernels.distance.options import DistanceMapOptions
+from monai_boundary.kernels.distance.plan import Plan, make_plan
 
-__all__ = ["diagonal", "fill_beyond", "finish_channel"]
-
-
-def fill_beyond(values: np.ndarray, box: tuple[slice, ...], value: np.float32) -> None:
-    """Write `value` everywhere but in the box, which most often is small: it is never written twice."""
-    for axis, part in enumerate(box):
-        before, behind = (*box[:axis], slice(0, part.start)), (*box[:axis], slice(part.stop, None))
-        values[before] = values[behind] = value
+__all__ = ["finish_distances", "finish_maps", "sum_dtype"]
 
 
-def finish_channel(
-    channel: np.ndarray,
-    mask: np.ndarray,
-    box: tuple[slice, ...] | None,
-    spacing: tuple[float, ...],
-    options: DistanceMapOptions,
-    backend: Backend,
-    inside: bool = True,
-    sums: tuple[float, float] | None = None,
-) -> tuple[float, float]:
-    """Normalise and balance the channel of `mask`, or with `inside` off that of ~mask, in place.
-
-    Voxels that do not count are 0 by now. What lies beyond `box`, where one is given, is written here: the clip.
-
-    Returns:
-        What is balanced: the sum of the absolute values inside, and that of the values outside. Known `sums` are taken.
-    """
-    crop: Any = ... if box is None else box
-    values, mask = channel[crop], mask[crop]
-    count, edge = channel.size - values.size, 0.0 if box is None else options.clip or 0.0
-    beyond = np.float32(edge if inside else -edge)
-    if options.normalize is not None:
-        largest = np.float32(_largest(values, options, channel.shape, spacing, edge if count else 0.0))
-        if largest:  # an all-zero channel stays zero
-            values /= largest
-            beyond /= largest
-    if options.balance > 0:
-        engine = resolve_backend(backend)
-        if sums is None:
-            inner, outer = _side_sums(values, mask, inside, engine)
-            rest = count * float(abs(beyond))
-            sums = (inner, outer + rest) if inside else (inner + rest, outer)
-        if min(sums) > 0:
-            factor = np.float32(min((sums[1] / sums[0]) ** options.balance, options.balance_cap))
-            _scale_side(values, mask, inside, factor, engine)
-            beyond *= np.float32(1) if inside else factor
-    if box is not None:
-        fill_beyond(channel, box, beyond)
-    return sums or (0.0, 0.0)
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """Return the type for long sums: float64, or float32 on Apple's devices, which have no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _largest(
-    values: np.ndarray, options: DistanceMapOptions, shape: Sequence[int], spacing: tuple[float, ...], edge: float
-) -> float:
-    """What a channel is divided by; `edge` is the largest value beyond `values`, which may be a part of it."""
-    if options.normalize == "max":
-        return float(max(values.max(), -values.min(), edge))
-    return options.clip or 0.0 if options.normalize == "clip" else diagonal(shape, spacing)
-
-
-def diagonal(shape: Sequence[int], spacing: tuple[float, ...]) -> float:
-    """Length in mm of the diagonal of a volume."""
-    return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))
-
-
-def _side_sums(values: np.ndarray, mask: np.ndarray, inside: bool, engine: str) -> tuple[float, float]:
-    """Sum of the absolute values on one side of `mask`, and sum of the values on the other, both in float64.
+def finish_maps(maps: torch.Tensor, inside: torch.Tensor, valid: torch.Tensor | None, plan: Plan) -> None:
+    """Turn signed distances into finished maps, in place.
 
     Args:
-        values: Float32 `(*S)`, any strides.
-        mask: Bool `(*S)`.
-        inside: The side whose absolute values are summed: where `mask` is this.
-        engine: ``"numba"`` for the compiled loops, any other for numpy.
+        maps: Float32 `(B, C, *S)` in mm, +-inf or any value beyond the reach where there is no surface.
+        inside: Bool `(B, C, *S)`, False where `valid` is.
+        valid: Bool `(B, 1, *S)`, the voxels that count; ``None`` for all.
+        plan: See `Plan`.
     """
-    if engine == "numba":
-        from monai_boundary.kernels.distance.finish_loops import sum_sides
-
-        return sum_sides(*_rows(values, mask), inside)  # type: ignore[no-any-return]
-    # One voxel less than 1 mm wide is not negative by convention "kervadec": the sign does not tell the sides apart.
-    held = values[mask]
-    total, own = float(values.sum(dtype=np.float64)), float(held.sum(dtype=np.float64))
-    if inside:
-        return float(np.abs(held).sum(dtype=np.float64)), total - own
-    return float(np.abs(values[~mask]).sum(dtype=np.float64)), own
-
-
-def _scale_side(values: np.ndarray, mask: np.ndarray, inside: bool, factor: np.float32, engine: str) -> None:
-    """Multiply the values on one side of `mask` by `factor`, in place; arguments as of `_side_sums`."""
-    if engine == "numba":
-        from monai_boundary.kernels.distance.finish_loops import scale_rows
-
-        scale_rows(*_rows(values, mask), inside, factor)
-    else:
-        np.multiply(values, factor, out=values, where=mask if inside else ~mask)
+    outside, within = plan.shifts
+    if outside:
+        maps.add_(outside)
+    if within != outside:
+        maps.add_(inside, alpha=within - outside)
+    if plan.clip < math.inf:
+        maps.clamp_(-plan.clip, plan.clip)
+    other = ~inside if valid is None else valid & ~inside
+    present, left = inside.flatten(2).any(2), other.flatten(2).any(2)
+    del other
+    alone = _per_channel(torch.where(present, -plan.far, plan.far).to(maps.dtype), maps)
+    torch.where(_per_channel(present & left, maps), maps, alone, out=maps)
+    _scale(maps, inside, valid, plan)
 
 
-def _rows(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as three axes without a copy: an axis of length 1 is put in front, or two."""
-    added = (None,) * (3 - values.ndim)
-    return values[added], mask[added]
+def finish_distances(
+    maps: np.ndarray,
+    masks: np.ndarray,
+    spacing: Sequence[float] | None,
+    options: DistanceMapOptions,
+    valid: np.ndarray | None = None,
+) -> None:
+    """Clip, normalise and balance, in place, distances in mm that were computed before, such as a part of a volume's.
+
+    Args:
+        maps: Float32 `(C, *S)`.
+        masks: Bool `(C, *S)`.
+        spacing: Voxel size in mm.
+        options: Settings of the map; its convention and `absent` are those that `maps` have.
+        valid: Bool `(*S)`, the voxels that count; ``None`` for all.
+    """
+    plan = make_plan("maps", maps, spacing, options, "torch", 1)
+    if plan.clip < math.inf:
+        np.clip(maps, -plan.clip, plan.clip, out=maps)
+    counted = None if valid is None else torch.from_numpy(np.array(valid))[None, None]
+    _scale(torch.from_numpy(maps)[None], torch.from_numpy(np.array(masks))[None], counted, plan)
+
+
+def _scale(maps: torch.Tensor, inside: torch.Tensor, valid: torch.Tensor | None, plan: Plan) -> None:
+    if valid is not None:
+        maps.masked_fill_(~valid, 0.0)
+    if not plan.divisor:
+        low, high = maps.flatten(2).amin(2), maps.flatten(2).amax(2)
+        largest = torch.maximum(high, -low)
+        maps.div_(_per_channel(torch.where(largest > 0, largest, 1.0), maps))  # an all-zero channel stays zero
+    elif plan.divisor != 1.0:
+        maps.div_(plan.divisor)
+    if plan.balance > 0:
+        _balance(maps, inside, plan)
+
+
+def _per_channel(values: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    return values.view(*values.shape, *[1] * (maps.ndim - 2))
+
+
+def _balance(maps: torch.Tensor, inside: torch.Tensor, plan: Plan) -> None:
+    # One voxel less than 1 mm wide is not negative by convention "kervadec": the mask says what is inside.
+    inner = _sum(maps.masked_fill(~inside, 0.0).abs_())
+    outer = _sum(maps.masked_fill(inside, 0.0))
+    both = (inner > 0) & (outer > 0)
+    factor = (outer / torch.where(both, inner, 1.0)).clamp(min=0.0).pow(plan.balance)
+    factor = torch.where(both, factor.clamp(max=plan.balance_cap), 1.0)
+    maps.mul_(torch.where(inside, _per_channel(factor.to(maps.dtype), maps), 1.0))
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    """Sum of each channel in float64; rows first, whose short sums lose nothing, as torch would copy all to float64."""
+    dtype = sum_dtype(values.device)
+    return values.sum(-1).flatten(2).sum(2, dtype=dtype) if values.ndim > 3 else values.sum(2)

@@ -1,4 +1,4 @@
-"""Exact Euclidean distances by one pass per axis in torch: batched, on any device, without a value read by the host.
+"""Backend ``"torch"``: exact distances by one pass per axis, batched, on any device, no value read by the host.
 
 A mask becomes a field g of squared distances to the nearest voxel of the other side, negative inside. It starts from
 the nearest change of side along the last axis. Each further axis, with voxels w mm apart, turns it into
@@ -17,13 +17,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from monai_boundary.kernels.distance.engines import distance_unit
+from monai_boundary._check import as_numpy, check_labels, check_mask, check_spatial_ndim, plain_tensor
+from monai_boundary.kernels.distance.finish import finish_maps
+from monai_boundary.kernels.distance.plan import Plan, distance_unit
 
-__all__ = ["seed_field", "signed_field"]
+__all__ = ["device_labels_map", "device_masks_map", "labels_tensor", "mask_tensor", "seed_field"]
 
 # Elements handled at once on the CPU: fewer spend their time in calls, more leave the cache.
 _CPU_TILE = 1 << 18
@@ -135,3 +139,57 @@ def _tiles(columns: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
     for start in range(0, outer, height):
         for left in range(0, inner, width):
             yield columns[start : start + height, :, left : left + width]
+
+
+@torch.no_grad()
+def device_labels_map(labels: torch.Tensor, classes: range, ignore_index: int | None, plan: Plan) -> torch.Tensor:
+    """Maps `(B, C, *S)` of a batch of label maps `(B, 1, *S)` of any integer type, on their device.
+
+    Labels out of range are no class's: looking at them would be a wait.
+    """
+    names = torch.arange(classes.start, classes.stop, device=labels.device).view(-1, *[1] * (labels.ndim - 2))
+    inside, valid = labels == names, None
+    if ignore_index is not None:
+        valid = labels != ignore_index
+        inside &= valid
+    return _maps(inside, valid, plan)
+
+
+@torch.no_grad()
+def device_masks_map(masks: torch.Tensor, plan: Plan, valid: torch.Tensor | None = None) -> torch.Tensor:
+    """The same of bool `masks` `(B, C, *S)`, which may overlap; `valid` `(B, 1, *S)` is False on ignored voxels."""
+    return _maps(masks if valid is None else masks & valid, valid, plan)
+
+
+def _maps(inside: torch.Tensor, valid: torch.Tensor | None, plan: Plan) -> torch.Tensor:
+    # Beside the maps, masks and less than twice their size are asked for.
+    if valid is None:
+        maps: torch.Tensor = signed_field(inside.flatten(0, 1), plan.spacing, plan.reach).view(inside.shape)
+    else:
+        # Distances start only at counted voxels, so each side needs passes of its own.
+        negative = seed_field((valid & ~inside).flatten(0, 1), plan.spacing, plan.reach).neg_().view(inside.shape)
+        maps = seed_field(inside.flatten(0, 1), plan.spacing, plan.reach).view(inside.shape)
+        torch.where(inside, negative, maps, out=maps)
+        del negative
+    finish_maps(maps, inside, valid, plan)
+    return maps
+
+
+def labels_tensor(labels: Any, num_classes: int, ignore_index: int | None) -> torch.Tensor:
+    """Return labels as a plain tensor where they are, checked where looking at them costs no wait."""
+    if isinstance(labels, torch.Tensor) and (labels.device.type != "cpu" or torch.compiler.is_compiling()):
+        # A negative `ignore_index` would wrap in unsigned integers.
+        wider = {torch.uint8: torch.int16, torch.uint16: torch.int32, torch.uint32: torch.int64}
+        return plain_tensor("labels", labels).to(wider.get(labels.dtype, labels.dtype))
+    checked = check_labels(as_numpy("labels", labels), num_classes, ignore_index)
+    return torch.from_numpy(np.require(checked, np.int64, ["C", "W"]))
+
+
+def mask_tensor(mask: Any) -> torch.Tensor:
+    """Return a mask as a plain bool tensor where it is, checked alike."""
+    if not isinstance(mask, torch.Tensor) or (mask.device.type == "cpu" and not torch.compiler.is_compiling()):
+        return torch.from_numpy(np.require(check_mask("mask", as_numpy("mask", mask)), requirements=["C", "W"]))
+    check_spatial_ndim("mask", mask.shape)
+    if mask.is_floating_point():
+        raise TypeError(f"mask must be bool (or integers 0 and 1), got dtype {mask.dtype}; threshold it first")
+    return plain_tensor("mask", mask).bool()

@@ -1,0 +1,174 @@
+"""What a distance map needs, decided once: the engine, the order of the axes, spacing, reach and all that finishes it.
+
+Every engine reads the same plan, so that none has to look at arguments, options or memory again.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from monai_boundary._check import check_choice, check_spacing, check_spatial_ndim
+from monai_boundary.kernels.distance.options import DistanceMapOptions
+
+__all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "distance_unit", "make_plan", "on_device", "resolve_backend"]
+
+Backend = Literal["auto", "edt", "numba", "scipy", "torch"]
+BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba", "scipy", "torch")
+
+_HAS_EDT = importlib.util.find_spec("edt") is not None
+_HAS_NUMBA = importlib.util.find_spec("numba") is not None
+# Squares of distances are kept in float32: keep ratios of spacings where the sum of squares cannot leave its range.
+_SAFE_RATIO = 1e12
+
+
+class EngineWarning(RuntimeWarning):
+    """The fastest engine does not work here, so that a slower one takes its place: the maps are the same."""
+
+
+class Plan(NamedTuple):
+    """How the maps of arrays of one shape are made.
+
+    Args:
+        engine: ``"numba"``, ``"edt"``, ``"scipy"`` or ``"torch"``.
+        order: Spatial axes in the order of the memory, the contiguous one last. All below is in this order.
+        spacing: Voxel size in mm.
+        kept: Axes of more than one voxel; the others add nothing to a distance.
+        unit: What engines measure in, in mm: their squares then stay in the range of float32.
+        sizes: Spacing of the kept axes in units.
+        reach: Distances in mm from here on may come out as anything as large.
+        shifts: What is added to signed distances outside and inside, in mm: where the zero level lies.
+        clip: Limit of the values in mm; inf for none.
+        divisor: What clipped values are divided by; 0 for the largest of each channel.
+        far: Value in mm of a mask without a surface, + where it is empty, - where it is full.
+        balance: Exponent of the balance of both sides.
+        balance_cap: Limit of its factor.
+    """
+
+    engine: str
+    order: tuple[int, ...]
+    spacing: tuple[float, ...]
+    kept: tuple[int, ...]
+    unit: float
+    sizes: tuple[float, ...]
+    reach: float
+    shifts: tuple[float, float]
+    clip: float
+    divisor: float
+    far: float
+    balance: float
+    balance_cap: float
+
+
+def make_plan(
+    name: str,
+    array: np.ndarray | torch.Tensor,
+    spacing: Sequence[float] | None,
+    options: DistanceMapOptions,
+    backend: Backend,
+    channels: int,
+    reach: float | None = None,
+) -> Plan:
+    """Check what all engines need, and decide.
+
+    Args:
+        name: Argument that `array` is, for error texts.
+        array: Labels or masks, with `channels` leading axes that are not spatial.
+        spacing: Voxel size in mm, one per spatial axis in array order; ``None`` means 1 mm.
+        options: Settings of the maps.
+        backend: Engine that was asked for.
+        channels: See `array`.
+        reach: Of plain distances, whose options have no clip: from where on they need not be exact, in mm.
+    """
+    check_choice("backend", backend, BACKENDS)
+    ndim = check_spatial_ndim(name, array.shape, channels)
+    sizes = check_spacing(spacing, ndim)
+    engine = "torch" if on_device(backend, array) else resolve_backend(backend)
+    order = tuple(range(ndim))
+    if engine != "torch":
+        # Readers of NIfTI give Fortran order. Maps are made and returned in the order of the memory: the passes then
+        # come in another order, and the maps agree with those of C order to rounding (3e-7 of the distance).
+        strides = (array.strides if isinstance(array, np.ndarray) else array.stride())[channels:]
+        order = tuple(sorted(order, key=lambda axis: -abs(strides[axis])))
+        sizes = tuple(sizes[axis] for axis in order)
+    counts = [array.shape[channels + axis] for axis in order]
+    kept = tuple(axis for axis in range(ndim) if counts[axis] > 1) or (0,)
+    smallest, clip = min(sizes), options.clip or math.inf
+    inside = {"half": smallest / 2, "centre": 0.0, "kervadec": 1.0, "kervadec_mm": smallest}[options.convention]
+    outside = -smallest / 2 if options.convention == "half" else 0.0
+    diagonal = 0.0
+    if options.normalize == "diagonal" or (options.absent == "far" and options.clip is None):
+        diagonal = math.hypot(*(count * size for count, size in zip(counts, sizes, strict=True)))
+    unit = distance_unit([sizes[axis] for axis in kept])
+    return Plan(
+        engine=engine,
+        order=order,
+        spacing=sizes,
+        kept=kept,
+        unit=unit,
+        sizes=tuple(sizes[axis] / unit for axis in kept),
+        # what is farther than the clip, the largest shift and a margin for rounding ends at the clip
+        reach=1.001 * (clip + max(1.0, smallest)) if reach is None else reach,
+        shifts=(outside, inside),
+        clip=clip,
+        divisor={None: 1.0, "clip": clip, "diagonal": diagonal, "max": 0.0}[options.normalize],
+        far=0.0 if options.absent == "zero" else options.clip or diagonal,
+        balance=options.balance,
+        balance_cap=options.balance_cap,
+    )
+
+
+def distance_unit(sizes: Sequence[float]) -> float:
+    """Return the spacing of the contiguous axis, or the largest one where squares in it would overflow.
+
+    With the contiguous axis for the unit edt's first pass adds up ones, not a spacing with its rounding errors, which
+    would pass 1e-4 mm on 256 voxels.
+    """
+    return sizes[-1] if max(sizes) <= _SAFE_RATIO * sizes[-1] else max(sizes)
+
+
+def on_device(backend: Backend, array: object) -> bool:
+    """Whether `array` goes through torch on its own device: as asked for, and by ``"auto"`` on CUDA devices."""
+    return backend == "torch" or (backend == "auto" and isinstance(array, torch.Tensor) and array.is_cuda)
+
+
+def resolve_backend(backend: Backend) -> str:
+    """Return the engine for arrays on the CPU: ``"auto"`` is numba where it works, else `edt`, else scipy.
+
+    Raises:
+        RuntimeError: The package of an engine that was asked for is missing.
+    """
+    if backend == "auto":
+        return "numba" if _HAS_NUMBA and _numba_works() else "edt" if _HAS_EDT else "scipy"
+    if backend == "edt" and not _HAS_EDT:
+        raise RuntimeError("backend='edt' needs the package edt; pip install edt, or pass backend='scipy'")
+    if backend == "numba" and not _HAS_NUMBA:
+        raise RuntimeError("backend='numba' needs the package numba; pip install numba, or pass backend='edt'")
+    return backend
+
+
+@functools.cache
+def _numba_works() -> bool:
+    """Compile or load the engine, and let it measure one small mask whose distances are known."""
+    try:
+        from monai_boundary.kernels.distance import numba_engine
+
+        reason = numba_engine.self_check()
+    except Exception as error:  # whatever another version of numba or LLVM may raise
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+    if reason:
+        other = "edt" if _HAS_EDT else "scipy"
+        warnings.warn(
+            f"the numba engine of distance maps does not work here, {other} takes its place, 2 to 10 times slower "
+            f"({reason}); install a tested numba, for example pip install 'numba>=0.60,<0.70'",
+            EngineWarning,
+            stacklevel=4,
+        )
+    return not reason
