@@ -66,7 +66,9 @@ class RegionAndBoundary(nn.Module):
         self.regions = regions
         self.options = options
         self.ignore_label = ignore_label
-        self.boundary = BoundaryLoss(include_background=regions, sigmoid=regions, softmax=not regions, options=options)
+        self.boundary = BoundaryLoss(
+            include_background=regions, sigmoid=regions, softmax=not regions, options=options, check_map=False
+        )  # the check is made here, where the whole target is
         self.head_weights = (1.0,) if head_weights is None else head_weights
         self.term_weights = (1.0, 0.0)
         self.terms: tuple[torch.Tensor, torch.Tensor] | None = None

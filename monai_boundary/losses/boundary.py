@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
@@ -9,10 +10,20 @@ import torch
 from monai.utils import LossReduction
 
 from monai_boundary._check import check_choice, check_spacing
-from monai_boundary.kernels.distance import BACKENDS, Backend, DistanceMapOptions, batch_labels_map, batch_masks_map
+from monai_boundary.kernels.distance import (
+    BACKENDS,
+    Backend,
+    DistanceMapOptions,
+    Preset,
+    batch_labels_map,
+    batch_masks_map,
+    preset_options,
+)
 from monai_boundary.losses._fused import fusible, map_sum
+from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
 from monai_boundary.losses.target import TargetContract, TargetLoss, as_float32, check_output
 from monai_boundary.losses.values import check_mask_values
+from monai_boundary.transforms.spacing import MissingSpacingWarning, batch_spacing
 
 __all__ = ["BoundaryLoss"]
 
@@ -20,11 +31,13 @@ __all__ = ["BoundaryLoss"]
 class BoundaryLoss(TargetLoss):
     """Mean of probability times signed distance: predicted foreground far from the target costs most.
 
-    A superset of `monai.losses.BoundaryLoss` 1.6.1: with ``options=PUBLISHED`` it has its value and gradient. What
-    differs: shapes that do not match are a ``ValueError``, `(B, C, L)` is accepted, a target outside [0, 1] or a class
-    out of range is not. Hand it the map of `SignedDistanceMapd`: then it never reads the target and costs a product.
-    Without one the map is computed from the target on its device: on CUDA by ``backend="torch"``, where labels are not
-    checked; on the CPU by `edt`.
+    A superset of `monai.losses.BoundaryLoss` 1.6.1: with ``preset="published"`` it has its value and gradient. Three
+    things differ: shapes that do not match are a ``ValueError``; `(B, C, L)` is accepted; a target outside [0, 1] or a
+    class out of range is not.
+
+    Hand it the map of `SignedDistanceMapd`: it then costs one product. The first map is compared with the settings
+    here and with the label, so that a map of other settings or of another case is named. Without a map the loss makes
+    one from the target, on its device: on CUDA by ``backend="torch"``, where labels are not checked.
 
     Alone it has an empty prediction as a near-minimum; use it beside a region loss (`GeneralizedDiceBoundaryLoss`).
 
@@ -36,8 +49,10 @@ class BoundaryLoss(TargetLoss):
         other_act: Apply this function to the input instead.
         reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
         batch: Average over the batch before the reduction.
-        options: Settings of maps that the loss computes itself; a given map is used as it is.
-        spacing: Voxel size in mm of maps that the loss computes itself; ``None`` means 1.
+        preset: ``"robust"`` or ``"published"``: settings of the maps, made here or given.
+        options: Settings in place of the preset's.
+        spacing: Voxel size in mm of maps that the loss computes itself; ``None`` takes that of a `MetaTensor` target,
+            and 1 for a plain tensor, with one `MissingSpacingWarning`.
         ignore_index: Value of the target at voxels that do not count: their map is 0, and what the network says there
             reaches neither value nor gradient.
         offset: ``"zero_at_target"`` subtracts the value of the perfect prediction, so that this scores 0 and
@@ -46,10 +61,12 @@ class BoundaryLoss(TargetLoss):
         fused: Use the one-pass form where it applies: softmax or sigmoid, reduced, not compiled, not inside of
             `torch.func` or forward-mode differentiation. Same value, less memory; a second derivative costs what the
             plain form does.
+        check_map: Compare the first given map with the settings and, where there is a target, with its foreground.
 
     Raises:
         TypeError: `other_act` is not callable; `input` or the map is not floating point.
-        ValueError: More than one activation, an unknown reduction or offset, or shapes that do not match.
+        ValueError: More than one activation, an unknown reduction or offset, shapes that do not match, or a map that
+            is positive inside of the label.
 
     References:
         Kervadec et al., Boundary loss for highly unbalanced segmentation, MIDL 2019, eq. 6; MedIA 2021.
@@ -74,19 +91,23 @@ class BoundaryLoss(TargetLoss):
         reduction: LossReduction | str = LossReduction.MEAN,
         batch: bool = False,
         *,
+        preset: Preset = "robust",
         options: DistanceMapOptions | None = None,
         spacing: Sequence[float] | None = None,
         ignore_index: int | None = None,
         offset: Literal["zero_at_target"] | None = None,
         backend: Backend = "auto",
         fused: bool = True,
+        check_map: bool = True,
     ) -> None:
         super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
-        self.options = DistanceMapOptions() if options is None else options
+        self.options = preset_options(preset) if options is None else options
         self.spacing = spacing
         self.offset = check_choice("offset", offset, (None, "zero_at_target"))
         self.backend = check_choice("backend", backend, BACKENDS)
         self.fused = fused
+        self._first_map = FirstMapCheck() if check_map else None
+        self._said_spacing = False
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor | None = None, distance_map: torch.Tensor | None = None
@@ -112,28 +133,31 @@ class BoundaryLoss(TargetLoss):
     def _masked(
         self, input: torch.Tensor, target: torch.Tensor | None, distance_map: torch.Tensor | None, first: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits and maps of the counted channels, both 0 where nothing counts."""
-        maps = None
-        if distance_map is not None:
-            maps = self.contract.beside("distance_map", distance_map, input[:, first:], first)
-            if not maps.is_floating_point():
-                raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
-            if target is None or self.contract.ignore_index is None:
-                return input, maps
-        elif target is None:
-            raise ValueError("distance_map must be given when target is None; pass one of them")
-        values, labelled = self.contract.labels(input, target)
-        valid = self.contract.counted(values)
-        if maps is None:
-            maps = (
-                self._labels_map(values, input.shape[1], first) if labelled else self._masks_map(values, valid, first)
-            )
-        elif valid is not None:
+        """Return logits and maps of the counted channels, both 0 where voxels do not count."""
+        if distance_map is None:
+            if target is None:
+                raise ValueError("distance_map must be given when target is None; pass one of them")
+            values, labelled = self.contract.labels(input, target)
+            maps = self._make_map(target, values, input.shape[1] if labelled else None, first)
+            return self._masked_logits(input, self.contract.counted(values)), maps
+        maps = self.contract.beside("distance_map", distance_map, input[:, first:], first)
+        if not maps.is_floating_point():
+            raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
+        ignored = self.contract.ignore_index
+        if self._first_map is not None:
+            self._first_map(maps, self.options, lambda: label_masks(target, input, first, ignored))
+        if target is None or ignored is None:
+            return input, maps
+        valid = self.contract.counted(self.contract.labels(input, target)[0])
+        if valid is not None:
             maps = torch.where(valid[:, first:] if valid.shape[1] > 1 else valid, maps, 0)
-        return input if valid is None else self.contract.masked(input, valid), maps
+        return self._masked_logits(input, valid), maps
+
+    def _masked_logits(self, input: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+        return input if valid is None else self.contract.masked(input, valid)
 
     def compute_distance_map(self, target: torch.Tensor, input: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the maps `(B, C, *S)` of the channels of `target` that count.
+        """Return the maps of the counted channels of `target`, on its device.
 
         Args:
             target: Masks `(B, C, *S)`, all of whose channels count, as in MONAI's loss; or, with `input`, whatever the
@@ -141,25 +165,46 @@ class BoundaryLoss(TargetLoss):
             input: Network output `(B, C, *S)`.
         """
         if input is None:
-            values, _ = TargetContract().labels(target, target)
-            return self._masks_map(values, self.contract.counted(values), 0)
+            return self._make_map(target, TargetContract().labels(target, target)[0], None, 0)
         values, labelled = self.contract.labels(input, target)
-        first = self.contract.first_channel(input)
-        if labelled:
-            return self._labels_map(values, input.shape[1], first)
-        return self._masks_map(values, self.contract.counted(values), first)
+        return self._make_map(target, values, input.shape[1] if labelled else None, self.contract.first_channel(input))
 
     @torch.no_grad()
-    def _labels_map(self, labels: torch.Tensor, channels: int, first: int) -> torch.Tensor:
-        spacing, ignored = check_spacing(self.spacing, labels.ndim - 2), self.contract.ignore_index
-        return batch_labels_map(labels, channels, spacing, self.options, first == 0, ignored, self.backend)
+    def _make_map(self, target: torch.Tensor, values: torch.Tensor, classes: int | None, first: int) -> torch.Tensor:
+        """Map of `values`: labels where `classes` is given, else masks. `target` is what carries their spacing."""
 
-    @torch.no_grad()
-    def _masks_map(self, masks: torch.Tensor, valid: torch.Tensor | None, first: int) -> torch.Tensor:
+        def make(part: torch.Tensor, spacing: tuple[float, ...]) -> torch.Tensor:
+            if classes is None:
+                return self._masks_map(part, spacing, first)
+            ignored = self.contract.ignore_index
+            return batch_labels_map(part, classes, spacing, self.options, first == 0, ignored, self.backend)
+
+        found = self._spacing_of(target, values.ndim - 2)
+        if len(set(found)) == 1:
+            return make(values, found[0])
+        return torch.cat([make(values[index : index + 1], spacing) for index, spacing in enumerate(found)])
+
+    def _spacing_of(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
+        """Spacing of each sample, or one for all."""
+        if self.spacing is not None:
+            return [check_spacing(self.spacing, ndim)]
+        found = batch_spacing(target, ndim)
+        if found is None and not (self._said_spacing or torch.compiler.is_compiling()):
+            self._said_spacing = True
+            warnings.warn(
+                "spacing of the target is unknown, so that the loss makes distance maps in voxels; pass spacing= to "
+                "the loss, or hand it a MetaTensor (LoadImaged) or the map of SignedDistanceMapd",
+                MissingSpacingWarning,
+                stacklevel=6,
+            )
+        return found or [(1.0,) * ndim]
+
+    def _masks_map(self, masks: torch.Tensor, spacing: tuple[float, ...], first: int) -> torch.Tensor:
+        valid = self.contract.counted(masks)
         if valid is not None:
             masks = masks.masked_fill(~valid, 0)
         check_mask_values("target", masks, self.contract.ignore_index)
-        masks, spacing = masks[:, first:] > 0.5, check_spacing(self.spacing, masks.ndim - 2)
+        masks = masks[:, first:] > 0.5
         if valid is None or valid.shape[1] == 1:
             return batch_masks_map(masks, spacing, self.options, valid, self.backend)
         # channels that are ignored apart, each as a sample of its own

@@ -16,7 +16,7 @@ from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOption
 from monai_boundary.kernels.pooling import box_min_pool
 from monai_boundary.transforms.map_record import recorded_options
 
-__all__ = ["FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_options"]
+__all__ = ["FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_options", "label_masks"]
 
 #: Share of the voxels that may disagree. Of 4,032 maps that rotations, zooms and Spacingd had resampled, the worst had
 #: 2 % (single voxels, twice resampled); where label and map did not belong together the median was 60 to 100 %.
@@ -24,7 +24,9 @@ _TOLERATED = 0.05
 #: Voxels that label (nearest) and map (linear) may be apart where both were resampled.
 _REACH = 2
 
-#: Masks `(B, C, *S)` of the label for the channels of the map; the voxels that count `(B, 1, *S)`, ``None`` for all.
+_PRESETS = {ROBUST: "preset='robust'", PUBLISHED: "preset='published'"}
+
+#: Masks `(B, C, *S)` of the label for the channels of the map; the voxels that count, `(B, 1, *S)` or `(B, C, *S)`.
 Masks = tuple[torch.Tensor, torch.Tensor | None]
 
 
@@ -42,7 +44,7 @@ class FirstMapCheck:
         self,
         distance_map: torch.Tensor,
         expected: DistanceMapOptions,
-        masks: Callable[[], Masks] | None,
+        masks: Callable[[], Masks | None],
         made_with: DistanceMapOptions | None = None,
     ) -> None:
         """Check a map unless that was done.
@@ -50,7 +52,7 @@ class FirstMapCheck:
         Args:
             distance_map: Float `(B, C, *S)`.
             expected: Settings that the loss expects.
-            masks: Makes the masks of the label, ``None`` where there is no label.
+            masks: Makes the masks of the label; ``None``: there is none.
             made_with: Settings of a map that does not record them.
 
         Warns:
@@ -65,8 +67,28 @@ class FirstMapCheck:
         if not self.compared:
             self.compared = True
             compare_options(known, expected)
-        if masks is not None and not self.signs_checked:
-            self.signs_checked = check_signs(distance_map, *masks(), next(iter(known)) if len(known) == 1 else expected)
+        label = None if self.signs_checked else masks()
+        if label is not None:
+            self.signs_checked = check_signs(distance_map, *label, next(iter(known)) if len(known) == 1 else expected)
+
+
+def label_masks(target: object, logits: torch.Tensor, first: int, ignore_index: int | None) -> Masks | None:
+    """Return the masks of the channels from `first` on of a label map or of one-hot channels.
+
+    What a loss does not have to read may be anything: ``None`` is returned for a target that is no label of `logits`.
+    """
+    if not isinstance(target, torch.Tensor) or target.device != logits.device:
+        return None
+    target = target.unsqueeze(1) if target.ndim == logits.ndim - 1 else target
+    channels = logits.shape[1]
+    if target.ndim != logits.ndim or target.shape[2:] != logits.shape[2:] or target.shape[1] not in (1, channels):
+        return None
+    target = target.detach().as_subclass(torch.Tensor)
+    valid = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
+    if target.shape[1] == channels:
+        return target[:, first:] > 0.5, valid[:, first:]
+    classes = torch.arange(first, channels, device=target.device).view(1, -1, *[1] * (target.ndim - 2))
+    return target == classes, valid & (target >= 0) & (target < channels)
 
 
 def compare_options(recorded: set[DistanceMapOptions], expected: DistanceMapOptions) -> None:
@@ -77,17 +99,19 @@ def compare_options(recorded: set[DistanceMapOptions], expected: DistanceMapOpti
         differences = ", ".join(f"{name}={value!r} and not {other!r}" for name, value, other in pairs if value != other)
         warnings.warn(
             f"distance_map was made with other settings than the loss expects, {differences}: the same alpha weighs "
-            f"it otherwise; pass {_argument(expected)} to SignedDistanceMapd, or {_argument(found)} to the loss",
+            f"it otherwise; pass {_of_transform(expected)} to SignedDistanceMapd, or {_of_loss(found)} to the loss",
             MapMismatchWarning,
             stacklevel=4,
         )
 
 
-def _argument(options: DistanceMapOptions) -> str:
-    names = {ROBUST: "preset='robust'", PUBLISHED: "preset='published'", DistanceMapOptions(): "preset=None"}
-    if options in names:
-        return names[options]
-    return ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
+def _of_transform(options: DistanceMapOptions) -> str:
+    settings = ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
+    return _PRESETS.get(options, f"preset=None, {settings}")
+
+
+def _of_loss(options: DistanceMapOptions) -> str:
+    return _PRESETS.get(options, f"options={options!r}")
 
 
 @torch.no_grad()
@@ -103,7 +127,7 @@ def check_signs(
     Args:
         distance_map: Float `(B, C, *S)`.
         masks: Bool `(B, C, *S)`, the label's.
-        valid: Bool `(B, 1, *S)` of the voxels that count, ``None`` for all.
+        valid: Bool `(B, 1, *S)` or `(B, C, *S)` of the voxels that count, ``None`` for all.
         options: Settings that the map was made with.
 
     Raises:
@@ -115,6 +139,10 @@ def check_signs(
     allowed = _largest_step(maps).clamp(min=_largest_inside(options)).unsqueeze(-1)
     wrong = (inside & (box_min_pool(maps, 2 * _REACH + 1).flatten(2) > allowed)).sum((0, 2))
     values = maps.flatten(2)
+    # Beside a thin object, a map of the wrong sign is negative too: nothing inside is, and most of the rest is.
+    negative_outside = 2 * (outside & (values < 0)).sum((0, 2)) > outside.sum((0, 2))
+    inverted = negative_outside & ~(inside & (values < 0)).any(2).any(0)
+    wrong = torch.where(inverted, inside.sum((0, 2)), wrong)
     # A map without a contour is zero throughout with absent="zero".
     has_contour = inside.any(2) & outside.any(2)
     padded = outside & (values == 0) & (has_contour | values.any(2)).unsqueeze(-1)

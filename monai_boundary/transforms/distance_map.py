@@ -49,7 +49,7 @@ class SignedDistanceMap(Transform):
             array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
         include_background: Whether channel 0 has a map.
         ignore_index: Label that is not counted (label maps only): map 0, and no distance starts there.
-        backend: ``"edt"``, ``"numba"`` (extra `em`), ``"scipy"``, ``"torch"`` or ``"auto"``; see `signed_distance_map`.
+        backend: ``"auto"``, ``"numba"``, ``"edt"``, ``"scipy"`` or ``"torch"``; see `signed_distance_map`.
         dtype: ``torch.float32``, or ``torch.float16`` for half the memory, allowed when clipped or normalised.
         **options: Fields of `DistanceMapOptions`: convention, clip, absent, normalize, balance, balance_cap.
 

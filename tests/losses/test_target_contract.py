@@ -187,7 +187,7 @@ def test_one_channel_is_warned_of_exactly_once_in_a_call(name, setting):
         warnings.simplefilter("always")
         found = loss(logits, target)
     expected = 0 if name == "generalized_dice_boundary" and "include_background" in setting else 1
-    assert [str(warning.message) for warning in caught] == expected * [
+    assert [text for one in caught if (text := str(one.message)).startswith("single")] == expected * [
         f"single channel prediction, `{'='.join(map(str, next(iter(setting.items()))))}` ignored."
     ]
     if "softmax" not in setting:

@@ -191,7 +191,7 @@ def test_rescaling_twin_passes_over_missing_keys():
 
 def test_maps_are_collated_in_batch_order_and_feed_the_loss(case):
     other = {key: value.flip(1) for key, value in case.items()}
-    data = [SignedDistanceMapd("label", num_classes=3, preset=None)(item) for item in (case, other)]
+    data = [SignedDistanceMapd("label", num_classes=3)(item) for item in (case, other)]
     batch = next(iter(DataLoader(data, batch_size=2)))
     assert batch["distance_map"].shape == (2, 3, 8, 16, 18)
     np.testing.assert_array_equal(batch["distance_map"][1], data[1]["distance_map"])
