@@ -12,7 +12,7 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import as_numpy, check_choice, check_mask, check_spatial_ndim, plain_tensor
+from monai_boundary._check import as_numpy, check_choice, check_mask, plain_tensor
 from monai_boundary.kernels.distance import (
     BACKENDS,
     Backend,
@@ -21,7 +21,6 @@ from monai_boundary.kernels.distance import (
     batch_masks_map,
     labels_distance_map,
     masks_distance_map,
-    on_device,
     preset_options,
 )
 from monai_boundary.transforms.dictionary_twin import DictionaryTwin
@@ -96,39 +95,31 @@ class SignedDistanceMap(Transform):
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
-        stays = isinstance(labels, torch.Tensor) and on_device(self._backend, labels)
-        values: Any = plain_tensor("labels", labels) if stays else as_numpy("labels", labels)
-        ndim = check_spatial_ndim("labels", values.shape, channels=1)
-        spacing = image_spacing(labels, self.spacing, ndim)
-        if self.num_classes is not None:
-            maps: NdarrayOrTensor = labels_distance_map(
-                values,
-                self.num_classes,
-                spacing,
-                self.options,
-                self.include_background,
-                self.ignore_index,
-                self._backend,
-            )
+        values: Any = labels if isinstance(labels, torch.Tensor) else np.asarray(labels)
+        spacing = image_spacing(labels, None, max(1, values.ndim - 1)) if self.spacing is None else self.spacing
+        if self.num_classes is None:
+            maps: NdarrayOrTensor = self._maps_of_masks(values, spacing)
         else:
-            maps = self._maps_of_masks(values, spacing)
+            settings = (self.options, self.include_background, self.ignore_index, self._backend)
+            maps = labels_distance_map(values, self.num_classes, spacing, *settings)
         tensor = torch.as_tensor(maps).to(self.dtype)
         result = convert_to_dst_type(tensor, labels, dtype=self.dtype)[0]
         record_map(result, self.options, spacing)
         return result
 
-    def _maps_of_masks(self, values: NdarrayOrTensor, spacing: tuple[float, ...]) -> NdarrayOrTensor:
+    def _maps_of_masks(self, values: NdarrayOrTensor, spacing: Sequence[float]) -> NdarrayOrTensor:
         channels = values if self.include_background else values[1:]
         if not len(channels):
             raise ValueError(
                 "labels must have a channel besides the background, got 1; pass num_classes for a label map"
             )
         if isinstance(channels, torch.Tensor) and channels.device.type != "cpu":  # looking at them would be a wait
-            return batch_masks_map(channels[None] > 0.5, spacing, self.options, backend=self._backend)[0]
-        masks = _check_masks(as_numpy("labels", channels))
-        if on_device(self._backend, values):
-            return batch_masks_map(torch.from_numpy(masks)[None], spacing, self.options, backend=self._backend)[0]
-        return masks_distance_map(masks, spacing, self.options, backend=self._backend)
+            masks = plain_tensor("labels", channels) > 0.5
+            return batch_masks_map(masks[None], spacing, self.options, backend=self._backend)[0]
+        found = masks_distance_map(
+            _check_masks(as_numpy("labels", channels)), spacing, self.options, backend=self._backend
+        )
+        return found
 
 
 def _check_masks(channels: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from monai_boundary.kernels.distance.options import (
     Preset,
     preset_options,
 )
-from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarning, on_device, resolve_backend
+from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarning, resolve_backend
 
 __all__ = [
     "BACKENDS",
@@ -46,7 +46,6 @@ __all__ = [
     "label_distance",
     "labels_distance_map",
     "masks_distance_map",
-    "on_device",
     "preset_options",
     "resolve_backend",
     "signed_distance",

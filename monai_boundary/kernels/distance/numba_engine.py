@@ -318,45 +318,35 @@ def _write_map(
         for channel, own in channels:
             _fill(channel, plan.far if (count == 0) == own else -plan.far, valid, plan)
         return
-    box = _grown(extent, mask.shape, plan)
-    if valid is None:
-        _measure_box(inside, box, out, plan)
-    else:
-        _measure_valid(inside, valid & ~mask, box, out, plan)
+    box, crop = _grown(extent, mask.shape, plan)
+    if valid is not None:
+        _measure_valid(inside, valid & ~mask, box, crop, out, plan)
         out[~valid] = np.nan
-        box = _grown([end for size in mask.shape for end in (0, size)], mask.shape, plan)
+        box, crop = _grown([end for size in mask.shape for end in (0, size)], mask.shape, plan)
+    elif inside[crop].all():  # the other side is out of reach
+        out[crop] = -np.inf
+    else:
+        _measure(inside.view(np.uint8), box, *_settings(plan), True, out)
     if complement is not None:
-        crop = _slices(box)
         np.negative(out[crop], out=complement[crop])
     for channel, own in channels:
-        _finish(channel, inside.view(np.uint8), box, own, plan)
+        _finish(channel, inside.view(np.uint8), box, crop, own, plan)
 
 
-def _grown(extent: Sequence[int], shape: tuple[int, ...], plan: Plan) -> np.ndarray:
-    """The box of the True voxels, grown by the reach and cut at the border."""
+def _grown(extent: Sequence[int], shape: tuple[int, ...], plan: Plan) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+    """The box of the True voxels, grown by the reach and cut at the border; as numbers and as slices."""
     sizes = (1.0,) * (3 - len(plan.sizes)) + plan.sizes
     box = []
     for axis, size in enumerate(sizes):
         margin = math.ceil(min(plan.reach / plan.unit / size, shape[axis]))
         box += [max(extent[2 * axis] - margin, 0), min(extent[2 * axis + 1] + margin, shape[axis])]
-    return np.array(box)
+    return np.array(box), (slice(*box[:2]), slice(*box[2:4]), slice(*box[4:]))
 
 
-def _slices(box: np.ndarray) -> tuple[slice, ...]:
-    return tuple(slice(int(box[end]), int(box[end + 1])) for end in (0, 2, 4))
-
-
-def _measure_box(inside: np.ndarray, box: np.ndarray, out: np.ndarray, plan: Plan) -> None:
-    crop = _slices(box)
-    if inside[crop].all():  # the other side is out of reach
-        out[crop] = -np.inf
-    else:
-        _measure(inside.view(np.uint8), box, *_settings(plan), True, out)
-
-
-def _measure_valid(inside: np.ndarray, outside: np.ndarray, box: np.ndarray, out: np.ndarray, plan: Plan) -> None:
+def _measure_valid(
+    inside: np.ndarray, outside: np.ndarray, box: np.ndarray, crop: tuple[slice, ...], out: np.ndarray, plan: Plan
+) -> None:
     """Where some voxels are neither, each side needs a sweep of its own."""
-    crop = _slices(box)
     out.fill(plan.reach)
     _measure(inside.view(np.uint8), box, *_settings(plan), False, out)
     to_other = np.full_like(out, np.inf)
@@ -373,9 +363,10 @@ def _fill(channel: np.ndarray, value: float, valid: np.ndarray | None, plan: Pla
         channel[~valid] = 0.0
 
 
-def _finish(channel: np.ndarray, mask: np.ndarray, box: np.ndarray, own: int, plan: Plan) -> None:
+def _finish(
+    channel: np.ndarray, mask: np.ndarray, box: np.ndarray, crop: tuple[slice, ...], own: int, plan: Plan
+) -> None:
     """Turn the signed distances in the box into the map of where `mask` is `own`; all beyond is at the clip."""
-    crop = _slices(box)
     inner, outer = _shift(channel, mask, box, own, *plan.shifts, plan.clip)
     beyond, rest = plan.clip if own else -plan.clip, channel.size - channel[crop].size
     divisor, factor = plan.divisor, 1.0

@@ -18,7 +18,7 @@ import torch
 from monai_boundary._check import check_choice, check_spacing, check_spatial_ndim
 from monai_boundary.kernels.distance.options import DistanceMapOptions
 
-__all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "distance_unit", "make_plan", "on_device", "resolve_backend"]
+__all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "distance_unit", "make_plan", "resolve_backend"]
 
 Backend = Literal["auto", "edt", "numba", "scipy", "torch"]
 BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba", "scipy", "torch")
@@ -90,7 +90,7 @@ def make_plan(
     check_choice("backend", backend, BACKENDS)
     ndim = check_spatial_ndim(name, array.shape, channels)
     sizes = check_spacing(spacing, ndim)
-    engine = "torch" if on_device(backend, array) else resolve_backend(backend)
+    engine = resolve_backend(backend, array)
     order = tuple(range(ndim))
     if engine != "torch":
         # Readers of NIfTI give Fortran order. Maps are made and returned in the order of the memory: the passes then
@@ -134,17 +134,14 @@ def distance_unit(sizes: Sequence[float]) -> float:
     return sizes[-1] if max(sizes) <= _SAFE_RATIO * sizes[-1] else max(sizes)
 
 
-def on_device(backend: Backend, array: object) -> bool:
-    """Whether `array` goes through torch on its own device: as asked for, and by ``"auto"`` on CUDA devices."""
-    return backend == "torch" or (backend == "auto" and isinstance(array, torch.Tensor) and array.is_cuda)
-
-
-def resolve_backend(backend: Backend) -> str:
-    """Return the engine for arrays on the CPU: ``"auto"`` is numba where it works, else `edt`, else scipy.
+def resolve_backend(backend: Backend, array: object = None) -> str:
+    """Return the engine: ``"auto"`` is torch for tensors on CUDA, else numba where it works, else `edt`, else scipy.
 
     Raises:
         RuntimeError: The package of an engine that was asked for is missing.
     """
+    if backend == "auto" and isinstance(array, torch.Tensor) and array.is_cuda:
+        return "torch"
     if backend == "auto":
         return "numba" if _HAS_NUMBA and _numba_works() else "edt" if _HAS_EDT else "scipy"
     if backend == "edt" and not _HAS_EDT:
