@@ -23,8 +23,7 @@ class WeightSearchHandler:
     It acts after all other handlers of an epoch, so a learning-rate handler has made its step before the state is
     saved. With ``amp=True`` the trainer's gradient scaler is saved, too. Its folder takes the place of a
     `CheckpointSaver` and `CheckpointLoader` on the trainer: start a killed run again with the same script. Every epoch
-    begins with a new pass over the loader, also where it is shorter than that. Other handlers see the same epoch
-    once for every candidate.
+    begins with a new pass over the loader. Other handlers see the same epoch once for every candidate.
 
     Args:
         search: Its `max_epochs` is the trainer's.
@@ -43,7 +42,6 @@ class WeightSearchHandler:
     def attach(self, engine: Any) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.STARTED, self)
-        engine.add_event_handler(Events.COMPLETED, self._close)
 
     def __call__(self, engine: Any) -> None:
         """Put trainer and state to where the search stands."""
@@ -86,8 +84,4 @@ class WeightSearchHandler:
                 f"score must name a metric of the evaluator, got {name!r} and the metrics {sorted(state.metrics)}; "
                 "give the evaluator a key_val_metric"
             )
-        value: float = state.metrics[name]
-        return value
-
-    def _close(self, engine: Any) -> None:  # noqa: ARG002
-        self.search.close()
+        return float(state.metrics[name])

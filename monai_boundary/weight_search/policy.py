@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_boundary._check import check_count, check_fraction
 
-__all__ = ["SearchPolicy", "SearchRound", "rounds_table"]
+__all__ = ["SearchPolicy", "SearchRound"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,13 @@ class SearchRound:
             raise ValueError(f"validate must return a finite score, or NaN for the worst, got {number}")
         return replace(self, scores=(*self.scores, number))
 
+    def __str__(self) -> str:
+        """Epochs of the trials, score of every candidate, weight kept."""
+        tried = zip(self.weights, self.scores, strict=False)
+        scores = "  ".join(f"w={weight:g} {score:.4f}" for weight, score in tried)
+        kept = "" if self.kept is None else f"  kept {self.kept:g}"
+        return f"epochs {self.start}-{self.start + self.epochs - 1}  {scores}{kept}"
+
 
 @dataclass(frozen=True)
 class SearchPolicy:
@@ -92,21 +99,3 @@ class SearchPolicy:
         if epoch < self.first:
             return self.before[epoch]
         return [entry.kept for entry in rounds if entry.start <= epoch and entry.kept is not None][-1]
-
-    def total_epochs(self) -> int:
-        """Return the epochs to train, those of all candidates included."""
-        rounds = [self.round_at(epoch) for epoch in range(self.first, self.max_epochs, self.every)]
-        return self.max_epochs + (len(self.candidates) - 1) * sum(entry.epochs for entry in rounds if entry)
-
-
-def rounds_table(rounds: Sequence[SearchRound]) -> str:
-    """Return the rounds as text: epochs of the trials, score of every candidate, weight kept."""
-    if not rounds:
-        return "no search yet"
-    rows = [("epochs", [f"w={weight:g}" for weight in rounds[0].weights], "kept")]
-    for entry in rounds:
-        waiting = ["-"] * (len(entry.weights) - len(entry.scores))
-        kept = "-" if entry.kept is None else f"{entry.kept:g}"
-        scores = [f"{score:.4f}" for score in entry.scores]
-        rows.append((f"{entry.start}-{entry.start + entry.epochs - 1}", scores + waiting, kept))
-    return "\n".join(f"{name:>9}  {'  '.join(f'{one:>7}' for one in cells)}  {kept:>4}" for name, cells, kept in rows)

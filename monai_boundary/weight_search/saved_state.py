@@ -7,7 +7,7 @@ import json
 import pickle
 import random
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
-from monai_boundary._files import replacing
+from monai_boundary._files import part_pattern, replacing
 
 __all__ = ["SavedState", "read_search", "write_search"]
 
+_FILE = "weight_search.pt"
 _FORMAT = "monai-boundary weight search 2"
 
 #: How to read the state of an object, and how to set it.
@@ -43,7 +44,7 @@ class SavedState:
 
     @property
     def names(self) -> list[str]:
-        """Names of the objects."""
+        """Names of the objects, sorted."""
         return sorted(self._objects)
 
     def add(self, name: str, item: Any) -> None:
@@ -118,58 +119,55 @@ def _global_generators() -> dict[str, Access]:
     return generators
 
 
-def _transform_state(transform: Randomizable) -> dict[str, Any]:
-    """Every generator inside, and which part has which: MONAI makes parts share one while they are used."""
-    holders = _holders(transform)
-    generators = {id(holder.R): holder.R for holder in holders.values()}
-    order = list(generators)
-    return {
-        "states": [_access("", generator)[0]() for generator in generators.values()],
-        "holders": {path: order.index(id(holder.R)) for path, holder in holders.items()},
-    }
+def _transform_state(transform: Randomizable) -> list[tuple[str, int, str]]:
+    """The state of every generator inside, and which part has which: MONAI makes parts share one as they are used."""
+    return [(path, id(part.R), _access("", part.R)[0]()) for path, part in _random_parts(transform, "", set())]
 
 
-def _set_transform_state(transform: Randomizable, saved: dict[str, Any]) -> None:
-    generators = [np.random.RandomState() for _ in saved["states"]]
-    for generator, state in zip(generators, saved["states"], strict=True):
-        _access("", generator)[1](state)
-    holders = _holders(transform)
-    for path, index in saved["holders"].items():
-        holders[path].R = generators[index]
+def _set_transform_state(transform: Randomizable, saved: list[tuple[str, int, str]]) -> None:
+    parts = dict(_random_parts(transform, "", set()))
+    generators = {number: np.random.RandomState() for _, number, _ in saved}
+    for path, number, state in saved:
+        _access("", generators[number])[1](state)
+        parts[path].R = generators[number]
 
 
-def _holders(item: Any, path: str = "", seen: set[int] | None = None) -> dict[str, Any]:
-    """Return a transform and those inside it that have a generator, each under the first path that leads to it."""
-    seen = set() if seen is None else seen
-    parts: Mapping[Any, Any] = {}
-    if isinstance(item, Randomizable | Transform):
-        parts = vars(item)
-    elif isinstance(item, list | tuple):
-        parts = dict(enumerate(item))
-    elif isinstance(item, Mapping):
-        parts = item
+def _random_parts(item: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield a transform and those inside it that have a generator, each under the first path that leads to it."""
     if id(item) in seen:
-        return {}
+        return
     seen.add(id(item))
-    found = {path: item} if isinstance(item, Randomizable) else {}
-    for name, part in parts.items():
-        found |= _holders(part, f"{path}.{name}", seen)
-    return found
+    if isinstance(item, Randomizable):
+        yield path, item
+    inside: Mapping[Any, Any] = {}
+    if isinstance(item, Randomizable | Transform):
+        inside = vars(item)
+    elif isinstance(item, list | tuple):
+        inside = dict(enumerate(item))
+    elif isinstance(item, Mapping):
+        inside = item
+    for name, part in inside.items():
+        yield from _random_parts(part, f"{path}.{name}", seen)
 
 
-def write_search(path: Path, content: Mapping[str, Any]) -> None:
+def write_search(folder: Path, settings: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Write the file of a search, whole or not at all."""
-    with replacing(path) as part:
-        torch.save({**content, "format": _FORMAT}, part)
+    with replacing(folder / _FILE) as part:
+        torch.save({**content, "settings": settings, "format": _FORMAT}, part)
 
 
-def read_search(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read it back.
+def read_search(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read it back, ``None`` where there is none yet; what a killed writer left beside it is removed.
 
     Raises:
         RuntimeError: The file is damaged, or no file of a search.
         ValueError: It belongs to a search with other settings.
     """
+    for part in folder.glob(part_pattern(_FILE)):
+        part.unlink()
+    path, fault = folder / _FILE, ""
+    if not path.exists():
+        return None
     try:
         with zipfile.ZipFile(path) as archive:
             fault = "" if archive.testzip() is None else "a file that is damaged"  # torch.load looks at no checksum
@@ -186,7 +184,7 @@ def read_search(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         if (kept := content["settings"].get(name)) != value:
             raise ValueError(
-                f"{name} must be {kept} as in the search that {path.parent} holds, got {value}; go on with the same "
+                f"{name} must be {kept} as in the search that {folder} holds, got {value}; go on with the same "
                 "settings, or begin in another folder"
             )
     return content

@@ -10,17 +10,13 @@ from typing import Any
 
 import torch
 from torch import distributed
-from tqdm import tqdm
 
 from monai_boundary._check import check_count
-from monai_boundary._files import part_pattern
 from monai_boundary.schedules import Increase, Schedule
-from monai_boundary.weight_search.policy import SearchPolicy, SearchRound, rounds_table
+from monai_boundary.weight_search.policy import SearchPolicy, SearchRound
 from monai_boundary.weight_search.saved_state import SavedState, read_search, write_search
 
 __all__ = ["WeightSearch"]
-
-_FILE = "weight_search.pt"
 
 
 class WeightSearch:
@@ -28,15 +24,12 @@ class WeightSearch:
 
     Epochs 0 to ``first - 1`` are trained with the weights of `before`. Then, every `every` epochs, each candidate is
     trained for `trial` epochs from one saved state and scored; the state of the best is kept and training goes on from
-    it, with its weight until the next search. No epoch of the kept course is trained twice: it is the chain of the best
-    branches. Of equal scores the earlier candidate wins. A score of NaN is worse than any number. The last period is
-    as long as the epochs that are left.
+    it, with its weight until the next search. Of equal scores the earlier candidate wins; NaN is worse than any number.
 
-    After every `save_every` epochs, before each search and after each trial the whole state goes to a file in `folder`
-    that is replaced in one step. A killed run, started again with the same arguments, goes on from there: on the CPU
-    to the same bits as an unbroken one, if `state` names all that training changes and the data loader starts new
-    workers in every epoch (no ``persistent_workers``). The file and the memory hold up to three states: the current
-    one, that before the trials, and that of the best candidate. One process only.
+    After every `save_every` epochs, before each search and after each trial the whole state goes to one file in
+    `folder` that is replaced in one step. A killed run, started again with the same arguments, goes on from there: on
+    the CPU to the same bits as an unbroken one, if `state` names all that training changes and the data loader starts
+    new workers in every epoch (no ``persistent_workers``). The file and the memory hold up to three states.
 
     Args:
         loss: `BoundaryF1IoULoss`, or any object with settable `term_weights` (region, boundary); in a search they are
@@ -53,7 +46,6 @@ class WeightSearch:
         before: Schedule of the weights before `first`, stretched over these epochs: its boundary weight counts and must
             lie in [0, 1]. The default rises from 0 to the least of the paper's candidates.
         save_every: Epochs between two saves.
-        progress: Whether to show a bar over all epochs of all candidates.
 
     Raises:
         TypeError: `loss` has no `term_weights`, an object of `state` has no state, or a number is none.
@@ -68,10 +60,10 @@ class WeightSearch:
         >>> from monai_boundary import BoundaryF1IoULoss
         >>> loss = BoundaryF1IoULoss()
         >>> with TemporaryDirectory() as folder:
-        ...     search = WeightSearch(loss, {}, folder, 4, candidates=(0.3, 0.7), first=1, every=3, progress=False)
+        ...     search = WeightSearch(loss, {}, folder, 4, candidates=(0.3, 0.7), first=1, every=3)
         ...     rounds = search.run(lambda epoch: None, lambda: loss.alpha)  # train_epoch(epoch) and validate()
-        >>> rounds[0].kept, search.course()
-        (0.7, [0.0, 0.7, 0.7, 0.7])
+        >>> print(rounds[0], search.course())
+        epochs 1-3  w=0.3 0.3000  w=0.7 0.7000  kept 0.7 [0.0, 0.7, 0.7, 0.7]
     """
 
     def __init__(  # noqa: PLR0913 - all numbers of the policy are arguments
@@ -87,7 +79,6 @@ class WeightSearch:
         trial: int | None = None,
         before: Schedule = Increase(0.0, 0.1),  # noqa: B008 - frozen
         save_every: int = 1,
-        progress: bool = True,
     ) -> None:
         if not hasattr(loss, "term_weights"):
             raise TypeError(
@@ -95,17 +86,15 @@ class WeightSearch:
             )
         self.loss, self.folder = loss, Path(folder)
         check_count("first", first, 0)
+        early = tuple(before.weights(epoch, first)[1] for epoch in range(first))
         self.policy = SearchPolicy(
-            tuple(candidates), first, every, every if trial is None else trial, max_epochs,
-            tuple(before.weights(epoch, first)[1] for epoch in range(first)),
-        )  # fmt: skip
-        self.save_every, self.progress = check_count("save_every", save_every), progress
+            tuple(candidates), first, every, every if trial is None else trial, max_epochs, early
+        )
+        self.save_every = check_count("save_every", save_every)
         self.epoch = 0  # epochs behind the current state: the number of the next one
         self.rounds: list[SearchRound] = []
         self._training = SavedState(state)
-        self._settings = asdict(self.policy) | {"state": self._training.names}
         self._snapshots: dict[str, torch.Tensor] = {}  # "current", in a search also "start" and "best"
-        self._bar: tqdm | None = None
 
     def run(self, train_epoch: Callable[[int], Any], validate: Callable[[], float]) -> list[SearchRound]:
         """Train to the end, from the beginning or from where a killed run stopped.
@@ -118,16 +107,13 @@ class WeightSearch:
         Returns:
             The rounds of the search.
         """
-        try:
-            self.restore()
-            while not self.finished:
-                if self.awaits_score:
-                    self.add_score(validate())
-                else:
-                    train_epoch(self.epoch)
-                    self.finish_epoch()
-        finally:
-            self.close()
+        self.restore()
+        while not self.finished:
+            if self.awaits_score:
+                self.add_score(validate())
+            else:
+                train_epoch(self.epoch)
+                self.finish_epoch()
         return self.rounds
 
     @property
@@ -157,14 +143,9 @@ class WeightSearch:
         stop = self.open_round.start if self.open_round else self.epoch
         return [self.policy.kept_weight(epoch, self.rounds) for epoch in range(stop)]
 
-    def table(self) -> str:
-        """Return the searches as text: epochs of the trials, score of every candidate, weight kept."""
-        return rounds_table(self.rounds)
-
     def register(self, name: str, item: Any) -> None:
         """Add an object to the state, before `restore`."""
         self._training.add(name, item)
-        self._settings["state"] = self._training.names
 
     def restore(self) -> None:
         """Put everything into the state of the last save in `folder`; without one, save the state as it is.
@@ -173,10 +154,9 @@ class WeightSearch:
         """
         if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
             raise RuntimeError("WeightSearch must run in a single process, got a group of several; start it with one")
-        for part in self.folder.glob(part_pattern(_FILE)):  # of a writer that was killed
-            part.unlink()
-        if (self.folder / _FILE).exists():
-            self._read()
+        if content := read_search(self.folder, self._settings()):
+            self.epoch, self._snapshots = content["epoch"], content["snapshots"]
+            self.rounds = [SearchRound(*entry) for entry in content["rounds"]]
         else:
             self.epoch, self.rounds, self._snapshots = 0, [], {"current": self._training.take()}
             self._write()
@@ -188,7 +168,7 @@ class WeightSearch:
         if self.awaits_score or self._next_round() or self.finished or self.epoch % self.save_every == 0:
             self._snapshots["current"] = self._training.take()
             self._write()
-        self._set_weight()
+        self.loss.term_weights = 1 - self.weight, self.weight
 
     def add_score(self, score: float) -> None:
         """Note the score of the candidate, and go back to the start for the next one, or on from the best.
@@ -214,14 +194,11 @@ class WeightSearch:
         self._write()
         self._go_back()
 
-    def close(self) -> None:
-        """Leave the progress bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same when a killed run is started again."""
+        return asdict(self.policy) | {"state": self._training.names}
 
     def _next_round(self) -> SearchRound | None:
-        """The search that begins with the next epoch, if any."""
         return None if self.open_round else self.policy.round_at(self.epoch)
 
     def _write(self) -> None:
@@ -229,28 +206,10 @@ class WeightSearch:
         if entry := self._next_round():
             self.rounds.append(entry)
             self._snapshots["start"] = self._snapshots["current"]  # the file holds it once
-        content = {
-            "settings": self._settings, "epoch": self.epoch, "rounds": [astuple(entry) for entry in self.rounds],
-            "snapshots": self._snapshots,
-        }  # fmt: skip
-        write_search(self.folder / _FILE, content)
-
-    def _read(self) -> None:
-        content = read_search(self.folder / _FILE, self._settings)
-        self.epoch, self._snapshots = content["epoch"], content["snapshots"]
-        self.rounds = [SearchRound(*entry) for entry in content["rounds"]]
+        rounds = [astuple(entry) for entry in self.rounds]
+        content = {"epoch": self.epoch, "rounds": rounds, "snapshots": self._snapshots}
+        write_search(self.folder, self._settings(), content)
 
     def _go_back(self) -> None:
         self._training.go_back(self._snapshots["current"])
-        self._set_weight()
-
-    def _set_weight(self) -> None:
         self.loss.term_weights = 1 - self.weight, self.weight
-        if self._bar is None:
-            self._bar = tqdm(total=self.policy.total_epochs(), unit="epoch", disable=not self.progress)
-        count, entry, text = len(self.policy.candidates), self.open_round, f"weight {self.weight:g}"
-        if entry is not None:
-            best = "" if entry.best is None else f", best {entry.scores[entry.best]:.4f}"
-            text = f"search {len(self.rounds)}, {text} ({len(entry.scores) + 1}/{count}){best}"
-        self._bar.n = self.epoch + sum((len(one.scores) if one.open else count - 1) * one.epochs for one in self.rounds)
-        self._bar.set_description(text)

@@ -19,11 +19,7 @@ from monai_boundary.weight_search import WeightSearch
 CANDIDATES, MAX_EPOCHS = (0.2, 0.5, 0.9), 9
 # So that every candidate wins once: (epoch, weight) that a trial ends with, and what it gets on top of its IoU.
 FAVOURED = {(4, 0.9): 1.0, (7, 0.5): 1.0}
-NUMBERS: dict[str, Any] = {
-    "candidates": CANDIDATES,
-    "first": 2,
-    "every": 3,
-}  # searches at 2, 5 and 8, the last cut to 1
+NUMBERS: dict[str, Any] = {"candidates": CANDIDATES, "first": 2, "every": 3}  # at 2, 5 and 8, the last cut to 1
 
 
 class Training:
@@ -34,13 +30,8 @@ class Training:
         np.random.seed(4)  # noqa: NPY002 - the global state is part of the test
         random.seed(5)
         self.loss = BoundaryF1IoULoss()
-        self.network = nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.BatchNorm2d(4, momentum=0.5),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Conv2d(4, 1, 1),
-        )
+        layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4, momentum=0.5), nn.ReLU(), nn.Dropout(0.1)
+        self.network = nn.Sequential(*layers, nn.Conv2d(4, 1, 1))
         self.optimizer = torch.optim.Adam(self.network.parameters(), 0.02)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 2, 0.8)
         self.order = torch.Generator().manual_seed(6)
@@ -95,8 +86,7 @@ class Training:
 
 def make_search(training: Training, folder: Path, **numbers: Any) -> WeightSearch:
     """A search over the little training."""
-    options = {"max_epochs": MAX_EPOCHS, "progress": False, **NUMBERS, **numbers}
-    return WeightSearch(training.loss, training.state(), folder, **options)
+    return WeightSearch(training.loss, training.state(), folder, **{"max_epochs": MAX_EPOCHS, **NUMBERS, **numbers})
 
 
 def run_whole(folder: Path, around: Callable[[Training], None] = lambda _: None, **numbers: Any):

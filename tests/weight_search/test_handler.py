@@ -51,7 +51,7 @@ class Run:
         )  # fmt: skip
         state = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
         numbers = {"max_epochs": MAX_EPOCHS, "candidates": (0.2, 0.8), "first": 1, "every": 3, **numbers}
-        self.search = WeightSearch(self.loss, state, folder, progress=False, **numbers)
+        self.search = WeightSearch(self.loss, state, folder, **numbers)
         self.handler = WeightSearchHandler(self.search, self.evaluator, score)
         self.seen: list[tuple[int, float]] = []
         self.trainer = SupervisedTrainer(
@@ -123,6 +123,23 @@ class Killer:
             raise KeyboardInterrupt
 
 
+def killed_and_started_again(folder: Path, killer: Killer, change=lambda _run: None, **options) -> Run:
+    """Run until the kill, and again with other generators: the saved ones count."""
+    in_validation = killer.event is Events.STARTED
+    broken = Run(folder, () if in_validation else [killer], **options)
+    change(broken)
+    if in_validation:
+        killer.attach(broken.evaluator)
+    with pytest.raises(KeyboardInterrupt):
+        broken.trainer.run()
+    assert broken.search.awaits_score == in_validation
+    again = Run(folder, **options)
+    change(again)
+    torch.manual_seed(99)
+    again.trainer.run()
+    return again
+
+
 @pytest.mark.parametrize(
     ("event", "count"),
     [
@@ -131,29 +148,32 @@ class Killer:
         (Events.EPOCH_COMPLETED, 4),
         (Events.EPOCH_STARTED, 8),
         (Events.EPOCH_COMPLETED, 11),
+        (Events.STARTED, 2),
     ],
 )
 def test_a_killed_run_started_again_is_the_unbroken_one_to_the_bit(unbroken, tmp_path, event, count):
-    broken = Run(tmp_path, [Killer(event, count)])
-    with pytest.raises(KeyboardInterrupt):
-        broken.trainer.run()
-    again = Run(tmp_path)
-    torch.manual_seed(99)  # the saved generators count, not these
-    again.trainer.run()
+    again = killed_and_started_again(tmp_path, Killer(event, count))
     assert again.search.rounds == unbroken.search.rounds
     assert again.end() == unbroken.result
 
 
-def test_a_kill_between_training_and_validation_is_caught_up(unbroken, tmp_path):
-    broken = Run(tmp_path)
-    evaluate = Killer(Events.STARTED, 2)
-    evaluate.attach(broken.evaluator)
-    with pytest.raises(KeyboardInterrupt):
-        broken.trainer.run()
-    assert broken.search.awaits_score
-    again = Run(tmp_path)
-    again.trainer.run()
-    assert again.end() == unbroken.result
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        # an evaluation draws the seed of its loader from the global generator: another course, the same after a kill
+        ({}, lambda run: ValidationHandler(1, run.evaluator).attach(run.trainer)),
+        ({"trainer": {"epoch_length": 1}}, lambda _run: None),  # shorter than the loader: every epoch is a new pass
+    ],
+    ids=["validation of every epoch", "short epochs"],
+)
+def test_other_courses_survive_a_kill_as_well(tmp_path, options, change):
+    whole = Run(tmp_path / "whole", **options)
+    change(whole)
+    whole.trainer.run()
+    expected = whole.end()
+    killer = Killer(Events.ITERATION_COMPLETED, 4 if options else 9)
+    assert killed_and_started_again(tmp_path / "broken", killer, change, **options).end() == expected
+    assert [entry.start for entry in whole.search.rounds] == [1, 4]
 
 
 def test_a_terminated_trainer_goes_on_with_the_next_run(unbroken, tmp_path):
@@ -172,36 +192,6 @@ def test_a_finished_search_trains_no_more(unbroken):
     again.trainer.run()
     assert again.seen == []
     assert again.end() == unbroken.result
-
-
-def test_a_validation_of_every_epoch_does_not_disturb(unbroken, tmp_path):
-    run = Run(tmp_path)
-    # An evaluation draws the seed of its loader from the global generator: another course, but the same after a kill.
-    ValidationHandler(1, run.evaluator).attach(run.trainer)
-    run.trainer.run()
-    expected = run.end()
-    broken = Run(tmp_path / "broken", [Killer(Events.ITERATION_COMPLETED, 9)])
-    ValidationHandler(1, broken.evaluator).attach(broken.trainer)
-    with pytest.raises(KeyboardInterrupt):
-        broken.trainer.run()
-    again = Run(tmp_path / "broken")
-    ValidationHandler(1, again.evaluator).attach(again.trainer)
-    again.trainer.run()
-    assert again.end() == expected
-    assert [entry.start for entry in run.search.rounds] == [entry.start for entry in unbroken.search.rounds]
-
-
-def test_an_epoch_shorter_than_the_loader_begins_with_a_new_pass(tmp_path):
-    options = {"trainer": {"epoch_length": 1}}
-    whole = Run(tmp_path / "whole", **options)
-    whole.trainer.run()
-    expected = whole.end()
-    broken = Run(tmp_path / "broken", [Killer(Events.ITERATION_COMPLETED, 4)], **options)
-    with pytest.raises(KeyboardInterrupt):
-        broken.trainer.run()
-    again = Run(tmp_path / "broken", **options)
-    again.trainer.run()
-    assert again.end() == expected
 
 
 class Scaler:
@@ -259,15 +249,17 @@ def test_another_score_of_the_evaluator_can_be_named(tmp_path):
     assert [entry.scores for entry in run.search.rounds] == [(0.2, 0.8)] * 2
 
 
-@pytest.mark.parametrize(("score", "key"), [("dice", True), (None, False)])
-def test_a_score_that_the_evaluator_does_not_have_is_refused(tmp_path, score, key):
-    with pytest.raises(ValueError, match="score must name a metric of the evaluator, got"):
-        Run(tmp_path, score=score, key=key).trainer.run()
-
-
-def test_another_number_of_epochs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="max_epochs of search and trainer must be the same, got 7 and 6"):
-        Run(tmp_path, max_epochs=7).trainer.run()
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"score": "dice"}, "score must name a metric of the evaluator, got 'dice'"),
+        ({"key": False}, "score must name a metric of the evaluator, got None"),
+        ({"max_epochs": 7}, "max_epochs of search and trainer must be the same, got 7 and 6"),
+    ],
+)
+def test_a_trainer_and_an_evaluator_that_do_not_fit_are_refused(tmp_path, options, text):
+    with pytest.raises(ValueError, match=text):
+        Run(tmp_path, **options).trainer.run()
 
 
 def test_schedules_drive_the_weight_of_the_loss(tmp_path):

@@ -261,7 +261,7 @@ def test_a_state_that_only_pickle_could_read_is_refused_at_once(tmp_path):
             """Not called."""
 
     training = Training()
-    search = WeightSearch(training.loss, {"odd": Odd()}, tmp_path, 9, progress=False)
+    search = WeightSearch(training.loss, {"odd": Odd()}, tmp_path, 9)
     with pytest.raises(RuntimeError, match="state must hold objects whose state_dict is made of tensors, numbers"):
         search.run(training.train_epoch, training.validate)
     assert training.seen == []

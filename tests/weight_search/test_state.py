@@ -82,7 +82,7 @@ class Loaded:
         state = {"network": self.network, "optimizer": self.optimizer}
         self.search = WeightSearch(
             self.loss, state if workers else state | {"transform": transform}, folder, 4,
-            candidates=(0.2, 0.8), first=1, every=2, progress=False,
+            candidates=(0.2, 0.8), first=1, every=2,
         )  # fmt: skip
         self.left = 100
 
