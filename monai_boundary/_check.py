@@ -1,4 +1,4 @@
-"""Argument checks, the one place where their error texts are written.
+"""Argument checks that several parts need, and what they have in common.
 
 Every text has the same four parts: the argument, what it must be, what it got, and the remedy.
 ``TypeError`` means the wrong kind of thing, ``ValueError`` the wrong value.
@@ -12,33 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-__all__ = [
-    "as_numpy",
-    "check_activation",
-    "check_binary",
-    "check_choice",
-    "check_connectivity",
-    "check_count",
-    "check_fraction",
-    "check_ids",
-    "check_ignore_index",
-    "check_integers",
-    "check_labels",
-    "check_mask",
-    "check_mask_pair",
-    "check_number",
-    "check_reach",
-    "check_same_device",
-    "check_same_shape",
-    "check_scored_labels",
-    "check_slice_axis",
-    "check_spacing",
-    "check_spatial_ndim",
-    "check_windows",
-    "is_integer",
-    "plain_tensor",
-]
 
 # Neighbours of a voxel on 1, 2 and 3 axes, by connectivity from 1 on.
 NEIGHBOURS = {1: (2,), 2: (4, 8), 3: (6, 18, 26)}
@@ -94,15 +67,20 @@ def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> in
     return ndim
 
 
-def check_windows(name: str, window: Any, ndim: int) -> tuple[int, ...]:
-    """Return `window` as one odd width per spatial axis; one integer stands for all."""
-    widths = _per_axis(name, window, ndim, "an odd integer")
-    if len(widths) != ndim or any(width < 1 or width % 2 == 0 for width in widths):
+def check_per_axis(name: str, value: Any, ndim: int, *, odd: bool = False) -> tuple[int, ...]:
+    """Return `value` as one integer >= 0 (or odd and >= 1) per spatial axis; one integer stands for all."""
+    values = tuple(value) if isinstance(value, list | tuple) else (value,) * ndim
+    if not all(map(is_integer, values)):
+        kind = "an odd integer" if odd else "an integer"
+        raise TypeError(f"{name} must be {kind} or one per spatial axis ({ndim}), got {value!r}")
+    if len(values) == ndim and all(one >= 0 and (one % 2 or not odd) for one in values):
+        return tuple(int(one) for one in values)
+    if odd:
         raise ValueError(
-            f"{name} must be odd and >= 1, one width or one per spatial axis ({ndim}), got {window!r}; "
+            f"{name} must be odd and >= 1, one width or one per spatial axis ({ndim}), got {value!r}; "
             "an even window has no centre: take the next odd one"
         )
-    return widths
+    raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {value!r}")
 
 
 def check_connectivity(connectivity: Any, ndim: int) -> int:
@@ -113,21 +91,6 @@ def check_connectivity(connectivity: Any, ndim: int) -> int:
         counts = ", ".join(f"{rank} for {count} neighbours" for rank, count in enumerate(NEIGHBOURS[ndim], start=1))
         raise ValueError(f"connectivity must be {counts} on {ndim} axes, got {connectivity}")
     return int(connectivity)
-
-
-def check_reach(name: str, reach: Any, ndim: int) -> tuple[int, ...]:
-    """Return `reach` as one integer >= 0 per spatial axis; one integer stands for all."""
-    values = _per_axis(name, reach, ndim, "an integer")
-    if len(values) != ndim or any(value < 0 for value in values):
-        raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {reach!r}")
-    return values
-
-
-def _per_axis(name: str, value: Any, ndim: int, kind: str) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, list | tuple) else (value,) * ndim
-    if not all(map(is_integer, values)):
-        raise TypeError(f"{name} must be {kind} or one per spatial axis ({ndim}), got {value!r}")
-    return tuple(int(one) for one in values)
 
 
 def check_slice_axis(axis: Any, ndim: int) -> int | None:
@@ -207,16 +170,6 @@ def check_mask_pair(pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def check_binary(name: str, channels: np.ndarray) -> np.ndarray:
-    """Return one-hot channels or a mask of any type as bool: every value must be 0 or 1, which NaN is not."""
-    if not ((channels == 0) | (channels == 1)).all():
-        raise ValueError(
-            f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, divide masks of 0 and 255, "
-            "or pass num_classes with label maps"
-        )
-    return channels.astype(bool)
-
-
 def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
     """Return labels as integers; floats are accepted when every value is one, because image readers give floats."""
     if labels.dtype.kind not in "biuf":
@@ -229,16 +182,6 @@ def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
             "resample label maps with mode='nearest'"
         )
     return labels.astype(np.int64)
-
-
-def check_scored_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:
-    """Return a label map to score `label` in as integers, which must not be a mask of 0 and 255."""
-    labels = check_integers(name, labels)
-    if int(labels.max()) == 255 and 255 not in (label, ignore_index) and ((labels == 0) | (labels == 255)).all():
-        raise ValueError(
-            f"{name} must hold the label {label}, got a mask of 0 and 255; divide it by 255, or pass ignore_index=255"
-        )
-    return labels
 
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:

@@ -20,7 +20,7 @@ RANK = {
     "engines": 5, "nnunet_trainers": 5, "weight_search": 5,
     "metrics": 6, "export": 6, "inference": 6, "precompute": 6,
     "reports": 7,
-    "_inspect": 8, "bundles": 8, "evaluation": 8,
+    "bundles": 8, "evaluation": 8,
     "demo": 8.5,
     "cli": 9,
 }  # fmt: skip

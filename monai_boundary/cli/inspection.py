@@ -1,13 +1,17 @@
-"""``monai-boundary inspect``."""
+"""``monai-boundary inspect``: what the boundary loss sees in one case, as text and as a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from monai_boundary.cli.options import CONVENTIONS, PATH
+
+if TYPE_CHECKING:
+    from monai_boundary.datasets.nifti import Volume
+    from monai_boundary.kernels.distance import DistanceMapOptions
 
 __all__ = ["inspect"]
 
@@ -38,8 +42,83 @@ def inspect(
     classes absent, the foreground share, and the range of every class's distance map. Draws the contours of
     the classes on the image and one distance map with iso-lines in mm.
     """
-    from monai_boundary._inspect import inspect_case
-    from monai_boundary.kernels.distance import DistanceMapOptions
+    import numpy as np
 
-    written = inspect_case(image, label, output, DistanceMapOptions(convention, clip), index, ignore_index)
-    click.echo(f"\nwrote {written}")
+    from monai_boundary.datasets.nifti import read_image, read_labels
+    from monai_boundary.kernels.distance import DistanceMapOptions, masks_distance_map
+    from monai_boundary.reports import inspect_figure, save_figure
+
+    options, picture, labels = DistanceMapOptions(convention, clip), read_image(image), read_labels(label)
+    _check_grid(picture, labels)
+    counts = {int(value): int(count) for value, count in zip(*np.unique(labels.array, return_counts=True), strict=True)}
+    ignored = counts.pop(ignore_index, 0) if ignore_index is not None else 0
+    present = [value for value in counts if value > 0]
+    if index is not None and index not in present:
+        raise ValueError(f"label must be a foreground class of {label} {present}, got {index}")
+    chosen = index if index is not None else max(present, key=lambda value: counts[value], default=None)
+    rows = _grid_facts(picture, labels, options) | _class_facts(counts, present)
+    if ignored:
+        rows["ignored"] = f"{ignored} voxels"
+    click.echo("\n".join(f"{name + ':':14s} {text}" for name, text in rows.items()))
+    click.echo("\n class     voxels        share   range of its map in mm" if present else "\nno foreground class")
+    valid = None if ignore_index is None else labels.array != ignore_index
+    drawn = np.zeros(labels.array.shape, np.float32)
+    for value in present:  # one map at a time: a label map may hold a hundred classes
+        distance = np.asarray(masks_distance_map((labels.array == value)[None], labels.spacing, options, valid)[0])
+        share = 100 * counts[value] / sum(counts.values())
+        click.echo(f"{value:6d} {counts[value]:10d} {share:10.4f} %   {distance.min():+8.2f} to {distance.max():+8.2f}")
+        if value == chosen:
+            drawn = distance
+    spacing = " x ".join(f"{size:g}" for size in picture.spacing)
+    title = f"{image.name}\n{spacing} mm (z, y, x), convention {options.convention!r}"
+    figure = inspect_figure(picture.array, labels.array, drawn, picture.spacing, title, chosen or 1)
+    click.echo(f"\nwrote {save_figure(figure, output)}")
+
+
+def _check_grid(image: Volume, labels: Volume) -> None:
+    from monai_boundary.datasets.nifti import same_grid
+
+    if image.array.shape != labels.array.shape:
+        raise ValueError(
+            f"image and label map must have the same shape, got {image.array.shape} and {labels.array.shape}; "
+            "pass two files of one case"
+        )
+    if not same_grid(image, labels):
+        raise ValueError(
+            f"image and label map must lie at the same place, got spacings {image.spacing} and {labels.spacing} mm and "
+            f"origins {image.affine[:3, 3].round(2).tolist()} and {labels.affine[:3, 3].round(2).tolist()}; "
+            "resample the label map onto the image"
+        )
+
+
+def _grid_facts(image: Volume, labels: Volume, options: DistanceMapOptions) -> dict[str, str]:
+    import numpy as np
+
+    from monai_boundary._geometry import is_sheared
+
+    finite = image.array[np.isfinite(image.array)]
+    lost = image.array.size - finite.size
+    values = f"{finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
+    rows = {
+        "shape": " x ".join(map(str, labels.array.shape)) + f" (z, y, x), axes in the file {labels.axcodes}",
+        "spacing": " x ".join(f"{size:g}" for size in labels.spacing) + " mm (z, y, x)",
+        "unit": "mm",
+        "convention": options.convention,
+        "clip": "none" if options.clip is None else f"{options.clip:g} mm",
+        "image values": values + (f", {lost} not finite" if lost else ""),
+    }
+    if is_sheared(labels.affine):
+        rows["warning"] = "the affine is sheared: distances are measured as if its axes were orthogonal"
+    return rows
+
+
+def _class_facts(counts: dict[int, int], present: list[int]) -> dict[str, str]:
+    num_classes = max([1, *present]) + 1
+    absent = [value for value in range(num_classes) if value not in counts]
+    names = ", ".join(map(str, absent[:12])) + (f" and {len(absent) - 12} more" if len(absent) > 12 else "")
+    share = 100 * sum(counts[value] for value in present) / max(1, sum(counts.values()))
+    return {
+        "classes": f"{num_classes} with the background (0 to {num_classes - 1})",
+        "absent": names or "none",
+        "foreground": f"{share:.4f} % of the voxels",
+    }

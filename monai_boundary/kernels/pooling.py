@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from monai_boundary._check import check_spatial_ndim, check_windows
+from monai_boundary._check import check_per_axis, check_spatial_ndim
 
 __all__ = ["BAND_BOUNDARY", "BAND_IGNORED", "boundary_band", "box_max_pool", "box_min_pool", "soft_boundary"]
 
@@ -44,7 +44,7 @@ def box_max_pool(values: torch.Tensor, window: Windows) -> torch.Tensor:
         >>> box_max_pool(torch.tensor([[[0, 5, 1, 2, 3]]]), 3).tolist()
         [[[5, 5, 5, 3, 3]]]
     """
-    windows = check_windows("window", window, check_spatial_ndim("values", values.shape, channels=2))
+    windows = check_per_axis("window", window, check_spatial_ndim("values", values.shape, channels=2), odd=True)
     if torch.is_grad_enabled() and values.requires_grad:
         pooled: torch.Tensor = _BoxMax.apply(values, windows)[0]
         return pooled
@@ -128,8 +128,8 @@ def boundary_band(
     """
     if masks.dtype != torch.bool:
         raise TypeError(f"masks must be bool, got {masks.dtype}; compare them with the label or a threshold first")
-    check_windows("theta", theta, check_spatial_ndim("masks", masks.shape, channels=2))
-    check_windows("theta0", theta0, masks.ndim - 2)
+    check_per_axis("theta", theta, check_spatial_ndim("masks", masks.shape, channels=2), odd=True)
+    check_per_axis("theta0", theta0, masks.ndim - 2, odd=True)
     solid = masks if valid is None else masks | ~valid
     boundary = solid & ~box_min_pool(solid, theta0)
     if valid is not None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_choice, check_reach, check_slice_axis
+from monai_boundary._check import check_choice, check_per_axis, check_slice_axis
 from monai_boundary.losses.target import Pair, TargetContract
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class BoundaryAwareLoss(_Loss):
     ) -> None:
         super().__init__(reduction=LossReduction(reduction).value)
         kernel = import_module(_KERNEL)
-        check_reach("dilation", dilation, len(dilation) if isinstance(dilation, list | tuple) else 1)
+        check_per_axis("dilation", dilation, len(dilation) if isinstance(dilation, list | tuple) else 1)
         self.dilation = dilation
         self.weighting = check_choice("weighting", weighting, kernel.WEIGHTINGS)
         self.connectivity = connectivity

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from monai.utils import LossReduction
 
-from monai_boundary._check import check_number, check_windows
+from monai_boundary._check import check_number, check_per_axis
 from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
 from monai_boundary.losses.target import SMOOTH, Counted, Pair, TargetLoss, as_float32, check_output
 
@@ -83,7 +83,7 @@ class BoundaryF1Loss(TargetLoss):
     ) -> None:
         super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
         for name, window in (("theta0", theta0), ("theta", theta)):
-            check_windows(name, window, len(window) if isinstance(window, list | tuple) else 1)
+            check_per_axis(name, window, len(window) if isinstance(window, list | tuple) else 1, odd=True)
         self.theta0 = theta0
         self.theta = theta
         self.smooth = check_number("smooth", smooth)

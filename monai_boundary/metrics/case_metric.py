@@ -16,7 +16,7 @@ import torch
 from monai.data import MetaTensor
 from monai.metrics import CumulativeIterationMetric, do_metric_reduction
 
-from monai_boundary._check import as_numpy, check_binary, check_count, check_ignore_index, check_labels
+from monai_boundary._check import as_numpy, check_count, check_ignore_index, check_labels
 from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["CaseMetric", "MaskMetric", "Spacing"]
@@ -159,7 +159,7 @@ class MaskMetric(CaseMetric):
         found, true, valid = as_numpy("y_pred", pred), as_numpy("y", target), None
         if self.num_classes is None:
             first = 0 if self.include_background or len(true) == 1 else 1
-            pairs = list(zip(check_binary("y_pred", found)[first:], check_binary("y", true)[first:], strict=True))
+            pairs = list(zip(_as_masks("y_pred", found)[first:], _as_masks("y", true)[first:], strict=True))
         elif len(true) != 1:
             raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
         else:
@@ -171,3 +171,13 @@ class MaskMetric(CaseMetric):
         results = [self.measure(*pair, valid, spacing) for pair in pairs]
         return [[one[name] if isinstance(one, Mapping) else getattr(one, name) for name in self.scores]
                 for one in results]  # fmt: skip
+
+
+def _as_masks(name: str, channels: np.ndarray) -> np.ndarray:
+    """Return one-hot channels or a mask of any type as bool: every value must be 0 or 1, which NaN is not."""
+    if not ((channels == 0) | (channels == 1)).all():
+        raise ValueError(
+            f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, divide masks of 0 and 255, "
+            "or pass num_classes with label maps"
+        )
+    return channels.astype(bool)

@@ -15,7 +15,7 @@ from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
 from monai_boundary.metrics.buildings import score_buildings
 from monai_boundary.metrics.case_metric import CaseMetric, MaskMetric, Spacing
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
-from monai_boundary.metrics.score_sets import PROTOCOLS, check_scores, score_masks
+from monai_boundary.metrics.score_sets import PROTOCOLS, check_scores, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
 from monai_boundary.transforms.spacing import image_spacing
 
@@ -154,9 +154,12 @@ class ProtocolMetric(MaskMetric):
     ) -> dict[str, float]:
         """Return the scores of one class."""
         pred = pred if valid is None else pred & valid
-        values = score_masks(
-            self.protocol, pred, target, spacing, self.empty, self.tolerance_mm, self.slice_axis, self._measured
-        )
+        values: dict[str, float] = {}
+        if self._measured:
+            values = score_pair(
+                self.protocol, pred, target, spacing, empty=self.empty, tolerance_mm=self.tolerance_mm,
+                slice_axis=self.slice_axis, scores=self._measured,
+            )  # fmt: skip
         found, true = bool(pred.any()), bool(target.any())
         return values | {"missed": float(true and not found), "false_alarm": float(found and not true)}
 

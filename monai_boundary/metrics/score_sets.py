@@ -12,15 +12,15 @@ import numpy as np
 from monai_boundary._check import (
     check_choice,
     check_ignore_index,
+    check_integers,
     check_same_shape,
-    check_scored_labels,
     check_spacing,
     check_spatial_ndim,
 )
 from monai_boundary.metrics.lesions import lesion_counts
 from monai_boundary.metrics.surface import Empty, check_empty, dice_score, surface_distances
 
-__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "score_masks", "score_pair"]
+__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "score_pair"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice and whose
             lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice, HD95, HD,
             average symmetric surface distance, surface Dice.
-        pred: Integers `(*S)`.
+        pred: Integers or bool `(*S)`.
         target: Integers of the same shape, the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         label: The class to score.
@@ -120,47 +120,41 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         Kuijf et al., Standardized assessment of automatic segmentation of white matter hyperintensities, TMI 2019.
         Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
     """
-    check_scores(protocol, scores)
+    names = check_scores(protocol, scores)
     check_ignore_index(ignore_index)
+    check_empty(empty)
     pred, target = np.asarray(pred), np.asarray(target)
     check_same_shape("pred", pred, "target", target)
     check_spatial_ndim("target", target.shape)
-    truth = check_scored_labels("target", target, label, ignore_index) == label
-    found = check_scored_labels("pred", pred, label, ignore_index) == label
+    spacing = check_spacing(spacing, target.ndim)
+    truth = _check_labels("target", target, label, ignore_index) == label
+    found = _check_labels("pred", pred, label, ignore_index) == label
     if ignore_index is not None:
         found &= target != ignore_index
-    return score_masks(protocol, found, truth, spacing, empty, tolerance_mm, slice_axis, scores)
-
-
-def score_masks(
-    protocol: str,
-    pred: np.ndarray,
-    target: np.ndarray,
-    spacing: Sequence[float] | None,
-    empty: Empty = "diagonal",
-    tolerance_mm: float = 1.0,
-    slice_axis: int = 0,
-    scores: Sequence[str] | None = None,
-) -> dict[str, float]:
-    """Score a predicted mask; see `score_pair`."""
-    names = check_scores(protocol, scores) if scores != () else ()
-    check_empty(empty)
-    spacing = check_spacing(spacing, target.ndim)
-    values = {"dice": dice_score(pred, target)}
+    values = {"dice": dice_score(found, truth)}
     if any(name.startswith("volume") for name in names):
-        values |= _volumes(pred, target, math.prod(spacing))
+        values |= _volumes(found, truth, math.prod(spacing))
     if any(name.startswith("lesion") for name in names):
-        lesions = lesion_counts(pred, target)
+        lesions = lesion_counts(found, truth)
         values["lesion_recall"], values["lesion_f1"] = lesions.recall, lesions.f1
         values["lesion_count_difference"] = float(lesions.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
         plane = slice_axis if protocol == "wmh" and target.ndim > 1 else None
-        surface = surface_distances(pred, target, spacing, plane)
+        surface = surface_distances(found, truth, spacing, plane)
         values["hd95_mm"] = surface.hausdorff_mm(95, empty)
         values["hausdorff_mm"] = surface.hausdorff_mm(None, empty)
         values["average_mm"] = surface.average_mm(empty)
         values["surface_dice"] = surface.surface_dice(tolerance_mm)
     return {name: values[name] for name in names}
+
+
+def _check_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:
+    labels = check_integers(name, labels)
+    if int(labels.max()) == 255 and 255 not in (label, ignore_index) and ((labels == 0) | (labels == 255)).all():
+        raise ValueError(
+            f"{name} must hold the label {label}, got a mask of 0 and 255; divide it by 255, or pass ignore_index=255"
+        )
+    return labels
 
 
 def _volumes(found: np.ndarray, truth: np.ndarray, voxel_mm3: float) -> dict[str, float]:

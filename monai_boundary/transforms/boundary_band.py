@@ -12,7 +12,7 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_spatial_ndim, check_windows
+from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_per_axis, check_spatial_ndim
 from monai_boundary.kernels.pooling import boundary_band
 from monai_boundary.transforms.dictionary_twin import DictionaryTwin
 
@@ -61,7 +61,7 @@ class BoundaryBand(Transform):
         ignore_index: int | None = None,
     ) -> None:
         for name, window in (("theta0", theta0), ("theta", theta)):
-            check_windows(name, window, len(window) if isinstance(window, list | tuple) else 1)
+            check_per_axis(name, window, len(window) if isinstance(window, list | tuple) else 1, odd=True)
         if num_classes is not None:
             check_number("num_classes", num_classes, low=2, strict=False)
         elif ignore_index is not None:

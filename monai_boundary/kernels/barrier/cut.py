@@ -21,7 +21,7 @@ from monai_boundary._check import (
     check_choice,
     check_connectivity,
     check_mask,
-    check_reach,
+    check_per_axis,
     check_spatial_ndim,
 )
 from monai_boundary.kernels.barrier import contours
@@ -151,7 +151,7 @@ def barrier_weights(
     fronts = _cut(likelihood, seeds, connectivity)
     shape = fronts.regions.shape
     target = _check_membrane(membrane, shape)
-    reach = np.array(check_reach("dilation", dilation, len(shape)), np.int64)
+    reach = np.array(check_per_axis("dilation", dilation, len(shape)), np.int64)
     weights, num_regions = np.zeros(shape, np.float32), len(fronts.ids)
     if len(fronts.contour) == 0:
         return weights
