@@ -1,4 +1,4 @@
-"""Boundary F1 against brute force over all pairs of boundary voxels."""
+"""Boundary F1 against brute force over all pairs of boundary voxels, and the scores of building maps by counting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from monai_boundary.metrics import boundary_f1, surface_distances
+from monai_boundary.metrics import boundary_f1, score_buildings, surface_distances
 from tests.strategies import shapes, spacings
 
 
@@ -59,25 +59,16 @@ def test_equals_brute_force(case, theta, image_edge, all_valid):
     assert found.f1 == pytest.approx(2 * precision * recall / total if total else total, nan_ok=True)
 
 
-@given(cases(), st.floats(0.6, 9.0))
-def test_prediction_and_target_change_places(case, theta):
+@given(cases(), st.floats(0.6, 5.0), st.floats(0.1, 4.0))
+def test_laws(case, theta, more):
     pred, target, _, spacing = case
     one, other = boundary_f1(pred, target, theta, spacing), boundary_f1(target, pred, theta, spacing)
     assert (one.precision, one.recall) == pytest.approx((other.recall, other.precision), nan_ok=True)
-
-
-@given(cases(), st.floats(0.6, 5.0), st.floats(0.1, 4.0))
-def test_wider_tolerance_never_lowers_it(case, theta, more):
-    pred, target, _, spacing = case
-    narrow, wide = (boundary_f1(pred, target, value, spacing).f1 for value in (theta, theta + more))
-    assert math.isnan(narrow) == math.isnan(wide)
-    assert math.isnan(narrow) or narrow <= wide + 1e-12
-
-
-@given(cases())
-def test_a_mask_scores_one_against_itself(case):
-    score = boundary_f1(case[0], case[0], 0.01, case[3]).f1
-    assert score == 1 if case[0].any() else math.isnan(score)
+    wide = boundary_f1(pred, target, theta + more, spacing).f1
+    assert math.isnan(one.f1) == math.isnan(wide)
+    assert math.isnan(wide) or one.f1 <= wide + 1e-12
+    itself = boundary_f1(pred, pred, 0.01, spacing).f1
+    assert itself == 1 if pred.any() else math.isnan(itself)
 
 
 def test_is_the_share_of_the_surface_distances(rng):
@@ -114,11 +105,40 @@ def test_missing_class_scores_zero_and_absent_class_nan():
     assert math.isnan(boundary_f1(full, full, image_edge=False).f1)
 
 
-def test_wrong_input_is_refused():
-    mask = np.zeros((4, 4), bool)
-    with pytest.raises(ValueError, match=r"pred and target must have the same shape, got \(4, 4\) and \(4,\)"):
-        boundary_f1(mask, mask[0])
-    with pytest.raises(ValueError, match=r"valid and pred must have the same shape, got \(4,\) and \(4, 4\)"):
-        boundary_f1(mask, mask, valid=mask[0])
-    with pytest.raises(ValueError, match="spacing must hold one finite value > 0"):
-        boundary_f1(mask, mask, spacing=(1.0, 0.0))
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda m: boundary_f1(m, m[0]), r"pred and target must have the same shape, got \(4, 4\) and \(4,\)"),
+        (lambda m: boundary_f1(m, m, valid=m[0]), r"valid and pred must have the same shape, got \(4,\) and \(4, 4\)"),
+        (lambda m: boundary_f1(m, m, spacing=(1.0, 0.0)), "spacing must hold one finite value > 0"),
+    ],
+)
+def test_wrong_input_is_refused(call, text):
+    with pytest.raises(ValueError, match=text):
+        call(np.zeros((4, 4), bool))
+
+
+# Buildings
+
+
+@pytest.mark.parametrize("spacing", [None, (0.3, 0.5)])
+@pytest.mark.parametrize("image_edge", [False, True])
+def test_buildings_are_scored_over_the_pixels_that_count(rng, spacing, image_edge):
+    pred, target = np.zeros((2, 20, 24), np.int64)
+    pred[4:12, 3:15], pred[14:17, 20:], target[5:13, 3:18] = 1, 1, 1
+    target[rng.random(target.shape) < 0.1] = 255
+    score = score_buildings(pred, target, 0.9, spacing, image_edge=image_edge)
+    counted = [(a == 1, b == 1) for a, b in zip(pred.flat, target.flat, strict=True) if b != 255]
+    assert (score.intersection, score.union) == (sum(map(all, counted)), sum(map(any, counted)))
+    assert score.iou == pytest.approx(score.intersection / score.union)
+    valid = target != 255
+    expected = boundary_f1((pred == 1) & valid, target == 1, 0.9, spacing, valid=valid, image_edge=image_edge)
+    assert score.boundary == expected
+    assert expected != boundary_f1(pred == 1, target == 1, 0.9, spacing, image_edge=image_edge)
+
+
+def test_buildings_that_nobody_has_are_nan_and_a_false_alarm_is_0():
+    nothing, something = np.zeros((2, 8, 8), np.int64)
+    something[2:5, 2:5] = 1
+    assert math.isnan(score_buildings(nothing, nothing).iou)
+    assert score_buildings(something, nothing).iou == score_buildings(something, nothing).boundary.f1 == 0

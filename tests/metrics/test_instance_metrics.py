@@ -51,17 +51,23 @@ def test_objects_are_scipys_components_up_to_the_threshold(rng, shape, connectiv
     assert found.dtype == np.int32
 
 
-@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7])
-def test_a_voxel_at_the_threshold_is_inside(threshold):
-    values = np.array([threshold, 0.99], np.float32)
-    assert LikelihoodSegmentation(threshold)(values).tolist() == [1, 0]
-    assert LikelihoodSegmentation(threshold)(torch.from_numpy(values)).tolist() == [1, 0]
-
-
-def test_small_objects_become_membrane():
-    values = np.array([0, 0, 1, 0, 1, 0, 0, 0.0])
-    assert (LikelihoodSegmentation(min_size=2)(values) > 0).tolist() == [1, 1, 0, 0, 0, 1, 1, 1]
-    assert (LikelihoodSegmentation(min_size=3)(values) > 0).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+@pytest.mark.parametrize(
+    ("settings", "values", "expected"),
+    [
+        *(({"threshold": at}, np.array([at, 0.99], np.float32), [1, 0]) for at in (0.1, 0.3, 0.7)),
+        ({"threshold": 0.3}, torch.tensor([0.3, 0.99]), [1, 0]),
+        ({"min_size": 2}, np.array([0, 0, 1, 0, 1, 0, 0, 0.0]), [1, 1, 0, 0, 0, 3, 3, 3]),
+        ({"min_size": 3}, np.array([0, 0, 1, 0, 1, 0, 0, 0.0]), [0, 0, 0, 0, 0, 3, 3, 3]),
+        ({"membrane": "nearest"}, np.array([0.1, 0.6, 0.7, 0.8, 0.85, 0.9, 0.1]), [1, 1, 1, None, 2, 2, 2]),
+        ({"membrane": "watershed"}, np.array([0.1, 0.6, 0.7, 0.8, 0.85, 0.9, 0.1]), [1, 1, 1, 1, 1, None, 2]),
+    ],
+    ids=str,
+)
+def test_objects_by_hand(settings, values, expected):
+    if "watershed" in settings.values():
+        pytest.importorskip("skimage", reason="scikit-image is not installed")
+    found = LikelihoodSegmentation(**settings)(values).tolist()
+    assert [one if two is not None else None for one, two in zip(found, expected, strict=True)] == expected
 
 
 def test_the_membrane_goes_to_the_nearest_object_in_mm():
@@ -69,16 +75,6 @@ def test_the_membrane_goes_to_the_nearest_object_in_mm():
     values[0, 0] = values[4, 2] = 0
     found = LikelihoodSegmentation(membrane="nearest")(values, spacing=(1.0, 10.0))
     assert found.tolist() == [[1, 1, 2], [1, 1, 2], [1, 1, 2], [1, 2, 2], [1, 2, 2]]  # ties go to either
-
-
-def test_the_watershed_meets_on_the_ridge():
-    pytest.importorskip("skimage", reason="scikit-image is not installed")
-    values = np.array([[0.1, 0.6, 0.7, 0.8, 0.85, 0.9, 0.1]])
-    found = LikelihoodSegmentation(membrane="watershed")(values)
-    assert found[0, :5].tolist() == [1] * 5
-    assert found[0, 6] == 2
-    nearest = LikelihoodSegmentation(membrane="nearest")(values)
-    assert nearest[0, 4:].tolist() == [2] * 3
 
 
 @pytest.mark.parametrize("membrane", ["keep", "nearest", "watershed"])
@@ -92,7 +88,7 @@ def test_the_watershed_without_scikit_image_says_how_to_get_it(monkeypatch):
         LikelihoodSegmentation(membrane="watershed")(np.array([0.0, 1.0]))
 
 
-def test_the_sweep_is_a_segmentation_per_threshold(phantom, likelihood):
+def test_the_sweep_is_a_segmentation_per_threshold_and_its_bar_can_be_turned_off(phantom, likelihood, capsys):
     curve = threshold_sweep(likelihood, phantom.ids, (0.6, 0.4), LikelihoodSegmentation(min_size=4), progress=False)
     assert list(curve) == [0.6, 0.4]
     for threshold, scores in curve.items():
@@ -101,13 +97,9 @@ def test_the_sweep_is_a_segmentation_per_threshold(phantom, likelihood):
         assert scores.voi == pytest.approx(instance_scores(found, phantom.ids).voi)
     assert curve[0.6].voi_merge > curve[0.4].voi_merge > 0
     assert curve[0.6].voi_split < curve[0.4].voi_split
-
-
-def test_the_sweep_shows_a_bar_that_can_be_turned_off(likelihood, phantom, capsys):
+    assert not capsys.readouterr().err
     threshold_sweep(likelihood, phantom.ids, (0.5,))
     assert "thresholds" in capsys.readouterr().err
-    threshold_sweep(likelihood, phantom.ids, (0.5,), progress=False)
-    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -208,18 +200,13 @@ def test_the_sweep_metric_averages_curves_and_finds_the_best_threshold(phantom, 
         metric.best()
 
 
-def test_metrics_can_be_pickled_for_workers():
-    metric = pickle.loads(pickle.dumps(CremiScoreMetric(segmentation=LikelihoodSegmentation(0.3))))  # noqa: S301
-    assert metric.segmentation.threshold == 0.3
-
-
-def test_metrics_are_made_from_json(phantom, likelihood):
+def test_metrics_are_made_from_json_and_can_be_pickled_for_workers(phantom, likelihood):
     bundle = pytest.importorskip("monai.bundle", reason="MONAI's bundle package is not installed")
     parser = bundle.ConfigParser({"metric": {
         "_target_": "monai_boundary.metrics.CremiScoreMetric",
         "segmentation": {"_target_": "monai_boundary.metrics.LikelihoodSegmentation", "threshold": 0.4},
     }})  # fmt: skip
-    metric = parser.get_parsed_content("metric")
+    metric = pickle.loads(pickle.dumps(parser.get_parsed_content("metric")))  # noqa: S301
     metric(torch.from_numpy(likelihood)[None, None], torch.from_numpy(phantom.ids)[None, None])
     expected = threshold_sweep(likelihood, phantom.ids, (0.4,), progress=False)[0.4]
     assert float(metric.aggregate()) == pytest.approx(expected.cremi_score)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import sparse
 from scipy.stats import entropy
 
 from monai_boundary.metrics import INSTANCE_SCORES, cremi_target, instance_scores
+from tests.strategies import shapes
 
 
 def by_pairs(pred: np.ndarray, target: np.ndarray) -> tuple[float, float]:
@@ -115,31 +120,31 @@ def test_cremi_target_leaves_out_borders_and_keeps_id_zero():
     assert cremi_target(ids[0], border=0, spacing=(4, 4))[0].tolist() == [1, 1, 0, 0, 6, 6, 6, 6]
 
 
-def test_cremi_target_does_not_count_the_unlabelled():
+def test_cremi_target_leaves_out_the_unlabelled_and_six_pixels_of_4_nm_by_default():
     ids = np.full((1, 1, 9), 2**64 - 1, np.uint64)
     ids[..., 5:] = 3
     assert cremi_target(ids, border=0).ravel().tolist() == [0] * 6 + [4] * 3
-
-
-def test_border_of_25_nm_reaches_six_pixels_of_4_nm():
-    ids = np.zeros((1, 1, 40), np.uint64)
-    ids[..., 20:] = 1
+    ids = np.repeat(np.arange(2, dtype=np.uint64), 20)[None, None]
     assert np.flatnonzero(cremi_target(ids)[0, 0] == 0).tolist() == list(range(13, 27))
 
 
-def test_wrong_arguments_of_scores_are_refused():
-    with pytest.raises(ValueError, match=r"pred and target must have the same shape, got \(2,\) and \(3,\)"):
-        instance_scores(np.ones(2, int), np.ones(3, int))
-    with pytest.raises(ValueError, match=r"target must hold ids >= 0, got -1"):
-        instance_scores(np.ones(2, int), np.array([1, -1]))
-    with pytest.raises(TypeError, match=r"pred must hold ids, integers >= 0, got dtype complex"):
-        instance_scores(np.ones(2, complex), np.ones(2, int))
-    with pytest.raises(ValueError, match=r"slices \(Y, X\) or a volume \(Z, Y, X\), got shape \(4,\)"):
-        cremi_target(np.ones(4, int))
-    with pytest.raises(ValueError, match=r"border must be finite and >= 0, got -2"):
-        cremi_target(np.ones((4, 4), int), border=-2, spacing=(4, 4))
-    with pytest.raises(ValueError, match=r"per spatial axis \(2\), got \(40.0, 4.0, 4.0\)"):
-        cremi_target(np.ones((4, 4), int))
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: instance_scores(np.ones(2, int), np.ones(3, int)), ValueError,
+         r"pred and target must have the same shape, got \(2,\) and \(3,\)"),
+        (lambda: instance_scores(np.ones(2, int), np.array([1, -1])), ValueError, "target must hold ids >= 0, got -1"),
+        (lambda: instance_scores(np.ones(2, complex), np.ones(2, int)), TypeError,
+         "pred must hold ids, integers >= 0, got dtype complex"),
+        (lambda: cremi_target(np.ones(4, int)), ValueError,
+         r"slices \(Y, X\) or a volume \(Z, Y, X\), got shape \(4,\)"),
+        (lambda: cremi_target(np.ones((4, 4), int), -2, (4, 4)), ValueError, "border must be finite and >= 0, got -2"),
+        (lambda: cremi_target(np.ones((4, 4), int)), ValueError, r"per spatial axis \(2\), got \(40.0, 4.0, 4.0\)"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_of_scores_are_refused(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
 
 
 def test_scores_agree_with_the_formulas_of_the_challenge_on_real_data(data_dir):
@@ -155,3 +160,76 @@ def test_scores_agree_with_the_formulas_of_the_challenge_on_real_data(data_dir):
     recall = both / (table.sum(1) ** 2).sum()
     assert scores.adapted_rand_precision == pytest.approx(precision, rel=1e-12)
     assert scores.adapted_rand_recall == pytest.approx(recall, rel=1e-12)
+
+
+# Laws
+
+
+def id_maps(shape: tuple[int, ...], low: int = 0) -> st.SearchStrategy[np.ndarray]:
+    return hnp.arrays(np.int64, shape, elements=st.integers(low, 5))
+
+
+@st.composite
+def pairs(draw: st.DrawFn, low: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A prediction from `low` on, and a target with at least one object."""
+    shape = draw(shapes)
+    target = draw(id_maps(shape))
+    target.flat[draw(st.integers(0, target.size - 1))] = 3
+    return draw(id_maps(shape, low)), target
+
+
+def close(first, second) -> bool:
+    return np.allclose(dataclasses.astuple(first), dataclasses.astuple(second), rtol=1e-10, atol=1e-12)
+
+
+def renamed(ids: np.ndarray, draw_seed: int) -> np.ndarray:
+    names = np.random.default_rng(draw_seed).permutation(np.arange(1, 9, dtype=np.uint64) * np.uint64(2**60 + 1))
+    return np.concatenate([[np.uint64(0)], names])[ids]
+
+
+@given(pairs(), st.integers(0, 1000), st.integers(0, 5))
+def test_laws(pair, seed, value):
+    pred, target = pair
+    scores = instance_scores(pred, target)
+    assert close(instance_scores(renamed(pred, seed), renamed(target, seed + 1)), scores)  # names do not matter
+    assert close(instance_scores(np.where(target == 0, value, pred), target), scores)  # nor what is outside the target
+    itself = instance_scores(renamed(target, seed), target)
+    assert itself.voi == itself.adapted_rand_error == itself.cremi_score == 0
+    assert itself.adapted_rand_precision == itself.adapted_rand_recall == 1
+    values = {name: getattr(scores, name) for name in INSTANCE_SCORES}
+    assert all(math.isfinite(value) and value >= 0 for value in values.values()), values
+    assert all(value <= 1 + 1e-12 for name, value in values.items() if "rand" in name)
+    assert scores.voi <= 2 * math.log2(max(2, pred.size))
+
+
+@given(pairs(low=1))
+def test_prediction_and_target_swap_split_and_merge(pair):
+    pred, target = pair[0], np.maximum(pair[1], 1)
+    one, other = instance_scores(pred, target), instance_scores(target, pred)
+    assert (one.voi_split, one.voi_merge) == pytest.approx((other.voi_merge, other.voi_split), abs=1e-12)
+    assert one.adapted_rand_precision == pytest.approx(other.adapted_rand_recall)
+    assert one.adapted_rand_error == pytest.approx(other.adapted_rand_error)
+
+
+@given(pairs(low=1), st.data())
+def test_cutting_an_object_of_the_truth_in_two_raises_the_split_alone(pair, data):
+    target = pair[1]
+    inside = np.flatnonzero(target == 3)
+    pred = target.copy()
+    part = inside[: data.draw(st.integers(0, inside.size))]
+    pred.flat[part] = 9
+    scores = instance_scores(pred, target)
+    cut = 0 < part.size < inside.size
+    assert scores.voi_merge == 0
+    assert (scores.voi_split > 0) == cut
+    assert scores.adapted_rand_precision == 1
+    assert (scores.adapted_rand_recall < 1) == cut
+
+
+@given(pairs(low=1))
+def test_joining_two_predicted_objects_never_lowers_the_merge_nor_raises_the_split(pair):
+    pred, target = pair
+    before, after = instance_scores(pred, target), instance_scores(np.where(pred == 2, 1, pred), target)
+    assert after.voi_merge >= before.voi_merge - 1e-12
+    assert after.voi_split <= before.voi_split + 1e-12
+    assert after.adapted_rand_recall >= before.adapted_rand_recall - 1e-12
