@@ -34,7 +34,7 @@ from monai_boundary.kernels.distance import distance_transform
 from monai_boundary.losses import BoundaryF1Loss
 from monai_boundary.metrics import boundary_f1
 from monai_boundary.reports.figures import save_figure
-from monai_boundary.reports.thresholds import COLORS
+from monai_boundary.reports.scores import COLORS
 
 THETAS = (3, 5, 7)
 REACH, SIZE = 10, 256  # largest change and side of an image, in pixels

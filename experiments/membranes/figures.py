@@ -14,7 +14,7 @@ from experiments.membranes.losses import LOSSES, PRETRAINED, title_of
 from experiments.membranes.tables import chosen_threshold, scores_at
 from experiments.shared.tables import grouped
 from monai_boundary.reports.leaks import MembranePair, leaks_figure
-from monai_boundary.reports.thresholds import thresholds_figure
+from monai_boundary.reports.scores import thresholds_figure
 
 _SCORES = {"adapted Rand index": "ari", "VOI": "voi", "CREMI score": "cremi"}
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.shared.training import score_of
-from monai_boundary.reports.thresholds import COLORS
+from monai_boundary.reports.scores import COLORS
 
 #: Score and its name on the axis.
 _SURFACE = {"dice": "Dice", "hd95_mm": "HD95 (mm)"}

@@ -31,7 +31,8 @@ class CaseMetric(CumulativeIterationMetric):
     Args:
         scores: Names of the scores to keep, in this order; one name or several of `known`, ``None`` for `default`.
         spacing: See `Spacing`; a keyword ``spacing`` of the call comes first.
-        reduction: As in MONAI's metrics. A score that no case has stays NaN; MONAI would make it 0.
+        reduction: As in MONAI's metrics. Cases without a score, such as those where neither prediction nor target holds
+            the class, are no part of it. A score that no case has stays NaN; MONAI would make it 0.
         get_not_nans: Return the number of cases behind each aggregate, too.
     """
 
@@ -110,27 +111,22 @@ class MaskMetric(CaseMetric):
     label maps with one channel where `num_classes` is given. One channel without `num_classes` is a mask.
 
     Args:
-        scores: Names of the scores to keep, in this order; one name or several of `known`, ``None`` for `default`.
-        spacing: See `Spacing`; a keyword ``spacing`` of the call comes first.
+        scores: See `CaseMetric`.
         include_background: Score class 0, too.
         num_classes: Number of classes of label maps; ``None`` for one-hot input.
         ignore_index: Label of the target that is not counted. Needs `num_classes`.
-        reduction: As in MONAI's metrics. Cases without a score, such as those where neither prediction nor target holds
-            the class, are no part of it; where no case has one the score is NaN.
-        get_not_nans: Return the number of cases behind each aggregate, too.
+        **settings: Others of `CaseMetric`.
     """
 
     def __init__(
         self,
         scores: str | Sequence[str] | None = None,
-        spacing: Spacing = None,
         include_background: bool = False,
         num_classes: int | None = None,
         ignore_index: int | None = None,
-        reduction: str = "mean",
-        get_not_nans: bool = False,
+        **settings: Any,
     ) -> None:
-        super().__init__(scores, spacing, reduction, get_not_nans)
+        super().__init__(scores, **settings)
         if num_classes is not None:
             check_count("num_classes", num_classes, 2)
         check_ignore_index(ignore_index)

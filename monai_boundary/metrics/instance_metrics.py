@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import as_numpy, check_number
-from monai_boundary.metrics.case_metric import CaseMetric, Spacing
+from monai_boundary.metrics.case_metric import CaseMetric
 from monai_boundary.metrics.instances import INSTANCE_SCORES, cremi_target, instance_scores
 from monai_boundary.metrics.likelihood import THRESHOLDS, LikelihoodSegmentation, check_thresholds
 
@@ -38,11 +38,8 @@ class InstanceMetric(CaseMetric):
             the connectivity of `segmentation`; else they are ids.
         border: Score as the CREMI challenge does, see `cremi_target`: voxels up to this distance from a border of the
             target do not count, and id 0 counts. ``None``: all voxels count except those with id 0.
-        spacing: Voxel size, one per axis in array order, in the unit of `border`; a keyword ``spacing`` of the call
-            comes first.
-        reduction: As in MONAI's metrics. Volumes without objects in the target are no part of it; where all are such
-            the score is NaN. The mean is that of the volumes' scores, for the CREMI score too.
-        get_not_nans: Return the number of volumes behind each aggregate, too.
+        **settings: Others of `CaseMetric`; the spacing is in the unit of `border`. Volumes without objects in the
+            target have no score. The mean is that of the volumes' scores, for the CREMI score too.
 
     Raises:
         TypeError: `segmentation` is none, or an array does not hold integers.
@@ -64,19 +61,16 @@ class InstanceMetric(CaseMetric):
         segmentation: LikelihoodSegmentation | None = None,
         target_is_membrane: bool = False,
         border: float | None = None,
-        spacing: Spacing = None,
-        reduction: str = "mean",
-        get_not_nans: bool = False,
+        **settings: Any,
     ) -> None:
-        super().__init__(scores, spacing, reduction, get_not_nans)
+        super().__init__(scores, **settings)
         if segmentation is not None and not isinstance(segmentation, LikelihoodSegmentation):
             raise TypeError(f"segmentation must be a LikelihoodSegmentation or None, got {type(segmentation).__name__}")
         if border is not None:
             check_number("border", border, strict=False)
         if border is not None and target_is_membrane:
             raise ValueError("border must be None with target_is_membrane=True, got both; the membranes are the border")
-        self.segmentation, self.target_is_membrane = segmentation, target_is_membrane
-        self.border = border
+        self.segmentation, self.target_is_membrane, self.border = segmentation, target_is_membrane, border
 
     def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
         """Return one row per segmentation of the prediction."""

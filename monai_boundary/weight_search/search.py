@@ -26,10 +26,10 @@ class WeightSearch:
     trained for `trial` epochs from one saved state and scored; the state of the best is kept and training goes on from
     it, with its weight until the next search. Of equal scores the earlier candidate wins; NaN is worse than any number.
 
-    After every `save_every` epochs, before each search and after each trial the whole state goes to one file in
-    `folder` that is replaced in one step. A killed run, started again with the same arguments, goes on from there: on
-    the CPU to the same bits as an unbroken one, if `state` names all that training changes and the data loader starts
-    new workers in every epoch (no ``persistent_workers``). The file and the memory hold up to three states.
+    After every epoch the whole state goes to one file in `folder` that is replaced in one step. A killed run, started
+    again with the same arguments, goes on from there: on the CPU to the same bits as an unbroken one, if `state` names
+    all that training changes and the data loader starts new workers in every epoch (no ``persistent_workers``). The
+    file and the memory hold up to three states.
 
     Args:
         loss: `BoundaryF1IoULoss`, or any object with settable `term_weights` (region, boundary); in a search they are
@@ -45,7 +45,6 @@ class WeightSearch:
         trial: Epochs that a candidate is trained for, at most `every`; ``None`` for `every`, as the paper does.
         before: Schedule of the weights before `first`, stretched over these epochs: its boundary weight counts and must
             lie in [0, 1]. The default rises from 0 to the least of the paper's candidates.
-        save_every: Epochs between two saves.
 
     Raises:
         TypeError: `loss` has no `term_weights`, an object of `state` has no state, or a number is none.
@@ -78,7 +77,6 @@ class WeightSearch:
         every: int = 30,
         trial: int | None = None,
         before: Schedule = Increase(0.0, 0.1),  # noqa: B008 - frozen
-        save_every: int = 1,
     ) -> None:
         if not hasattr(loss, "term_weights"):
             raise TypeError(
@@ -90,7 +88,6 @@ class WeightSearch:
         self.policy = SearchPolicy(
             tuple(candidates), first, every, every if trial is None else trial, max_epochs, early
         )
-        self.save_every = check_count("save_every", save_every)
         self.epoch = 0  # epochs behind the current state: the number of the next one
         self.rounds: list[SearchRound] = []
         self._training = SavedState(state)
@@ -163,11 +160,10 @@ class WeightSearch:
         self._go_back()  # also to what was just written: that it cannot be read is to be known now, not after hours
 
     def finish_epoch(self) -> None:
-        """Count the epoch that was just trained, and save the state where it is due."""
+        """Count the epoch that was just trained, and save the state."""
         self.epoch += 1
-        if self.awaits_score or self._next_round() or self.finished or self.epoch % self.save_every == 0:
-            self._snapshots["current"] = self._training.take()
-            self._write()
+        self._snapshots["current"] = self._training.take()
+        self._write()
         self.loss.term_weights = 1 - self.weight, self.weight
 
     def add_score(self, score: float) -> None:
@@ -198,12 +194,10 @@ class WeightSearch:
         """What must be the same when a killed run is started again."""
         return asdict(self.policy) | {"state": self._training.names}
 
-    def _next_round(self) -> SearchRound | None:
-        return None if self.open_round else self.policy.round_at(self.epoch)
-
     def _write(self) -> None:
         """Write everything, with the search that is due."""
-        if entry := self._next_round():
+        entry = self.policy.round_at(self.epoch)
+        if entry and not self.open_round:
             self.rounds.append(entry)
             self._snapshots["start"] = self._snapshots["current"]  # the file holds it once
         rounds = [astuple(entry) for entry in self.rounds]

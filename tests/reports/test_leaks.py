@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monai_boundary.reports.leaks import MembranePair, _as_truth, closed_leaks, leaks_figure
-from monai_boundary.reports.thresholds import thresholds_figure
+from monai_boundary.reports.scores import thresholds_figure
 
 IDS = np.zeros((20, 21), np.int32)
 IDS[:, :10], IDS[:, 11:] = 1, 2

@@ -93,7 +93,7 @@ def test_a_search_is_the_loop_written_by_hand_to_the_bit(tmp_path):
 
 def test_the_paper_searches_every_30_epochs_from_epoch_8_among_five_weights(tmp_path):
     counter = Counter(score=lambda path: -abs(path[-1][1] - 0.7))
-    search = counter.run(tmp_path, 98, save_every=30)
+    search = counter.run(tmp_path, 98)
     assert [(r.start, r.epochs, r.weights, r.kept) for r in search.rounds] == [
         (start, 30, (0.1, 0.3, 0.5, 0.7, 0.9), 0.7) for start in (8, 38, 68)
     ]
@@ -165,13 +165,6 @@ def test_a_score_that_is_none_is_refused(tmp_path, score, error, text):
         Counter(score=lambda _: score).run(tmp_path, 2, candidates=(0.4, 0.6), first=1, every=1)
 
 
-def test_saving_more_seldom_changes_nothing(tmp_path):
-    often, _ = run_whole(tmp_path / "often")
-    seldom, search = run_whole(tmp_path / "seldom", save_every=4)
-    assert all(map(torch.equal, often, seldom))
-    assert search.finished
-
-
 def test_any_schedule_of_the_epoch_leads_up_to_the_first_search(tmp_path):
     before = Warmup(2, Increase(0.2, 0.6))
     counter = Counter()
@@ -216,7 +209,6 @@ def test_a_search_that_goes_on_shows_what_is_decided_and_what_is_not(tmp_path):
         ({"every": 0}, ValueError, "every must be an integer >= 1, got 0"),
         ({"trial": 0}, ValueError, "trial must be an integer >= 1, got 0"),
         ({"trial": 4}, ValueError, "trial must be <= every=3, got 4"),
-        ({"save_every": 0}, ValueError, "save_every must be an integer >= 1, got 0"),
         ({"before": Increase(0.5, 2.0)}, ValueError, r"the boundary weight of before must lie in \[0, 1\], got 2"),
         ({"before": WaitForRegion()}, ValueError, "history must hold one region term per finished epoch"),
     ],
