@@ -94,16 +94,14 @@ def the_one_pass_runs_inside_of_torch_func(right):
     return lambda logits: True
 
 
-@fault("monai_boundary.losses.boundary:BoundaryLoss._labels_map", *BOUNDARY)
+@fault("monai_boundary.losses.boundary:BoundaryLoss._spacing_of", *BOUNDARY)
 def the_loss_makes_its_map_with_the_axes_of_spacing_reversed(right):
-    def broken(self, labels, *args):
-        given, self.spacing = self.spacing, self.spacing and tuple(self.spacing)[::-1]
-        try:
-            return right(self, labels, *args)
-        finally:
-            self.spacing = given
+    return lambda self, *args: [spacing[::-1] for spacing in right(self, *args)]
 
-    return broken
+
+@fault("monai_boundary.losses.boundary:BoundaryLoss._spacing_of", *BOUNDARY)
+def the_loss_makes_all_maps_with_the_spacing_of_the_first_sample(right):
+    return lambda self, *args: right(self, *args)[:1]
 
 
 @fault("monai_boundary.losses.boundary:BoundaryLoss._mean", *BOUNDARY)

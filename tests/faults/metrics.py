@@ -1,0 +1,258 @@
+"""Faults of the metrics: which voxels, whose spacing, which direction, what a missing score is."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tests.faults.registry import fault
+
+SURFACE = ("metrics/test_surface.py",)
+MASKS = ("metrics/test_mask_metrics.py",)
+BF1 = ("metrics/test_boundary_f1.py",)
+BUILDINGS = ("metrics/test_buildings.py",)
+INSTANCES = ("metrics/test_instances.py",)
+VOLUMES = ("metrics/test_instance_metrics.py",)
+METRICS = "monai_boundary.metrics"
+
+
+@fault(f"{METRICS}.surface:_both_ways", *SURFACE)
+def each_distance_belongs_to_the_other_surface(right):
+    return lambda *args: right(*args)[::-1]
+
+
+@fault(f"{METRICS}.surface:_both_ways", *SURFACE)
+def surfaces_are_measured_in_voxels(right):
+    return lambda first, second, spacing: right(first, second, (1.0,) * len(spacing))
+
+
+@fault(f"{METRICS}.surface:surface_voxels", *SURFACE)
+def a_mask_that_the_array_cuts_has_no_surface_there(right):
+    def broken(mask, through_plane=None):
+        inner = (slice(1, -1),) * mask.ndim
+        return right(np.pad(mask, 1, mode="edge"), through_plane)[inner]
+
+    return broken
+
+
+@fault(f"{METRICS}.surface:surface_voxels", *SURFACE)
+def slices_are_eroded_across_the_plane(right):
+    return lambda mask, through_plane=None: right(mask, None if through_plane is None else through_plane - 1)
+
+
+@fault(f"{METRICS}.surface:SurfaceDistances.hausdorff_mm", *SURFACE)
+def the_percentile_is_of_both_directions_together(right):
+    def broken(self, percentile=None, empty="diagonal"):
+        both = np.concatenate([self.pred_to_target, self.target_to_pred])
+        return right(dataclasses.replace(self, pred_to_target=both, target_to_pred=both), percentile, empty)
+
+    return broken
+
+
+@fault(f"{METRICS}.surface:SurfaceDistances.average_mm", *SURFACE)
+def the_average_is_that_of_two_averages(right):
+    def broken(self, empty="diagonal"):
+        if self.pred_empty or self.target_empty:
+            return right(self, empty)
+        return float(self.pred_to_target.mean() + self.target_to_pred.mean()) / 2
+
+    return broken
+
+
+@fault(f"{METRICS}.surface:SurfaceDistances._substitute", *SURFACE)
+def a_missed_object_costs_nothing(right):
+    return lambda self, empty: 0.0 if empty == "diagonal" else right(self, empty)
+
+
+@fault(f"{METRICS}.surface:dice_score", *MASKS, *SURFACE)
+def two_empty_masks_have_dice_1(right):
+    return lambda pred, target: 1.0 if math.isnan(found := right(pred, target)) else found
+
+
+@fault(f"{METRICS}.score_sets:_volumes", *MASKS, "evaluation/test_evaluation.py")
+def volumes_are_in_voxels(right):
+    return lambda found, truth, voxel_mm3: right(found, truth, 1.0)
+
+
+@fault(f"{METRICS}.score_sets:score_pair", *MASKS, "evaluation/test_evaluation.py")
+def predictions_on_ignored_voxels_count(right):
+    def broken(protocol, pred, target, spacing, label=1, ignore_index=None, *args, **kwargs):
+        known = target if ignore_index is None else np.where(target == ignore_index, 0, target)
+        return right(protocol, pred, known, spacing, label, None, *args, **kwargs)
+
+    return broken
+
+
+@fault(f"{METRICS}.lesions:lesion_counts", *MASKS, *SURFACE)
+def found_lesions_are_counted_in_the_prediction(right):
+    return lambda pred, target, *args: (
+        lambda one: dataclasses.replace(one, found=min(one.true, one.target), true=min(one.found, one.predicted))
+    )(right(pred, target, *args))
+
+
+@fault(f"{METRICS}.lesions:lesion_counts", *MASKS)
+def the_connectivity_of_lesions_is_not_passed_on(right):
+    return lambda pred, target, connectivity=None: right(pred, target)
+
+
+@fault(f"{METRICS}.boundary_f1:_boundary", *BF1)
+def the_rim_of_ignored_voxels_is_a_boundary(right):
+    return lambda mask, valid, image_edge: right(mask if valid is None else mask & valid, None, image_edge)
+
+
+@fault(f"{METRICS}.boundary_f1:boundary_f1", *BF1)
+def precision_and_recall_change_places(right):
+    return lambda pred, target, *args, **kwargs: right(target, pred, *args, **kwargs)
+
+
+@fault(f"{METRICS}.boundary_f1:boundary_f1", *BF1)
+def the_tolerance_is_in_voxels(right):
+    return lambda pred, target, theta=3.0, spacing=None, **kwargs: right(pred, target, theta, None, **kwargs)
+
+
+@fault(f"{METRICS}.buildings:score_buildings", *BUILDINGS)
+def false_alarms_on_ignored_pixels_count(right):
+    def broken(pred, target, *args, **kwargs):
+        one = right(pred, target, *args, **kwargs)
+        return dataclasses.replace(one, union=int(((pred == 1) | (target == 1)).sum()))
+
+    return broken
+
+
+@fault(f"{METRICS}.mask_metrics:BuildingMetric.aggregate", *MASKS, *BUILDINGS)
+def the_iou_is_a_mean_over_windows(right):
+    return lambda self, reduction=None: super(right.__globals__["BuildingMetric"], self).aggregate(reduction)
+
+
+@fault(f"{METRICS}.case_metric:CaseMetric.case_spacing", *MASKS, *VOLUMES)
+def the_spacing_of_the_call_is_not_looked_at(right):
+    return lambda self, target, given: right(self, target, None)
+
+
+@fault(f"{METRICS}.case_metric:CaseMetric._compute_tensor", *MASKS)
+def every_case_is_scored_against_the_first_target(right):
+    return lambda self, y_pred, y=None, **kwargs: right(
+        self, y_pred, y if y is None or len(y) < 2 or y.shape != y_pred.shape else y[:1].expand_as(y), **kwargs
+    )
+
+
+@fault(f"{METRICS}.case_metric:CaseMetric._compute_tensor", *MASKS)
+def every_case_has_the_spacing_of_the_first(right):
+    def broken(self, y_pred, y=None, **kwargs):
+        if y is not None and len(y) and "spacing" not in kwargs and self.spacing == "affine":
+            kwargs["spacing"] = self.case_spacing(y[0], None)
+        return right(self, y_pred, y, **kwargs)
+
+    return broken
+
+
+@fault(f"{METRICS}.case_metric:CaseMetric.aggregate", *MASKS)
+def a_score_that_no_case_has_is_0(right):
+    def broken(self, reduction=None):
+        found = right(self, reduction)
+        return [one.nan_to_num() for one in found] if isinstance(found, list) else found.nan_to_num()
+
+    return broken
+
+
+@fault(f"{METRICS}.mask_metrics:ProtocolMetric.measure", *MASKS)
+def missed_and_false_alarm_change_places(right):
+    def broken(self, *args):
+        found = right(self, *args)
+        return found | {"missed": found["false_alarm"], "false_alarm": found["missed"]}
+
+    return broken
+
+
+@fault(f"{METRICS}.instances:instance_scores", *INSTANCES, "metrics/test_instance_laws.py")
+def split_and_merge_change_places(right):
+    return lambda *args: (lambda one: dataclasses.replace(one, voi_split=one.voi_merge, voi_merge=one.voi_split))(
+        right(*args)
+    )
+
+
+@fault(f"{METRICS}.instances:instance_scores", *INSTANCES)
+def an_empty_truth_is_perfect(right):
+    return lambda *args: (lambda one: type(one)(0.0, 0.0, 1.0, 1.0) if math.isnan(one.voi_split) else one)(right(*args))
+
+
+@fault(f"{METRICS}.instances:_pairs", *INSTANCES)
+def voxels_without_a_predicted_object_are_one_object(right):
+    return lambda table, counts: (float((counts**2).sum()), 0.0)
+
+
+@fault(f"{METRICS}.instances:cremi_target", *INSTANCES)
+def borders_reach_across_the_slices(right):
+    from monai_boundary.metrics.instances import id_borders
+
+    def broken(ids, border=25.0, spacing=(40.0, 4.0, 4.0)):
+        target = right(ids, border, spacing)
+        target[id_borders(np.asarray(ids), max(border, max(spacing)), spacing, per_slice=False)] = 0
+        return target
+
+    return broken
+
+
+@fault(f"{METRICS}.likelihood:LikelihoodSegmentation.__call__", *VOLUMES)
+def the_nearest_object_is_found_in_voxels(right):
+    return lambda self, likelihood, spacing=None: right(self, likelihood, None)
+
+
+@fault(f"{METRICS}.likelihood:_watershed", *VOLUMES)
+def the_watershed_does_not_look_at_the_likelihood(right):
+    return lambda values, ids, connectivity: right(0 * values, ids, connectivity)
+
+
+@fault(f"{METRICS}.likelihood:threshold_sweep", *VOLUMES)
+def the_sweep_scores_one_threshold(right):
+    def broken(likelihood, target, thresholds=(0.5,), *args, **kwargs):
+        found = right(likelihood, target, thresholds, *args, **kwargs)
+        return dict.fromkeys(found, next(iter(found.values())))
+
+    return broken
+
+
+@fault(f"{METRICS}.likelihood:threshold_sweep", *VOLUMES)
+def the_sweep_drops_the_other_settings(right):
+    return lambda likelihood, target, thresholds=(0.5,), segmentation=None, *args, **kwargs: right(
+        likelihood, target, thresholds, None, *args, **kwargs
+    )
+
+
+@fault(f"{METRICS}.instance_metrics:InstanceMetric._target_ids", *VOLUMES)
+def the_truth_has_other_neighbours_than_the_prediction(right):
+    def broken(self, target, spacing):
+        kept, self.segmentation = self.segmentation, None
+        try:
+            return right(self, target, spacing)
+        finally:
+            self.segmentation = kept
+
+    return broken
+
+
+@fault(f"{METRICS}.instance_metrics:ThresholdSweepMetric.best", *VOLUMES)
+def the_worst_threshold_is_best(right):
+    def broken(self, score=None):
+        right(self, score)
+        values = self.aggregate("mean_batch")
+        curve = values if len(self.scores) == 1 else values[self.scores.index(score or self.scores[0])]
+        return self.thresholds[int(curve.argmax())]
+
+    return broken
+
+
+@fault(f"{METRICS}.ignite:ThresholdSweepScores.load_state_dict", *VOLUMES, "bundles/test_em_helpers.py")
+def the_checkpoint_forgets_the_threshold(right):
+    return lambda self, state: None
+
+
+@fault(f"{METRICS}.ignite:ScoresHandler.compute", *MASKS, *VOLUMES)
+def all_scores_have_the_name_of_the_first(right):
+    def broken(self):
+        value = right(self)
+        for score in self.metric_fn.scores[1:]:
+            self._engine.state.metrics[f"{self._name}_{score}"] = value
+        return value
+
+    return broken

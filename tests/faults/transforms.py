@@ -1,0 +1,190 @@
+"""Faults of the transforms: whose map, in which units, along which axes, at which place."""
+
+import numpy as np
+
+from tests.faults.registry import fault
+
+CARRIED = ("transforms/test_carried_maps.py",)
+MAPS = ("transforms/test_distance_map.py",)
+SPACING = ("transforms/test_spacing.py",)
+BAND = ("transforms/test_boundary_band.py",)
+SEEDS = ("transforms/test_region_seeds.py",)
+STORED = ("precompute/test_transform.py",)
+TRANSFORMS = "monai_boundary.transforms"
+
+
+@fault("monai_boundary._geometry:affine_spacing", *SPACING)
+def spacing_comes_from_the_rows_of_the_affine(right):
+    def broken(affine, ndim, stacklevel=2):
+        turned = np.array(affine, float)
+        turned[:-1, :-1] = turned[:-1, :-1].T
+        return right(turned, ndim, stacklevel)
+
+    return broken
+
+
+@fault("monai_boundary._geometry:affine_spacing", *SPACING)
+def spacing_is_in_the_order_of_another_reader(right):
+    return lambda *args, **kwargs: right(*args, **kwargs)[::-1]
+
+
+@fault("monai_boundary._geometry:is_sheared", *SPACING)
+def a_sheared_grid_passes_in_silence(right):
+    return lambda *args: False
+
+
+@fault(f"{TRANSFORMS}.spacing:image_spacing", *SPACING)
+def the_affine_beats_the_spacing_that_was_given(right):
+    return lambda image, spacing, ndim: right(image, None if hasattr(image, "affine") else spacing, ndim)
+
+
+@fault(f"{TRANSFORMS}.spacing:batch_spacing", *SPACING, "losses/test_boundary_loss.py")
+def every_sample_has_the_spacing_of_the_first(right):
+    return lambda images, ndim: None if (found := right(images, ndim)) is None else found[:1] * len(found)
+
+
+@fault(f"{TRANSFORMS}.spacing:_is_oblique", *SPACING)
+def a_slice_of_an_oblique_volume_passes(right):
+    return lambda affine: False
+
+
+@fault(f"{TRANSFORMS}.map_record:record_map", *CARRIED, *MAPS)
+def a_map_does_not_say_how_it_was_made(right):
+    return lambda *args: None
+
+
+@fault(f"{TRANSFORMS}.map_record:recorded_options", "losses/test_map_agreement.py")
+def a_batch_has_the_options_of_its_first_map(right):
+    return lambda maps: set(list(right(maps[:1] if maps.ndim > 4 else maps))[:1])
+
+
+@fault(f"{TRANSFORMS}.distance_map:SignedDistanceMap._maps_of_masks", *MAPS)
+def overlapping_masks_become_one_label_map(right):
+    def broken(self, values, spacing):
+        first = np.asarray(values).argmax(0)
+        return right(self, np.stack([first == label for label in range(len(values))]), spacing)
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.distance_map:_check_masks", *MAPS)
+def fractional_masks_are_cut_off(right):
+    return lambda channels: right(channels.astype(np.uint8))
+
+
+@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *MAPS)
+def every_key_gets_the_map_of_the_first(right):
+    return lambda self, data: right(self, {**data, **{key: data[self.keys[0]] for key in self.keys if key in data}})
+
+
+@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *MAPS, *BAND)
+def the_sample_of_the_caller_is_written_into(right):
+    return lambda self, data: data.update(right(self, data)) or data
+
+
+@fault(f"{TRANSFORMS}.boundary_band:BoundaryBand._masks", *BAND)
+def ignored_voxels_make_a_band(right):
+    return lambda self, array: (right(self, array)[0], None)
+
+
+@fault(f"{TRANSFORMS}.boundary_band:BoundaryBand._masks", *BAND)
+def the_band_of_the_background_takes_the_place_of_the_first_class(right):
+    return lambda self, array: (lambda masks, valid: (masks[::-1].copy(), valid))(*right(self, array))
+
+
+@fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._seeds", *SEEDS)
+def seeds_are_placed_in_voxels(right):
+    return lambda self, ids, spacing: right(self, ids, [1.0] * len(spacing))
+
+
+@fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._seeds", *SEEDS)
+def seeds_come_from_the_regions_before_the_membrane(right):
+    def broken(self, ids, spacing):
+        width, self.membrane_width = self.membrane_width, 0
+        try:
+            seeds = right(self, ids, spacing)[0]
+        finally:
+            self.membrane_width = width
+        return seeds, right(self, ids, spacing)[1]
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.region_seeds:RegionSeeds.__call__", *SEEDS)
+def slices_take_the_spacing_across_them(right):
+    def broken(self, labels):
+        given = self.spacing
+        if self.slice_axis is not None and given is not None:
+            self.spacing = tuple(np.roll(given, 1))
+        try:
+            return right(self, labels)
+        finally:
+            self.spacing = given
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.region_seeds:RegionSeedsd.__call__", *SEEDS)
+def seeds_and_membrane_change_places(right):
+    return lambda self, data: (
+        lambda d: {**d, self.seeds_key: d[self.membrane_key], self.membrane_key: d[self.seeds_key]}
+    )(right(self, data))
+
+
+@fault(f"{TRANSFORMS}.rescale:RescaleDistanceMap.__call__", *CARRIED)
+def a_map_is_rescaled_twice(right):
+    def broken(self, maps):
+        before = dict(getattr(maps, "meta", {}))
+        result = right(self, maps)
+        result.meta.update(before)
+        return result
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.rescale:RescaleDistanceMap.__call__", *CARRIED)
+def an_uneven_zoom_passes(right):
+    def broken(self, maps):
+        self.tolerance = 1e9
+        return right(self, maps)
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.precomputed:_place", *STORED)
+def a_flipped_sample_gets_the_map_unflipped(right):
+    return lambda *args: (lambda axes, signs, start, shape: (axes, np.abs(signs), start, shape))(*right(*args))
+
+
+@fault(f"{TRANSFORMS}.precomputed:_place", *STORED)
+def a_turned_sample_gets_the_map_turned_the_other_way(right):
+    def broken(*args):
+        axes, signs, start, shape = right(*args)
+        return [axes.index(axis) for axis in range(len(axes))], signs, start, shape
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.precomputed:_place", *STORED)
+def every_crop_gets_the_map_of_the_first_corner(right):
+    return lambda *args: (lambda axes, signs, start, shape: (axes, signs, [0] * len(start), shape))(*right(*args))
+
+
+@fault(f"{TRANSFORMS}.precomputed:PrecomputedDistanceMapd.read", *STORED)
+def labels_that_changed_since_are_not_noticed(right):
+    def broken(self, *args):
+        self.check_source = False
+        return right(self, *args)
+
+    return broken
+
+
+@fault(f"{TRANSFORMS}.precomputed:PrecomputedDistanceMapd.read", *STORED)
+def every_sample_gets_the_map_of_the_first_patient(right):
+    def broken(self, labels, case=None):
+        file = str(labels.meta.get("filename_or_obj") or "")
+        self.first = getattr(self, "first", case if case is not None else self.store.case_of(file))
+        self.check_source = False
+        return right(self, labels, self.first)
+
+    return broken
