@@ -153,8 +153,8 @@ def _derived(ids: np.ndarray, volume: EmVolume, per_slice: bool) -> np.ndarray:
     if not volume.membrane_width:
         return np.asarray(ids == 0)
 
-    def near(part: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
-        return np.asarray(region_distance(part, sizes, image_edge=False) <= volume.membrane_width)
+    def near(part: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        return np.asarray(region_distance(part, spacing, image_edge=False) <= volume.membrane_width)
 
     if per_slice:
         return np.stack([near(part, volume.spacing[1:]) for part in ids])

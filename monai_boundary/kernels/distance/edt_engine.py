@@ -29,10 +29,10 @@ def bounding_box(mask: np.ndarray, spacing: tuple[float, ...], reach: float) -> 
         reach: In the unit of `spacing`; inf for the whole array.
     """
     slices = []
-    for axis, size in enumerate(spacing):
+    for axis, width in enumerate(spacing):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         occupied = np.flatnonzero(mask.any(axis=others))
-        margin = math.ceil(min(reach / size, mask.shape[axis]))
+        margin = math.ceil(min(reach / width, mask.shape[axis]))
         slices.append(slice(max(0, int(occupied[0]) - margin), min(int(occupied[-1]) + margin + 1, mask.shape[axis])))
     return tuple(slices)
 
@@ -96,9 +96,9 @@ def _measure(labels: np.ndarray, plan: Plan) -> np.ndarray:
     """Distance in mm of every voxel labelled > 0 to the nearest voxel of any other label."""
     kept = labels.reshape([labels.shape[axis] for axis in plan.kept])
     if plan.engine == "edt":
-        distance = _edt(np.ascontiguousarray(kept), plan.sizes)
+        distance = _edt(np.ascontiguousarray(kept), plan.unit_spacing)
     else:
-        distance = ndimage.distance_transform_edt(kept, sampling=plan.sizes).astype(np.float32)
+        distance = ndimage.distance_transform_edt(kept, sampling=plan.unit_spacing).astype(np.float32)
     if plan.unit != 1.0:
         distance *= np.float32(plan.unit)
     return distance.reshape(labels.shape)

@@ -303,7 +303,7 @@ def seed_distance(seeds: np.ndarray, plan: Plan) -> np.ndarray:
 
 def _settings(plan: Plan) -> tuple[np.ndarray, float, float]:
     """Weights, unit and reach for `_measure`."""
-    weights = [1.0] * (3 - len(plan.sizes)) + [size * size for size in plan.sizes]
+    weights = [1.0] * (3 - len(plan.unit_spacing)) + [width * width for width in plan.unit_spacing]
     return np.array(weights, np.float32), plan.unit, plan.reach / plan.unit
 
 
@@ -335,10 +335,10 @@ def _write_map(
 
 def _grown(extent: Sequence[int], shape: tuple[int, ...], plan: Plan) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
     """The box of the True voxels, grown by the reach and cut at the border; as numbers and as slices."""
-    sizes = (1.0,) * (3 - len(plan.sizes)) + plan.sizes
+    spacing = (1.0,) * (3 - len(plan.unit_spacing)) + plan.unit_spacing
     box = []
-    for axis, size in enumerate(sizes):
-        margin = math.ceil(min(plan.reach / plan.unit / size, shape[axis]))
+    for axis, width in enumerate(spacing):
+        margin = math.ceil(min(plan.reach / plan.unit / width, shape[axis]))
         box += [max(extent[2 * axis] - margin, 0), min(extent[2 * axis + 1] + margin, shape[axis])]
     return np.array(box), (slice(*box[:2]), slice(*box[2:4]), slice(*box[4:]))
 

@@ -145,7 +145,7 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
         ends: Scratch `(2, length)`: the least and greatest source that is nearest in some lane.
     """
     first, last = ends[0], ends[1]
-    size = math.sqrt(weight)
+    spacing = math.sqrt(weight)
     half = 1
     while 2 * half <= length:
         half *= 2
@@ -165,8 +165,8 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
             if low > high:  # by rounding, among sources that are equally near
                 low, high = high, low
             first[place], last[place] = low, high
-            if within < size * length:
-                steps = int(within / size) + 1
+            if within < spacing * length:
+                steps = int(within / spacing) + 1
                 near, far = below[max(place - steps, 0)], below[min(place + steps + 1, length)] - 1
                 if near > far:
                     for lane in range(LANES):

@@ -42,7 +42,7 @@ class Plan(NamedTuple):
         spacing: Voxel size in mm.
         kept: Axes of more than one voxel; the others add nothing to a distance.
         unit: What engines measure in, in mm: their squares then stay in the range of float32.
-        sizes: Spacing of the kept axes in units.
+        unit_spacing: Spacing of the kept axes in units.
         reach: Distances in mm from here on may come out as anything as large.
         shifts: What is added to signed distances outside and inside, in mm: where the zero level lies.
         clip: Limit of the values in mm; inf for none.
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     spacing: tuple[float, ...]
     kept: tuple[int, ...]
     unit: float
-    sizes: tuple[float, ...]
+    unit_spacing: tuple[float, ...]
     reach: float
     shifts: tuple[float, float]
     clip: float
@@ -89,7 +89,7 @@ def make_plan(
     """
     check_choice("backend", backend, BACKENDS)
     ndim = check_spatial_ndim(name, array.shape, channels)
-    sizes = check_spacing(spacing, ndim)
+    voxel = check_spacing(spacing, ndim)
     engine = resolve_backend(backend, array)
     order = tuple(range(ndim))
     if engine != "torch":
@@ -97,23 +97,23 @@ def make_plan(
         # come in another order, and the maps agree with those of C order to rounding (3e-7 of the distance).
         strides = (array.strides if isinstance(array, np.ndarray) else array.stride())[channels:]
         order = tuple(sorted(order, key=lambda axis: -abs(strides[axis])))
-        sizes = tuple(sizes[axis] for axis in order)
+        voxel = tuple(voxel[axis] for axis in order)
     counts = [array.shape[channels + axis] for axis in order]
     kept = tuple(axis for axis in range(ndim) if counts[axis] > 1) or (0,)
-    smallest, clip = min(sizes), options.clip or math.inf
+    smallest, clip = min(voxel), options.clip or math.inf
     inside = {"half": smallest / 2, "centre": 0.0, "kervadec": 1.0, "kervadec_mm": smallest}[options.convention]
     outside = -smallest / 2 if options.convention == "half" else 0.0
     diagonal = 0.0
     if options.normalize == "diagonal" or (options.absent == "far" and options.clip is None):
-        diagonal = math.hypot(*(count * size for count, size in zip(counts, sizes, strict=True)))
-    unit = distance_unit([sizes[axis] for axis in kept])
+        diagonal = math.hypot(*(count * width for count, width in zip(counts, voxel, strict=True)))
+    unit = distance_unit([voxel[axis] for axis in kept])
     return Plan(
         engine=engine,
         order=order,
-        spacing=sizes,
+        spacing=voxel,
         kept=kept,
         unit=unit,
-        sizes=tuple(sizes[axis] / unit for axis in kept),
+        unit_spacing=tuple(voxel[axis] / unit for axis in kept),
         # what is farther than the clip, the largest shift and a margin for rounding ends at the clip
         reach=1.001 * (clip + max(1.0, smallest)) if reach is None else reach,
         shifts=(outside, inside),
@@ -125,13 +125,13 @@ def make_plan(
     )
 
 
-def distance_unit(sizes: Sequence[float]) -> float:
+def distance_unit(spacing: Sequence[float]) -> float:
     """Return the spacing of the contiguous axis, or the largest one where squares in it would overflow.
 
     With the contiguous axis for the unit edt's first pass adds up ones, not a spacing with its rounding errors, which
     would pass 1e-4 mm on 256 voxels.
     """
-    return sizes[-1] if max(sizes) <= _SAFE_RATIO * sizes[-1] else max(sizes)
+    return spacing[-1] if max(spacing) <= _SAFE_RATIO * spacing[-1] else max(spacing)
 
 
 def resolve_backend(backend: Backend, array: object = None) -> str:

@@ -69,21 +69,21 @@ def _(mask: torch.Tensor, spacing: Sequence[float], reach: float) -> torch.Tenso
 def _distance(mask: torch.Tensor, spacing: Sequence[float], reach: float, signed: bool) -> torch.Tensor:
     # Axes of one voxel add nothing.
     kept = [axis for axis, count in enumerate(mask.shape[1:]) if count > 1] or [0]
-    sizes = [spacing[axis] for axis in kept]
+    kept_spacing = [spacing[axis] for axis in kept]
     # In units of the last axis the first squares, and all where voxels are cubes, are whole numbers.
-    unit = distance_unit(sizes)
+    unit = distance_unit(kept_spacing)
     counts = [mask.shape[1 + axis] for axis in kept]
     field = torch.empty((mask.shape[0], *counts), dtype=torch.float32, device=mask.device)
-    _scan_last_axis(mask.reshape(field.shape), field, sizes[-1] / unit, signed)
+    _scan_last_axis(mask.reshape(field.shape), field, kept_spacing[-1] / unit, signed)
     for axis in range(len(counts) - 2, -1, -1):
-        steps = math.ceil(min(reach / sizes[axis], counts[axis] - 1))
-        _pass(field.view(-1, counts[axis], math.prod(counts[axis + 1 :])), (sizes[axis] / unit) ** 2, steps)
+        steps = math.ceil(min(reach / kept_spacing[axis], counts[axis] - 1))
+        _pass(field.view(-1, counts[axis], math.prod(counts[axis + 1 :])), (kept_spacing[axis] / unit) ** 2, steps)
     sign = field.sgn() if signed else None
     field.abs_().sqrt_().mul_(unit)
     return (field if sign is None else field.mul_(sign)).view(mask.shape)
 
 
-def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, size: float, signed: bool) -> None:
+def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, spacing: float, signed: bool) -> None:
     """Write the signed square of the distance along the last axis; inf in rows without a change, or without a seed."""
     count = mask.shape[-1]
     rows, out = mask.reshape(-1, count), field.view(-1, count)
@@ -99,7 +99,7 @@ def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, size: float, signed
             before, after = torch.where(part, places, -math.inf), torch.where(part, places, math.inf)
         before = places - before.cummax(dim=1).values
         after = after.flip(1).cummin(dim=1).values.flip(1).sub_(places)
-        nearest = torch.minimum(before, after, out=before).mul_(size)
+        nearest = torch.minimum(before, after, out=before).mul_(spacing)
         target = out[start : start + step]
         torch.mul(nearest, nearest, out=target)
         if signed:
