@@ -357,3 +357,13 @@ def test_a_missing_backend_is_named(monkeypatch, name, other):
     text = f"backend='{name}' needs the package {name}; pip install {name}, or pass backend='{other}'"
     with pytest.raises(RuntimeError, match=text):
         signed_distance(np.array([True, False]), backend=name)
+
+
+@pytest.mark.parametrize("backend", ["numba", "edt", "scipy", "torch"])
+@pytest.mark.parametrize("spacing", [(1e20, 1.0), (1.0, 1e20), (1e-25, 1e-5)], ids=str)
+def test_spacings_twenty_orders_of_magnitude_apart_stay_exact(backend, spacing):
+    seeds = np.zeros((3, 4), bool)
+    seeds[0, 1] = True
+    steps = np.indices(seeds.shape) - np.array([0, 1]).reshape(2, 1, 1)
+    expected = np.hypot(*(steps * np.array(spacing).reshape(2, 1, 1)))
+    np.testing.assert_allclose(distance_transform(seeds, spacing, backend), expected, rtol=1e-5)

@@ -1,0 +1,207 @@
+"""Faults of the kernels: a wrong axis, a side taken for the other, voxels that should not count."""
+
+import numpy as np
+import torch
+
+from tests.faults.registry import fault
+
+MAPS = ("kernels/distance/test_backends.py", "kernels/distance/test_options.py")
+ENGINE = ("kernels/distance/test_numba_engine.py",)
+CUT = ("kernels/test_barrier.py", "kernels/test_barrier_laws.py")
+PLAN = "monai_boundary.kernels.distance.plan"
+NUMBA = "monai_boundary.kernels.distance.numba_engine"
+
+
+@fault(f"{PLAN}:make_plan", *MAPS)
+def spacing_is_read_from_the_last_axis_to_the_first(right):
+    return lambda name, array, spacing, *rest: right(name, array, None if spacing is None else spacing[::-1], *rest)
+
+
+@fault(f"{PLAN}:make_plan", *MAPS)
+def arrays_in_fortran_order_keep_the_spacing_of_c_order(right):
+    def broken(name, array, spacing, *rest):
+        plan = right(name, array, spacing, *rest)
+        return plan._replace(order=tuple(range(len(plan.order))))
+
+    return broken
+
+
+@fault(f"{PLAN}:make_plan", *MAPS)
+def the_reach_of_a_clip_leaves_out_the_shift_of_the_zero_level(right):
+    return lambda *args: (plan := right(*args))._replace(reach=min(plan.reach, 0.5 * plan.clip))
+
+
+@fault(f"{PLAN}:make_plan", *MAPS)
+def an_absent_class_is_as_near_as_a_full_one(right):
+    return lambda *args: (plan := right(*args))._replace(far=-plan.far)
+
+
+@fault(f"{PLAN}:make_plan", *MAPS)
+def published_maps_lose_the_voxel_that_their_code_takes_off(right):
+    return lambda *args: (plan := right(*args))._replace(shifts=(plan.shifts[0], plan.shifts[0]))
+
+
+@fault(f"{PLAN}:distance_unit", *MAPS)
+def extreme_spacing_leaves_the_range_of_float32(right):
+    return lambda spacing: spacing[-1]
+
+
+@fault(f"{PLAN}:_numba_works", *ENGINE)
+def an_engine_that_measures_wrongly_is_taken(right):
+    broken = lambda: True  # noqa: E731
+    broken.cache_clear = lambda: None
+    return broken
+
+
+@fault(f"{NUMBA}:_write_map", *MAPS)
+def ignored_voxels_are_background(right):
+    return lambda out, complement, mask, valid, plan: right(out, complement, mask, None, plan)
+
+
+@fault(f"{NUMBA}:_measure_valid", *MAPS)
+def ignored_voxels_are_a_contour(right):
+    return lambda inside, outside, *rest: right(inside, ~inside, *rest)
+
+
+@fault(f"{NUMBA}:_grown", *MAPS)
+def only_the_box_of_the_mask_is_measured(right):
+    return lambda extent, shape, plan: right(extent, shape, plan._replace(reach=0.0))
+
+
+@fault(f"{NUMBA}:_fill", *MAPS)
+def a_mask_without_a_surface_leaves_what_was_in_memory(right):
+    return lambda channel, *rest: channel.fill(7.0)
+
+
+@fault(f"{NUMBA}:_finish", *MAPS)
+def the_other_side_of_a_pair_is_balanced_like_the_mask(right):
+    return lambda channel, mask, box, crop, own, plan: right(channel, mask, box, crop, 1, plan)
+
+
+@fault(f"{NUMBA}:seed_distance", "kernels/distance/test_backends.py")
+def distances_start_at_the_background(right):
+    return lambda seeds, plan: right(~seeds, plan)
+
+
+@fault("monai_boundary.kernels.distance.finish:finish_maps", *MAPS)
+def other_engines_leave_ignored_voxels_as_they_are(right):
+    return lambda maps, inside, valid, plan: right(maps, inside, None, plan)
+
+
+@fault("monai_boundary.kernels.distance.finish:_balance", *MAPS)
+def the_outside_is_balanced_in_place_of_the_inside(right):
+    return lambda maps, inside, plan: right(maps, ~inside, plan)
+
+
+@fault("monai_boundary.kernels.distance.edt_engine:bounding_box", *MAPS)
+def edt_measures_a_box_that_is_too_small(right):
+    return lambda mask, spacing, reach: right(mask, spacing, 0.0)
+
+
+@fault("monai_boundary.kernels.distance.api:labels_distance_map", *MAPS)
+def classes_are_counted_from_the_background(right):
+    def broken(labels, num_classes, spacing, options, include_background=True, *rest):
+        maps = right(labels, num_classes, spacing, options, True, *rest)
+        return maps if include_background else maps[:-1]
+
+    return broken
+
+
+@fault("monai_boundary.kernels.distance.api:_write_maps", *MAPS)
+def maps_come_back_in_the_order_of_the_memory(right):
+    return lambda count, shape, masks, valid, plan, paired: right(
+        count, shape, masks, valid, plan._replace(order=tuple(sorted(plan.order))), paired
+    )
+
+
+@fault("monai_boundary.kernels.distance.api:batch_masks_map", *MAPS)
+def every_sample_gets_the_ignored_voxels_of_the_first(right):
+    return lambda masks, spacing, options, valid=None, backend="auto": right(
+        masks, spacing, options, None if valid is None else valid[:1].expand_as(valid), backend
+    )
+
+
+@fault("monai_boundary.kernels.distance.api:batch_labels_map", "kernels/distance/test_torch_engine.py", *MAPS)
+def every_sample_gets_the_map_of_the_first(right):
+    return lambda labels, *rest: right(labels[:1].expand_as(labels), *rest)
+
+
+@fault("monai_boundary.kernels.compiled:_private_folder", *ENGINE)
+def compiled_code_is_taken_from_a_folder_that_anybody_may_write_to(right):
+    import tempfile
+    from pathlib import Path
+
+    return lambda: str(next(Path(tempfile.gettempdir()).glob("monai-boundary-*"), None) or right())
+
+
+@fault("monai_boundary.kernels.pooling:box_max_pool", "kernels/test_pooling.py")
+def windows_are_applied_to_the_axes_in_reverse(right):
+    return lambda values, window, *rest: right(
+        values, window[::-1] if isinstance(window, list | tuple) else window, *rest
+    )
+
+
+@fault("monai_boundary.kernels.pooling:box_min_pool", "kernels/test_pooling.py")
+def the_minimum_reaches_one_voxel_too_far(right):
+    return lambda values, window, *rest: right(
+        values, window + 2 if isinstance(window, int) else [width + 2 for width in window], *rest
+    )
+
+
+@fault("monai_boundary.kernels.pooling:soft_boundary", "kernels/test_pooling.py", "losses/test_boundary_f1.py")
+def the_image_edge_is_a_boundary(right):
+    def broken(values, window, *rest):
+        padded = torch.nn.functional.pad(values, (1, 1) * (values.ndim - 2))
+        return right(padded, window, *rest)[(..., *[slice(1, -1)] * (values.ndim - 2))]
+
+    return broken
+
+
+@fault("monai_boundary.kernels.barrier.cut:minimum_barrier_cut", *CUT)
+def a_front_may_pass_corners(right):
+    return lambda likelihood, seeds, connectivity=1: right(likelihood, seeds, likelihood.ndim)
+
+
+@fault("monai_boundary.kernels.barrier.cut:minimum_barrier_cut", *CUT)
+def seeds_are_renumbered(right):
+    return lambda likelihood, seeds, *rest: right(likelihood, np.asarray(seeds) * 2, *rest)
+
+
+@fault("monai_boundary.kernels.barrier.contours:stamp_weights", *CUT)
+def contours_are_not_widened(right):
+    return lambda contour, bounds, shape, reach, *rest: right(contour, bounds, shape, np.zeros_like(reach), *rest)
+
+
+@fault("monai_boundary.kernels.components:connected_components", "kernels/test_regions.py")
+def components_that_touch_at_a_corner_are_one(right):
+    return lambda labels, connectivity=1: right(labels, np.ndim(labels))
+
+
+@fault("monai_boundary.kernels.components:connected_components", "kernels/test_regions.py")
+def neighbours_of_another_label_are_one_component(right):
+    return lambda labels, connectivity=1: right((np.asarray(labels) > 0).astype(np.uint8), connectivity)
+
+
+@fault("monai_boundary.kernels.regions:region_distance", "kernels/test_regions.py")
+def the_border_of_the_image_is_no_boundary(right):
+    return lambda regions, spacing=None, image_edge=True: right(regions, spacing, False)
+
+
+@fault("monai_boundary.kernels.regions:region_seeds", "kernels/test_regions.py")
+def regions_that_are_too_small_get_a_seed(right):
+    return lambda regions, spacing=None, min_region_size=0, *rest: right(regions, spacing, 0, *rest)
+
+
+@fault("monai_boundary.kernels.ids:id_overlaps", "kernels/test_ids.py")
+def prediction_and_target_are_swapped(right):
+    return lambda pred, target: right(target, pred)
+
+
+@fault("monai_boundary.kernels.ids:compact_ids", "kernels/test_ids.py")
+def every_background_but_0_is_an_object(right):
+    return lambda ids, background=(0,): right(ids)
+
+
+@fault("monai_boundary.kernels.ids:id_borders", "kernels/test_ids.py", "metrics/test_instance_metrics.py")
+def borders_lie_one_slice_off(right):
+    return lambda *args, **kwargs: np.roll(right(*args, **kwargs), 1, axis=0)
