@@ -242,6 +242,7 @@ def test_share_must_lie_between_0_and_1(probe, share):
         suggest_alpha(*probe, share)
 
 
+@pytest.mark.filterwarnings("ignore:distance_map must be positive outside")  # a map of zeros is named as such
 def test_suggestion_needs_a_boundary_gradient(probe):
     loss, network, batches = probe
     for given in ([], [(x, y, torch.zeros_like(m)) for x, y, m in batches]):
