@@ -10,7 +10,6 @@ from tests.faults.registry import fault
 SURFACE = ("metrics/test_surface.py",)
 MASKS = ("metrics/test_mask_metrics.py",)
 BF1 = ("metrics/test_boundary_f1.py",)
-BUILDINGS = ("metrics/test_buildings.py",)
 INSTANCES = ("metrics/test_instances.py",)
 VOLUMES = ("metrics/test_instance_metrics.py",)
 METRICS = "monai_boundary.metrics"
@@ -110,7 +109,7 @@ def the_tolerance_is_in_voxels(right):
     return lambda pred, target, theta=3.0, spacing=None, **kwargs: right(pred, target, theta, None, **kwargs)
 
 
-@fault(f"{METRICS}.buildings:score_buildings", *BUILDINGS)
+@fault(f"{METRICS}.buildings:score_buildings", *BF1)
 def false_alarms_on_ignored_pixels_count(right):
     def broken(pred, target, *args, **kwargs):
         one = right(pred, target, *args, **kwargs)
@@ -119,7 +118,7 @@ def false_alarms_on_ignored_pixels_count(right):
     return broken
 
 
-@fault(f"{METRICS}.mask_metrics:BuildingMetric.aggregate", *MASKS, *BUILDINGS)
+@fault(f"{METRICS}.mask_metrics:BuildingMetric.aggregate", *MASKS)
 def the_iou_is_a_mean_over_windows(right):
     return lambda self, reduction=None: super(right.__globals__["BuildingMetric"], self).aggregate(reduction)
 
@@ -164,7 +163,7 @@ def missed_and_false_alarm_change_places(right):
     return broken
 
 
-@fault(f"{METRICS}.instances:instance_scores", *INSTANCES, "metrics/test_instance_laws.py")
+@fault(f"{METRICS}.instances:instance_scores", *INSTANCES)
 def split_and_merge_change_places(right):
     return lambda *args: (lambda one: dataclasses.replace(one, voi_split=one.voi_merge, voi_merge=one.voi_split))(
         right(*args)
