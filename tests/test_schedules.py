@@ -108,8 +108,17 @@ def test_warm_up_below_one_is_a_share_of_the_run():
     assert course(Warmup(0), 20) == course(Rebalance(), 20)
 
 
-def test_warm_up_as_long_as_the_run_never_ends():
-    assert set(course(Warmup(50), 20)) == {(1.0, 0.0)}
+def test_warm_up_of_1_is_one_epoch_and_not_the_whole_run():
+    assert course(Warmup(1), 3) == [(1.0, 0.0), *course(Rebalance(), 2)]
+
+
+@pytest.mark.parametrize("epochs", [20, 50])
+def test_warm_up_as_long_as_the_run_never_ends(epochs):
+    assert set(course(Warmup(epochs), 20)) == {(1.0, 0.0)}
+
+
+def test_epochs_beyond_a_run_of_warm_up_alone_get_the_first_weights_of_the_schedule():
+    assert [Warmup(20).weights(epoch, 20) for epoch in (20, 21)] == [Rebalance().weights(0, 1)] * 2
 
 
 def test_warm_up_hands_on_the_history_after_it():
@@ -185,6 +194,7 @@ BAD = [
     (lambda: Rebalance(pace=1.5), TypeError, r"pace must be an integer >= 1, got 1.5"),
     (lambda: Rebalance(floor=1.5), ValueError, r"floor must lie in \[0, 1\], got 1.5"),
     (lambda: Rebalance(floor=-0.5), ValueError, r"floor must be finite and >= 0, got -0.5"),
+    (lambda: Warmup(1.5), ValueError, r"epochs must be a whole number, or a share of the run below 1, got 1.5"),
     (lambda: Warmup(2.5), ValueError, r"epochs must be a whole number, or a share of the run below 1, got 2.5"),
     (lambda: Warmup(-1), ValueError, r"epochs must be finite and >= 0, got -1"),
     (lambda: Warmup(None), TypeError, r"epochs must be a number, got NoneType"),
