@@ -81,11 +81,6 @@ def contours_stand_on_an_image_of_another_grid(right):
 
 
 @fault(f"{EVALUATION}.tiles:_metres", *TILES)
-def pixels_are_taken_for_metres(right):
-    return lambda path, place: (1.0, 1.0)
-
-
-@fault(f"{EVALUATION}.tiles:_metres", *TILES)
 def metres_per_row_and_column_change_places(right):
     return lambda path, place: right(path, place)[::-1]
 

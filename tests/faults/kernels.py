@@ -26,26 +26,6 @@ def arrays_in_fortran_order_keep_the_spacing_of_c_order(right):
     return broken
 
 
-@fault(f"{PLAN}:make_plan", *MAPS)
-def the_reach_of_a_clip_leaves_out_the_shift_of_the_zero_level(right):
-    return lambda *args: (plan := right(*args))._replace(reach=min(plan.reach, 0.5 * plan.clip))
-
-
-@fault(f"{PLAN}:make_plan", *MAPS)
-def an_absent_class_is_as_near_as_a_full_one(right):
-    return lambda *args: (plan := right(*args))._replace(far=-plan.far)
-
-
-@fault(f"{PLAN}:make_plan", *MAPS)
-def published_maps_lose_the_voxel_that_their_code_takes_off(right):
-    return lambda *args: (plan := right(*args))._replace(shifts=(plan.shifts[0], plan.shifts[0]))
-
-
-@fault(f"{PLAN}:distance_unit", *MAPS)
-def extreme_spacing_leaves_the_range_of_float32(right):
-    return lambda spacing: spacing[-1]
-
-
 @fault(f"{PLAN}:_numba_works", *ENGINE)
 def an_engine_that_measures_wrongly_is_taken(right):
     broken = lambda: True  # noqa: E731
@@ -53,19 +33,9 @@ def an_engine_that_measures_wrongly_is_taken(right):
     return broken
 
 
-@fault(f"{NUMBA}:_write_map", *MAPS)
-def ignored_voxels_are_background(right):
-    return lambda out, complement, mask, valid, plan: right(out, complement, mask, None, plan)
-
-
 @fault(f"{NUMBA}:_measure_valid", *MAPS)
 def ignored_voxels_are_a_contour(right):
     return lambda inside, outside, *rest: right(inside, ~inside, *rest)
-
-
-@fault(f"{NUMBA}:_grown", *MAPS)
-def only_the_box_of_the_mask_is_measured(right):
-    return lambda extent, shape, plan: right(extent, shape, plan._replace(reach=0.0))
 
 
 @fault(f"{NUMBA}:_fill", *MAPS)
@@ -81,21 +51,6 @@ def the_other_side_of_a_pair_is_balanced_like_the_mask(right):
 @fault(f"{NUMBA}:seed_distance", "kernels/distance/test_backends.py")
 def distances_start_at_the_background(right):
     return lambda seeds, plan: right(~seeds, plan)
-
-
-@fault("monai_boundary.kernels.distance.finish:finish_maps", *MAPS)
-def other_engines_leave_ignored_voxels_as_they_are(right):
-    return lambda maps, inside, valid, plan: right(maps, inside, None, plan)
-
-
-@fault("monai_boundary.kernels.distance.finish:_balance", *MAPS)
-def the_outside_is_balanced_in_place_of_the_inside(right):
-    return lambda maps, inside, plan: right(maps, ~inside, plan)
-
-
-@fault("monai_boundary.kernels.distance.edt_engine:bounding_box", *MAPS)
-def edt_measures_a_box_that_is_too_small(right):
-    return lambda mask, spacing, reach: right(mask, spacing, 0.0)
 
 
 @fault("monai_boundary.kernels.distance.api:labels_distance_map", *MAPS)
@@ -141,13 +96,6 @@ def windows_are_applied_to_the_axes_in_reverse(right):
     )
 
 
-@fault("monai_boundary.kernels.pooling:box_min_pool", "kernels/test_pooling.py")
-def the_minimum_reaches_one_voxel_too_far(right):
-    return lambda values, window, *rest: right(
-        values, window + 2 if isinstance(window, int) else [width + 2 for width in window], *rest
-    )
-
-
 @fault("monai_boundary.kernels.pooling:soft_boundary", "kernels/test_pooling.py", "losses/test_boundary_f1.py")
 def the_image_edge_is_a_boundary(right):
     def broken(values, window, *rest):
@@ -155,11 +103,6 @@ def the_image_edge_is_a_boundary(right):
         return right(padded, window, *rest)[(..., *[slice(1, -1)] * (values.ndim - 2))]
 
     return broken
-
-
-@fault("monai_boundary.kernels.barrier.cut:minimum_barrier_cut", *CUT)
-def a_front_may_pass_corners(right):
-    return lambda likelihood, seeds, connectivity=1: right(likelihood, seeds, likelihood.ndim)
 
 
 @fault("monai_boundary.kernels.barrier.cut:minimum_barrier_cut", *CUT)
@@ -182,24 +125,9 @@ def neighbours_of_another_label_are_one_component(right):
     return lambda labels, connectivity=1: right((np.asarray(labels) > 0).astype(np.uint8), connectivity)
 
 
-@fault("monai_boundary.kernels.regions:region_distance", "kernels/test_regions.py")
-def the_border_of_the_image_is_no_boundary(right):
-    return lambda regions, spacing=None, image_edge=True: right(regions, spacing, False)
-
-
-@fault("monai_boundary.kernels.regions:region_seeds", "kernels/test_regions.py")
-def regions_that_are_too_small_get_a_seed(right):
-    return lambda regions, spacing=None, min_region_size=0, *rest: right(regions, spacing, 0, *rest)
-
-
 @fault("monai_boundary.kernels.ids:id_overlaps", "kernels/test_ids.py")
 def prediction_and_target_are_swapped(right):
     return lambda pred, target: right(target, pred)
-
-
-@fault("monai_boundary.kernels.ids:compact_ids", "kernels/test_ids.py")
-def every_background_but_0_is_an_object(right):
-    return lambda ids, background=(0,): right(ids)
 
 
 @fault("monai_boundary.kernels.ids:id_borders", "kernels/test_ids.py", "metrics/test_instance_metrics.py")

@@ -1,7 +1,6 @@
 """Faults of the metrics: which voxels, whose spacing, which direction, what a missing score is."""
 
 import dataclasses
-import math
 
 import numpy as np
 
@@ -18,11 +17,6 @@ METRICS = "monai_boundary.metrics"
 @fault(f"{METRICS}.surface:_both_ways", *SURFACE)
 def each_distance_belongs_to_the_other_surface(right):
     return lambda *args: right(*args)[::-1]
-
-
-@fault(f"{METRICS}.surface:_both_ways", *SURFACE)
-def surfaces_are_measured_in_voxels(right):
-    return lambda first, second, spacing: right(first, second, (1.0,) * len(spacing))
 
 
 @fault(f"{METRICS}.surface:surface_voxels", *SURFACE)
@@ -58,21 +52,6 @@ def the_average_is_that_of_two_averages(right):
     return broken
 
 
-@fault(f"{METRICS}.surface:SurfaceDistances._substitute", *SURFACE)
-def a_missed_object_costs_nothing(right):
-    return lambda self, empty: 0.0 if empty == "diagonal" else right(self, empty)
-
-
-@fault(f"{METRICS}.surface:dice_score", *MASKS, *SURFACE)
-def two_empty_masks_have_dice_1(right):
-    return lambda pred, target: 1.0 if math.isnan(found := right(pred, target)) else found
-
-
-@fault(f"{METRICS}.score_sets:_volumes", *MASKS, "evaluation/test_evaluation.py")
-def volumes_are_in_voxels(right):
-    return lambda found, truth, voxel_mm3: right(found, truth, 1.0)
-
-
 @fault(f"{METRICS}.score_sets:score_pair", *MASKS, "evaluation/test_evaluation.py")
 def predictions_on_ignored_voxels_count(right):
     def broken(protocol, pred, target, spacing, label=1, ignore_index=None, *args, **kwargs):
@@ -89,11 +68,6 @@ def found_lesions_are_counted_in_the_prediction(right):
     )(right(pred, target, *args))
 
 
-@fault(f"{METRICS}.lesions:lesion_counts", *MASKS)
-def the_connectivity_of_lesions_is_not_passed_on(right):
-    return lambda pred, target, connectivity=None: right(pred, target)
-
-
 @fault(f"{METRICS}.boundary_f1:_boundary", *BF1)
 def the_rim_of_ignored_voxels_is_a_boundary(right):
     return lambda mask, valid, image_edge: right(mask if valid is None else mask & valid, None, image_edge)
@@ -102,11 +76,6 @@ def the_rim_of_ignored_voxels_is_a_boundary(right):
 @fault(f"{METRICS}.boundary_f1:boundary_f1", *BF1)
 def precision_and_recall_change_places(right):
     return lambda pred, target, *args, **kwargs: right(target, pred, *args, **kwargs)
-
-
-@fault(f"{METRICS}.boundary_f1:boundary_f1", *BF1)
-def the_tolerance_is_in_voxels(right):
-    return lambda pred, target, theta=3.0, spacing=None, **kwargs: right(pred, target, theta, None, **kwargs)
 
 
 @fault(f"{METRICS}.buildings:score_buildings", *BF1)
@@ -121,11 +90,6 @@ def false_alarms_on_ignored_pixels_count(right):
 @fault(f"{METRICS}.mask_metrics:BuildingMetric.aggregate", *MASKS)
 def the_iou_is_a_mean_over_windows(right):
     return lambda self, reduction=None: super(right.__globals__["BuildingMetric"], self).aggregate(reduction)
-
-
-@fault(f"{METRICS}.case_metric:CaseMetric.case_spacing", *MASKS, *VOLUMES)
-def the_spacing_of_the_call_is_not_looked_at(right):
-    return lambda self, target, given: right(self, target, None)
 
 
 @fault(f"{METRICS}.case_metric:CaseMetric._compute_tensor", *MASKS)
@@ -170,11 +134,6 @@ def split_and_merge_change_places(right):
     )
 
 
-@fault(f"{METRICS}.instances:instance_scores", *INSTANCES)
-def an_empty_truth_is_perfect(right):
-    return lambda *args: (lambda one: type(one)(0.0, 0.0, 1.0, 1.0) if math.isnan(one.voi_split) else one)(right(*args))
-
-
 @fault(f"{METRICS}.instances:_pairs", *INSTANCES)
 def voxels_without_a_predicted_object_are_one_object(right):
     return lambda table, counts: (float((counts**2).sum()), 0.0)
@@ -192,11 +151,6 @@ def borders_reach_across_the_slices(right):
     return broken
 
 
-@fault(f"{METRICS}.likelihood:LikelihoodSegmentation.__call__", *VOLUMES)
-def the_nearest_object_is_found_in_voxels(right):
-    return lambda self, likelihood, spacing=None: right(self, likelihood, None)
-
-
 @fault(f"{METRICS}.likelihood:_watershed", *VOLUMES)
 def the_watershed_does_not_look_at_the_likelihood(right):
     return lambda values, ids, connectivity: right(0 * values, ids, connectivity)
@@ -209,13 +163,6 @@ def the_sweep_scores_one_threshold(right):
         return dict.fromkeys(found, next(iter(found.values())))
 
     return broken
-
-
-@fault(f"{METRICS}.likelihood:threshold_sweep", *VOLUMES)
-def the_sweep_drops_the_other_settings(right):
-    return lambda likelihood, target, thresholds=(0.5,), segmentation=None, *args, **kwargs: right(
-        likelihood, target, thresholds, None, *args, **kwargs
-    )
 
 
 @fault(f"{METRICS}.instance_metrics:InstanceMetric._target_ids", *VOLUMES)

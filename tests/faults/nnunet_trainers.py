@@ -99,18 +99,6 @@ def maps_overflow_in_half_precision(right):
     return lambda self, maps: maps.half()
 
 
-@fault(f"{APPEND}.batch_distance_maps", *MAPS)
-def on_the_device_ignored_voxels_count(right):
-    def broken(self, target):
-        given, self.ignore_index = self.ignore_index, None
-        try:
-            return right(self, target)
-        finally:
-            self.ignore_index = given
-
-    return broken
-
-
 @fault("nnunet_trainers.losses:RegionAndBoundary.forward", *MAPS, *MODES)
 def all_heads_weigh_the_same(right):
     def broken(self, output, target):
@@ -181,15 +169,6 @@ def weights_are_logged_and_not_set(right):
     return broken
 
 
-@fault(f"{MIXIN}.on_train_epoch_start", *SCHEDULE)
-def the_pause_cannot_be_turned_off(right):
-    def broken(self):
-        self.boundary_pause = True
-        right(self)
-
-    return broken
-
-
 @fault(f"{MIXIN}.load_checkpoint", *SCHEDULE)
 def a_resumed_run_forgets_what_the_guard_saw(right):
     from monai_boundary.losses import CollapseGuard
@@ -199,11 +178,6 @@ def a_resumed_run_forgets_what_the_guard_saw(right):
         self.boundary_log.guard = CollapseGuard(momentum=0.7, warmup=5)
 
     return broken
-
-
-@fault("nnunet_trainers.boundary_log:BoundaryLog.restore", *SCHEDULE)
-def the_log_of_a_stock_checkpoint_is_not_padded(right):
-    return lambda self, epochs: right(self, 0)
 
 
 @fault("nnunet_trainers.boundary_log:BoundaryLog.restore", *SCHEDULE)
@@ -239,11 +213,6 @@ def the_length_of_a_run_is_set_after_the_optimizer(right):
             self.num_epochs = self.run_epochs
 
     return broken
-
-
-@fault("nnunet_trainers.challenges:_Challenge._check_labels", *CHALLENGES)
-def a_challenge_takes_any_data_set(right):
-    return lambda self: None
 
 
 @fault(f"{MIXIN}._check_labels", *BAD)

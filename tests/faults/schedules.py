@@ -5,11 +5,6 @@ from tests.faults.registry import fault
 SCHEDULES = ("test_schedules.py", "test_schedule_laws.py")
 
 
-@fault("monai_boundary.schedules:Increase.weights", *SCHEDULES)
-def increase_runs_one_epoch_early(right):
-    return lambda self, epoch, *rest: right(self, epoch + 1, *rest)
-
-
 @fault("monai_boundary.schedules:Rebalance.weights", *SCHEDULES)
 def rebalance_swaps_region_and_boundary(right):
     return lambda *args: right(*args)[::-1]
@@ -18,18 +13,6 @@ def rebalance_swaps_region_and_boundary(right):
 @fault("monai_boundary.schedules:Rebalance.weights", *SCHEDULES)
 def rebalance_takes_the_whole_boundary_weight_from_the_region(right):
     return lambda self, *args: (max(self.floor, 1.0 - right(self, *args)[1]), right(self, *args)[1])
-
-
-@fault("monai_boundary.schedules:_progress", *SCHEDULES)
-def ramps_never_reach_their_end(right):
-    return lambda epoch, max_epochs: right(epoch, max_epochs + 1)
-
-
-@fault("monai_boundary.schedules:Warmup.weights", *SCHEDULES)
-def warm_up_does_not_shift_the_epoch(right):
-    return lambda self, epoch, *args: (
-        right(self, epoch, *args) if epoch < self.epochs else self.then.weights(epoch, *args)
-    )
 
 
 @fault("monai_boundary.schedules:WaitForRegion.start_epoch", *SCHEDULES)
@@ -42,8 +25,3 @@ def wait_for_region_has_no_latest_start(right):
     return lambda self, max_epochs, history: (
         None if (found := right(self, max_epochs, history)) == round(self.latest * max_epochs) else found
     )
-
-
-@fault("monai_boundary.schedules:suggest_alpha", *SCHEDULES)
-def suggested_alpha_is_for_the_share_of_the_region(right):
-    return lambda loss, network, batches, share=0.5: right(loss, network, batches, 1 - share)

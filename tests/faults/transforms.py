@@ -28,24 +28,9 @@ def spacing_is_in_the_order_of_another_reader(right):
     return lambda *args, **kwargs: right(*args, **kwargs)[::-1]
 
 
-@fault("monai_boundary._geometry:is_sheared", *SPACING)
-def a_sheared_grid_passes_in_silence(right):
-    return lambda *args: False
-
-
-@fault(f"{TRANSFORMS}.spacing:image_spacing", *SPACING)
-def the_affine_beats_the_spacing_that_was_given(right):
-    return lambda image, spacing, ndim: right(image, None if hasattr(image, "affine") else spacing, ndim)
-
-
 @fault(f"{TRANSFORMS}.spacing:batch_spacing", *SPACING, "losses/test_boundary_loss.py")
 def every_sample_has_the_spacing_of_the_first(right):
     return lambda images, ndim: None if (found := right(images, ndim)) is None else found[:1] * len(found)
-
-
-@fault(f"{TRANSFORMS}.spacing:_is_oblique", *SPACING)
-def a_slice_of_an_oblique_volume_passes(right):
-    return lambda affine: False
 
 
 @fault(f"{TRANSFORMS}.map_record:record_map", *CARRIED, *MAPS)
@@ -83,18 +68,8 @@ def the_sample_of_the_caller_is_written_into(right):
 
 
 @fault(f"{TRANSFORMS}.boundary_band:BoundaryBand._masks", *BAND)
-def ignored_voxels_make_a_band(right):
-    return lambda self, array: (right(self, array)[0], None)
-
-
-@fault(f"{TRANSFORMS}.boundary_band:BoundaryBand._masks", *BAND)
 def the_band_of_the_background_takes_the_place_of_the_first_class(right):
     return lambda self, array: (lambda masks, valid: (masks[::-1].copy(), valid))(*right(self, array))
-
-
-@fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._seeds", *SEEDS)
-def seeds_are_placed_in_voxels(right):
-    return lambda self, ids, spacing: right(self, ids, [1.0] * len(spacing))
 
 
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._seeds", *SEEDS)
@@ -138,15 +113,6 @@ def a_map_is_rescaled_twice(right):
         result = right(self, maps)
         result.meta.update(before)
         return result
-
-    return broken
-
-
-@fault(f"{TRANSFORMS}.rescale:RescaleDistanceMap.__call__", *CARRIED)
-def an_uneven_zoom_passes(right):
-    def broken(self, maps):
-        self.tolerance = 1e9
-        return right(self, maps)
 
     return broken
 
