@@ -27,16 +27,15 @@ class WeightSearchHandler:
 
     Args:
         search: Its `max_epochs` is the trainer's.
-        evaluator: A MONAI evaluator, run at the end of every trial.
-        score: Name of the score in ``evaluator.state.metrics``, higher is better; ``None`` for its key metric.
+        evaluator: A MONAI evaluator, run at the end of every trial: its key metric, higher is better, is the score.
 
     Raises:
         ValueError: The trainer has another `max_epochs`, or a loader without length and no `epoch_length`; the
-            evaluator does not give the score.
+            evaluator has no key metric.
     """
 
-    def __init__(self, search: WeightSearch, evaluator: Any, score: str | None = None) -> None:
-        self.search, self.evaluator, self.score = search, evaluator, score
+    def __init__(self, search: WeightSearch, evaluator: Any) -> None:
+        self.search, self.evaluator = search, evaluator
         self._attached: Any = None
 
     def attach(self, engine: Any) -> None:
@@ -71,17 +70,9 @@ class WeightSearchHandler:
 
     def _settle(self, engine: Any) -> None:
         if self.search.awaits_score:
-            self.search.add_score(self._evaluate())
+            self.evaluator.run(self.search.epoch)
+            if self.evaluator.state.key_metric_name is None:
+                raise ValueError("evaluator must have a key metric, the score, got none; give it a key_val_metric")
+            self.search.add_score(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
         engine.state.epoch = self.search.epoch
         engine.state.iteration = self.search.epoch * engine.state.epoch_length
-
-    def _evaluate(self) -> float:
-        self.evaluator.run(self.search.epoch)
-        state = self.evaluator.state
-        name = state.key_metric_name if self.score is None else self.score
-        if name not in state.metrics:
-            raise ValueError(
-                f"score must name a metric of the evaluator, got {name!r} and the metrics {sorted(state.metrics)}; "
-                "give the evaluator a key_val_metric"
-            )
-        return float(state.metrics[name])

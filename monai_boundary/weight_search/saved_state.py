@@ -64,8 +64,8 @@ class SavedState:
         Raises:
             RuntimeError: An object does not take its state, or has one that cannot be read without running code.
         """
+        buffer = io.BytesIO(snapshot.numpy().tobytes())
         try:
-            buffer = io.BytesIO(snapshot.numpy().tobytes())
             states, generators = torch.load(buffer, map_location="cpu", weights_only=True)
         except Exception as error:
             raise RuntimeError(
@@ -128,8 +128,8 @@ def _set_transform_state(transform: Randomizable, saved: list[tuple[str, int, st
     parts = dict(_random_parts(transform, "", set()))
     generators = {number: np.random.RandomState() for _, number, _ in saved}
     for path, number, state in saved:
-        _access("", generators[number])[1](state)
         parts[path].R = generators[number]
+        _access("", parts[path].R)[1](state)
 
 
 def _random_parts(item: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
@@ -139,14 +139,10 @@ def _random_parts(item: Any, path: str, seen: set[int]) -> Iterator[tuple[str, A
     seen.add(id(item))
     if isinstance(item, Randomizable):
         yield path, item
-    inside: Mapping[Any, Any] = {}
-    if isinstance(item, Randomizable | Transform):
-        inside = vars(item)
-    elif isinstance(item, list | tuple):
-        inside = dict(enumerate(item))
-    elif isinstance(item, Mapping):
-        inside = item
-    for name, part in inside.items():
+    inside = vars(item) if isinstance(item, Randomizable | Transform) else item
+    if isinstance(inside, list | tuple):
+        inside = dict(enumerate(inside))
+    for name, part in inside.items() if isinstance(inside, Mapping) else ():
         yield from _random_parts(part, f"{path}.{name}", seen)
 
 
@@ -165,22 +161,21 @@ def read_search(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | N
     """
     for part in folder.glob(part_pattern(_FILE)):
         part.unlink()
-    path, fault = folder / _FILE, ""
+    path = folder / _FILE
     if not path.exists():
         return None
     try:
         with zipfile.ZipFile(path) as archive:
-            fault = "" if archive.testzip() is None else "a file that is damaged"  # torch.load looks at no checksum
-        content: dict[str, Any] = {} if fault else torch.load(path, weights_only=True)
-        if not fault and content["format"] != _FORMAT:
-            fault = "one of another program or version"
+            if broken := archive.testzip():  # torch.load looks at no checksum
+                raise zipfile.BadZipFile(f"bad checksum of {broken}")
+        content: dict[str, Any] = torch.load(path, weights_only=True)
+        if content["format"] != _FORMAT:
+            raise LookupError(f"another program or version: {content['format']}")
     except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
-        fault = f"a file that is damaged or something else ({error})"
-    if fault:
         raise RuntimeError(
-            f"{path} must be the file of a weight search, got {fault}; restore it from a copy, or begin again in "
-            "another folder"
-        )
+            f"{path} must be the file of a weight search, got one that is damaged or something else ({error}); restore "
+            "it from a copy, or begin again in another folder"
+        ) from error
     for name, value in settings.items():
         if (kept := content["settings"].get(name)) != value:
             raise ValueError(
