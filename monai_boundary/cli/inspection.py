@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monai_boundary.cli.options import CONVENTIONS, PATH
+from monai_boundary.cli.options import PATH
 
 if TYPE_CHECKING:
     from monai_boundary.datasets.nifti import Volume
@@ -15,27 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.distance.CONVENTIONS, without an import
+
 
 @click.command()
 @click.argument("image", type=PATH)
 @click.argument("label", type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="Picture to write, such as out.png.")
 @click.option("--clip", type=float, metavar="MM", help="Limit of the distances in mm.  [default: none]")
-@click.option(
-    "--convention", default="half", show_default=True, type=CONVENTIONS,
-    help="Where the zero level of the distance map lies.",
-)  # fmt: skip
+@click.option("--convention", default="half", show_default=True, type=click.Choice(CONVENTIONS),
+              help="Where the zero level of the distance map lies.")  # fmt: skip
 @click.option("--class", "index", type=int, metavar="N", help="Class whose map is drawn.  [default: the largest]")
 @click.option("--ignore-index", type=int, metavar="N", help="Label of voxels that do not count.")
 def inspect(
-    image: Path,
-    label: Path,
-    output: Path,
-    clip: float | None,
-    convention: Any,
-    index: int | None,
+    image: Path, label: Path, output: Path, clip: float | None, convention: Any, index: int | None,
     ignore_index: int | None,
-) -> None:
+) -> None:  # fmt: skip
     """Show what the boundary loss sees in one case.
 
     IMAGE and LABEL are NIfTI files on the same grid. Prints spacing, unit, convention, the number of classes, the
@@ -44,12 +39,17 @@ def inspect(
     """
     import numpy as np
 
-    from monai_boundary.datasets.nifti import read_image, read_labels
+    from monai_boundary.datasets.nifti import read_image, read_labels, same_grid
     from monai_boundary.kernels.distance import DistanceMapOptions, masks_distance_map
     from monai_boundary.reports import inspect_figure, save_figure
 
     options, picture, labels = DistanceMapOptions(convention, clip), read_image(image), read_labels(label)
-    _check_grid(picture, labels)
+    if not same_grid(picture, labels):
+        raise ValueError(
+            f"image and label map must lie on one grid, got shapes {picture.array.shape} and {labels.array.shape}, "
+            f"spacings {picture.spacing} and {labels.spacing} mm, origins {picture.affine[:3, 3].round(2).tolist()} "
+            f"and {labels.affine[:3, 3].round(2).tolist()}; pass two files of one case, or resample the label map"
+        )
     counts = {int(value): int(count) for value, count in zip(*np.unique(labels.array, return_counts=True), strict=True)}
     ignored = counts.pop(ignore_index, 0) if ignore_index is not None else 0
     present = [value for value in counts if value > 0]
@@ -73,22 +73,6 @@ def inspect(
     title = f"{image.name}\n{spacing} mm (z, y, x), convention {options.convention!r}"
     figure = inspect_figure(picture.array, labels.array, drawn, picture.spacing, title, chosen or 1)
     click.echo(f"\nwrote {save_figure(figure, output)}")
-
-
-def _check_grid(image: Volume, labels: Volume) -> None:
-    from monai_boundary.datasets.nifti import same_grid
-
-    if image.array.shape != labels.array.shape:
-        raise ValueError(
-            f"image and label map must have the same shape, got {image.array.shape} and {labels.array.shape}; "
-            "pass two files of one case"
-        )
-    if not same_grid(image, labels):
-        raise ValueError(
-            f"image and label map must lie at the same place, got spacings {image.spacing} and {labels.spacing} mm and "
-            f"origins {image.affine[:3, 3].round(2).tolist()} and {labels.affine[:3, 3].round(2).tolist()}; "
-            "resample the label map onto the image"
-        )
 
 
 def _grid_facts(image: Volume, labels: Volume, options: DistanceMapOptions) -> dict[str, str]:

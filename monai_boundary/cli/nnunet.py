@@ -30,9 +30,9 @@ def demo(
     short training, prediction of held-out cases. Prints Dice and HD95 (mm) per case and writes pictures of the
     contours, of the distance map, and of both loss terms over the epochs. Takes some minutes on two CPU cores.
     """
-    from monai_boundary.demo import DemoSettings, run_demo
+    from monai_boundary.demo import run_demo
 
-    run_demo(output, DemoSettings(epochs, iterations, train_cases, test_cases), overwrite=force)
+    run_demo(output, {"run_epochs": epochs, "run_iterations": iterations}, train_cases, test_cases, force)
 
 
 @click.command("nnunet-path")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-__all__ = ["CONVENTIONS", "PATH"]
+__all__ = ["PATH"]
 
 PATH = click.Path(path_type=Path)
-CONVENTIONS = click.Choice(("half", "centre", "kervadec", "kervadec_mm"))  # kernels.distance.CONVENTIONS

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from monai_boundary.cli.options import CONVENTIONS, PATH
+from monai_boundary.cli.options import PATH
 
 __all__ = ["precompute"]
 
@@ -18,8 +18,6 @@ __all__ = ["precompute"]
 @click.option("--num-classes", required=True, type=click.IntRange(min=2), help="With background.")
 @click.option("--preset", type=click.Choice(("robust", "published")), help="Named options.  [default: robust]")
 @click.option("--clip", metavar="MM", help="Limit of the distances in mm, or none; maps in mm, in place of a preset.")
-@click.option("--convention", type=CONVENTIONS, help="With --clip: the zero level.  [default: half]")
-@click.option("--absent", type=click.Choice(("zero", "far")), help="With --clip: class no voxel has.  [default: far]")
 @click.option("--ignore-index", type=int, metavar="N", help="Label that does not count.")
 @click.option("--include-background", is_flag=True, help="Make a map of class 0, too.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
@@ -33,7 +31,7 @@ def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
     """
     from monai_boundary.precompute import precompute_maps
 
-    options = _options(*(given.pop(name) for name in ("preset", "clip", "convention", "absent")))
+    options = _options(given.pop("preset"), given.pop("clip"))
     result = precompute_maps(data, out, num_classes, options, **given)
     for case, reason in result.remade.items():
         click.echo(f"recomputed: {case}: {reason}")
@@ -45,17 +43,15 @@ def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
         click.echo(f"{len(result.missing)} cases of {data} have no map yet, such as {result.missing[0]}")
 
 
-def _options(preset: Any, clip: str | None, convention: Any, absent: Any) -> Any:
+def _options(preset: Any, clip: str | None) -> Any:
     from monai_boundary.kernels.distance import DistanceMapOptions, preset_options
 
     if clip is None:
-        if convention or absent:
-            raise click.UsageError("--convention and --absent need --clip, which may be none")
         return preset_options(preset or "robust")
     if preset is not None:
-        raise click.UsageError("--preset sets the clip: leave out --clip, --convention and --absent")
+        raise click.UsageError("--preset sets the clip: leave out --clip")
     try:
         limit = None if clip == "none" else float(clip)
     except ValueError:
         raise click.BadParameter(f"{clip!r} is neither a number of mm nor none", param_hint="'--clip'") from None
-    return DistanceMapOptions(convention or "half", limit, absent or "far")
+    return DistanceMapOptions(clip=limit, absent="far")

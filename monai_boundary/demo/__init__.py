@@ -4,6 +4,6 @@
 `monai_boundary.datasets`, the trainer is in `nnunet_trainers`.
 """
 
-from monai_boundary.demo.steps import DemoSettings, run_demo
+from monai_boundary.demo.steps import run_demo
 
-__all__ = ["DemoSettings", "run_demo"]
+__all__ = ["run_demo"]

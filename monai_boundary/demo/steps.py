@@ -6,67 +6,57 @@ import json
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import numpy as np
 
+from monai_boundary._files import write_json, write_text
 from monai_boundary.datasets import read_image, read_labels, write_nnunet_phantoms
 from monai_boundary.demo.child_process import StatusLine, find_command, run_command
 from monai_boundary.evaluation import CaseRow, EvaluationSettings, evaluate_folder
 
-__all__ = ["DemoSettings", "run_demo"]
+__all__ = ["run_demo"]
 
 _DATASET_ID = 900
 _TRAINER = "nnUNetTrainerBoundaryDemo"
-_TRAINER_EPOCHS = 8  # written down here as well, because importing the trainer takes ten seconds
+_TRAINER_EPOCHS = 8  # its own, here as well because importing it takes ten seconds
 _PLANS = "demoPlans"
 _CONFIGURATION = "3d_fullres"
 _MARKER = ".monai-boundary-demo"  # --force clears only folders that hold it
 _MADE = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "predictions", "pictures", "trainer", "demo.log")
 
 
-@dataclass(frozen=True)
-class DemoSettings:
-    """How large the demo is.
-
-    Args:
-        epochs: Training epochs; ``None`` keeps those of the demo trainer.
-        iterations: Training iterations per epoch; ``None`` keeps those of the demo trainer.
-        train_cases: Number of training phantoms, at least 5 for nnU-Net's five folds.
-        test_cases: Number of held-out phantoms.
-        seed: Seed of the phantoms.
-    """
-
-    epochs: int | None = None
-    iterations: int | None = None
-    train_cases: int = 10
-    test_cases: int = 3
-    seed: int = 0
-
-
-def run_demo(folder: Path, settings: DemoSettings | None = None, overwrite: bool = False) -> None:
+def run_demo(
+    folder: Path, run_length: Mapping[str, int | None], train_cases: int = 10, test_cases: int = 3, force: bool = False
+) -> None:
     """Generate phantoms, train and predict with nnU-Net's commands, print scores and write pictures.
 
+    Args:
+        folder: Where everything goes.
+        run_length: `run_epochs` and `run_iterations` (per epoch); ``None`` keeps those of the demo trainer.
+        train_cases: Number of training phantoms, at least 5 for nnU-Net's five folds.
+        test_cases: Number of held-out phantoms.
+        force: Replace an earlier demo.
+
     Raises:
-        FileExistsError: `folder` is not empty and `overwrite` is False, or it is not a demo's.
+        FileExistsError: `folder` is not empty and `force` is False, or it is not a demo's.
         RuntimeError: nnU-Net is not installed, or one of its commands failed.
         OSError: `folder` is not writable.
     """
     from nnunet_trainers import require_nnunet
 
-    settings = settings or DemoSettings()
     require_nnunet()
     commands = {
         name: find_command(name) for name in ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
     }
     folder = folder.resolve()
-    _prepare(folder, overwrite)
+    _prepare(folder, force)
     start = time.monotonic()
     click.echo(f"Boundary loss demo in {folder}")
-    dataset = _write_data(folder, settings)
-    trainer, discovery = _trainer(folder, settings)
+    dataset = _write_data(folder, train_cases, test_cases)
+    trainer, discovery, epochs = _trainer(folder, run_length)
     environment = _environment(folder, discovery)
     log = folder / "demo.log"
     plan = [commands["nnUNetv2_plan_and_preprocess"], "-d", str(_DATASET_ID), "-c", _CONFIGURATION, "-np", "1"]
@@ -76,7 +66,7 @@ def run_demo(folder: Path, settings: DemoSettings | None = None, overwrite: bool
     model = ["-tr", trainer, "-p", _PLANS, "-device", device]
     train = [commands["nnUNetv2_train"], str(_DATASET_ID), _CONFIGURATION, "0", *model]
     title = f"nnUNetv2_train -tr {trainer} -device {device}"
-    run_command(train, environment, log, title, _EpochCounter(settings.epochs or _TRAINER_EPOCHS))
+    run_command(train, environment, log, title, _EpochCounter(epochs))
     predictions = folder / "predictions"
     predict = [commands["nnUNetv2_predict"], "-i", str(dataset / "imagesTs"), "-o", str(predictions), "-f", "0"]
     predict += ["-d", str(_DATASET_ID), "-c", _CONFIGURATION, *model, "--disable_tta", "-npp", "1", "-nps", "1"]
@@ -88,13 +78,13 @@ def run_demo(folder: Path, settings: DemoSettings | None = None, overwrite: bool
     _print_places(folder, fold.parent, trainer, time.monotonic() - start)
 
 
-def _prepare(folder: Path, overwrite: bool) -> None:
+def _prepare(folder: Path, force: bool) -> None:
     """Make `folder` ready; of an earlier demo only what that demo made is removed."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} must be a folder, got a file; pass another one with -o")
     if folder.is_dir() and any(folder.iterdir()):
         ours = (folder / _MARKER).exists()
-        if not (ours and overwrite):
+        if not (ours and force):
             remedy = "pass --force to run it again, or another folder with -o" if ours else "pass another one with -o"
             kind = "an earlier demo" if ours else "other files"
             raise FileExistsError(f"{folder} must be empty, got {kind}; {remedy}")
@@ -107,32 +97,28 @@ def _prepare(folder: Path, overwrite: bool) -> None:
         (folder / name).mkdir()
 
 
-def _write_data(folder: Path, settings: DemoSettings) -> Path:
-    status = StatusLine(f"{settings.train_cases} + {settings.test_cases} synthetic lesion cases")
+def _write_data(folder: Path, train_cases: int, test_cases: int) -> Path:
+    status = StatusLine(f"{train_cases} + {test_cases} synthetic lesion cases")
     status.draw()
-    dataset = write_nnunet_phantoms(
-        folder / "nnUNet_raw", settings.train_cases, settings.test_cases, settings.seed, _DATASET_ID
-    )
+    dataset = write_nnunet_phantoms(folder / "nnUNet_raw", train_cases, test_cases, dataset_id=_DATASET_ID)
     status.finish()
     share = np.mean([(read_labels(path).array > 0).mean() for path in sorted(dataset.glob("labelsT?/*.nii.gz"))])
     click.echo(f"       24 x 64 x 64 voxels of 3 x 1 x 1 mm (z, y, x), {100 * share:.2f} % of them lesion")
     return dataset
 
 
-def _trainer(folder: Path, settings: DemoSettings) -> tuple[str, Path]:
-    """Return name and discovery folder of the trainer; another run length is a subclass written into `folder`."""
+def _trainer(folder: Path, run_length: Mapping[str, int | None]) -> tuple[str, Path, int]:
+    """Return the trainer, its discovery folder and epochs; another run length is a subclass written into `folder`."""
     from nnunet_trainers import discovery_folder
 
-    if settings.epochs is None and settings.iterations is None:
-        return _TRAINER, discovery_folder()
-    lengths = {"run_epochs": settings.epochs, "run_iterations": settings.iterations}
-    body = [f"    {name} = {value}" for name, value in lengths.items() if value is not None]
-    name = f"{_TRAINER}_{settings.epochs or _TRAINER_EPOCHS}epochs"
+    epochs = run_length["run_epochs"] or _TRAINER_EPOCHS
+    body = [f"    {name} = {value}" for name, value in run_length.items() if value is not None]
+    if not body:
+        return _TRAINER, discovery_folder(), epochs
+    name, discovery = f"{_TRAINER}_{epochs}epochs", folder / "trainer"
     lines = ["from nnunet_trainers.boundary import " + _TRAINER, "", "", f"class {name}({_TRAINER}):", *body, ""]
-    discovery = folder / "trainer"
-    discovery.mkdir()
-    (discovery / "monai_boundary_demo_trainer.py").write_text("\n".join(lines), encoding="utf-8")
-    return name, discovery
+    write_text(discovery / "monai_boundary_demo_trainer.py", "\n".join(lines))
+    return name, discovery, epochs
 
 
 def _environment(folder: Path, discovery: Path) -> dict[str, str]:
@@ -154,7 +140,7 @@ def _write_demo_plans(preprocessed: Path) -> None:
     arguments = configuration["architecture"]["arch_kwargs"]
     before = arguments["features_per_stage"]
     arguments["features_per_stage"] = [min(8 * 2**stage, 64) for stage in range(len(before))]
-    (preprocessed / f"{_PLANS}.json").write_text(json.dumps(plans, indent=4), encoding="utf-8")
+    write_json(preprocessed / f"{_PLANS}.json", plans)
     patch = " x ".join(map(str, configuration["patch_size"]))
     click.echo(f"       {_PLANS}: nnU-Net's plan, patch {patch}, with fewer features per stage for a quick run:")
     click.echo(f"       {arguments['features_per_stage']} in place of {before}")
