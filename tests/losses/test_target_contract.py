@@ -21,6 +21,7 @@ from monai_boundary import (
     TopologyLoss,
 )
 from monai_boundary.losses import BinaryCrossEntropyLoss, foreground_shares
+from monai_boundary.losses.values import check_label_values
 from tests.losses.samples import IMAGE_LOSSES, cells, labels_like, value_and_gradient
 
 NAMES = pytest.mark.parametrize("name", IMAGE_LOSSES)
@@ -202,3 +203,8 @@ def test_monais_seven_arguments_come_first_and_the_others_by_keyword(loss):
     ours = list(inspect.signature(loss).parameters.values())
     assert [(one.name, one.default) for one in ours[:7]] == [(one.name, one.default) for one in monai]
     assert all(one.kind is one.KEYWORD_ONLY for one in ours[7:])
+
+
+def test_five_wrong_labels_and_how_many_voxels_hold_one_are_named():
+    with pytest.raises(ValueError, match="got 2, 3, 4, 5, 6 among its values, at 7 voxels"):
+        check_label_values("labels", torch.arange(9), 2)

@@ -1,0 +1,26 @@
+"""The one rule of voxel spacing by itself; what transforms make of it is in tests/transforms/test_spacing.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_boundary._geometry import ShearedAffineWarning, affine_spacing, is_sheared
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (0, 2), (1, 2)])
+def test_shear_between_any_two_axes_is_named_where_a_reader_is_called(first, second):
+    affine = np.diag([3.0, 1.0, 0.5, 1.0])
+    affine[first, second] = 0.4 * affine[second, second]
+    read = lambda: affine_spacing(affine, 3)  # noqa: E731
+    with pytest.warns(ShearedAffineWarning) as caught:
+        read()
+    assert caught[0].filename == __file__
+    assert is_sheared(affine, second + 1)
+    assert not is_sheared(affine, second)  # the slice without that axis
+
+
+def test_lengths_are_measured_in_double_precision():
+    affine = np.diag([0.9, 0.9, 4.0, 1.0]).astype(np.float32)
+    affine[:2, :2] = 0.9 * np.array([[0.8, -0.6], [0.6, 0.8]])
+    assert affine_spacing(affine, 3) == affine_spacing(affine.astype(np.float64), 3)
