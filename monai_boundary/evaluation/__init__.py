@@ -1,13 +1,14 @@
 """Score folders of predictions: a row per case, a summary, a report.
 
 `volumes` scores NIfTI label maps by a protocol of `monai_boundary.metrics`, `tiles` GeoTIFFs of buildings. `matching`
-says which file belongs to which case, `tables` and `report` write what was found. Scores of one pair of arrays are in
-`monai_boundary.metrics`.
+says which file belongs to which case, `tables` has the loop over the cases and writes ``cases.csv`` and
+``summary.json``, `report` writes a page. Scores of one pair of arrays are in `monai_boundary.metrics`.
 """
 
 from monai_boundary.evaluation.matching import Pairs, find_pairs
 from monai_boundary.evaluation.report import write_report
-from monai_boundary.evaluation.volumes import CaseRow, Evaluation, EvaluationSettings, evaluate_folder, write_tables
+from monai_boundary.evaluation.tables import write_tables
+from monai_boundary.evaluation.volumes import CaseRow, Evaluation, EvaluationSettings, evaluate_folder
 
 __all__ = [
     "CaseRow",

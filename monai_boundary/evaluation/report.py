@@ -47,12 +47,9 @@ def write_report(
         The path.
     """
     metrics = PROTOCOLS[result.settings.protocol]
-    names = {label: f"class {label}" for label in result.labels}
+    classes = {f"class {label}": table for label, table in result.table().groupby("label")}
     panels = {
-        metric.title: {
-            names[label]: [row.scores[name] for row in result.rows if row.label == label] for label in result.labels
-        }
-        for name, metric in metrics.items()
+        metric.title: {title: table[name] for title, table in classes.items()} for name, metric in metrics.items()
     }
     folder = None if images is None else Path(images)
     pictures = [

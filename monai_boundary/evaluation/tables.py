@@ -1,40 +1,68 @@
-"""What all evaluations write: statistics of a score, and the table of cases as CSV."""
+"""What all evaluations share: the run over the cases, statistics of a score, and the two files of figures."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
-from monai_boundary._files import write_text
+from monai_boundary._files import write_json, write_text
 
-__all__ = ["statistics", "write_csv"]
+if TYPE_CHECKING:
+    from monai_boundary.evaluation.tiles import TileEvaluation
+    from monai_boundary.evaluation.volumes import Evaluation
+
+__all__ = ["score_each", "statistics", "write_tables"]
+
+# pandas' names and those in summary.json
+_STATISTICS = {"mean": "mean", "std": "sd", "50%": "median", "25%": "q1", "75%": "q3", "min": "min", "max": "max"}
+
+Score = TypeVar("Score")
 
 
-def statistics(values: Sequence[float]) -> dict[str, Any]:
+def score_each(
+    files: Mapping[str, tuple[Path, Path]],
+    score: Callable[[str, Path, Path], Score],
+    failed: dict[str, str],
+    unit: str,
+    progress: bool,
+) -> dict[str, Score]:
+    """Score case by case; one that cannot be scored goes to `failed` with its reason and stops no other."""
+    found = {}
+    for case, pair in tqdm(files.items(), desc="evaluate", unit=unit, disable=not progress):
+        try:
+            found[case] = score(case, *pair)
+        except (ValueError, OSError, MemoryError) as error:
+            failed[case] = str(error)
+    return found
+
+
+def statistics(values: pd.Series) -> dict[str, Any]:
     """Return count, mean, standard deviation, quartiles and range of the finite values; what there is not is ``None``.
 
     Values that are not finite, scores that a case does not have, are counted as ``undefined``.
     """
-    known = np.array(values, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    numbers: list[float | None] = [None] * 7
-    if known.size:
-        sd = float(known.std(ddof=1)) if known.size > 1 else None
-        numbers = [float(known.mean()), sd, *np.percentile(known, [50, 25, 75, 0, 100]).tolist()]
-    names = ("mean", "sd", "median", "q1", "q3", "min", "max")
-    return {"n": known.size, "undefined": len(values) - known.size, **dict(zip(names, numbers, strict=True))}
+    numbers = values.astype(float)
+    known = numbers[np.isfinite(numbers)]
+    found = known.describe().rename(_STATISTICS)[list(_STATISTICS.values())]
+    return {
+        "n": known.size, "undefined": values.size - known.size,
+        **{name: None if np.isnan(value) else float(value) for name, value in found.items()},
+    }  # fmt: skip
 
 
-def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table in one step; a text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell for cell in row])
-    write_text(path, stream.getvalue())
+def write_tables(result: Evaluation | TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Write ``cases.csv``, one line per case (and class), and ``summary.json``; return their paths.
+
+    A name that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    cases, summary, table = Path(folder) / "cases.csv", Path(folder) / "summary.json", result.table()
+    table["case"] = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in table["case"]]
+    write_text(cases, table.to_csv(index=False, na_rep="nan"))
+    write_json(summary, result.summary())
+    return cases, summary

@@ -6,26 +6,26 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
+import pandas as pd
 
 from monai_boundary._check import check_choice, check_number
-from monai_boundary._files import write_json
 from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskReader, Tile, TileReader, potsdam_codes
 from monai_boundary.datasets.remote.codes import BINARY
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
-from monai_boundary.evaluation.tables import statistics, write_csv
+from monai_boundary.evaluation.tables import score_each, statistics, write_tables
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 
 __all__ = ["TileEvaluation", "evaluate_tiles", "write_tile_tables"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _STRIP = 512  # rows decoded at once
-_COLUMNS = ("iou", "boundary_f1", "boundary_precision", "boundary_recall")
+_SCORES = ("iou", "boundary_f1", "boundary_precision", "boundary_recall")
 
 
 @dataclass
@@ -52,19 +52,23 @@ class TileEvaluation:
         union = sum(row.union for row in self.rows.values())
         return sum(row.intersection for row in self.rows.values()) / union if union else math.nan
 
+    def table(self) -> pd.DataFrame:
+        """Return one line per tile: its scores, and the two areas of the IoU."""
+        lines = [
+            (name, row.iou, row.boundary.f1, row.boundary.precision, row.boundary.recall, row.intersection, row.union)
+            for name, row in self.rows.items()
+        ]
+        return pd.DataFrame(lines, columns=["case", *_SCORES, "intersection", "union"])
+
     def summary(self) -> dict[str, Any]:
         """Return the IoU of all pixels, and the statistics of each score over the tiles that have it."""
-        columns = zip(*(_values(row) for row in self.rows.values()), strict=True) if self.rows else [()] * len(_COLUMNS)
-        scores = {name: statistics(column) for name, column in zip(_COLUMNS, columns, strict=True)}
+        table = self.table()
         return {
-            "theta": self.theta, "unit": self.unit, "tiles": len(self.rows),
-            "iou_of_all_pixels": None if math.isnan(self.iou) else self.iou, "scores": scores,
+            "theta": self.theta, "unit": self.unit, "tiles": len(table),
+            "iou_of_all_pixels": None if math.isnan(self.iou) else self.iou,
+            "scores": {name: statistics(table[name]) for name in _SCORES},
             "failed": self.failed, "without_prediction": self.without_prediction,
         }  # fmt: skip
-
-
-def _values(row: BuildingScore) -> tuple[float, ...]:
-    return row.iou, row.boundary.f1, row.boundary.precision, row.boundary.recall
 
 
 def evaluate_tiles(
@@ -102,24 +106,15 @@ def evaluate_tiles(
         raise ValueError(f"pred_dir must hold predictions named as the masks of {gt_dir}, such as {next(iter(masks))}"
                          f".tif, got {', '.join(list(found)[:3])}")  # fmt: skip
     result.without_prediction = [name for name in masks if name not in found]
-    for name, (prediction, mask) in tqdm(pairs.items(), desc="evaluate", unit="tile", disable=not progress):
-        try:
-            result.rows[name] = _score(name, prediction, mask, result.theta, unit)
-        except (ValueError, OSError, MemoryError) as error:
-            result.failed[name] = str(error)
+    score = partial(_score, result.theta, unit)
+    result.rows = score_each(pairs, score, result.failed, "tile", progress)
     return result
 
 
-def write_tile_tables(result: TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``cases.csv``, one line per tile, and ``summary.json``; return their paths."""
-    table, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
-    rows = ([name, *_values(row), row.intersection, row.union] for name, row in result.rows.items())
-    write_csv(table, ["case", *_COLUMNS, "intersection", "union"], rows)
-    write_json(summary, result.summary())
-    return table, summary
+write_tile_tables = write_tables  # its first name
 
 
-def _score(name: str, prediction: Path, mask: Path, theta: float, unit: str) -> BuildingScore:
+def _score(theta: float, unit: str, name: str, prediction: Path, mask: Path) -> BuildingScore:
     codes = _codes(mask)
     check_grids(Tile(name, (Layer(prediction),), mask, "test", codes))
     pred, target = _labels(prediction, _codes(prediction)), _labels(mask, codes)

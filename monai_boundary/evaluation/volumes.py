@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+import pandas as pd
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import write_json
 from monai_boundary.evaluation.matching import find_pairs, read_pair
-from monai_boundary.evaluation.tables import statistics, write_csv
+from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.score_sets import PROTOCOLS, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
 
-__all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder", "write_tables"]
+__all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder"]
 
 _IGNORED = {"wmh": 2}  # other pathology
 
@@ -106,29 +107,35 @@ class Evaluation:
         """The classes that were scored."""
         return sorted({row.label for row in self.rows})
 
+    def table(self) -> pd.DataFrame:
+        """Return one line per case and class: its scores and its voxels."""
+        counts = ("target_voxels", "predicted_voxels", "missed", "false_alarm")
+        lines = [
+            {"case": row.case, "label": row.label, **row.scores, **{name: int(getattr(row, name)) for name in counts}}
+            for row in self.rows
+        ]
+        return pd.DataFrame(lines, columns=["case", "label", *PROTOCOLS[self.settings.protocol], *counts])
+
     def summary(self) -> dict[str, Any]:
         """Return counts, and for each class the statistics of each score.
 
         A score that does not exist for a case, because neither side holds the class, is counted under ``undefined``
         and takes no part in the statistics. Misses do take part: distances have the value that `empty` gives them.
         """
-        classes = {str(label): self._class_summary(label) for label in self.labels}
         return {
             "settings": asdict(self.settings),
             "cases": len({row.case for row in self.rows}),
             "failed": self.failed,
             "without_prediction": self.without_prediction,
             "without_target": [file.name for file in self.without_target],
-            "labels": classes,
+            "labels": {str(label): self._class_summary(table) for label, table in self.table().groupby("label")},
         }
 
-    def _class_summary(self, label: int) -> dict[str, Any]:
-        rows = [row for row in self.rows if row.label == label]
-        scores = {name: statistics([row.scores[name] for row in rows]) for name in PROTOCOLS[self.settings.protocol]}
+    def _class_summary(self, table: pd.DataFrame) -> dict[str, Any]:
         return {
-            "missed": [row.case for row in rows if row.missed],
-            "false_alarms": [row.case for row in rows if row.false_alarm],
-            "scores": scores,
+            "missed": table["case"][table["missed"] == 1].tolist(),
+            "false_alarms": table["case"][table["false_alarm"] == 1].tolist(),
+            "scores": {name: statistics(table[name]) for name in PROTOCOLS[self.settings.protocol]},
         }
 
 
@@ -156,21 +163,25 @@ def evaluate_folder(
     pairs = find_pairs(pred_dir, gt_dir)
     result = Evaluation(settings, pairs.cases, pairs.without_prediction, pairs.without_target)
     labels = settings.labels or _labels_of(Path(gt_dir), pairs.cases, settings.ignore_index)
-    for case, files in tqdm(pairs.cases.items(), desc="evaluate", unit="case", disable=not progress):
-        try:
-            pred, target = read_pair(*files)
-        except (ValueError, OSError, MemoryError) as error:
-            result.failed[case] = str(error)
-            continue
-        for label in labels:
-            scores = score_pair(
-                settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
-                settings.empty, settings.tolerance_mm,
-            )  # fmt: skip
-            counted = (pred.array == label) & (target.array != settings.ignore_index)
-            row = CaseRow(case, label, scores, int((target.array == label).sum()), int(counted.sum()))
-            result.rows.append(row)
+    score = partial(_score_case, settings, labels)
+    for rows in score_each(pairs.cases, score, result.failed, "case", progress).values():
+        result.rows += rows
     return result
+
+
+def _score_case(
+    settings: EvaluationSettings, labels: Sequence[int], case: str, pred_file: Path, target_file: Path
+) -> list[CaseRow]:
+    pred, target = read_pair(pred_file, target_file)
+    counted, rows = target.array != settings.ignore_index, []
+    for label in labels:
+        scores = score_pair(
+            settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
+            settings.empty, settings.tolerance_mm,
+        )  # fmt: skip
+        found, true = (pred.array == label) & counted, target.array == label
+        rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum())))
+    return rows
 
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:
@@ -194,16 +205,3 @@ def _named_labels(description: Path) -> set[int]:
         return {int(label) for region in values for label in region}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not of nnU-Net
         return set()
-
-
-def write_tables(result: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``cases.csv``, one line per case and class, and ``summary.json``; return their paths."""
-    table, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
-    names, counts = PROTOCOLS[result.settings.protocol], ("target_voxels", "predicted_voxels", "missed", "false_alarm")
-    rows = (
-        [row.case, row.label, *(row.scores[name] for name in names), *(int(getattr(row, name)) for name in counts)]
-        for row in result.rows
-    )
-    write_csv(table, ["case", "label", *names, *counts], rows)
-    write_json(summary, result.summary())
-    return table, summary
