@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import harmonic_mean
 
 import numpy as np
 import torch
@@ -33,9 +34,8 @@ class BoundaryF1:
 
     @property
     def f1(self) -> float:
-        """2PR / (P + R), 0 where both are 0."""
-        total = self.precision + self.recall
-        return 2 * self.precision * self.recall / total if total else total
+        """Harmonic mean of precision and recall, 0 where one is 0."""
+        return float(harmonic_mean((self.precision, self.recall)))
 
 
 def boundary_f1(

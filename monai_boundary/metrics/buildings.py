@@ -64,9 +64,7 @@ def score_buildings(
     found, true = np.asarray(pred), np.asarray(target)
     check_same_shape("pred", found, "target", true)
     found, true = check_labels(found, 2, None), check_labels(true, 2, ignore_index)
-    valid = None if ignore_index is None else true != ignore_index
-    first, second = found == 1, true == 1
-    if valid is not None:
-        first = first & valid
+    valid = true != ignore_index
+    first, second = (found == 1) & valid, true == 1
     boundary = boundary_f1(first, second, theta, spacing, valid=valid, image_edge=image_edge)
     return BuildingScore(int((first & second).sum()), int((first | second).sum()), boundary)

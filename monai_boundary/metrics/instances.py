@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import harmonic_mean
 
 import numpy as np
 import torch
@@ -55,9 +56,8 @@ class InstanceScores:
 
     @property
     def adapted_rand_index(self) -> float:
-        """2PR / (P + R) of the adapted Rand precision and recall; 1 is best."""
-        precision, recall = self.adapted_rand_precision, self.adapted_rand_recall
-        return 2 * precision * recall / (precision + recall)
+        """Harmonic mean of the adapted Rand precision and recall; 1 is best."""
+        return float(harmonic_mean((self.adapted_rand_precision, self.adapted_rand_recall)))
 
     @property
     def adapted_rand_error(self) -> float:
@@ -67,7 +67,7 @@ class InstanceScores:
     @property
     def cremi_score(self) -> float:
         """Geometric mean of the variation of information and the adapted Rand error."""
-        return math.sqrt(max(0.0, self.voi * self.adapted_rand_error)) if self.voi == self.voi else math.nan
+        return float(np.sqrt(np.maximum(0.0, self.voi * self.adapted_rand_error)))  # keeps NaN
 
 
 def instance_scores(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> InstanceScores:

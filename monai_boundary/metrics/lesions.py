@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import harmonic_mean
 
 import numpy as np
 import torch
@@ -41,9 +42,8 @@ class LesionCounts:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of recall and precision; 0 where both are 0."""
-        total = self.recall + self.precision
-        return 2 * self.recall * self.precision / total if total else 0.0
+        """Harmonic mean of recall and precision, 0 where one is 0."""
+        return float(harmonic_mean((self.recall, self.precision)))
 
     @property
     def difference(self) -> int:
@@ -73,11 +73,8 @@ def lesion_counts(
     first, second = check_mask_pair(pred, target)
     rank = check_connectivity(first.ndim if connectivity is None else connectivity, first.ndim)
     structure = ndimage.generate_binary_structure(first.ndim, rank)
-    counts = [
-        (count, np.unique(labels[other]).size - int((labels[other] == 0).any()))
-        for (labels, count), other in (
-            (ndimage.label(second, structure), first),
-            (ndimage.label(first, structure), second),
-        )
-    ]
-    return LesionCounts(int(counts[0][0]), counts[0][1], int(counts[1][0]), counts[1][1])
+    counts = []
+    for mask in (second, first):
+        labels, number = ndimage.label(mask, structure)
+        counts += [int(number), np.unique(labels[first & second]).size]
+    return LesionCounts(*counts)
