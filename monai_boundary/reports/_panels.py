@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.contour import QuadContourSet
 from matplotlib.image import AxesImage
 
 __all__ = ["GROUND_TRUTH", "PREDICTION", "View", "draw_image", "draw_isolines", "draw_outline", "lesion_views"]
@@ -69,6 +68,7 @@ def draw_image(
     picture = ax.imshow(
         view.take(volume), cmap=cmap, norm=norm, extent=(0, width, height, 0), interpolation="nearest", aspect="equal"
     )
+    ax.autoscale(False)  # outlines are drawn with a margin
     ax.set(xticks=[], yticks=[])
     ax.set_title(view.title(volume.shape), fontsize=10, pad=14)
     ax.set_anchor("N")
@@ -87,38 +87,36 @@ def draw_image(
 
 
 def draw_outline(
-    ax: Axes, mask: np.ndarray, spacing: Sequence[float], view: View, color: str, style: str = "-", width: float = 1.6
+    ax: Axes, mask: np.ndarray, spacing: Sequence[float], view: View, color: str, width: float = 1.6
 ) -> None:
     """Draw the outline of `mask` along voxel faces; nothing where the slice holds none of it."""
-    picture = view.take(mask)
+    picture = np.pad(view.take(mask), 1)
     if not picture.any():
         return
-    fine = 8  # contour() cuts corners by half a cell: finer cells follow the voxel faces
-    padded = np.pad(np.kron(picture, np.ones((fine, fine))), 1)
-    size = view.extent(mask.shape, spacing)
-    x, y = (
-        (np.arange(-1, n * fine + 1) + 0.5) * s / (n * fine) for n, s in zip(picture.shape[::-1], size, strict=True)
-    )
-    ax.contour(x, y, padded, levels=[0.5], colors=[color], linestyles=[style], linewidths=[width])
+    fine = np.kron(picture, np.ones((8, 8)))  # contour() cuts corners by half a cell
+    right, bottom = view.extent(mask.shape, spacing)
+    rows, columns = (size for axis, size in enumerate(spacing) if axis != view.axis)
+    margins = (-columns, right + columns, -rows, bottom + rows)
+    ax.contour(fine, levels=[0.5], colors=[color], linewidths=[width], origin="lower", extent=margins)
 
 
 def draw_isolines(
-    ax: Axes, distance: np.ndarray, spacing: Sequence[float], view: View, levels: Sequence[float], color: str
-) -> QuadContourSet | None:
-    """Draw lines of equal distance, labelled in mm, the zero level bold; ``None`` if the slice reaches no level."""
+    ax: Axes, distance: np.ndarray, spacing: Sequence[float], view: View, levels: Sequence[float]
+) -> None:
+    """Draw the lines of equal distance that the slice reaches, labelled in mm, the zero level bold."""
     picture = view.take(distance)
     reached = [level for level in levels if picture.min() < level < picture.max()]
     if not reached:
-        return None
-    size = view.extent(distance.shape, spacing)
-    x, y = ((np.arange(n) + 0.5) * s / n for n, s in zip(picture.shape[::-1], size, strict=True))
+        return
+    width, height = view.extent(distance.shape, spacing)
     widths = [2.2 if level == 0 else 0.8 for level in reached]
-    lines = ax.contour(x, y, picture, levels=reached, colors=color, linewidths=widths, linestyles="solid")
+    lines = ax.contour(
+        picture, levels=reached, colors="black", linewidths=widths, linestyles="solid", origin="lower",
+        extent=(0, width, 0, height),
+    )  # fmt: skip
     outside = [level for level in reached if level > 0]  # inside, lines are too short to carry a label
-    labels = ax.clabel(lines, outside, fmt=lambda level: f"{level:g}", fontsize=7.5, inline=True, inline_spacing=3)
-    for label in labels:
+    for label in ax.clabel(lines, outside, fmt=lambda level: f"{level:g}", fontsize=7.5, inline_spacing=3):
         label.set_rotation(0)
-    return lines
 
 
 def _draw_scale(ax: Axes, width: float, height: float) -> None:

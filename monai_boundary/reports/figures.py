@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps, style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
+from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from monai_boundary.reports._panels import (
     GROUND_TRUTH,
@@ -77,13 +77,9 @@ def distance_figure(distance_map: np.ndarray, spacing: Sequence[float], title: s
     _check_shapes(distance_map=distance_map)
     views = lesion_views(distance_map < 0)
     figure, axes = _panels(distance_map.shape, spacing, views, colorbar=True)
-    norm, levels = _distance_norm(distance_map), iso_levels(distance_map)
-    for ax, view in zip(axes, views, strict=True):
-        picture = draw_image(ax, distance_map, spacing, view, norm, _DISTANCE_MAP, scale_bar=False)
-        draw_isolines(ax, distance_map, spacing, view, levels, "black")
-    _colorbar(figure, axes, picture, distance_map)
+    lines = _draw_distances(figure, axes, views, distance_map, spacing)
     figure.suptitle(title, fontsize=12, fontweight="bold")
-    _legend(figure, _line_entries(levels))
+    _legend(figure, lines)
     return figure
 
 
@@ -97,17 +93,16 @@ def inspect_figure(
     figure, axes = _panels(image.shape, spacing, views, rows=2, colorbar=True)
     classes = [int(value) for value in np.unique(labels) if value > 0]
     colors = {value: _CLASS_COLORS[number % len(_CLASS_COLORS)] for number, value in enumerate(classes)}
-    norm, levels = _distance_norm(distance_map), iso_levels(distance_map)
-    for upper, lower, view in zip(axes[: len(views)], axes[len(views) :], views, strict=True):
-        draw_image(upper, image, spacing, view, _window(image))
+    upper, lower = axes[: len(views)], axes[len(views) :]
+    for ax, view in zip(upper, views, strict=True):
+        draw_image(ax, image, spacing, view, _window(image))
         for value in classes:
-            draw_outline(upper, labels == value, spacing, view, colors[value])
-        picture = draw_image(lower, distance_map, spacing, view, norm, _DISTANCE_MAP, scale_bar=False)
-        lower.set_title(f"signed distance to class {label}", fontsize=10, pad=14)
-        draw_isolines(lower, distance_map, spacing, view, levels, "black")
-    _colorbar(figure, axes[len(views) :], picture, distance_map)
+            draw_outline(ax, labels == value, spacing, view, colors[value])
+    lines = _draw_distances(figure, lower, views, distance_map, spacing)
+    for ax in lower:
+        ax.set_title(f"signed distance to class {label}", fontsize=10, pad=14)
     figure.suptitle(title, fontsize=12, fontweight="bold")
-    _legend(figure, {f"class {value}": (colors[value], 1.6) for value in classes[:6]} | _line_entries(levels))
+    _legend(figure, {f"class {value}": (colors[value], 1.6) for value in classes[:6]} | lines)
     return figure
 
 
@@ -123,19 +118,13 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
 
 
 def iso_levels(distance_map: np.ndarray) -> list[float]:
-    """Round levels in mm, 0 among them, so that about five lie outside and up to two inside."""
-    outside, inside = float(distance_map.max()), float(-distance_map.min())
-    step = _round_step(outside / 5) if outside > 0 else 1.0
-    inner = _round_step(inside / 2) if inside > 0 else 1.0
-    above = [number * step for number in range(1, 6) if number * step < outside]
-    below = [-number * inner for number in (2, 1) if number * inner < inside]
-    return [*below, 0.0, *above]
-
-
-def _round_step(value: float) -> float:
-    """Largest of 1, 2, 5 times a power of ten that is at most `value`."""
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(max(factor for factor in (1, 2, 5) if factor * power <= value * (1 + 1e-9)) * power)
+    """Round levels in mm, 0 among them: up to six steps outside, up to three inside."""
+    low, high = float(distance_map.min()), float(distance_map.max())
+    levels = {0.0}
+    for start, stop, steps in ((min(low, 0.0), 0.0, 3), (0.0, max(high, 0.0), 6)):
+        if start < stop:
+            levels.update(MaxNLocator(steps, steps=[1, 2, 5, 10]).tick_values(start, stop).tolist())
+    return sorted(level for level in levels if low < level < high or level == 0)
 
 
 def _panels(
@@ -147,7 +136,6 @@ def _panels(
     panel_width, panel_height = sum(width for width, _ in sizes) * scale, max(height for _, height in sizes) * scale
     size = (max(panel_width, 4.2) + (1.3 if colorbar else 0.5), rows * (panel_height + 0.4) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.subplots(rows, len(views), squeeze=False, width_ratios=[width for width, _ in sizes])
     return figure, list(grid.ravel())
 
@@ -171,20 +159,22 @@ def _distance_norm(distance_map: np.ndarray) -> Normalize:
     return CenteredNorm(0.0, limit if limit > 0 else 1.0)
 
 
-def _line_entries(levels: Sequence[float]) -> dict[str, tuple[str, float]]:
-    """Legend entries that say what the lines of a distance map are."""
-    outside = [f"outside every {min(above):g} mm"] if (above := [level for level in levels if level > 0]) else []
-    inside = [f"inside every {-max(below):g} mm"] if (below := [level for level in levels if level < 0]) else []
-    entries = {"surface (0 mm)": ("black", 2.2)}
-    return entries | ({f"iso-lines {', '.join(outside + inside)}": ("black", 0.8)} if outside or inside else {})
-
-
-def _colorbar(figure: Figure, axes: Sequence, picture: ScalarMappable, distance_map: np.ndarray) -> None:
-    _, shown = picture.get_clim()
-    cut = "max" if shown is not None and distance_map.max() > 1.001 * shown else "neither"
+def _draw_distances(
+    figure: Figure, axes: Sequence[Axes], views: Sequence[View], distance_map: np.ndarray, spacing: Sequence[float]
+) -> dict[str, tuple[str, float]]:
+    """Draw the map in one panel per view, with a colour bar; return the legend of its iso-lines."""
+    norm, levels = _distance_norm(distance_map), iso_levels(distance_map)
+    for ax, view in zip(axes, views, strict=True):
+        picture = draw_image(ax, distance_map, spacing, view, norm, _DISTANCE_MAP, scale_bar=False)
+        draw_isolines(ax, distance_map, spacing, view, levels)
+    cut = "max" if distance_map.max() > 1.001 * norm.vmax else "neither"
     bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut, panchor=False)
     bar.set_label("signed distance in mm (negative inside)", fontsize=9)
     bar.ax.tick_params(labelsize=8)
+    above, below = [level for level in levels if level > 0], [-level for level in levels if level < 0]
+    steps = [f"{side} every {min(lines):g} mm" for side, lines in (("outside", above), ("inside", below)) if lines]
+    entries = {"surface (0 mm)": ("black", 2.2)}
+    return entries | ({f"iso-lines {', '.join(steps)}": ("black", 0.8)} if steps else {})
 
 
 def _legend(figure: Figure, entries: Mapping[str, tuple[str, float]]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
@@ -92,14 +91,13 @@ def leaks_figure(pairs: Sequence[MembranePair], names: tuple[str, str], title: s
     """
     columns = ("image", "truth", *names, f"{names[1]} less {names[0]}")
     figure = Figure(figsize=(3.1 * len(columns), 3.1 * len(pairs) + 0.9), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(pairs), len(columns), squeeze=False)
     for number, (axes, one) in enumerate(zip(panels, pairs, strict=True)):
         before, after = one.membranes
         closed, opened = closed_leaks(before, after, one.truth), closed_leaks(after, before, one.truth)
         axes[0].imshow(one.image, cmap="gray")
         for axis, ids in zip(
-            axes[1:], (one.truth, *(_as_truth(mask, one.truth) for mask in (before, after))), strict=False
+            axes[1:4], (one.truth, _as_truth(before, one.truth), _as_truth(after, one.truth)), strict=True
         ):
             axis.imshow(_colours(ids), interpolation="nearest")
         change = axes[-1].imshow(one.after - one.before, cmap="RdBu_r", vmin=-1, vmax=1)

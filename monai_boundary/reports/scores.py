@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 __all__ = ["COLORS", "scores_figure", "thresholds_figure"]
@@ -24,12 +23,11 @@ def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
     columns = min(len(panels), 5)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(2.4 * columns + 0.4, 2.9 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     generator = np.random.default_rng(0)  # the same picture in every run
     for axis, (title, groups) in zip(axes, panels.items(), strict=False):
-        values = {name: np.array([value for value in group if np.isfinite(value)]) for name, group in groups.items()}
-        shown = {name: group for name, group in values.items() if group.size}
+        known = {name: np.asarray(group)[np.isfinite(group)] for name, group in groups.items()}
+        shown = {name: group for name, group in known.items() if group.size}
         for place, group in enumerate(shown.values(), start=1):
             line = {"color": _BOX, "linewidth": 1.5}
             axis.boxplot(
@@ -58,7 +56,6 @@ def thresholds_figure(curves: Mapping[str, Mapping[str, np.ndarray]], thresholds
     """
     scores = list(next(iter(curves.values())))
     figure = Figure(figsize=(4.2 * len(scores), 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(scores), squeeze=False)[0]
     for axis, score in zip(panels, scores, strict=True):
         for number, (name, values) in enumerate(curves.items()):
