@@ -34,6 +34,10 @@ class CaseMetric(CumulativeIterationMetric):
         reduction: As in MONAI's metrics. Cases without a score, such as those where neither prediction nor target holds
             the class, are no part of it. A score that no case has stays NaN; MONAI would make it 0.
         get_not_nans: Return the number of cases behind each aggregate, too.
+
+    Raises:
+        TypeError: An argument, of this or a derived class, is of the wrong kind.
+        ValueError: One has a wrong value.
     """
 
     known: ClassVar[tuple[str, ...]]
@@ -58,6 +62,13 @@ class CaseMetric(CumulativeIterationMetric):
     def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
         """Return the rows of one case `(C, *S)`, with one column per score."""
 
+    def table(self) -> torch.Tensor:
+        """Return the scores `(cases, rows, scores)` of all cases so far, on all ranks."""
+        buffer = self.get_buffer()
+        if not isinstance(buffer, torch.Tensor):
+            raise ValueError("the metric must have been called before aggregate, got no case")
+        return buffer
+
     def aggregate(self, reduction: str | None = None) -> Any:
         """Reduce the scores of all cases so far, on all ranks.
 
@@ -68,15 +79,11 @@ class CaseMetric(CumulativeIterationMetric):
             One tensor per score, in the order of `scores`; a single tensor where there is one score. With
             `get_not_nans` a pair of this and the counts.
         """
-        buffer = self.get_buffer()
-        if not isinstance(buffer, torch.Tensor):
-            raise ValueError("the metric must have been called before aggregate, got no case")
-        values, counts = do_metric_reduction(buffer, reduction or self.reduction)
-        values = torch.where(counts > 0, values, math.nan)
-        results, numbers = ([table[..., at] for at in range(len(self.scores))] for table in (values, counts))
-        if len(self.scores) == 1:
-            results, numbers = results[0], numbers[0]  # type: ignore[assignment]
-        return (results, numbers) if self.get_not_nans else results
+        values, counts = do_metric_reduction(self.table(), reduction or self.reduction)
+        tables = torch.where(counts > 0, values, math.nan), counts
+        several = len(self.scores) > 1
+        results = [[table[..., at] for at in range(len(self.scores))] if several else table[..., 0] for table in tables]
+        return tuple(results) if self.get_not_nans else results[0]
 
     def case_spacing(self, target: torch.Tensor, given: Spacing) -> Sequence[float] | None:
         """Return the spacing of one case `(C, *S)`."""

@@ -47,7 +47,7 @@ class ScoresHandler(IgniteMetricHandler):
         self._is_reduced = True
         if self._engine is None or self._name is None:
             raise RuntimeError("the handler must be attached to an engine before compute, got none; call attach()")
-        state, details = self._engine.state, self.metric_fn.get_buffer()
+        state, details = self._engine.state, self.metric_fn.table()
         names = [self._name, *(f"{self._name}_{score}" for score in self.metric_fn.scores[1:])]
         for index, (name, value) in enumerate(zip(names, values, strict=True)):
             if self.save_details:

@@ -41,10 +41,6 @@ class InstanceMetric(CaseMetric):
         **settings: Others of `CaseMetric`; the spacing is in the unit of `border`. Volumes without objects in the
             target have no score. The mean is that of the volumes' scores, for the CREMI score too.
 
-    Raises:
-        TypeError: `segmentation` is none, or an array does not hold integers.
-        ValueError: An argument or a shape is wrong.
-
     Example:
         >>> metric = CremiScoreMetric(segmentation=LikelihoodSegmentation(threshold=0.5))
         >>> _ = metric(torch.tensor([[[0.1, 0.9, 0.2, 0.2]]]), torch.tensor([[[1, 0, 2, 2]]]))
@@ -156,9 +152,7 @@ class ThresholdSweepMetric(InstanceMetric):
         name = self.scores[0] if score is None else score
         if name not in self.scores:
             raise ValueError(f"score must be one of {', '.join(self.scores)}, got {score!r}")
-        values = self.aggregate("mean_batch")
-        values = values[0] if self.get_not_nans else values
-        curve = (values if len(self.scores) == 1 else values[self.scores.index(name)]).tolist()
+        curve = self.table()[..., self.scores.index(name)].nanmean(0).tolist()
         sign = -1 if name.endswith(("index", "precision", "recall")) else 1
         ranked = [(sign * value, at) for value, at in zip(curve, self.thresholds, strict=True) if not math.isnan(value)]
         if not ranked:

@@ -33,10 +33,6 @@ class BoundaryF1Metric(MaskMetric):
         image_edge: See `boundary_f1`.
         **settings: Others of `MaskMetric`.
 
-    Raises:
-        TypeError: `theta` is no number.
-        ValueError: An argument is wrong.
-
     Example:
         >>> metric = BoundaryF1Metric(theta=2)
         >>> pred = torch.zeros(1, 1, 9, 9); pred[..., 2:6, 2:6] = 1
@@ -110,9 +106,6 @@ class ProtocolMetric(MaskMetric):
         tolerance_mm: Of the surface Dice.
         slice_axis: Spatial axis across the slices, for ``"wmh"``; the last in MONAI's arrays.
         **settings: Others of `MaskMetric`. Voxels with the label `ignore_index` are taken out of the prediction.
-
-    Raises:
-        ValueError: An argument is wrong.
 
     Example:
         >>> metric = ProtocolMetric("surface", scores=("dice", "hd95_mm"), num_classes=2)
@@ -192,10 +185,6 @@ class BuildingMetric(CaseMetric):
         ignore_index: Label of the target that is not counted.
         image_edge: See `score_buildings`.
 
-    Raises:
-        TypeError: `theta` is no number.
-        ValueError: `theta` is not > 0.
-
     Example:
         >>> metric = BuildingMetric(theta=2)
         >>> pred = torch.zeros(1, 1, 9, 9); pred[..., 2:6, 2:6] = 1
@@ -224,5 +213,5 @@ class BuildingMetric(CaseMetric):
     def aggregate(self, reduction: str | None = None) -> list[torch.Tensor]:
         """Return IoU, boundary F1, precision and recall of everything so far, on all ranks."""
         _, *boundary = super().aggregate(reduction)
-        intersection, union = self.get_buffer()[..., 4:].sum((0, 1))
+        intersection, union = self.table()[..., 4:].sum((0, 1))
         return [intersection / union if union else union.new_tensor(math.nan), *boundary]

@@ -123,7 +123,7 @@ def iso_levels(distance_map: np.ndarray) -> list[float]:
     levels = {0.0}
     for start, stop, steps in ((min(low, 0.0), 0.0, 3), (0.0, max(high, 0.0), 6)):
         if start < stop:
-            levels.update(MaxNLocator(steps, steps=[1, 2, 5, 10]).tick_values(start, stop).tolist())
+            levels.update(map(float, MaxNLocator(steps, steps=[1, 2, 5, 10]).tick_values(start, stop)))
     return sorted(level for level in levels if low < level < high or level == 0)
 
 
@@ -167,7 +167,7 @@ def _draw_distances(
     for ax, view in zip(axes, views, strict=True):
         picture = draw_image(ax, distance_map, spacing, view, norm, _DISTANCE_MAP, scale_bar=False)
         draw_isolines(ax, distance_map, spacing, view, levels)
-    cut = "max" if distance_map.max() > 1.001 * norm.vmax else "neither"
+    cut = "max" if norm(distance_map.max()) > 1.0005 else "neither"
     bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut, panchor=False)
     bar.set_label("signed distance in mm (negative inside)", fontsize=9)
     bar.ax.tick_params(labelsize=8)

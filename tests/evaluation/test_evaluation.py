@@ -48,6 +48,13 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return pred, truth
 
 
+def one_pair(root: Path, name: str, found: np.ndarray, target: np.ndarray) -> tuple[Path, Path]:
+    for folder, array in (("p", found), ("t", target)):
+        (root / folder).mkdir()
+        write_volume(root / folder / f"{name}.nii.gz", array, SPACING)
+    return root / "p", root / "t"
+
+
 # Which file belongs to which case
 
 
@@ -113,44 +120,35 @@ def test_the_summary_counts_what_it_leaves_out(folders: tuple[Path, Path]) -> No
 
 def test_wmh_takes_ignored_voxels_out_of_the_prediction(tmp_path: Path) -> None:
     target = cube() + 2 * np.roll(cube(), 7, axis=2)
-    for folder, array in (("p", (target > 0).astype(np.uint8)), ("t", target)):
-        (tmp_path / folder).mkdir()
-        write_volume(tmp_path / folder / "a.nii.gz", array, SPACING)
-    (row,) = evaluate_folder(tmp_path / "p", tmp_path / "t", EvaluationSettings("wmh"), progress=False).rows
+    pair = one_pair(tmp_path, "a", (target > 0).astype(np.uint8), target)
+    (row,) = evaluate_folder(*pair, EvaluationSettings("wmh"), progress=False).rows
     assert row.scores["dice"] == 1
     assert row.predicted_voxels == row.target_voxels == 72
-    kept = EvaluationSettings("wmh", ignore_index=9)
-    (row,) = evaluate_folder(tmp_path / "p", tmp_path / "t", kept, progress=False).rows
+    (row,) = evaluate_folder(*pair, EvaluationSettings("wmh", ignore_index=9), progress=False).rows
     assert row.scores["dice"] < 1
 
 
-def test_the_surface_protocol_scores_every_class(folders: tuple[Path, Path]) -> None:
-    both = cube() + np.roll(cube(value=3), 6, axis=1)
-    for folder in folders:
-        write_volume(folder / "good.nii.gz", both, SPACING)
-    assert evaluate_folder(*folders, progress=False).labels == [1, 3]
-    description = {"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}
-    (folders[1].parent / "dataset.json").write_text(json.dumps(description))
-    assert evaluate_folder(*folders, EvaluationSettings(ignore_index=3), progress=False).labels == [1, 2]
-
-
 @pytest.mark.parametrize(
-    ("description", "expected"),
+    ("description", "ignored", "expected"),
     [
-        ({"labels": {"0": "background", "1": "one", "3": "three", "4": "ignore"}}, [1, 3]),  # nnU-Net 1 and MSD
-        ({"labels": {"background": 0, "whole": [1, 2, 3], "core": 3, "ignore": 4}}, [1, 2, 3]),  # regions
-        ({"name": "no data set of nnU-Net"}, [1, 3]),
-        ([], [1, 3]),
+        (None, None, [1, 3]),  # what the ground truth holds
+        ({"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}, 3, [1, 2]),
+        ({"labels": {"0": "background", "1": "one", "3": "three", "4": "ignore"}}, None, [1, 3]),  # nnU-Net 1 and MSD
+        ({"labels": {"background": 0, "whole": [1, 2, 3], "core": 3, "ignore": 4}}, None, [1, 2, 3]),  # regions
+        ({"name": "no data set of nnU-Net"}, None, [1, 3]),
+        ([], None, [1, 3]),
     ],
 )
-def test_no_class_is_lost_for_the_form_of_the_description(
-    description: object, expected: list[int], folders: tuple[Path, Path]
+def test_the_surface_protocol_scores_every_class(
+    description: object, ignored: int | None, expected: list[int], folders: tuple[Path, Path]
 ) -> None:
     both = cube() + np.roll(cube(value=3), 6, axis=1)
     for folder in folders:
         write_volume(folder / "good.nii.gz", both, SPACING)
-    (folders[1].parent / "dataset.json").write_text(json.dumps(description))
-    assert evaluate_folder(*folders, progress=False).labels == expected
+    if description is not None:
+        (folders[1].parent / "dataset.json").write_text(json.dumps(description))
+    settings = EvaluationSettings(ignore_index=ignored)
+    assert evaluate_folder(*folders, settings, progress=False).labels == expected
 
 
 @pytest.mark.parametrize(
@@ -160,6 +158,7 @@ def test_no_class_is_lost_for_the_form_of_the_description(
         (lambda path: write_volume(path, cube()[:, :, :-1], SPACING), "must lie on one grid in both folders"),
         (lambda path: write_volume(path, cube(), (3.0, 1.0, 1.5)), "must lie on one grid in both folders"),
         (lambda path: write_volume(path, cube() * 0.5, SPACING), "must hold labels"),
+        (lambda path: (path.unlink(), path.symlink_to("nowhere")), "does not exist"),
     ],
 )
 def test_one_bad_file_does_not_stop_the_others(damage, reason: str, folders: tuple[Path, Path]) -> None:
@@ -168,14 +167,6 @@ def test_one_bad_file_does_not_stop_the_others(damage, reason: str, folders: tup
     assert len(result.rows) == 4
     assert list(result.failed) == ["shifted"]
     assert reason in result.failed["shifted"]
-
-
-def test_a_link_to_nothing_is_a_case_that_fails(folders: tuple[Path, Path]) -> None:
-    (folders[1] / "good.nii.gz").unlink()
-    (folders[1] / "good.nii.gz").symlink_to(folders[1] / "gone.nii.gz")
-    result = evaluate_folder(*folders, EvaluationSettings("isles"), progress=False)
-    assert list(result.failed) == ["good"]
-    assert "does not exist" in result.failed["good"]
 
 
 def test_a_volume_beyond_the_memory_does_not_stop_the_others(
@@ -220,10 +211,7 @@ def test_tables_hold_every_case(folders: tuple[Path, Path], tmp_path: Path) -> N
 
 
 def test_a_name_is_no_formula_and_a_full_disk_leaves_the_old_table(tmp_path: Path, monkeypatch) -> None:
-    for folder in ("p", "t"):
-        (tmp_path / folder).mkdir()
-        write_volume(tmp_path / folder / "=cmd|x.nii.gz", cube(), SPACING)
-    result = evaluate_folder(tmp_path / "p", tmp_path / "t", progress=False)
+    result = evaluate_folder(*one_pair(tmp_path, "=cmd|x", cube(), cube()), progress=False)
     table, _ = write_tables(result, tmp_path)
     before = table.read_text()
     assert before.splitlines()[1].startswith("'=cmd|x,1,1.0,")
@@ -293,11 +281,7 @@ def test_a_useless_image_costs_no_report(damage: str, folders: tuple[Path, Path]
 
 
 def test_names_of_cases_are_no_markup(tmp_path: Path) -> None:
-    name = "<script>alert(1)<b>"
-    for folder in ("p", "t"):
-        (tmp_path / folder).mkdir()
-        write_volume(tmp_path / folder / f"{name}.nii.gz", cube(), SPACING)
-    result = evaluate_folder(tmp_path / "p", tmp_path / "t", progress=False)
+    result = evaluate_folder(*one_pair(tmp_path, "<script>alert(1)<b>", cube(), cube()), progress=False)
     text = write_report(result, tmp_path / "report.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)" in text

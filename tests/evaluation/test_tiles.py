@@ -75,6 +75,14 @@ def test_metres_are_those_of_the_georeference(tmp_path: Path) -> None:
     )
 
 
+def test_a_tile_of_more_rows_than_are_read_at_once_is_scored_whole(tmp_path: Path, rng) -> None:
+    pred, mask = rng.integers(0, 2, (2, 600, 8), np.uint8)
+    files.write(tmp_path / "pred" / "a1.tif", pred)
+    files.write(tmp_path / "gt" / "a1.tif", mask)
+    row = evaluate_tiles(tmp_path / "pred", tmp_path / "gt", progress=False).rows["a1"]
+    assert (row.intersection, row.union) == ((pred & mask).sum(), (pred | mask).sum())
+
+
 def test_colours_of_potsdam_are_buildings_and_black_does_not_count(tmp_path: Path) -> None:
     colours = files.colours(TRUE[0])  # class 1 is building
     colours[:, :, 8:12] = 0

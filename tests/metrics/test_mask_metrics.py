@@ -12,7 +12,6 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.handlers import MetricsSaver, from_engine
 from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric
-from monai.metrics import SurfaceDistanceMetric as MonaiSurfaceDistanceMetric
 from monai.networks.utils import one_hot
 from scipy import ndimage
 
@@ -75,20 +74,6 @@ def test_equals_monais_metrics(reduction: str, pair: Pair) -> None:
     for found, (number, peer) in zip(ours.aggregate(), enumerate(peers), strict=True):
         peer(pred, target, **({} if number == 0 else {"spacing": SPACING}))
         torch.testing.assert_close(found.float(), peer.aggregate().float().reshape(found.shape), rtol=1e-5, atol=1e-5)
-
-
-@DEPRECATED_INSIDE_MONAI
-def test_the_average_distance_lies_between_those_of_the_two_sides(pair: Pair) -> None:
-    pred, target = (one_hot(labels, 3) for labels in pair)
-    sides = []
-    for first, second in ((pred, target), (target, pred)):
-        metric = MonaiSurfaceDistanceMetric(include_background=False, reduction="none")
-        metric(first, second, spacing=SPACING)
-        sides.append(metric.aggregate())
-    ours = SurfaceDistanceMetric("average_mm", reduction="none")
-    ours(pred, target, spacing=SPACING)
-    assert (ours.aggregate() <= torch.maximum(*sides) + 1e-5).all()
-    assert (ours.aggregate() >= torch.minimum(*sides) - 1e-5).all()
 
 
 # Against the functional forms
@@ -168,18 +153,6 @@ def test_one_channel_is_a_mask_in_every_metric(metric) -> None:
     for wrong in (255 * target, target * torch.nan, target / 2):
         with pytest.raises(ValueError, match="y must be one-hot, got other values than 0 and 1"):
             metric()(target, wrong, spacing=(1.0, 1.0))
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_batches_accumulate_and_a_reset_begins_anew(metric, pair: Pair) -> None:
-    whole, single = (metric(num_classes=3) for _ in range(2))
-    whole(*pair, spacing=SPACING)
-    for case in range(3):
-        single(pair[0][case : case + 1], pair[1][case : case + 1], spacing=SPACING)
-    assert numbers(whole.aggregate()) == pytest.approx(numbers(single.aggregate()))
-    whole.reset()
-    with pytest.raises(ValueError, match="must have been called before aggregate, got no case"):
-        whole.aggregate()
 
 
 @pytest.mark.parametrize("score", [("surface", "hd95_mm"), ("surface", "surface_dice"), ("isles", "dice")])
