@@ -83,6 +83,12 @@ def check_per_axis(name: str, value: Any, ndim: int, *, odd: bool = False) -> tu
     raise ValueError(f"{name} must be >= 0, one value or one per spatial axis ({ndim}), got {value!r}")
 
 
+def check_windows(theta0: Any, theta: Any) -> None:
+    """Raise unless the windows of the boundary F1 loss are odd; how many axes there are shows in the call."""
+    for name, window in (("theta0", theta0), ("theta", theta)):
+        check_per_axis(name, window, len(window) if isinstance(window, list | tuple) else 1, odd=True)
+
+
 def check_connectivity(connectivity: Any, ndim: int) -> int:
     """Return `connectivity`, the number of axes along which two neighbours may differ, 1 to `ndim`."""
     if not is_integer(connectivity):
@@ -153,6 +159,30 @@ def check_mask(name: str, mask: Any) -> np.ndarray:
     if low < 0 or high > 1:
         raise ValueError(f"{name} must be bool (or integers 0 and 1), got values in [{low}, {high}]")
     return array.astype(bool)
+
+
+def check_onehot(channels: np.ndarray) -> np.ndarray:
+    """Return one-hot or overlapping labels `(C, *S)` as bool; image readers give them as floats."""
+    whole = channels.astype(np.uint8) if channels.dtype.kind == "f" else channels
+    if channels.dtype.kind == "f" and not (whole == channels).all():
+        raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
+    return np.stack([check_mask("labels", channel) for channel in whole])
+
+
+def counted_channels(labels: Any, include_background: bool) -> Any:
+    """Return the channels of one-hot labels that are asked for, one at least."""
+    channels = labels if include_background else labels[1:]
+    if not len(channels):
+        raise ValueError("labels must have a channel besides the background, got 1; pass num_classes for a label map")
+    return channels
+
+
+def check_onehot_ignore(num_classes: int | None, ignore_index: int | None) -> None:
+    """Raise ``ValueError`` where a value to ignore is given for one-hot labels, which have no place for it."""
+    if num_classes is None and ignore_index is not None:
+        raise ValueError(
+            f"ignore_index must be None for one-hot input, got {ignore_index!r}; pass labels and num_classes"
+        )
 
 
 def check_same_shape(name: str, array: Any, other_name: str, other: Any) -> None:

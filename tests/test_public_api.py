@@ -72,7 +72,7 @@ def test_version_is_that_of_the_installed_package():
 def parameters(item) -> list[str]:
     if getattr(item, "_is_protocol", False):
         return []
-    if dataclasses.is_dataclass(item):
+    if dataclasses.is_dataclass(item) and not hasattr(item, "forward"):
         return [field.name for field in dataclasses.fields(item)]
     if inspect.isclass(item) and issubclass(item, Warning):
         return []

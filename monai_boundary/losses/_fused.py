@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from monai_boundary.kernels.distance.finish import sum_dtype
-from monai_boundary.losses.target import activate
+from monai_boundary.losses.values import as_float32
 
 __all__ = ["fusible", "map_sum"]
 
@@ -64,7 +64,8 @@ def _scale(gradient: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
 def _plain_gradient(logits: torch.Tensor, maps: torch.Tensor, first: int, sigmoid: bool) -> torch.Tensor:
     """The gradient of the sum, differentiable, in float32 or float64."""
-    probs = activate(logits, sigmoid, not sigmoid, None)
+    logits = as_float32(logits)
+    probs = torch.sigmoid(logits) if sigmoid else torch.softmax(logits, dim=1)
     full = F.pad(maps.to(probs.dtype), (0, 0) * (maps.ndim - 2) + (first, 0))
     if sigmoid:
         return probs * (1 - probs) * full

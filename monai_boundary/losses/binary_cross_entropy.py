@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_boundary._check import check_number
-from monai_boundary.losses.target import Pair, TargetContract
+from monai_boundary.losses.contract import Pair, TargetContract
 
 __all__ = ["BinaryCrossEntropyLoss", "counted_mean"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from monai.utils import LossReduction
 
 from monai_boundary._check import check_choice, check_spacing
 from monai_boundary.kernels.distance import (
@@ -20,14 +20,16 @@ from monai_boundary.kernels.distance import (
     preset_options,
 )
 from monai_boundary.losses._fused import fusible, map_sum
+from monai_boundary.losses.contract import TargetContract
 from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
-from monai_boundary.losses.target import TargetContract, TargetLoss, as_float32, check_output
-from monai_boundary.losses.values import check_mask_values
+from monai_boundary.losses.target import TargetLoss
+from monai_boundary.losses.values import as_float32, check_mask_values, check_output
 from monai_boundary.transforms.spacing import MissingSpacingWarning, batch_spacing
 
 __all__ = ["BoundaryLoss"]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BoundaryLoss(TargetLoss):
     """Mean of probability times signed distance: predicted foreground far from the target costs most.
 
@@ -64,9 +66,9 @@ class BoundaryLoss(TargetLoss):
         check_map: Compare the first given map with the settings and, where there is a target, with its foreground.
 
     Raises:
-        TypeError: `other_act` is not callable; `input` or the map is not floating point.
-        ValueError: More than one activation, an unknown reduction or offset, shapes that do not match, or a map that
-            is positive inside of the label.
+        TypeError: `other_act` is not callable, `ignore_index` no integer, `input` or the map not floating point.
+        ValueError: More than one activation, an unknown reduction or offset, shapes that do not match, values out of
+            range, or a map that is positive inside of the label.
 
     References:
         Kervadec et al., Boundary loss for highly unbalanced segmentation, MIDL 2019, eq. 6; MedIA 2021.
@@ -81,32 +83,21 @@ class BoundaryLoss(TargetLoss):
     resizes: ClassVar[str] = "target"
     target_name: ClassVar[str] = "distance_map"
 
-    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
-        *,
-        preset: Preset = "robust",
-        options: DistanceMapOptions | None = None,
-        spacing: Sequence[float] | None = None,
-        ignore_index: int | None = None,
-        offset: Literal["zero_at_target"] | None = None,
-        backend: Backend = "auto",
-        fused: bool = True,
-        check_map: bool = True,
-    ) -> None:
-        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
-        self.options = preset_options(preset) if options is None else options
-        self.spacing = spacing
-        self.offset = check_choice("offset", offset, (None, "zero_at_target"))
-        self.backend = check_choice("backend", backend, BACKENDS)
-        self.fused = fused
-        self._first_map = FirstMapCheck() if check_map else None
+    preset: Preset = "robust"
+    options: DistanceMapOptions = None  # type: ignore[assignment] # those of the preset, once it is made
+    spacing: Sequence[float] | None = None
+    ignore_index: int | None = None
+    offset: Literal["zero_at_target"] | None = None
+    backend: Backend = "auto"
+    fused: bool = True
+    check_map: bool = True
+
+    def set_up(self) -> None:
+        """Check the arguments that this loss adds; the options are those of the preset unless given."""
+        self.options = preset_options(self.preset) if self.options is None else self.options
+        check_choice("offset", self.offset, (None, "zero_at_target"))
+        check_choice("backend", self.backend, BACKENDS)
+        self._first_map = FirstMapCheck() if self.check_map else None
         self._said_spacing = False
 
     def forward(
@@ -125,7 +116,10 @@ class BoundaryLoss(TargetLoss):
         first = self.contract.first_channel(input)
         logits, maps = self._masked(input, target, distance_map, first)
         maps = maps.detach()
-        loss = self._one_pass(logits, maps, first) if self._can_fuse(logits) else self._plain(logits, maps, first)
+        if self._can_fuse(logits):
+            loss = self._one_pass(logits, maps, first)
+        else:
+            loss = self._mean(self.contract.activate(logits)[:, first:] * maps)
         if self.offset is not None:
             loss = loss - self._mean(as_float32(maps).clamp(max=0))
         return loss
@@ -139,7 +133,7 @@ class BoundaryLoss(TargetLoss):
                 raise ValueError("distance_map must be given when target is None; pass one of them")
             values, labelled = self.contract.labels(input, target)
             maps = self._make_map(target, values, input.shape[1] if labelled else None, first)
-            return self._masked_logits(input, self.contract.counted(values)), maps
+            return self.contract.masked(input, self.contract.counted(values)), maps
         maps = self.contract.beside("distance_map", distance_map, input[:, first:], first)
         if not maps.is_floating_point():
             raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
@@ -151,10 +145,7 @@ class BoundaryLoss(TargetLoss):
         valid = self.contract.counted(self.contract.labels(input, target)[0])
         if valid is not None:
             maps = torch.where(valid[:, first:] if valid.shape[1] > 1 else valid, maps, 0)
-        return self._masked_logits(input, valid), maps
-
-    def _masked_logits(self, input: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
-        return input if valid is None else self.contract.masked(input, valid)
+        return self.contract.masked(input, valid), maps
 
     def compute_distance_map(self, target: torch.Tensor, input: torch.Tensor | None = None) -> torch.Tensor:
         """Return the maps of the counted channels of `target`, on its device.
@@ -219,9 +210,6 @@ class BoundaryLoss(TargetLoss):
         voxels = logits[0, 0].numel()
         count = maps.numel() if self.reduction == "mean" else voxels * (logits.shape[0] if self.batch else 1)
         return map_sum(logits, maps, first, self.contract.sigmoid) / count
-
-    def _plain(self, logits: torch.Tensor, maps: torch.Tensor, first: int) -> torch.Tensor:
-        return self._mean(self.contract.activate(logits)[:, first:] * maps)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
         """Average `(B, C, *S)` over the voxels, and reduce as asked for."""

@@ -15,7 +15,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_choice, check_per_axis, check_slice_axis
-from monai_boundary.losses.target import Pair, TargetContract
+from monai_boundary.losses.contract import Pair, TargetContract
 
 if TYPE_CHECKING:
     from monai_boundary.kernels.barrier.cut import Weighting

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from monai.utils import LossReduction
 
-from monai_boundary._check import check_number, check_per_axis
+from monai_boundary._check import check_number, check_windows
 from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
-from monai_boundary.losses.target import SMOOTH, Counted, Pair, TargetLoss, as_float32, check_output
+from monai_boundary.losses.contract import Counted, Pair
+from monai_boundary.losses.target import SMOOTH, TargetLoss
+from monai_boundary.losses.values import as_float32, check_output
 
 __all__ = ["BoundaryF1Loss"]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BoundaryF1Loss(TargetLoss):
     """1 - 2PR / (P + R), with the precision P and recall R of the predicted boundary, per class and sample.
 
@@ -35,11 +38,8 @@ class BoundaryF1Loss(TargetLoss):
 
     Args:
         include_background: Whether channel 0 counts. A given target boundary may hold or leave out that channel.
-        to_onehot_y: Whether the target is a label map `(B, 1, *S)` or `(B, *S)`.
-        sigmoid: Apply a sigmoid to the input.
-        softmax: Apply a softmax over the channels to the input.
+        to_onehot_y, sigmoid, softmax, reduction: See `BoundaryLoss`.
         other_act: Apply this function to the input instead; its values must lie in [0, 1].
-        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
         batch: Sum the boundaries over the batch before dividing, as in MONAI's Dice, so that a sample without the class
             is no case of its own. Under DDP this is the batch of one process.
         theta0: Odd width of the window that finds the boundary, in voxels, or one per spatial axis. The smallest is
@@ -50,8 +50,7 @@ class BoundaryF1Loss(TargetLoss):
         ignore_index: Value of targets at voxels that do not count. A given target boundary says so itself.
 
     Raises:
-        TypeError: A width is no integer; `other_act` is not callable; `input` is not floating point.
-        ValueError: A width is even; more than one activation; wrong shapes, labels or reduction.
+        TypeError, ValueError: See `BoundaryLoss`, or a width is no integer, or even.
 
     References:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, eqs. 1 to 4.
@@ -66,27 +65,15 @@ class BoundaryF1Loss(TargetLoss):
     resizes: ClassVar[str] = "head"  # a boundary of one voxel does not survive being made smaller
     target_name: ClassVar[str] = "target_boundary"
 
-    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
-        *,
-        theta0: int | Sequence[int] = 3,
-        theta: int | Sequence[int] = 5,
-        smooth: float = SMOOTH,
-        ignore_index: int | None = None,
-    ) -> None:
-        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
-        for name, window in (("theta0", theta0), ("theta", theta)):
-            check_per_axis(name, window, len(window) if isinstance(window, list | tuple) else 1, odd=True)
-        self.theta0 = theta0
-        self.theta = theta
-        self.smooth = check_number("smooth", smooth)
+    theta0: int | Sequence[int] = 3
+    theta: int | Sequence[int] = 5
+    smooth: float = SMOOTH
+    ignore_index: int | None = None
+
+    def set_up(self) -> None:
+        """Check the arguments that this loss adds."""
+        check_windows(self.theta0, self.theta)
+        self.smooth = check_number("smooth", self.smooth)
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor | None = None, target_boundary: torch.Tensor | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 from monai_boundary._check import check_number
 from monai_boundary.losses.binary_cross_entropy import counted_mean
 from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
+from monai_boundary.losses.contract import Counted, Pair
 from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target
-from monai_boundary.losses.target import SMOOTH, Counted, Pair, TargetLoss, split_target
+from monai_boundary.losses.target import SMOOTH, TargetLoss, split_target
 
 __all__ = ["BoundaryF1IoULoss"]
 
@@ -25,8 +27,7 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
 
     Args:
         alpha: Weight of the boundary term in [0, 1].
-        theta0: See `BoundaryF1Loss`.
-        theta: See `BoundaryF1Loss`.
+        theta0, theta: See `BoundaryF1Loss`.
         softmax: Softmax over exclusive classes with categorical cross-entropy. Without it every channel gets a sigmoid
             and binary cross-entropy, which is the paper's form for one channel.
         to_onehot_y: Whether the target is a label map.
@@ -70,7 +71,7 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
             "softmax": softmax, "batch": batch, "ignore_index": ignore_index,
         }  # fmt: skip
         boundary = BoundaryF1Loss(**target, theta0=theta0, theta=theta, smooth=smooth)  # type: ignore[arg-type]
-        super().__init__(IoULoss(smooth, **target), boundary, alpha=alpha, mode="complement")  # type: ignore[arg-type]
+        super().__init__(IoULoss(smooth=smooth, **target), boundary, alpha=alpha, mode="complement")  # type: ignore[arg-type]
         self.cross_entropy_term: torch.Tensor | None = None
 
     def forward(self, input: torch.Tensor, target: Target, target_boundary: torch.Tensor | None = None) -> torch.Tensor:
@@ -105,6 +106,7 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
         return counted_mean(values, valid)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class IoULoss(TargetLoss):
     """1 - intersection over union with soft counts, the mean over classes and samples.
 
@@ -112,12 +114,14 @@ class IoULoss(TargetLoss):
 
     Args:
         smooth: > 0, added above and below; a class absent from both scores an IoU of 1.
-        **target: Arguments of `TargetLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index: See `TargetLoss`.
     """
 
-    def __init__(self, smooth: float = SMOOTH, **target: bool | int | None) -> None:
-        super().__init__(**target)  # type: ignore[arg-type]
-        self.smooth = check_number("smooth", smooth)
+    smooth: float = SMOOTH
+
+    def set_up(self) -> None:
+        """Check the arguments that this loss adds."""
+        self.smooth = check_number("smooth", self.smooth)
 
     def value(self, counted: Counted) -> torch.Tensor:
         """Return the loss of what `contract.count` returned."""

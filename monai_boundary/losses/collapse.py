@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from monai_boundary._check import check_fraction, check_ignore_index, check_number
@@ -45,10 +46,10 @@ def foreground_shares(
     labels = labels.masked_fill(~valid, 0)
     if single:
         check_mask_values("labels", labels, ignore_index)
+        labels = (labels > 0).long()
     else:
         check_label_values("labels", labels, logits.shape[1], ignore_index)
     count = valid.sum().clamp(min=1)
-    labels = (labels > 0).long() if single else labels
     classes = range(1, max(2, logits.shape[1]))
     shares = [torch.stack([((map_ == k) & valid).sum() / count for k in classes]) for map_ in (predicted, labels)]
     return shares[0].tolist(), shares[1].tolist()
@@ -80,16 +81,16 @@ class CollapseGuard:
         self.momentum = check_fraction("momentum", momentum)
         self.warmup = int(check_number("warmup", warmup, strict=False))
         self.updates = 0
-        self._predicted: list[float] = []
-        self._true: list[float] = []
-        self._seen: list[int] = []
+        self._averages = np.zeros((2, 0))  # predicted, true; of each class
+        self._seen = np.zeros(0, int)
         self._warned: set[int] = set()
 
     @property
     def ratios(self) -> list[float]:
         """Predicted over true share of each class, of the moving averages; NaN where none was seen yet."""
-        pairs = zip(self._predicted, self._true, strict=True)
-        return [predicted / true if true > 0 else math.nan for predicted, true in pairs]
+        predicted, true = self._averages
+        ratios: list[float] = np.divide(predicted, true, out=np.full(len(true), np.nan), where=true > 0).tolist()
+        return ratios
 
     @property
     def ratio(self) -> float:
@@ -99,7 +100,7 @@ class CollapseGuard:
     @property
     def collapsed_classes(self) -> list[int]:
         """Classes, counted from 1, whose predicted share is below `threshold` of the true one."""
-        due = [seen >= max(1, self.warmup) for seen in self._seen]
+        due = self._seen >= max(1, self.warmup)
         return [k + 1 for k, ratio in enumerate(self.ratios) if due[k] and ratio < self.threshold]
 
     @property
@@ -117,23 +118,20 @@ class CollapseGuard:
         Raises:
             ValueError: The number of classes differs between the two, or from that of the update before.
         """
-        predictions, truths = _as_list(predicted), _as_list(true)
+        shares = [np.atleast_1d(np.asarray(values, float)) for values in (predicted, true)]
         # NaN would stay in the averages for good; a NaN loss speaks for itself.
-        if not all(map(math.isfinite, predictions + truths)):
+        if not all(np.isfinite(values).all() for values in shares):
             return self.collapsed
-        if not self.updates:
-            count = len(truths)
-            self._predicted, self._true, self._seen = [0.0] * count, [0.0] * count, [0] * count
-        if not len(predictions) == len(truths) == len(self._true):
+        count = self._averages.shape[1] if self.updates else len(shares[1])
+        if not len(shares[0]) == len(shares[1]) == count:
             raise ValueError(
-                f"predicted and true must hold one share per class, {len(self._true)} as in the first update, got "
-                f"{len(predictions)} and {len(truths)}"
+                f"predicted and true must hold one share per class, {count} as in the first update, got "
+                f"{len(shares[0])} and {len(shares[1])}"
             )
-        keep = self.momentum if self.updates else 0.0
-        for k, (share, truth) in enumerate(zip(predictions, truths, strict=True)):
-            self._predicted[k] = keep * self._predicted[k] + (1 - keep) * share
-            self._true[k] = keep * self._true[k] + (1 - keep) * truth
-            self._seen[k] += self._true[k] > 0
+        if not self.updates:
+            self._averages, self._seen = np.stack(shares), np.zeros(count, int)
+        self._averages = self.momentum * self._averages + (1 - self.momentum) * np.stack(shares)
+        self._seen += self._averages[1] > 0
         self.updates += 1
         self._warn()
         return self.collapsed
@@ -141,14 +139,10 @@ class CollapseGuard:
     def _warn(self) -> None:
         for index in set(self.collapsed_classes) - self._warned:
             self._warned.add(index)
-            which = f" of class {index}" if len(self._true) > 1 else ""
+            which = f" of class {index}" if len(self._seen) > 1 else ""
             warnings.warn(
                 f"the predicted foreground{which} is {self.ratios[index - 1]:.2g} of the true one, an empty prediction "
                 f"is near: {self.REMEDY}",
                 CollapseWarning,
                 stacklevel=3,
             )
-
-
-def _as_list(shares: float | Sequence[float]) -> list[float]:
-    return [float(shares)] if isinstance(shares, int | float) else [float(share) for share in shares]

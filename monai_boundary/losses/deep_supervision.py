@@ -9,12 +9,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_boundary._check import check_number
-from monai_boundary.losses.region_boundary import Mode, RegionBoundaryLoss, Target
-from monai_boundary.losses.target import as_float32, split_target
+from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target
+from monai_boundary.losses.target import split_target
+from monai_boundary.losses.values import as_float32
 
 __all__ = ["DeepSupervisionLoss", "Heads", "resample_nearest", "sum_over_heads"]
 
 Heads = torch.Tensor | Sequence[torch.Tensor]
+
+
+def _of_inner(name: str, text: str) -> property:
+    """Return a property of the loss of several heads that is read and set in the loss inside."""
+    return property(
+        lambda self: getattr(self.loss, name), lambda self, value: setattr(self.loss, name, value), doc=text
+    )
 
 
 class DeepSupervisionLoss(nn.Module):
@@ -65,43 +73,14 @@ class DeepSupervisionLoss(nn.Module):
         self.loss = loss
         self.head_weights = None if head_weights is None else _check_weights(head_weights)
 
-    @property
-    def target_name(self) -> str:
-        """What the loss wants beside the label, as of `loss`."""
-        return self.loss.target_name
-
-    @property
-    def mode(self) -> Mode:
-        """How the region weight follows alpha, as of `loss`."""
-        return self.loss.mode
-
-    @property
-    def alpha(self) -> float:
-        """Weight of the boundary term, as of `loss`."""
-        return self.loss.alpha
-
-    @alpha.setter
-    def alpha(self, value: float) -> None:
-        self.loss.alpha = value
-
-    @property
-    def term_weights(self) -> tuple[float, float]:
-        """Weights of the region and the boundary term, not of the heads: those of `loss`, which schedules set."""
-        return self.loss.term_weights
-
-    @term_weights.setter
-    def term_weights(self, pair: tuple[float, float]) -> None:
-        self.loss.term_weights = pair
-
-    @property
-    def region_term(self) -> torch.Tensor | None:
-        """Sum of the region loss over the heads in the last call, detached."""
-        return self.loss.region_term
-
-    @property
-    def boundary_term(self) -> torch.Tensor | None:
-        """Sum of the boundary loss over the heads in the last call, detached."""
-        return self.loss.boundary_term
+    target_name = _of_inner("target_name", "What the loss wants beside the label.")
+    mode = _of_inner("mode", "How the region weight follows alpha.")
+    alpha = _of_inner("alpha", "Weight of the boundary term.")
+    term_weights = _of_inner(
+        "term_weights", "Weights of region and boundary term, not of the heads."
+    )
+    region_term = _of_inner("region_term", "Sum of the region loss over the heads in the last call, detached.")
+    boundary_term = _of_inner("boundary_term", "Sum of the boundary loss over the heads in the last call, detached.")
 
     def forward(self, input: Heads, target: Target, beside: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from monai.utils import LossReduction
 
 from monai_boundary._check import check_fraction, check_number
-from monai_boundary.losses.target import SMOOTH, Counted, TargetLoss
+from monai_boundary.losses.contract import Counted
+from monai_boundary.losses.target import SMOOTH, TargetLoss
 
 __all__ = ["SensitivitySpecificityLoss"]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SensitivitySpecificityLoss(TargetLoss):
     """1 - lam * specificity - (1 - lam) * sensitivity, with soft counts, per class and sample.
 
@@ -21,20 +22,13 @@ class SensitivitySpecificityLoss(TargetLoss):
     F1 paper, not the squared error of Brosch et al. (MICCAI 2015) that goes by the same name.
 
     Args:
-        include_background: Whether channel 0 counts.
-        to_onehot_y: Whether the target is a label map.
-        sigmoid: Apply a sigmoid to the input.
-        softmax: Apply a softmax over the channels to the input.
-        other_act: Apply this function to the input instead.
-        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index: See `BoundaryLoss`.
         batch: Sum over the batch before dividing.
         lam: Weight of the specificity in [0, 1].
         smooth: > 0, added above and below.
-        ignore_index: Value of the target at voxels that do not count.
 
     Raises:
-        TypeError: `other_act` is not callable; `input` is not floating point.
-        ValueError: `lam` is outside [0, 1]; more than one activation; wrong shapes, values or reduction.
+        TypeError, ValueError: See `BoundaryLoss`, or `lam` is outside [0, 1].
 
     References:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, section 2.
@@ -45,23 +39,14 @@ class SensitivitySpecificityLoss(TargetLoss):
         0.375
     """
 
-    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
-        *,
-        lam: float = 0.5,
-        smooth: float = SMOOTH,
-        ignore_index: int | None = None,
-    ) -> None:
-        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
-        self.lam = check_fraction("lam", lam)
-        self.smooth = check_number("smooth", smooth)
+    lam: float = 0.5
+    smooth: float = SMOOTH
+    ignore_index: int | None = None
+
+    def set_up(self) -> None:
+        """Check the arguments that this loss adds."""
+        self.lam = check_fraction("lam", self.lam)
+        self.smooth = check_number("smooth", self.smooth)
 
     def value(self, counted: Counted) -> torch.Tensor:
         """Return the loss of what `contract.count` returned."""

@@ -1,36 +1,18 @@
-"""The contract between a loss, the output of a network and its target: what is accepted, checked, counted and masked.
-
-Every loss that compares an output with a target reads both through one `TargetContract`. What a loss makes of them is
-in its own file.
-"""
+"""Base of the losses that compare an output with a target, and the target that passes through a MONAI engine."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import InitVar, dataclass
+from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_activation, check_ignore_index, check_same_device
-from monai_boundary.losses.values import check_label_values, check_mask_values, counted_mask, without_unsigned
+from monai_boundary.losses.contract import Counted, TargetContract
 
-__all__ = [
-    "SMOOTH",
-    "TARGET_TRANSFORMS",
-    "Counted",
-    "Pair",
-    "TargetContract",
-    "TargetLoss",
-    "activate",
-    "as_float32",
-    "check_output",
-    "split_target",
-]
+__all__ = ["SMOOTH", "TARGET_TRANSFORMS", "Counted", "TargetLoss", "split_target"]
 
 #: Added above and below in the ratios of all losses here.
 SMOOTH = 1e-5
@@ -40,227 +22,42 @@ TARGET_TRANSFORMS = {
 }  # fmt: skip
 
 
-class Pair(NamedTuple):
-    """Output and target of one call, checked.
+@dataclass(eq=False, repr=False)
+class TargetLoss(_Loss):
+    """Base of the losses that compare an output with a target: MONAI's seven arguments, and voxels that do not count.
+
+    A loss lists what it adds as the fields of a dataclass of its own, with ``kw_only=True``, and completes them in
+    `set_up`: the constructor, MONAI's arguments first, is made of both.
 
     Args:
-        logits: What the network returned, `(B, C, *S)` in float32 or better, 0 where it does not count.
-        target: One-hot, as it was given or bool made of labels, `(B, C, *S)`, 0 where it does not count.
-        valid: Bool `(B, 1, *S)` or, for channels that are ignored apart, `(B, C, *S)`; ``None`` where all count.
-    """
-
-    logits: torch.Tensor
-    target: torch.Tensor
-    valid: torch.Tensor | None
-
-
-class Counted(NamedTuple):
-    """What a `Pair` says of the channels that count.
-
-    Args:
-        probs: Probabilities `(B, C', *S)`, 0 where they do not count.
-        target: The same of the target, in the type of `probs`.
-        valid: As of `Pair`, for these channels.
-        first: Number of channels that do not count, 0 or 1.
-    """
-
-    probs: torch.Tensor
-    target: torch.Tensor
-    valid: torch.Tensor | None
-    first: int
-
-
-@dataclass(frozen=True)
-class TargetContract:
-    """What a loss makes of the output and the target it is called with: MONAI's settings, and voxels that do not count.
-
-    Voxels that do not count are taken out before the activation, so that NaN or infinity there reaches neither the loss
-    nor the gradient. The values of a target are looked at on the CPU only: elsewhere that would stall every step, and
-    in a compiled loss it cannot be traced. The transforms check there.
-
-    Args:
-        include_background: Whether channel 0 counts.
-        to_onehot_y: Whether the target is a label map `(B, 1, *S)` or `(B, *S)`.
-        sigmoid: Apply a sigmoid to the input.
-        softmax: Apply a softmax over the channels to the input.
-        other_act: Apply this function to the input instead.
-        ignore_index: Value of the target at voxels that do not count.
-        quiet: Leave out MONAI's warnings on a single channel, which another contract gives in the same call.
+        include_background: See `TargetContract`, as the next four and the last.
+        to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `TargetContract`.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        batch: Take the samples of a batch as one.
 
     Raises:
-        TypeError: `other_act` is not callable, or `ignore_index` no integer.
-        ValueError: More than one activation.
+        TypeError: `other_act` is not callable, or `ignore_index` no integer; `input` is not floating point.
+        ValueError: More than one activation; wrong shapes, values or reduction.
     """
 
     include_background: bool = True
     to_onehot_y: bool = False
     sigmoid: bool = False
     softmax: bool = False
-    other_act: Callable | None = None
+    other_act: InitVar[Callable | None] = None  # no field: it may be a module, which nobody looks for in a loss
+    reduction: str = LossReduction.MEAN
+    batch: bool = False
     ignore_index: int | None = None
-    quiet: bool = False
 
-    def __post_init__(self) -> None:
-        check_activation(self.sigmoid, self.softmax, self.other_act)
-        check_ignore_index(self.ignore_index)
+    def __post_init__(self, other_act: Callable | None) -> None:
+        super().__init__(reduction=LossReduction(self.reduction).value)
+        self.contract = TargetContract(
+            self.include_background, self.to_onehot_y, self.sigmoid, self.softmax, other_act, self.ignore_index
+        )
+        self.set_up()
 
-    def read(self, input: torch.Tensor, target: Any, valid: torch.Tensor | None = None) -> Pair:
-        """Return output and target, checked and with what does not count at 0.
-
-        Args:
-            input: Floating `(B, C, *S)`.
-            target: Channels `(B, C, *S)` in [0, 1], or labels.
-            valid: Bool `(B, 1, *S)`, the voxels that count, for targets without a value to ignore.
-
-        Raises:
-            TypeError: One of them is no tensor, or holds another kind of numbers.
-            ValueError: The shapes or devices differ, or a value is out of range.
-        """
-        check_output(input)
-        values, labelled = self.labels(input, target)
-        valid = self.counted(values) if valid is None else valid
-        if valid is not None:
-            values = values.masked_fill(~valid, 0)
-        if labelled:
-            check_label_values("target", values, input.shape[1], self.ignore_index)
-            classes = torch.arange(input.shape[1], device=values.device).view(1, -1, *[1] * (values.ndim - 2))
-            values = values == classes if valid is None else (values == classes) & valid
-        else:
-            check_mask_values("target", values, self.ignore_index)
-        logits = as_float32(input)
-        return Pair(logits if valid is None else self.masked(logits, valid), values, valid)
-
-    def labels(self, input: torch.Tensor, target: Any) -> tuple[torch.Tensor, bool]:
-        """Return `target` as plain tensor with a channel axis, and whether it holds labels; its values are not checked.
-
-        On one channel a mask needs no one-hot form: MONAI's warning says that `to_onehot_y` is ignored.
-        """
-        if not isinstance(target, torch.Tensor):
-            raise TypeError(
-                f"target must be a tensor, got {type(target).__name__}; make one with torch.as_tensor, of the shape "
-                f"that fits input {tuple(input.shape)}"
-            )
-        if target.is_complex():
-            raise TypeError(f"target must hold real numbers, got {target.dtype}")
-        check_same_device("target", target, "input", input)
-        channels = input.shape[1]
-        if self.to_onehot_y and channels == 1:
-            self._warn("to_onehot_y=True")
-        if self.to_onehot_y and target.ndim == input.ndim - 1:
-            target = target.unsqueeze(1)
-        expected = (input.shape[0], 1 if self.to_onehot_y else channels, *input.shape[2:])
-        if tuple(target.shape) != expected:
-            remedy = "" if self.to_onehot_y or target.ndim < 2 or target.shape[1] != 1 else (
-                "; for a label map pass to_onehot_y=True"
-            )  # fmt: skip
-            raise ValueError(
-                f"input and target shapes do not match: target must be {expected}, got {tuple(target.shape)}{remedy}"
-            )
-        if isinstance(target, MetaTensor):
-            target = target.as_subclass(torch.Tensor)
-        return without_unsigned(target), self.to_onehot_y and channels > 1
-
-    def counted(self, values: torch.Tensor) -> torch.Tensor | None:
-        """Return which voxels of a target count, ``None`` for all; channels that softmax mixes count together."""
-        if self.ignore_index is None:
-            return None
-        valid = counted_mask(values, self.ignore_index)
-        return valid.all(1, keepdim=True) if valid is not None and self.softmax else valid
-
-    def masked(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Return `logits` with 0 where they do not count; `valid` may lack the background channel."""
-        if 1 < valid.shape[1] < logits.shape[1]:
-            valid = torch.cat([torch.ones_like(valid[:, :1]), valid], 1)
-        return torch.where(valid, logits, 0)
-
-    def first_channel(self, logits: torch.Tensor) -> int:
-        """Return the index of the first channel that counts; a single channel always does, with MONAI's warning."""
-        if self.include_background:
-            return 0
-        if logits.shape[1] == 1:
-            self._warn("include_background=False")
-            return 0
-        return 1
-
-    def activate(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return probabilities of logits; on one channel softmax is passed over with MONAI's warning."""
-        if self.softmax and logits.shape[1] == 1:
-            self._warn("softmax=True")
-        return activate(logits, self.sigmoid, self.softmax, self.other_act)
-
-    def count(self, pair: Pair) -> Counted:
-        """Return probabilities and target of the channels that count, 0 where voxels do not."""
-        first = self.first_channel(pair.logits)
-        probs, target, valid = self.activate(pair.logits)[:, first:], pair.target[:, first:], pair.valid
-        if valid is not None:
-            valid = valid[:, first:] if valid.shape[1] > 1 else valid
-            probs = torch.where(valid, probs, 0)
-        return Counted(probs, target.to(probs.dtype), valid, first)
-
-    def beside(self, name: str, values: torch.Tensor, like: torch.Tensor, first: int) -> torch.Tensor:
-        """Return what a transform made for the channels from `first` on, of which `like` has one for each.
-
-        Args:
-            name: Of the argument.
-            values: `(B, C, *S)`, or without the background.
-            like: Logits or probabilities of the channels that count.
-            first: Number of channels that do not.
-
-        Raises:
-            TypeError: It is no tensor.
-            ValueError: Another shape, or another device than that of `like`.
-        """
-        if not isinstance(values, torch.Tensor):
-            raise TypeError(f"{name} must be a tensor, got {type(values).__name__}")
-        check_same_device(name, values, "input", like)
-        if first and values.ndim == like.ndim and values.shape[1] == like.shape[1] + first:
-            values = values[:, first:]
-        if values.shape != like.shape:
-            whole = (like.shape[0], like.shape[1] + first, *like.shape[2:])
-            raise ValueError(
-                f"{name} must have shape {tuple(like.shape)} to match input {whole} with "
-                f"include_background={self.include_background}, got {tuple(values.shape)}"
-            )
-        return values
-
-    def _warn(self, setting: str) -> None:
-        if not self.quiet:
-            warnings.warn(f"single channel prediction, `{setting}` ignored.", stacklevel=5)
-
-
-class TargetLoss(_Loss):
-    """Base of the losses that compare an output with a target: MONAI's seven arguments, and voxels that do not count.
-
-    Args:
-        include_background: See `TargetContract`, as the next four.
-        to_onehot_y: See `TargetContract`.
-        sigmoid: See `TargetContract`.
-        softmax: See `TargetContract`.
-        other_act: See `TargetContract`.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-        batch: Take the samples of a batch as one.
-        ignore_index: See `TargetContract`.
-    """
-
-    def __init__(
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
-        ignore_index: int | None = None,
-    ) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        self.contract = TargetContract(include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index)
-        self.batch = batch
-
-    @property
-    def ignore_index(self) -> int | None:
-        """Value of the target at voxels that do not count."""
-        return self.contract.ignore_index
+    def set_up(self) -> None:
+        """Check and complete the arguments that a loss adds to these."""
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss.
@@ -288,34 +85,6 @@ class TargetLoss(_Loss):
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
         return f"include_background={self.contract.include_background}, reduction={self.reduction!r}"
-
-
-def check_output(input: Any) -> None:
-    """Raise unless `input` is a floating tensor `(B, C, *S)` with 1 to 3 spatial axes, none of them empty."""
-    if not isinstance(input, torch.Tensor):
-        raise TypeError(f"input must be a tensor (B, C, *S), got {type(input).__name__}")
-    if not 3 <= input.ndim <= 5 or input.numel() == 0:
-        raise ValueError(
-            f"input must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
-        )
-    if not input.is_floating_point():
-        raise TypeError(f"input must be floating point logits or probabilities, got {input.dtype}")
-
-
-def as_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Half precision to float32: sums of probability times distance leave its range. float64 stays."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def activate(logits: torch.Tensor, sigmoid: bool, softmax: bool, other_act: Callable | None) -> torch.Tensor:
-    """Return probabilities in float32 or better; softmax is of several channels only."""
-    logits = as_float32(logits)
-    if sigmoid:
-        return torch.sigmoid(logits)
-    if softmax and logits.shape[1] > 1:
-        return torch.softmax(logits, dim=1)
-    probs: torch.Tensor = logits if other_act is None else other_act(logits)
-    return probs
 
 
 def split_target(target: Any, beside: torch.Tensor | None, name: str) -> tuple[Any, torch.Tensor | None]:

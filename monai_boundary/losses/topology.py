@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from monai.utils import LossReduction
 from torch import nn
 
-from monai_boundary.losses.target import Counted, TargetLoss
+from monai_boundary.losses.contract import Counted
+from monai_boundary.losses.target import TargetLoss
 
 __all__ = ["TopologyLoss"]
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which VGG was trained on
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TopologyLoss(TargetLoss):
     """Mean squared distance between VGG19 features of prediction and target, summed over layers, per class and sample.
 
@@ -31,27 +32,21 @@ class TopologyLoss(TargetLoss):
     device.
 
     Args:
-        include_background: Whether channel 0 counts.
-        to_onehot_y: Whether the target is a label map.
-        sigmoid: Apply a sigmoid to the input.
-        softmax: Apply a softmax over the channels to the input.
-        other_act: Apply this function to the input instead.
-        reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index: See `BoundaryLoss`.
         batch: Average over the batch before the reduction.
         weights: File with the state dictionary of torchvision's ``vgg19`` (the whole model's, or that of its
             ``features`` alone), such as ``vgg19-dcbb9e9d.pth``. ``None`` takes an untrained network, always the same:
             for tests, not for training.
         layers: Names such as ``"relu1_2"``, or ``"conv1_2"`` for the values before the ReLU. By default the three of
             the paper: conv1_2, conv2_2 and conv3_4, after their ReLU.
-        ignore_index: Value of the target at pixels that do not count: both maps are 0 there.
         in_state_dict: Whether the network is a submodule, so that its weights are part of the loss's state.
 
     Raises:
         FileNotFoundError: There is no file `weights`.
         ImportError: torchvision is not installed, or does not fit torch.
-        TypeError: `other_act` is not callable; `input` is not floating point.
-        ValueError: The file is no such state dictionary; a layer is unknown; `input` is not `(B, C, H, W)`, or smaller
-            than the poolings before the last layer; more than one activation; wrong shapes, labels or reduction.
+        TypeError: See `BoundaryLoss`.
+        ValueError: See there; the file is no such state dictionary; a layer is unknown; `input` is not `(B, C, H, W)`,
+            or smaller than the poolings before the last layer.
 
     References:
         Mosinska et al., Beyond the pixel-wise loss for topology-aware delineation, CVPR 2018; the baseline L_VGG of
@@ -63,31 +58,18 @@ class TopologyLoss(TargetLoss):
         0
     """
 
-    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
-        *,
-        weights: str | Path | None,
-        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_4"),
-        ignore_index: int | None = None,
-        in_state_dict: bool = False,
-    ) -> None:
-        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
-        self.layers = tuple(layers)
+    weights: str | Path | None
+    layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_4")
+    ignore_index: int | None = None
+    in_state_dict: bool = False
+
+    def set_up(self) -> None:
+        """Make the network."""
         network, self._stops = _vgg19(self.layers)
-        if weights is None:
-            _draw_weights(network)
-        else:
-            _load_weights(network, Path(weights))
+        _draw_weights(network) if self.weights is None else _load_weights(network, Path(self.weights))
         network.requires_grad_(False).eval()
         self.network: nn.Sequential
-        if in_state_dict:
+        if self.in_state_dict:
             self.network = network
         else:  # past nn.Module, which would register it
             object.__setattr__(self, "network", network)
@@ -135,7 +117,7 @@ class TopologyLoss(TargetLoss):
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
-        return f"layers={self.layers}, include_background={self.include_background}, reduction={self.reduction!r}"
+        return f"layers={self.layers}, {super().extra_repr()}"
 
 
 def _vgg19(layers: Sequence[str]) -> tuple[nn.Sequential, set[int]]:
@@ -181,22 +163,6 @@ def _load_weights(network: nn.Module, path: Path) -> None:
             f"weights must name the file with torchvision's VGG19 weights, got {path}, which is no file; download "
             "vgg19-dcbb9e9d.pth from pytorch.org yourself and give its path"
         )
-    state = _read_state(path)
-    # The whole model calls them features.0.weight, the features alone 0.weight.
-    state = {re.sub(r"^features\.", "", name): values for name, values in state.items()}
-    wanted = {name: tuple(values.shape) for name, values in network.state_dict().items()}
-    found = {name: tuple(getattr(state.get(name), "shape", ())) for name in wanted}
-    wrong = [name for name in wanted if found[name] != wanted[name]]
-    if wrong:
-        name = wrong[0]
-        raise ValueError(
-            f"weights must hold features.{name} of shape {wanted[name]}, got {found[name] or 'none'} in {path}; it "
-            "must be the state dictionary of torchvision's vgg19"
-        )
-    network.load_state_dict({name: state[name] for name in wanted})
-
-
-def _read_state(path: Path) -> Mapping[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of zip, pickle or torch, depending on the damage
@@ -205,4 +171,14 @@ def _read_state(path: Path) -> Mapping[str, Any]:
         ) from error
     if not isinstance(state, Mapping):
         raise ValueError(f"weights must be a state dictionary, got a {type(state).__name__} in {path}")
-    return state
+    # The whole model calls them features.0.weight, the features alone 0.weight.
+    state = {re.sub(r"^features\.", "", name): values for name, values in state.items()}
+    wanted = {name: tuple(values.shape) for name, values in network.state_dict().items()}
+    for name, shape in wanted.items():
+        found = tuple(getattr(state.get(name), "shape", ()))
+        if found != shape:
+            raise ValueError(
+                f"weights must hold features.{name} of shape {shape}, got {found or 'none'} in {path}; it must be the "
+                "state dictionary of torchvision's vgg19"
+            )
+    network.load_state_dict({name: state[name] for name in wanted})

@@ -1,13 +1,39 @@
-"""Checks of the values that targets hold, and which of their voxels count.
+"""Checks of what networks and targets hold, and which of their voxels count.
 
-On the CPU only: looking at values on another device would stall every step, and cannot be traced in a compiled loss.
+Values on the CPU only: looking at those on another device would stall every step, and cannot be traced when compiled.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-__all__ = ["check_label_values", "check_mask_values", "counted_mask", "without_unsigned"]
+__all__ = [
+    "as_float32",
+    "check_label_values",
+    "check_mask_values",
+    "check_output",
+    "counted_mask",
+    "without_unsigned",
+]
+
+
+def check_output(input: Any) -> None:
+    """Raise unless `input` is a floating tensor `(B, C, *S)` with 1 to 3 spatial axes, none of them empty."""
+    if not isinstance(input, torch.Tensor):
+        raise TypeError(f"input must be a tensor (B, C, *S), got {type(input).__name__}")
+    if not 3 <= input.ndim <= 5 or input.numel() == 0:
+        raise ValueError(
+            f"input must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
+        )
+    if not input.is_floating_point():
+        raise TypeError(f"input must be floating point logits or probabilities, got {input.dtype}")
+
+
+def as_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision to float32: sums of probability times distance leave its range. float64 stays."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def without_unsigned(values: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,16 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import as_numpy, check_labels, check_mask, check_number, check_per_axis, check_spatial_ndim
+from monai_boundary._check import (
+    as_numpy,
+    check_labels,
+    check_number,
+    check_onehot,
+    check_onehot_ignore,
+    check_spatial_ndim,
+    check_windows,
+    counted_channels,
+)
 from monai_boundary.kernels.pooling import boundary_band
 from monai_boundary.transforms.dictionary_twin import DictionaryTwin
 
@@ -60,14 +69,10 @@ class BoundaryBand(Transform):
         include_background: bool = True,
         ignore_index: int | None = None,
     ) -> None:
-        for name, window in (("theta0", theta0), ("theta", theta)):
-            check_per_axis(name, window, len(window) if isinstance(window, list | tuple) else 1, odd=True)
+        check_windows(theta0, theta)
+        check_onehot_ignore(num_classes, ignore_index)
         if num_classes is not None:
             check_number("num_classes", num_classes, low=2, strict=False)
-        elif ignore_index is not None:
-            raise ValueError(
-                f"ignore_index must be None for one-hot input, got {ignore_index!r}; pass labels and num_classes"
-            )
         self.num_classes = num_classes
         self.theta0 = theta0
         self.theta = theta
@@ -86,28 +91,15 @@ class BoundaryBand(Transform):
 
     def _masks(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Bool `(C, *S)`, and `(*S)` of the voxels that count."""
-        first = 0 if self.include_background else 1
         if self.num_classes is None:
-            if len(array) <= first:
-                raise ValueError(
-                    "labels must have a channel besides the background, got 1; pass num_classes for a label map"
-                )
-            return np.stack([_mask(channel) for channel in array[first:]]), None
+            return check_onehot(counted_channels(array, self.include_background)), None
         if len(array) != 1:
             raise ValueError(
                 f"labels must have one channel, (1, *S), got shape {array.shape}; use argmax on one-hot labels"
             )
         classes = check_labels(array[0], self.num_classes, self.ignore_index)
-        masks = np.stack([classes == index for index in range(first, self.num_classes)])
+        masks = np.stack([classes == index for index in range(0 if self.include_background else 1, self.num_classes)])
         return masks, None if self.ignore_index is None else classes != self.ignore_index
-
-
-def _mask(channel: np.ndarray) -> np.ndarray:
-    if channel.dtype.kind == "f":
-        if not np.isin(channel, (0, 1)).all():
-            raise ValueError("one-hot labels must hold 0 and 1, got other values; threshold them first")
-        return channel.astype(bool)
-    return check_mask("labels", channel)
 
 
 class BoundaryBandd(DictionaryTwin):

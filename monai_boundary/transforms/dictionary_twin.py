@@ -12,7 +12,7 @@ __all__ = ["DictionaryTwin"]
 
 
 class DictionaryTwin(MapTransform):
-    """Base of `SignedDistanceMapd` and `BoundaryBandd`.
+    """Base of the dictionary transforms with one result per key.
 
     Args:
         keys: Keys of the label maps.

@@ -12,7 +12,14 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import as_numpy, check_choice, check_mask, plain_tensor
+from monai_boundary._check import (
+    as_numpy,
+    check_choice,
+    check_onehot,
+    check_onehot_ignore,
+    counted_channels,
+    plain_tensor,
+)
 from monai_boundary.kernels.distance import (
     BACKENDS,
     Backend,
@@ -77,10 +84,7 @@ class SignedDistanceMap(Transform):
     ) -> None:
         base = DistanceMapOptions() if preset is None else preset_options(preset)
         self.options = base.replace(**options)
-        if num_classes is None and ignore_index is not None:
-            raise ValueError(
-                f"ignore_index must be None for one-hot input, got {ignore_index!r}; pass labels and num_classes"
-            )
+        check_onehot_ignore(num_classes, ignore_index)
         check_choice("dtype", dtype, (torch.float32, torch.float16))
         if dtype == torch.float16 and not self.options.bounded:
             raise ValueError(
@@ -108,25 +112,13 @@ class SignedDistanceMap(Transform):
         return result
 
     def _maps_of_masks(self, values: NdarrayOrTensor, spacing: Sequence[float]) -> NdarrayOrTensor:
-        channels = values if self.include_background else values[1:]
-        if not len(channels):
-            raise ValueError(
-                "labels must have a channel besides the background, got 1; pass num_classes for a label map"
-            )
+        channels = counted_channels(values, self.include_background)
         if isinstance(channels, torch.Tensor) and channels.device.type != "cpu":  # looking at them would be a wait
             masks = plain_tensor("labels", channels) > 0.5
             return batch_masks_map(masks[None], spacing, self.options, backend=self._backend)[0]
-        found = masks_distance_map(
-            _check_masks(as_numpy("labels", channels)), spacing, self.options, backend=self._backend
-        )
+        array = check_onehot(as_numpy("labels", channels))
+        found: np.ndarray = masks_distance_map(array, spacing, self.options, backend=self._backend)
         return found
-
-
-def _check_masks(channels: np.ndarray) -> np.ndarray:
-    whole = channels.astype(np.uint8) if channels.dtype.kind == "f" else channels
-    if channels.dtype.kind == "f" and not (whole == channels).all():
-        raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
-    return np.stack([check_mask("labels", channel) for channel in whole])
 
 
 class SignedDistanceMapd(DictionaryTwin):

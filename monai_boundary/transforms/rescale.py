@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from typing import ClassVar
 
 import numpy as np
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import Transform
 from monai.utils import TransformBackends
 
+from monai_boundary.transforms.dictionary_twin import DictionaryTwin
 from monai_boundary.transforms.map_record import SPACING_KEY
 from monai_boundary.transforms.spacing import image_spacing
 
@@ -64,7 +64,7 @@ class RescaleDistanceMap(Transform):
         return result
 
 
-class RescaleDistanceMapd(MapTransform):
+class RescaleDistanceMapd(DictionaryTwin):
     """Dictionary twin of `RescaleDistanceMap`.
 
     Args:
@@ -76,15 +76,7 @@ class RescaleDistanceMapd(MapTransform):
     backend = RescaleDistanceMap.backend
 
     def __init__(self, keys: KeysCollection, tolerance: float = 0.02, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.transform = RescaleDistanceMap(tolerance)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Return `data` with the maps rescaled."""
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = self.transform(d[key])
-        return d
+        super().__init__(keys, keys, allow_missing_keys, RescaleDistanceMap(tolerance), "distance_map")
 
 
 RescaleDistanceMapD = RescaleDistanceMapDict = RescaleDistanceMapd

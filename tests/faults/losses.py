@@ -11,7 +11,7 @@ COMBINED = ("losses/test_region_boundary.py",)
 HEADS = ("losses/test_deep_supervision_heads.py",)
 GUARD = ("losses/test_collapse.py",)
 MAPS = ("transforms/test_carried_maps.py",)
-CONTRACT = "monai_boundary.losses.target:TargetContract"
+CONTRACT = "monai_boundary.losses.contract:TargetContract"
 
 
 @fault(f"{CONTRACT}.counted", *TARGETS, *DICE)
@@ -41,7 +41,7 @@ def the_last_channel_of_a_map_is_dropped_for_the_background(right):
     )
 
 
-@fault("monai_boundary.losses.target:as_float32", *TARGETS)
+@fault("monai_boundary.losses.values:as_float32", *TARGETS)
 def sums_stay_in_half_precision(right):
     return lambda tensor: tensor
 

@@ -52,7 +52,7 @@ def overlapping_masks_become_one_label_map(right):
     return broken
 
 
-@fault(f"{TRANSFORMS}.distance_map:_check_masks", *MAPS)
+@fault(f"{TRANSFORMS}.distance_map:check_onehot", *MAPS)
 def fractional_masks_are_cut_off(right):
     return lambda channels: right(channels.astype(np.uint8))
 

@@ -118,7 +118,7 @@ def test_wrong_settings_are_refused(settings, error, text):
         ({"num_classes": 2}, np.full((1, 4, 4), 2), r"labels must lie in \[0, 1\] .*=None, got \[2\] at 16"),
         ({"num_classes": 2}, np.zeros((2, 4, 4), int), r"labels must have one channel, .* got shape \(2, 4, 4\)"),
         ({"num_classes": 2}, np.full((1, 4), 0.5), "labels must hold integers, .* resample label maps"),
-        ({}, np.full((1, 4), 0.5), "one-hot labels must hold 0 and 1, got other values; threshold them first"),
+        ({}, np.full((1, 4), 0.5), "one-hot labels must hold 0 and 1, got fractional values; threshold them first"),
         ({}, np.full((1, 4), 2), r"labels must be bool \(or integers 0 and 1\), got values in \[2, 2\]"),
         ({}, np.zeros((4,), bool), r"labels must be \(C, \*S\) with 1 to 3 spatial axes, got shape \(4,\)"),
         ({"include_background": False}, np.zeros((1, 4), bool), "labels must have a channel besides the background"),
