@@ -72,7 +72,7 @@ def test_one_pass_equals_the_plain_form_in_float64_to_a_millionth(case, sigmoid,
 
 
 @given(logits_and_maps(), seeds, st.floats(-30, 30))
-def test_order_of_samples_and_classes_direction_of_axes_and_a_shift_do_not_matter(case, seed, shift):
+def test_order_of_samples_classes_and_voxels_and_a_shift_do_not_matter(case, seed, shift):
     logits, maps = tensors(case)
     for axis in range(logits.ndim):
         order = torch.randperm(logits.shape[axis], generator=torch.Generator().manual_seed(seed))
