@@ -16,7 +16,16 @@ from monai.inferers import SimpleInferer
 from monai.networks.nets import UNet
 from monai.transforms import AsDiscreted, Compose
 
-from monai_boundary import GeneralizedDiceBoundaryLoss, Increase, Rebalance, SignedDistanceMap, WaitForRegion
+from monai_boundary import (
+    BoundaryBand,
+    BoundaryF1IoULoss,
+    GeneralizedDiceBoundaryLoss,
+    Increase,
+    Rebalance,
+    SignedDistanceMap,
+    WaitForRegion,
+    Warmup,
+)
 from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
 
 EPOCHS = 4
@@ -24,7 +33,8 @@ EPOCHS = 4
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
 
-def samples(count: int = 4) -> list[dict]:
+def samples(count: int = 4, ignored: int = 0) -> list[dict]:
+    """Boxes with the map and the band of each; the first rows may not count."""
     generator = torch.Generator().manual_seed(0)
     items = []
     for _ in range(count):
@@ -32,8 +42,11 @@ def samples(count: int = 4) -> list[dict]:
         row, column = torch.randint(2, 9, (2,), generator=generator).tolist()
         label[:, row : row + 5, column : column + 4] = 1
         image = label + 0.3 * torch.randn(1, 16, 16, generator=generator)
-        distance_map = SignedDistanceMap(2, "robust", spacing=(1, 1))(label)
-        items.append({"image": MetaTensor(image), "label": MetaTensor(label), "distance_map": distance_map})
+        label[:, :ignored] = 255
+        distance_map = SignedDistanceMap(2, "robust", spacing=(1, 1), ignore_index=255)(label)
+        band = BoundaryBand(2, ignore_index=255)(label)
+        items.append({"image": MetaTensor(image), "label": MetaTensor(label), "distance_map": distance_map,
+                      "target_boundary": band})  # fmt: skip
     return items
 
 
@@ -46,19 +59,21 @@ class Run:
     """One trainer and what it leaves behind: the loss of every step, weights of every epoch."""
 
     def __init__(
-        self, schedule=None, max_epochs: int = EPOCHS, handlers=(), post=None, gradient_share=False, **options
-    ):
+        self, schedule=None, max_epochs: int = EPOCHS, handlers=(), post=None, gradient_share=False, loss=None,
+        data=None, **options
+    ):  # fmt: skip
         self.network = network()
-        self.loss = GeneralizedDiceBoundaryLoss()
+        self.loss = loss or GeneralizedDiceBoundaryLoss()
         self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-2)
         self.alpha = AlphaScheduleHandler(self.loss, schedule or Rebalance())
         self.losses: list[float] = []
         self.weights: list[tuple] = []
         self.metrics: list[dict] = []
+        loader = DataLoader(data or samples(), batch_size=2)
         self.trainer = SupervisedTrainer(
-            device=torch.device("cpu"), max_epochs=max_epochs, train_data_loader=DataLoader(samples(), batch_size=2),
-            network=self.network, optimizer=self.optimizer, loss_function=self.loss, inferer=SimpleInferer(),
-            prepare_batch=PrepareBatchTarget(), postprocessing=post,
+            device=torch.device("cpu"), max_epochs=max_epochs, train_data_loader=loader, network=self.network,
+            optimizer=self.optimizer, loss_function=self.loss, inferer=SimpleInferer(),
+            prepare_batch=PrepareBatchTarget(self.loss.target_name), postprocessing=post,
             key_train_metric={"dice": MeanDice(output_transform=from_engine(["pred", "label"]))} if post else None,
             train_handlers=[RestoreLabelHandler(), self.alpha, LossTermsHandler(self.loss, gradient_share), *handlers],
             **options,
@@ -68,21 +83,24 @@ class Run:
 
     def _note(self, engine: Engine) -> None:
         output = engine.state.output
-        self.losses.append(float((output[0] if isinstance(output, list) else output)["loss"]))
+        output = output[0] if isinstance(output, list) else output
+        assert isinstance(output["label"], torch.Tensor)
+        self.losses.append(float(torch.as_tensor(output["loss"]).detach()))
 
     def _note_epoch(self, engine: Engine) -> None:
         self.weights.append(self.loss.term_weights)
         self.metrics.append(dict(engine.state.metrics))
 
 
-def by_hand(epochs: int = EPOCHS) -> tuple[UNet, list[float]]:
+def by_hand(epochs: int = EPOCHS, schedule=None, loss=None, data=None) -> tuple[UNet, list[float]]:
     net, losses = network(), []
-    loss, optimizer = GeneralizedDiceBoundaryLoss(), torch.optim.Adam(net.parameters(), 1e-2)
+    loss, optimizer = loss or GeneralizedDiceBoundaryLoss(), torch.optim.Adam(net.parameters(), 1e-2)
     for epoch in range(epochs):
-        loss.term_weights = Rebalance().weights(epoch, epochs)
-        for batch in DataLoader(samples(), batch_size=2):
+        pair = (schedule or Rebalance()).weights(epoch, epochs)
+        loss.term_weights = (1 - pair[1], pair[1]) if loss.mode == "complement" else pair
+        for batch in DataLoader(data or samples(), batch_size=2):
             optimizer.zero_grad()
-            value = loss(net(batch["image"]), batch["label"], batch["distance_map"])
+            value = loss(net(batch["image"]), batch["label"], batch[loss.target_name])
             value.backward()
             optimizer.step()
             losses.append(float(value.detach()))
@@ -94,13 +112,50 @@ def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None
         assert torch.equal(a, b)
 
 
-def test_the_engine_trains_like_a_loop_written_by_hand():
-    run = Run()
+def band_loss() -> BoundaryF1IoULoss:
+    return BoundaryF1IoULoss(softmax=True, to_onehot_y=True, ignore_index=255)
+
+
+BAND = band_loss, Warmup(1, Increase(0.1, 0.5)), [(1.0, 0.0), (0.9, 0.1), (0.7, 0.3), (0.5, 0.5)]
+LOSSES = {
+    "map": (GeneralizedDiceBoundaryLoss, Rebalance(), [Rebalance().weights(epoch, EPOCHS) for epoch in range(4)], 0),
+    "band": (*BAND, 0),
+    "band, ignored rows": (*BAND, 2),
+}
+
+
+@pytest.mark.parametrize(("make", "schedule", "weights", "ignored"), LOSSES.values(), ids=LOSSES)
+def test_the_engine_trains_like_a_loop_written_by_hand(make, schedule, weights, ignored):
+    data = samples(ignored=ignored)
+    run = Run(schedule, loss=make(), data=data, decollate=False)
     run.trainer.run()
-    net, losses = by_hand()
+    net, losses = by_hand(schedule=schedule, loss=make(), data=data)
     assert run.losses == losses
     assert_same_weights(run.network, net)
-    assert run.weights == [Rebalance().weights(epoch, EPOCHS) for epoch in range(EPOCHS)]
+    torch.testing.assert_close(run.weights, weights)
+    assert [(row["region_weight"], row["alpha"]) for row in run.metrics] == run.weights
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("distance_map", "SignedDistanceMapd"), ("target_boundary", "BoundaryBandd"), ("seeds", "RegionSeedsd")],
+)
+def test_a_missing_key_is_named_with_the_transform_that_makes_it(name, step):
+    batch = {"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)}
+    text = rf"batchdata must hold image, label, {name}, got no {name} among .*; put {step} into the transforms"
+    with pytest.raises(ValueError, match=text):
+        PrepareBatchTarget(name)(batch)
+
+
+def test_keys_can_be_named():
+    batch = {"ct": torch.ones(1), "mask": torch.zeros(1), "map": torch.full((1,), 2.0)}
+    image, target = PrepareBatchTarget("target_boundary", "ct", "mask", "map")(batch, device="cpu")
+    assert (image.item(), target["label"].item(), target["target_boundary"].item()) == (1, 0, 2)
+
+
+def test_what_makes_the_maps_must_be_a_transform():
+    with pytest.raises(TypeError, match="transform must be None or a transform such as SignedDistanceMap, got str"):
+        PrepareBatchTarget(transform="device")
 
 
 def test_metrics_and_decollating_see_the_plain_label():
@@ -198,17 +253,6 @@ def test_a_resumed_run_is_the_unbroken_one_to_the_bit(schedule, tmp_path: Path):
     assert_same_weights(second.network, whole.network)
 
 
-def test_a_missing_key_is_named():
-    with pytest.raises(ValueError, match=r"batchdata must hold image, label, distance_map, got no distance_map among"):
-        PrepareBatchTarget()({"image": torch.zeros(1, 1, 4), "label": torch.zeros(1, 1, 4)})
-
-
-def test_keys_can_be_named():
-    batch = {"ct": torch.ones(1), "mask": torch.zeros(1), "map": torch.full((1,), 2.0)}
-    image, target = PrepareBatchTarget("distance_map", "ct", "mask", "map")(batch, device="cpu")
-    assert (image.item(), target["label"].item(), target["distance_map"].item()) == (1, 0, 2)
-
-
 def test_maps_made_on_the_device_are_those_of_the_data_loader():
     items = samples(2)
     labels = []
@@ -236,8 +280,3 @@ def test_an_engine_trains_alike_with_maps_made_on_the_device():
     plain = Run(max_epochs=1)
     plain.trainer.run()
     assert run.losses == pytest.approx(plain.losses, rel=1e-5)
-
-
-def test_what_makes_the_maps_must_be_a_transform():
-    with pytest.raises(TypeError, match="transform must be None or a transform such as SignedDistanceMap, got str"):
-        PrepareBatchTarget(transform="device")

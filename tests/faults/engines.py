@@ -4,7 +4,6 @@ from tests.faults.registry import fault
 
 ENGINES = ("engines/test_engines.py",)
 HEADS = ("engines/test_deep_supervision_engine.py",)
-BF1 = ("engines/test_boundary_f1_engine.py",)
 DDP = ("ddp/test_ddp.py",)
 PACKAGE = "monai_boundary.engines"
 
@@ -14,7 +13,7 @@ def the_label_is_not_put_back(right):
     return lambda self, engine: None
 
 
-@fault(f"{PACKAGE}:RestoreLabelHandler.__call__", *ENGINES, *BF1)
+@fault(f"{PACKAGE}:RestoreLabelHandler.__call__", *ENGINES)
 def the_map_is_put_back_for_the_label(right):
     def broken(self, engine):
         target = engine.state.output["label"]
@@ -66,7 +65,7 @@ def epochs_that_are_run_again_stay_in_the_history(right):
     return broken
 
 
-@fault(f"{PACKAGE}:AlphaScheduleHandler.__call__", *ENGINES, *BF1)
+@fault(f"{PACKAGE}:AlphaScheduleHandler.__call__", *ENGINES)
 def a_loss_whose_weights_sum_to_1_gets_the_region_weight(right):
     def broken(self, engine):
         right(self, engine)

@@ -107,8 +107,14 @@ def test_wrong_settings_are_refused(make, settings, error, text):
 def test_settings_of_one_loss_are_refused():
     with pytest.raises(ValueError, match="more than 1 of"):
         BoundaryF1Loss(sigmoid=True, softmax=True)
+    loss = BoundaryF1IoULoss()
+    loss.term_weights = 0.8, 0.2
     with pytest.raises(ValueError, match=r"alpha must lie in \[0, 1\], got 1.5"):
-        BoundaryF1IoULoss().alpha = 1.5
+        loss.alpha = 1.5
+    for pair in ((1.0, 0.2), (5, 0.3), (-0.5, 1.5)):
+        with pytest.raises(ValueError, match="term_weights"):
+            loss.term_weights = pair
+    assert (loss.alpha, loss.term_weights) == (0.2, (0.8, 0.2))
     with pytest.raises(ValueError, match=r"lam must lie in \[0, 1\], got 2"):
         SensitivitySpecificityLoss(lam=2)
     with pytest.raises(ValueError, match=r"theta must be odd .* per spatial axis \(3\), got \(1, 5\)"):
