@@ -1,20 +1,18 @@
 """Volumes of electron microscopy, listed as they were unpacked and read slice by slice.
 
-A data set is one short file with one function, as `isbi2012`, `snemi3d`, `gala` and `cremi` are: it names the files of
-images and labels (`layout` finds them), says what the labels mean and how large a voxel is, and returns a list of
-`EmVolume`, each training or test. Everything else takes any list of volumes: `fold_volumes` cuts them for
-cross-validation, `EmSlices` and `EmVolumes` give MONAI-style items. `stored` knows in which forms an array may lie on
-disk. Not here: prediction (`monai_boundary.inference`, `monai_boundary.bundles`) and scores (`monai_boundary.metrics`).
+A data set is one function, in `lists` or `cremi`: it names the files of images and labels, says what the labels mean
+and how large a voxel is, and returns a list of `EmVolume`, each training or test. Everything else takes any list of
+volumes: `fold_volumes` cuts them for cross-validation, `EmSlices` and `EmVolumes` give MONAI-style items. `stored`
+knows in which forms an array may lie on disk. Not here: prediction (`monai_boundary.inference`,
+`monai_boundary.bundles`) and scores (`monai_boundary.metrics`).
 
 Imported by its own name, for it needs torch. Reading HDF5 files needs h5py and TIFF stacks tifffile
 (``pip install "monai-boundary[em]"``); folders of PNG slices need neither.
 """
 
 from monai_boundary.datasets.em.cremi import cremi_volumes
-from monai_boundary.datasets.em.gala import gala_volumes
-from monai_boundary.datasets.em.isbi2012 import isbi2012_volumes
 from monai_boundary.datasets.em.items import EmSlices, EmVolumes
-from monai_boundary.datasets.em.snemi3d import snemi3d_volumes
+from monai_boundary.datasets.em.lists import gala_volumes, isbi2012_volumes, snemi3d_volumes
 from monai_boundary.datasets.em.stored import Stored
 from monai_boundary.datasets.em.volume import EmVolume, fold_volumes, slice_range, volume_shape
 

@@ -7,35 +7,36 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from monai_boundary._check import check_spacing
-from monai_boundary.datasets.em.hdf5 import hdf5_attribute, hdf5_holds
-from monai_boundary.datasets.em.layout import found_volumes
+from monai_boundary.datasets.em.hdf5 import hdf5_holds, open_hdf5
+from monai_boundary.datasets.em.lists import found_volumes
 from monai_boundary.datasets.em.stored import HDF5_ENDINGS, Stored
 from monai_boundary.datasets.em.volume import EmVolume
 
-__all__ = ["cremi_volumes"]
+__all__ = ["NO_OBJECT", "cremi_volumes"]
 
+#: Ids that CREMI gives to voxels of no object: background, nobody labelled them, invalid, outside the volume.
+NO_OBJECT = (0, 2**64 - 1, 2**64 - 2, 2**64 - 3)
 _NAME = re.compile(r"sample_?(?P<sample>[a-z])(?P<test>\+?)(?P<rest>.*)", re.IGNORECASE)
-_RAW, _IDS, _CLEFTS = "volumes/raw", "volumes/labels/neuron_ids", "volumes/labels/clefts"
+_RAW, _IDS = "volumes/raw", "volumes/labels/neuron_ids"
+Point = tuple[float, float, float]
 
 
 def cremi_volumes(
-    root: str | os.PathLike[str],
-    spacing: Sequence[float] | None = None,
-    clefts: bool = False,
-    membrane_width: float | None = None,
+    root: str | os.PathLike[str], spacing: Sequence[float] | None = None, membrane_width: float | None = None
 ) -> list[EmVolume]:
     """List the volumes of the CREMI challenge, in HDF5 files as it hands them out.
 
-    Files are ``sample_A_20160501.hdf`` and so on, with the data sets ``volumes/raw``, ``volumes/labels/neuron_ids`` and
-    ``volumes/labels/clefts``, each with the attribute ``resolution`` in nm (z, y, x). In padded files the labels have
-    an ``offset`` in nm, too, at which they lie in the larger image.
+    Files are ``sample_A_20160501.hdf`` and so on, with the data sets ``volumes/raw`` and ``volumes/labels/neuron_ids``,
+    each with the attribute ``resolution`` in nm (z, y, x). In padded files the ids have an ``offset`` in nm, too, at
+    which they lie in the larger image.
 
     Args:
         root: Folder of the files, or one file.
         spacing: Voxel size in nm (z, y, x), for files without ``resolution``; ``None`` takes it from there, which is
             40 x 4 x 4.
-        clefts: Items hold ``"clefts"``, too: int32 ids of synaptic clefts, 0 for none.
         membrane_width: CREMI's ids touch; voxels at most this far, in nm, from a voxel of another id are membrane.
             ``None`` takes the pixel size: one pixel of each of two neighbours.
 
@@ -53,7 +54,7 @@ def cremi_volumes(
     files = [place] if place.is_file() else sorted(place.iterdir())
     named = [(path, _NAME.fullmatch(path.stem)) for path in files if path.suffix.lower() in HDF5_ENDINGS]
     volumes = [
-        _volume(path, f"sample_{match['sample'].upper()}{match['test']}", spacing, clefts, membrane_width)
+        _volume(path, f"sample_{match['sample'].upper()}{match['test']}", spacing, membrane_width)
         for path, match in named
         if match is not None
     ]
@@ -61,43 +62,24 @@ def cremi_volumes(
     return sorted(found, key=lambda volume: (volume.split == "test", volume.name))
 
 
-def _volume(
-    path: Path, name: str, spacing: Sequence[float] | None, clefts: bool, membrane_width: float | None
-) -> EmVolume:
-    _require(path, _RAW, "download it again")
+def _volume(path: Path, name: str, spacing: Sequence[float] | None, membrane_width: float | None) -> EmVolume:
     z, y, x = _resolution(path, _RAW) if spacing is None else check_spacing(spacing, 3)
-    voxel, origin = (z, y, x), _origin(path, _RAW)
+    voxel, origin = (z, y, x), _attribute(path, _RAW, "offset") or (0.0, 0.0, 0.0)
     if not hdf5_holds(path, _IDS):
-        if clefts:
-            _require(path, _IDS, "pass clefts=False")
         return EmVolume(name, Stored(path, _RAW), None, "ids", voxel, "test", origin=origin)
     if spacing is None and _resolution(path, _IDS) != voxel:
         raise ValueError(
             f"{path}: attribute resolution must be that of {_RAW}, {voxel}, for {_IDS}, got {_resolution(path, _IDS)}; "
             "resample the labels onto the grid of the image"
         )
-    offset = _offset(path, _IDS, origin, voxel)
-    if clefts:
-        _require(path, _CLEFTS, "pass clefts=False")
-        if _offset(path, _CLEFTS, origin, voxel) != offset:
-            raise ValueError(
-                f"{path}: attribute offset must be that of {_IDS}, {offset} voxels, for {_CLEFTS}, got another; "
-                "pass clefts=False"
-            )
     return EmVolume(
-        name, Stored(path, _RAW), Stored(path, _IDS), "ids", voxel, offset=offset, origin=origin,
+        name, Stored(path, _RAW), Stored(path, _IDS), "ids", voxel, offset=_offset(path, origin, voxel), origin=origin,
         membrane_width=x if membrane_width is None else membrane_width,
-        others=(("clefts", Stored(path, _CLEFTS)),) if clefts else (),
     )  # fmt: skip
 
 
-def _require(path: Path, key: str, remedy: str) -> None:
-    if not hdf5_holds(path, key):
-        raise ValueError(f"{path} must hold the data set {key}, got none; {remedy}")
-
-
-def _resolution(path: Path, key: str) -> tuple[float, ...]:
-    value = hdf5_attribute(path, key, "resolution")
+def _resolution(path: Path, key: str) -> Point:
+    value = _attribute(path, key, "resolution")
     if value is None or min(value) <= 0:
         raise ValueError(
             f"{path}: attribute resolution of {key} must be > 0 along each axis, got {value}; "
@@ -106,20 +88,29 @@ def _resolution(path: Path, key: str) -> tuple[float, ...]:
     return value
 
 
-def _origin(path: Path, key: str) -> tuple[float, float, float]:
-    """Place of the first voxel in nm."""
-    z, y, x = hdf5_attribute(path, key, "offset") or (0.0, 0.0, 0.0)
+def _offset(path: Path, origin: Point, spacing: Point) -> tuple[int, int, int]:
+    """Voxel of the image at which the ids begin."""
+    own = _attribute(path, _IDS, "offset") or (0.0, 0.0, 0.0)
+    steps = (np.array(own) - origin) / spacing
+    z, y, x = np.rint(steps).astype(int).tolist()
+    if min(z, y, x) < 0 or np.abs(steps - (z, y, x)).max() > 0.01:
+        raise ValueError(
+            f"{path}: attribute offset of {_IDS} must be a whole number of voxels of {spacing} nm inside {_RAW}, "
+            f"got {own} (image: {origin}); resample the labels onto the grid of the image"
+        )
     return z, y, x
 
 
-def _offset(path: Path, key: str, origin: Sequence[float], spacing: Sequence[float]) -> tuple[int, int, int]:
-    """Voxel of the image at which labels begin."""
-    own = _origin(path, key)
-    steps = [(b - a) / size for a, b, size in zip(origin, own, spacing, strict=True)]
-    z, y, x = (round(step) for step in steps)
-    if min(z, y, x) < 0 or max(abs(step - round(step)) for step in steps) > 0.01:
+def _attribute(path: Path, key: str, name: str) -> Point | None:
+    """Return an attribute of a data set with one number per axis (z, y, x), ``None`` where there is none."""
+    with open_hdf5(path, key) as dataset:
+        if name not in dataset.attrs:
+            return None
+        value = np.asarray(dataset.attrs[name])
+    if value.dtype.kind not in "iuf" or value.shape != (3,) or not np.isfinite(value).all():
         raise ValueError(
-            f"{path}: attribute offset of {key} must be a whole number of voxels of {tuple(spacing)} nm inside {_RAW}, "
-            f"got {own} (image: {origin}); resample the labels onto the grid of the image"
+            f"{path}: attribute {name} of {key} must hold one number per axis (3), got {value.tolist()!r}; "
+            "repair the file"
         )
+    z, y, x = value.astype(float).tolist()
     return z, y, x

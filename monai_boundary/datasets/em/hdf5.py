@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-__all__ = ["check_readable", "hdf5_attribute", "hdf5_holds", "import_h5py", "open_hdf5"]
+__all__ = ["check_readable", "hdf5_holds", "import_h5py", "open_hdf5"]
 
 
 def import_h5py() -> Any:
@@ -51,31 +49,21 @@ def open_hdf5(path: Path, key: str) -> Iterator[Any]:
         try:
             yield found
         except OSError as error:
-            _explain(h5py, found, path, error)
+            settings = found.id.get_create_plist()
+            filters = [settings.get_filter(index) for index in range(settings.get_nfilters())]
+            absent = [f"{code} {name.decode()}".strip() for code, _, _, name in filters if not _available(code)]
+            if absent:
+                raise RuntimeError(
+                    f"{path}: data set {found.name} is compressed with the HDF5 filter {absent[0]}, which is not "
+                    "available; pip install hdf5plugin, or store the file with gzip"
+                ) from error
+            raise _damage(path, f"{error} in {found.name}") from error
 
 
 def hdf5_holds(path: Path, key: str) -> bool:
     """Whether a file holds the data set `key`, of its own or by a link; raises as `open_hdf5`."""
     with _opened(path) as file:
         return hasattr(file.get(key), "shape")
-
-
-def hdf5_attribute(path: Path, key: str, name: str) -> tuple[float, ...] | None:
-    """Return an attribute of a data set with one number per axis, ``None`` where there is none.
-
-    Raises:
-        ValueError: It does not hold one finite number per axis.
-    """
-    with open_hdf5(path, key) as dataset:
-        if name not in dataset.attrs:
-            return None
-        value, ndim = np.asarray(dataset.attrs[name]), dataset.ndim
-    if value.dtype.kind not in "iuf" or value.shape != (ndim,) or not np.isfinite(value.astype(float)).all():
-        raise ValueError(
-            f"{path}: attribute {name} of {key} must hold one number per axis ({ndim}), got {value.tolist()!r}; "
-            "repair the file"
-        )
-    return tuple(float(number) for number in value)
 
 
 def check_readable(path: Path) -> None:
@@ -92,24 +80,15 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         file = import_h5py().File(path, "r")
     except OSError as error:
-        remedy = "close the program that writes it" if "lock file" in str(error) else "download or copy it again"
-        raise ValueError(f"{path} must be a complete HDF5 file, got: {error}; {remedy}") from error
+        raise _damage(path, str(error)) from error
     with file:
         yield file
 
 
-def _explain(h5py: Any, dataset: Any, path: Path, error: OSError) -> None:
-    """Raise what an error while reading means: an absent filter, or damage."""
-    settings = dataset.id.get_create_plist()
-    filters = [settings.get_filter(index) for index in range(settings.get_nfilters())]
-    absent = [(code, name) for code, _, _, name in filters if not h5py.h5z.filter_avail(code)]
-    if absent:
-        code, name = absent[0]
-        label = f"{code} ({name.decode(errors='replace')})" if name else str(code)
-        raise RuntimeError(
-            f"{path}: data set {dataset.name} is compressed with the HDF5 filter {label}, which is not available; "
-            "pip install hdf5plugin, or store the file with gzip"
-        ) from error
-    raise ValueError(
-        f"{path} must be a complete HDF5 file, got: {error} in {dataset.name}; download or copy it again"
-    ) from error
+def _available(code: int) -> bool:
+    return bool(import_h5py().h5z.filter_avail(code))
+
+
+def _damage(path: Path, reason: str) -> ValueError:
+    remedy = "close the program that writes it" if "lock file" in reason else "download or copy it again"
+    return ValueError(f"{path} must be a complete HDF5 file, got: {reason}; {remedy}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,66 +10,15 @@ from monai.data import Dataset
 
 from monai_boundary._check import check_choice
 from monai_boundary.datasets.datalist import SPLITS
-from monai_boundary.datasets.em.stored import Stored
+from monai_boundary.datasets.em.cremi import NO_OBJECT
 from monai_boundary.datasets.em.volume import EmVolume, check_volumes, slice_range
 from monai_boundary.kernels.ids import compact_ids
 from monai_boundary.kernels.regions import region_distance
 
 __all__ = ["EmSlices", "EmVolumes"]
 
-#: Ids that CREMI gives to voxels of no object: background, nobody labelled them, invalid, outside the volume.
-NO_OBJECT = (0, 2**64 - 1, 2**64 - 2, 2**64 - 3)
 
-
-class _EmItems(Dataset):
-    """Items of parts of volumes; which parts, the classes below decide."""
-
-    _ndim: int
-    _per_slice = True
-
-    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None) -> None:
-        check_volumes(volumes)
-        if split is not None:
-            check_choice("split", split, SPLITS)
-            volumes = [volume for volume in volumes if volume.split == split]
-        if not volumes:
-            raise ValueError(f"volumes must hold at least one{f' of split {split!r}' if split else ''}, got none")
-        self.volumes = list(volumes)
-        parts = [(volume, *ends) for volume in self.volumes for ends in self._ranges(*slice_range(volume))]
-        super().__init__(parts)
-
-    @abstractmethod
-    def _ranges(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Return the ranges of slices, one for each item, that slices `start` to `stop` of a volume give."""
-
-    def _transform(self, index: int) -> dict[str, Any]:
-        volume, start, stop = self.data[index]
-        item: dict[str, Any] = {"image": self._shaped(_read_image(volume, start, stop))}
-        if volume.labels is not None:
-            item |= self._labels(volume, volume.labels, start, stop)
-        for name, stored in volume.others:
-            array = stored.read(start, stop)
-            item[name] = self._shaped(array.astype(np.float32) if array.dtype.kind == "f" else _ids(array))
-        return item | {
-            "case": volume.name, "slices": (start, stop), "spacing": volume.spacing[-self._ndim :],
-        }  # fmt: skip
-
-    def _shaped(self, array: np.ndarray) -> np.ndarray:
-        return array if self._ndim == 2 else array[None]
-
-    def _labels(self, volume: EmVolume, labels: Stored, start: int, stop: int) -> dict[str, np.ndarray]:
-        array = labels.read(start, stop)
-        if volume.kind != "ids":
-            return {"membrane": self._shaped(_membrane(array, volume.kind, str(labels)))}
-        try:
-            ids = _ids(array)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{labels} is no map of ids: {error}") from None
-        membrane = _derived(ids, volume, self._per_slice).astype(np.uint8)
-        return {"ids": self._shaped(ids), "membrane": self._shaped(membrane)}
-
-
-class EmSlices(_EmItems):
+class EmSlices(Dataset):
     """The slices of volumes as MONAI-style items, each read from its files when it is asked for.
 
     ``monai.data.CacheDataset(EmSlices(volumes, "training"), transform)`` feeds a DataLoader; files are opened anew in
@@ -84,7 +32,7 @@ class EmSlices(_EmItems):
     * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits, and
       those from 2**64 - 3 on that CREMI gives to voxels without label, do not fit a tensor: ids are counted through,
       and an object has the same number in the slices of one item only;
-    * without labels there is neither; ``"clefts"`` and ``"likelihood"`` are there where a volume holds them.
+    * without labels there is neither.
 
     Args:
         volumes: As `isbi2012_volumes`, `snemi3d_volumes`, `cremi_volumes` and `gala_volumes` list them.
@@ -98,13 +46,17 @@ class EmSlices(_EmItems):
         RuntimeError: A HDF5 file is compressed with a filter that is absent.
     """
 
-    _ndim = 2
+    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None) -> None:
+        self.volumes = _of_split(volumes, split)
+        parts = [(volume, z, z + 1) for volume in self.volumes for z in range(*slice_range(volume))]
+        super().__init__(parts)
 
-    def _ranges(self, start: int, stop: int) -> list[tuple[int, int]]:
-        return [(index, index + 1) for index in range(start, stop)]
+    def _transform(self, index: int) -> dict[str, Any]:
+        volume, start, stop = self.data[index]  # one slice `(1, H, W)` is channel first already
+        return _read(volume, start, stop, per_slice=True) | {"spacing": volume.spacing[1:]}
 
 
-class EmVolumes(_EmItems):
+class EmVolumes(Dataset):
     """Volumes as MONAI-style items `(1, D, H, W)` for 3D networks, else as `EmSlices`.
 
     Args:
@@ -114,19 +66,40 @@ class EmVolumes(_EmItems):
             share none, for sections are many pixels thick. ``False`` for isotropic volumes, where they do.
     """
 
-    _ndim = 3
+    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None, per_slice: bool = True) -> None:
+        self.volumes, self._per_slice = _of_split(volumes, split), per_slice
+        super().__init__([(volume, *slice_range(volume)) for volume in self.volumes])
 
-    def __init__(
-        self,
-        volumes: Sequence[EmVolume],
-        split: str | None = None,
-        per_slice: bool = True,
-    ) -> None:
-        super().__init__(volumes, split)
-        self._per_slice = per_slice
+    def _transform(self, index: int) -> dict[str, Any]:
+        volume, start, stop = self.data[index]
+        item = _read(volume, start, stop, self._per_slice)
+        arrays = {key: value[None] for key, value in item.items() if isinstance(value, np.ndarray)}
+        return item | arrays | {"spacing": volume.spacing}
 
-    def _ranges(self, start: int, stop: int) -> list[tuple[int, int]]:
-        return [(start, stop)]
+
+def _of_split(volumes: Sequence[EmVolume], split: str | None) -> list[EmVolume]:
+    check_volumes(volumes)
+    if split is not None:
+        check_choice("split", split, SPLITS)
+    found = [volume for volume in volumes if split in (None, volume.split)]
+    if not found:
+        raise ValueError(f"volumes must hold at least one{f' of split {split!r}' if split else ''}, got none")
+    return found
+
+
+def _read(volume: EmVolume, start: int, stop: int, per_slice: bool) -> dict[str, Any]:
+    """Return slices as an item of arrays `(D, H, W)`."""
+    item = {"image": _read_image(volume, start, stop), "case": volume.name, "slices": (start, stop)}
+    if volume.labels is None:
+        return item
+    array = volume.labels.read(start, stop)
+    if volume.kind != "ids":
+        return item | {"membrane": _membrane(array, volume.kind, str(volume.labels))}
+    try:
+        ids = compact_ids(array, background=NO_OBJECT)[0]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{volume.labels} is no map of ids: {error}") from None
+    return item | {"ids": ids, "membrane": _derived(ids, volume, per_slice)}
 
 
 def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
@@ -144,21 +117,16 @@ def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
     return values
 
 
-def _ids(array: np.ndarray) -> np.ndarray:
-    return compact_ids(array, background=NO_OBJECT)[0]
-
-
 def _derived(ids: np.ndarray, volume: EmVolume, per_slice: bool) -> np.ndarray:
-    """Bool `(D, H, W)`, where the ids of a volume leave membranes."""
-    if not volume.membrane_width:
-        return np.asarray(ids == 0)
-
-    def near(part: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-        return np.asarray(region_distance(part, spacing, image_edge=False) <= volume.membrane_width)
-
+    """Uint8 `(D, H, W)`, 1 where the ids of a volume leave membranes."""
+    width, spacing = volume.membrane_width, volume.spacing
+    if not width:
+        return np.asarray(ids == 0, np.uint8)
     if per_slice:
-        return np.stack([near(part, volume.spacing[1:]) for part in ids])
-    return near(ids, volume.spacing)
+        distance = np.stack([region_distance(part, spacing[1:], image_edge=False) for part in ids])
+    else:
+        distance = region_distance(ids, spacing, image_edge=False)
+    return np.asarray(distance <= width, np.uint8)
 
 
 def _membrane(array: np.ndarray, kind: str, source: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Volumes as TIFF stacks, or as folders with one image per slice."""
+"""Volumes as TIFF stacks, or as folders with one image per slice, as arrays whose slices are read when asked for."""
 
 from __future__ import annotations
 
@@ -14,84 +14,73 @@ import SimpleITK as sitk  # noqa: N813 - as everywhere
 
 from monai_boundary.datasets.em.hdf5 import check_readable
 
-__all__ = [
-    "TIFF_ENDINGS",
-    "folder_shape",
-    "folder_slices",
-    "import_tifffile",
-    "read_folder",
-    "read_tiff",
-    "slice_number",
-    "tiff_shape",
-]
+__all__ = ["TIFF_ENDINGS", "SliceFolder", "TiffStack", "import_tifffile", "open_tiff"]
 
 TIFF_ENDINGS = (".tif", ".tiff")
 _ENDINGS = (".png", *TIFF_ENDINGS)
 
 
-def folder_slices(folder: Path) -> list[Path]:
-    """Return the slices in a folder, PNG or TIFF, in the order of the numbers in their names.
+class SliceFolder:
+    """The slices in a folder, PNG or TIFF, in the order of the numbers in their names.
 
     Raises:
-        FileNotFoundError: `folder` does not exist.
-        ValueError: It holds no slice, or slices of both kinds.
+        ImportError: When slices are read: tifffile is not installed and they are TIFFs.
+        FileNotFoundError: The folder does not exist.
+        ValueError: It holds no slice, or slices of both kinds; a slice that is read is damaged, has several channels,
+            or another size than the first of them.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist; check the path")
-    files = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _ENDINGS and path.is_file() and not path.name.startswith(".")
-    ]
-    kinds = sorted({path.suffix.lower() for path in files})
-    if len(kinds) != 1:
-        raise ValueError(
-            f"{folder} must hold slices of one kind among {', '.join(_ENDINGS)}, got {' and '.join(kinds) or 'none'}; "
-            "move other images elsewhere"
-        )
-    return sorted(files, key=_natural)
 
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Order in which slice_2 comes before slice_10."""
-    parts = re.split(r"(\d+)", path.stem)
-    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in parts], path.name
-
-
-def slice_number(path: Path) -> int | None:
-    """Return the last number in the name of a slice, ``None`` where there is none."""
-    found = re.findall(r"\d+", path.stem)
-    return int(found[-1]) if found else None
-
-
-def folder_shape(files: list[Path]) -> tuple[int, ...]:
-    """Return the voxels (D, H, W) of slices; the first is read."""
-    return (len(files), *_read_slice(files[0]).shape)
-
-
-def read_folder(files: list[Path]) -> np.ndarray:
-    """Read slices `(D, H, W)` of one size.
-
-    Raises:
-        ImportError: tifffile is not installed and the slices are TIFFs.
-        ValueError: A slice is damaged, has several channels, or another size than the first.
-    """
-    slices = [_read_slice(path) for path in files]
-    for path, one in zip(files, slices, strict=True):
-        if one.shape != slices[0].shape:
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} does not exist; check the path")
+        found = [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in _ENDINGS and path.is_file() and not path.name.startswith(".")
+        ]
+        kinds = sorted({path.suffix.lower() for path in found})
+        if len(kinds) != 1:
             raise ValueError(
-                f"{path} must have the size of {files[0].name}, {slices[0].shape} pixels (H, W), got {one.shape}; "
-                "move slices of other volumes elsewhere"
+                f"{folder} must hold slices of one kind among {', '.join(_ENDINGS)}, got "
+                f"{' and '.join(kinds) or 'none'}; move other images elsewhere"
             )
-    return np.stack(slices)
+        self._files = sorted(found, key=lambda path: (_natural(path.stem), path.name))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels (D, H, W); the first slice is read for it."""
+        return (len(self._files), *_read_slice(self._files[0]).shape)
+
+    @property
+    def numbers(self) -> list[int | None]:
+        """The last number in the name of each slice, ``None`` where there is none."""
+        found = [re.findall(r"\d+", path.stem) for path in self._files]
+        return [int(digits[-1]) if digits else None for digits in found]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        files = self._files[part]
+        slices = [_read_slice(path) for path in files]
+        for path, one in zip(files, slices, strict=True):
+            if one.shape != slices[0].shape:
+                raise ValueError(
+                    f"{path} must have the size of {files[0].name}, {slices[0].shape} pixels (H, W), got {one.shape}; "
+                    "move slices of other volumes elsewhere"
+                )
+        return np.stack(slices)
+
+
+def _natural(text: str) -> list[int | str]:
+    """Order in which slice_2 comes before slice_10: texts and numbers in turn."""
+    return [int(part) if place % 2 else part.lower() for place, part in enumerate(re.split(r"(\d+)", text))]
 
 
 def _read_slice(path: Path) -> np.ndarray:
     if path.suffix.lower() in TIFF_ENDINGS:
-        stack = read_tiff(path, 0, None)
-        if len(stack) != 1:
-            raise ValueError(f"{path} must hold one slice, got {len(stack)}; pass a stack as a file, not its folder")
-        return np.asarray(stack[0])
+        with open_tiff(path) as stack:
+            slices = stack[:]
+        if len(slices) != 1:
+            raise ValueError(f"{path} must hold one slice, got {len(slices)}; pass a stack as a file, not its folder")
+        return np.asarray(slices[0])
     check_readable(path)
     try:
         array: np.ndarray = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
@@ -103,14 +92,36 @@ def _read_slice(path: Path) -> np.ndarray:
     return array
 
 
-def tiff_shape(path: Path) -> tuple[int, ...]:
-    """Return the voxels (D, H, W) of a TIFF stack; raises as `read_tiff`."""
-    with _stack(path) as (_, pages):
-        return (1, *pages.shape) if len(pages.shape) == 2 else tuple(pages.shape)
+class TiffStack:
+    """The one series of grey pages in an open TIFF, as slices `(D, H, W)`."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        if len(file.series) != 1:
+            raise _NoStackError(
+                f"{path} must hold pages of one size, got {len(file.series)} kinds; split them into one file each"
+            )
+        shape, samples = tuple(file.series[0].shape), file.pages[0].samplesperpixel
+        if len(shape) not in (2, 3) or samples != 1:
+            raise _NoStackError(
+                f"{path} must hold grey slices (D, H, W), got shape {shape} with {samples} samples per pixel; "
+                "convert colours to grey"
+            )
+        self.shape = (1, *shape)[-3:]
+        self._file = file
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        if len(self._file.pages) != self.shape[0]:  # ImageJ may store a stack behind one page
+            return np.asarray(self._file.series[0].asarray()[part])
+        return np.stack([self._file.pages[index].asarray() for index in range(*part.indices(self.shape[0]))])
 
 
-def read_tiff(path: Path, start: int, stop: int | None) -> np.ndarray:
-    """Read slices `(D, H, W)` of a TIFF stack.
+class _NoStackError(ValueError):
+    """A whole TIFF that is no stack of slices."""
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[TiffStack]:
+    """Open a TIFF stack; what goes wrong while it is open is told with its name.
 
     Raises:
         ImportError: tifffile is not installed.
@@ -118,12 +129,20 @@ def read_tiff(path: Path, start: int, stop: int | None) -> np.ndarray:
         PermissionError: It may not be read.
         ValueError: It is damaged, has several channels or pages of several sizes, or its compression needs imagecodecs.
     """
-    with _stack(path) as (file, pages):
-        if len(pages.shape) == 2:
-            return np.asarray(pages.asarray()[None][start:stop])
-        if len(file.pages) == pages.shape[0]:  # ImageJ may store a stack behind one page
-            return np.stack([file.pages[index].asarray() for index in range(*slice(start, stop).indices(len(pages)))])
-        return np.asarray(pages.asarray()[start:stop])
+    tifffile = import_tifffile()
+    check_readable(path)
+    with _logged_errors("tifffile") as complaints:
+        try:
+            with tifffile.TiffFile(path) as file:
+                yield TiffStack(path, file)
+        except _NoStackError:
+            raise
+        except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
+            remedy = "pip install imagecodecs" if "imagecodecs" in str(error) else "download or copy it again"
+            raise ValueError(f"{path} must be a complete TIFF, got: {error}; {remedy}") from error
+    # tifffile only logs that a stack breaks off between two pages, and returns the pages before
+    if complaints:
+        raise ValueError(f"{path} must be a complete TIFF, got: {complaints[0]}; download or copy it again")
 
 
 def import_tifffile() -> Any:
@@ -141,29 +160,6 @@ def import_tifffile() -> Any:
     return tifffile
 
 
-class _NoStackError(ValueError):
-    """A whole TIFF that is no stack of slices."""
-
-
-@contextmanager
-def _stack(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Give an open TIFF and its one series of pages; what goes wrong while it is open is told with its name."""
-    tifffile = import_tifffile()
-    check_readable(path)
-    with _logged_errors("tifffile") as complaints:
-        try:
-            with tifffile.TiffFile(path) as file:
-                yield file, _one_series(path, file)
-        except _NoStackError:
-            raise
-        except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
-            remedy = "pip install imagecodecs" if "imagecodecs" in str(error) else "download or copy it again"
-            raise ValueError(f"{path} must be a complete TIFF, got: {error}; {remedy}") from error
-    # tifffile only logs that a stack breaks off between two pages, and returns the pages before
-    if complaints:
-        raise ValueError(f"{path} must be a complete TIFF, got: {complaints[0]}; download or copy it again")
-
-
 @contextmanager
 def _logged_errors(name: str) -> Iterator[list[str]]:
     """Gather the errors that a logger is given, instead of printing them."""
@@ -178,17 +174,3 @@ def _logged_errors(name: str) -> Iterator[list[str]]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
-
-
-def _one_series(path: Path, file: Any) -> Any:
-    if len(file.series) != 1:
-        raise _NoStackError(
-            f"{path} must hold pages of one size, got {len(file.series)} kinds; split them into one file each"
-        )
-    series, samples = file.series[0], file.pages[0].samplesperpixel
-    if len(series.shape) not in (2, 3) or samples != 1:
-        raise _NoStackError(
-            f"{path} must hold grey slices (D, H, W), got shape {tuple(series.shape)} with {samples} samples per "
-            "pixel; convert colours to grey"
-        )
-    return series

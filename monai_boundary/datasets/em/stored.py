@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monai_boundary.datasets.em.hdf5 import open_hdf5
-from monai_boundary.datasets.em.stacks import (
-    TIFF_ENDINGS,
-    folder_shape,
-    folder_slices,
-    read_folder,
-    read_tiff,
-    slice_number,
-    tiff_shape,
-)
+from monai_boundary.datasets.em.stacks import TIFF_ENDINGS, SliceFolder, open_tiff
 
 __all__ = ["HDF5_ENDINGS", "Stored"]
 
@@ -44,38 +38,28 @@ class Stored:
             FileNotFoundError: Nothing is stored there.
             ValueError: The file is damaged or holds no volume.
         """
-        if self._is_hdf5:
-            with open_hdf5(self.path, self.key) as dataset:
-                shape = tuple(dataset.shape)
-        else:
-            shape = tiff_shape(self.path) if self._is_tiff else folder_shape(folder_slices(self.path))
+        with self._open() as array:
+            shape = tuple(array.shape)
         if len(shape) != 3 or 0 in shape:
             raise ValueError(f"{self} must hold a volume (D, H, W), got shape {shape}")
         return shape
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return the slices from `start` up to `stop` as stored; raises as `shape`."""
-        if self._is_hdf5:
-            with open_hdf5(self.path, self.key) as dataset:
-                return np.asarray(dataset[start:stop])
-        if self._is_tiff:
-            return read_tiff(self.path, start, stop)
-        return read_folder(folder_slices(self.path)[start:stop])
+        with self._open() as array:
+            return np.asarray(array[start:stop])
 
     @property
     def numbers(self) -> list[int | None] | None:
         """Numbers in the names of a folder's slices; ``None`` for a file."""
-        if self._is_hdf5 or self._is_tiff:
-            return None
-        return [slice_number(path) for path in folder_slices(self.path)]
+        return SliceFolder(self.path).numbers if self.path.is_dir() else None
 
-    @property
-    def _is_hdf5(self) -> bool:
-        return self.path.suffix.lower() in HDF5_ENDINGS
-
-    @property
-    def _is_tiff(self) -> bool:
-        return self.path.suffix.lower() in TIFF_ENDINGS
+    def _open(self) -> AbstractContextManager[Any]:
+        """Give what has a shape and reads the slices it is asked for."""
+        ending = self.path.suffix.lower()
+        if ending in HDF5_ENDINGS:
+            return open_hdf5(self.path, self.key)
+        return open_tiff(self.path) if ending in TIFF_ENDINGS else nullcontext(SliceFolder(self.path))
 
     def __str__(self) -> str:
         return f"{self.path}, {self.key}," if self.key else str(self.path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from monai_boundary._check import check_choice, check_number, check_spacing
-from monai_boundary.datasets.datalist import SPLITS
+from monai_boundary.datasets.datalist import check_entries
 from monai_boundary.datasets.em.stored import Stored
 
 __all__ = ["EmVolume", "check_volumes", "fold_volumes", "slice_range", "volume_shape"]
@@ -32,7 +31,6 @@ class EmVolume:
         offset: Voxel of `image` at which the first voxel of `labels` lies: images may reach beyond their labels.
         membrane_width: Voxels of objects at most this far, in nm, from a voxel of another id are membrane, too, as in
             `RegionSeeds`: the pixel size where ids touch, 0 where voxels of id 0 lie between them.
-        others: More arrays on the grid of `labels` by name: ``"clefts"`` with ids, ``"likelihood"`` in [0, 1].
         origin: Place of the first voxel of `image`, in nm (z, y, x): where predictions lie, too.
     """
 
@@ -45,22 +43,14 @@ class EmVolume:
     slices: tuple[int, int] | None = None
     offset: tuple[int, int, int] = (0, 0, 0)
     membrane_width: float = 0.0
-    others: tuple[tuple[str, Stored], ...] = ()
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def check_volumes(volumes: Sequence[EmVolume]) -> None:
     """Raise ``ValueError`` when two volumes have one name, or a kind, split, spacing or width is none."""
-    counts = Counter(volume.name for volume in volumes)
+    check_entries("volumes", [(volume.name, volume.split, volume.image.path) for volume in volumes])
     for volume in volumes:
-        if counts[volume.name] > 1:
-            files = [str(other.image.path) for other in volumes if other.name == volume.name]
-            raise ValueError(
-                f"volumes must have names of their own, got {volume.name} for {' and '.join(files)}; "
-                "remove or rename all but one"
-            )
         check_choice(f"kind of {volume.name}", volume.kind, ("ids", "interior", "membrane"))
-        check_choice(f"split of {volume.name}", volume.split, SPLITS)
         check_spacing(volume.spacing, 3)
         check_number(f"membrane_width of {volume.name}", volume.membrane_width, strict=False)
 
@@ -71,38 +61,26 @@ def volume_shape(volume: EmVolume) -> tuple[int, int, int]:
     Raises:
         ImportError: h5py or tifffile is not installed.
         FileNotFoundError: A file does not exist.
-        ValueError: A file is damaged, or image, labels and others do not lie on one grid.
+        ValueError: A file is damaged, or image and labels do not lie on one grid or in one order.
     """
-    image = volume.image.shape
-    grid = image if volume.labels is None else volume.labels.shape
+    image, labels = volume.image.shape, volume.labels
+    if labels is None:
+        return image
+    grid = labels.shape
     fits = all(at >= 0 and at + n <= size for at, n, size in zip(volume.offset, grid, image, strict=True))
-    if volume.labels is not None and not (fits and (any(volume.offset) or grid == image)):
+    if not (fits and (any(volume.offset) or grid == image)):
         raise ValueError(
-            f"{volume.labels} must have as many voxels (D, H, W) as its image, {image}, got {grid}"
+            f"{labels} must have as many voxels (D, H, W) as its image, {image}, got {grid}"
             f"{f' from voxel {volume.offset} on' if any(volume.offset) else ''}; check that both are of one volume"
         )
-    _check_numbers(volume)
-    for name, stored in volume.others:
-        if stored.shape != grid:
+    numbers = zip(volume.image.numbers or [], labels.numbers or [], strict=False)
+    for first, second in numbers:  # of slices in folders; names may have none
+        if first is not None and second is not None and first != second:
             raise ValueError(
-                f"{stored} must have as many voxels (D, H, W) as its volume, {grid}, got {stored.shape}; check that "
-                f"{name} is of {volume.name}"
+                f"{labels} must hold a slice for each of {volume.image}, got number {second} in the place of {first}; "
+                "name both alike"
             )
     return grid
-
-
-def _check_numbers(volume: EmVolume) -> None:
-    """Raise ``ValueError`` when the slices in a folder of labels are named after others than those of the images."""
-    first = volume.image.numbers
-    second = None if volume.labels is None else volume.labels.numbers
-    if first is None or second is None or None in first or None in second:
-        return
-    wrong = [(one, other) for one, other in zip(first, second, strict=True) if one != other]
-    if wrong:
-        raise ValueError(
-            f"{volume.labels} must hold a slice for each of {volume.image}, got number {wrong[0][1]} in the place of "
-            f"{wrong[0][0]}; name both alike"
-        )
 
 
 def slice_range(volume: EmVolume) -> tuple[int, int]:

@@ -65,7 +65,6 @@ def write_cremi(
     path: Path,
     ids: np.ndarray | None,
     image: np.ndarray | None = None,
-    clefts: np.ndarray | None = None,
     origin: tuple[float, ...] | None = None,
     **attributes,
 ) -> None:
@@ -74,10 +73,8 @@ def write_cremi(
     arrays = {"volumes/raw": grey() if image is None else image}
     if ids is not None:
         arrays["volumes/labels/neuron_ids"] = ids.astype(np.uint64)
-    if clefts is not None:
-        arrays["volumes/labels/clefts"] = clefts.astype(np.uint64)
-    labels = {key: resolution | attributes for key in arrays if "labels" in key}
     raw = resolution | ({} if origin is None else {"offset": origin})
+    labels = {"volumes/labels/neuron_ids": resolution | attributes}
     write_hdf5(path, arrays, {"volumes/raw": raw} | labels, compression="gzip")
 
 

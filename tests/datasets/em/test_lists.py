@@ -11,7 +11,6 @@ from monai_boundary.datasets.em import (
     EmSlices,
     EmVolume,
     EmVolumes,
-    Stored,
     cremi_volumes,
     fold_volumes,
     gala_volumes,
@@ -24,30 +23,37 @@ pytest.importorskip("h5py", reason="h5py is not installed")
 pytest.importorskip("tifffile", reason="tifffile is not installed")
 
 
-@pytest.mark.parametrize("layout", ["stacks", "images", "train/image", "tiff slices"])
-def test_isbi_2012_is_read_from_stacks_and_folders_alike(tmp_path: Path, layout: str) -> None:
-    image, labels = files.grey(), files.interior()
-    if layout == "stacks":
-        files.write_tiff(tmp_path / "train-volume.tif", image)
-        files.write_tiff(tmp_path / "train-labels.tif", labels)
-        files.write_tiff(tmp_path / "test-volume.tif", image[:2])
-    elif layout == "tiff slices":
-        for index in range(len(image)):
-            files.write_tiff(tmp_path / "images" / f"train-volume{index}.tif", image[index])
-            files.write_tiff(tmp_path / "labels" / f"train-labels{index}.tif", labels[index])
+def write(path: Path, array: np.ndarray, form: str) -> None:
+    """Write a volume as TIFF stack, HDF5 file or folder of slices; the form is the ending."""
+    if form == ".tif":
+        files.write_tiff(path.with_suffix(".tif"), array)
+    elif form == ".h5":
+        files.write_hdf5(path.with_suffix(".h5"), {"main": array})
     else:
-        files.write_slices(tmp_path / layout, image, "{}.png")
-        files.write_slices(tmp_path / layout.replace("image", "label"), labels, "{}.png")
-    volumes = isbi2012_volumes(tmp_path)
-    assert [volume.name for volume in volumes] == ["isbi2012", "isbi2012_test"][: 1 + (layout == "stacks")]
-    (item,) = EmVolumes(volumes, "training")
+        files.write_slices(path, array, "{}" + form)
+
+
+@pytest.mark.parametrize(
+    ("image_name", "label_name", "form"),
+    [
+        ("train-volume", "train-labels", ".tif"),
+        ("images", "labels", ".png"),
+        ("train/image", "train/label", ".png"),
+        ("images", "labels", "_slice.tiff"),
+    ],
+)
+def test_isbi_2012_is_read_from_stacks_and_folders_alike(tmp_path, image_name, label_name, form) -> None:
+    image, labels = files.grey(), files.interior()
+    write(tmp_path / image_name, image, form)
+    write(tmp_path / label_name, labels, form)
+    (item,) = EmVolumes(isbi2012_volumes(tmp_path))
     np.testing.assert_array_equal(item["image"][0], image.astype(np.float32))
     np.testing.assert_array_equal(item["membrane"][0], labels < 128)
-    assert item["spacing"] == (50, 4, 4)
-    if layout == "stacks":
-        (item,) = EmVolumes(volumes, "test")
-        np.testing.assert_array_equal(item["image"][0], image[:2].astype(np.float32))
-        assert "membrane" not in item
+    assert (item["case"], item["spacing"]) == ("isbi2012", (50, 4, 4))
+    files.write_tiff(tmp_path / "test-volume.tif", image[:2])
+    (item,) = EmVolumes(isbi2012_volumes(tmp_path), "test")
+    np.testing.assert_array_equal(item["image"][0], image[:2].astype(np.float32))
+    assert "membrane" not in item
 
 
 def test_slices_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -56,29 +62,26 @@ def test_slices_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     files.write_slices(tmp_path / "labels", np.zeros_like(image), "labels_{}.png")
     (tmp_path / "images" / ".hidden.png").touch()
     (tmp_path / "images" / "readme.txt").touch()
-    items = EmSlices(isbi2012_volumes(tmp_path))
-    assert len(items) == 12
-    for index, item in enumerate(items):
-        np.testing.assert_array_equal(item["image"][0], image[index])
-        assert item["slices"] == (index, index + 1)
+    (whole,) = EmVolumes(isbi2012_volumes(tmp_path))
+    np.testing.assert_array_equal(whole["image"][0], image)
 
 
-@pytest.mark.parametrize("ending", [".tif", ".h5", ""])
-def test_snemi3d_is_read_from_stacks_files_and_folders(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("form", [".tif", ".h5", ".png"])
+def test_snemi3d_is_read_from_stacks_files_and_folders(tmp_path: Path, form: str) -> None:
     ids = files.blocks().astype(np.uint16)
     ids[:, :, 9] = 0
     for name, array in (("train-input", files.grey()), ("train-labels", ids), ("test-input", files.grey(1))):
-        if ending == ".tif":
-            files.write_tiff(tmp_path / f"{name}.tif", array)
-        elif ending == ".h5":
-            files.write_hdf5(tmp_path / f"{name}.h5", {"main": array})
-        else:
-            files.write_slices(tmp_path / name, array)
+        write(tmp_path / name, array, form)
     train, test = snemi3d_volumes(tmp_path)
     assert (train.split, test.split, test.labels, train.spacing) == ("training", "test", None, (30, 6, 6))
     (item,) = EmVolumes([train])
-    assert (item["membrane"][0][ids == 0] == 1).all()
+    np.testing.assert_array_equal(item["membrane"][0], ids == 0)
     assert item["ids"].max() == len(np.unique(ids)) - 1
+    write(tmp_path / "test-labels", ids, form)
+    parts = fold_volumes(snemi3d_volumes(tmp_path), 0, 2)  # with labels, and still not trained with
+    assert [(part.name, part.split) for part in parts] == [
+        ("snemi3d_000-002", "validation"), ("snemi3d_003-005", "training"), ("snemi3d_test", "test"),
+    ]  # fmt: skip
 
 
 def test_cremi_samples_with_ids_train_and_others_test(tmp_path: Path) -> None:
@@ -90,95 +93,65 @@ def test_cremi_samples_with_ids_train_and_others_test(tmp_path: Path) -> None:
     assert [(volume.name, volume.split) for volume in volumes] == [
         ("sample_A", "training"), ("sample_B", "training"), ("sample_A+", "test"),
     ]  # fmt: skip
-    assert all(volume.spacing == files.CREMI_SPACING for volume in volumes)
-    assert cremi_volumes(tmp_path / "sample_B_20160501.hdf")[0].name == "sample_B"
+    assert {volume.spacing for volume in volumes} == {files.CREMI_SPACING}
+    assert cremi_volumes(tmp_path / "sample_B_20160501.hdf") == [volumes[1]]
 
 
 def test_the_ids_of_cremi_leave_membranes_of_one_pixel_each(tmp_path: Path) -> None:
     ids = files.blocks()
     files.write_cremi(tmp_path / "sample_A.hdf", ids)
     differs = ids[0, :, 1:] != ids[0, :, :-1]
-    (volume,), (none,) = cremi_volumes(tmp_path), cremi_volumes(tmp_path, membrane_width=0)
-    found = EmSlices([volume])[0]["membrane"][0]
+    found = EmSlices(cremi_volumes(tmp_path))[0]["membrane"][0]
     assert found[:, 1:][differs].all()
     assert found[:, :-1][differs].all()
     assert 0 < found.mean() < 0.5
-    assert not EmSlices([none])[0]["membrane"].any()
+    assert not EmSlices(cremi_volumes(tmp_path, membrane_width=0))[0]["membrane"].any()
 
 
 def test_cremi_labels_lie_at_their_offset_in_padded_images(tmp_path: Path) -> None:
     image, ids = files.grey(), files.blocks(shape=(3, 10, 12))
-    clefts = np.full(ids.shape, 2**64 - 1, np.uint64)
-    clefts[1, 2:4, 5:8] = 2**63
-    files.write_cremi(tmp_path / "sample_C_padded_20160501.hdf", ids, image, clefts, offset=(80.0, 12.0, 24.0))
-    (volume,) = cremi_volumes(tmp_path, clefts=True)
+    files.write_cremi(tmp_path / "sample_C_padded_20160501.hdf", ids, image, offset=(80.0, 12.0, 24.0))
+    (volume,) = cremi_volumes(tmp_path)
     assert volume.offset == (2, 3, 6)
     (item,) = EmVolumes([volume])
     np.testing.assert_array_equal(item["image"][0], image[2:5, 3:13, 6:18])
-    assert item["clefts"].dtype == np.int32
-    np.testing.assert_array_equal(item["clefts"][0], clefts == 2**63)
     np.testing.assert_array_equal(EmSlices([volume])[1]["image"][0], image[3, 3:13, 6:18])
 
 
-def test_gala_volumes_hold_the_likelihood(tmp_path: Path) -> None:
-    likelihood = np.random.default_rng(0).random(files.SHAPE, np.float32)
-    for prefix in ("train-", "test-"):
+def test_gala_volumes_are_one_or_two(tmp_path: Path) -> None:
+    ids = files.blocks().astype(np.int32)
+    for prefix in ("", "train-", "test-"):
         files.write_hdf5(tmp_path / f"{prefix}image.h5", {"stack": files.grey()})
-        files.write_hdf5(tmp_path / f"{prefix}gt.lzf.h5", {"stack": files.blocks().astype(np.int32)}, compression="lzf")
-    files.write_hdf5(tmp_path / "test-p1.lzf.h5", {"stack": likelihood}, compression="lzf")
-    train, test = gala_volumes(tmp_path)
-    assert [(train.name, train.split), (test.name, test.split)] == [("gala_train", "training"), ("gala_test", "test")]
-    assert "likelihood" not in EmSlices([train])[0]
-    np.testing.assert_array_equal(EmSlices([test])[2]["likelihood"][0], likelihood[2])
+        files.write_hdf5(tmp_path / f"{prefix}gt.lzf.h5", {"stack": ids}, compression="lzf")
+    volumes = gala_volumes(tmp_path, (8, 8, 8))
+    assert [(volume.name, volume.split) for volume in volumes] == [
+        ("gala", "training"), ("gala_train", "training"), ("gala_test", "test"),
+    ]  # fmt: skip
+    (item,) = EmVolumes(volumes, "test")
+    assert item["ids"].max() == 8
+    assert item["spacing"] == (8, 8, 8)
 
 
 @pytest.mark.parametrize("fold", [0, 1, 2])
-def test_folds_part_every_volume_in_blocks_of_slices(tmp_path: Path, fold: int) -> None:
+def test_each_slice_validates_in_one_fold_and_never_trains_there(tmp_path: Path, fold: int) -> None:
     files.write_tiff(tmp_path / "train-volume.tif", files.grey(shape=(10, 8, 8)))
     files.write_tiff(tmp_path / "train-labels.tif", files.interior(shape=(10, 8, 8)))
     files.write_tiff(tmp_path / "test-volume.tif", files.grey())
     volumes = isbi2012_volumes(tmp_path)
     parts = fold_volumes(volumes, fold)
-    held = {
-        split: sorted(z for part in parts if part.split == split for z in range(*(part.slices or (0, 0))))
-        for split in ("training", "validation")
-    }
-    assert held["validation"] == ([0, 1, 2], [3, 4, 5], [6, 7, 8, 9])[fold]
-    assert sorted(held["training"] + held["validation"]) == list(range(10))
+    held, rest = ([item["slices"][0] for item in EmSlices(parts, split)] for split in ("validation", "training"))
+    assert held == ([0, 1, 2], [3, 4, 5], [6, 7, 8, 9])[fold]
+    assert sorted(held + rest) == list(range(10))
     assert parts[-1] == volumes[1]  # nothing to validate without labels
-    validation = EmSlices(parts, "validation")
-    assert [item["slices"][0] for item in validation] == held["validation"]
-    assert len(EmSlices(parts, "training")) == len(held["training"])
-
-
-def test_folds_of_a_part_stay_inside_it() -> None:
-    class Fixed(Stored):
-        shape = (9, 4, 4)  # type: ignore[assignment]
-
-    volume = EmVolume("v", Fixed(Path("a.h5"), "k"), Fixed(Path("b.h5"), "k"), "ids", (1, 1, 1), slices=(3, 7))
-    parts = fold_volumes([volume], 1, 2)
-    assert [(part.name, part.slices, part.split) for part in parts] == [
-        ("v_003-004", (3, 5), "training"), ("v_005-006", (5, 7), "validation"),
-    ]  # fmt: skip
-
-
-def test_labelled_test_volumes_are_not_trained_with(tmp_path: Path) -> None:
-    for name in ("train-input", "train-labels", "test-input", "test-labels"):
-        files.write_tiff(tmp_path / f"{name}.tif", files.blocks().astype(np.uint8))
-    parts = fold_volumes(snemi3d_volumes(tmp_path), 0, 2)
-    assert [(part.name, part.split) for part in parts] == [
-        ("snemi3d_000-002", "validation"), ("snemi3d_003-005", "training"), ("snemi3d_test", "test"),
-    ]  # fmt: skip
+    (again, *_) = fold_volumes(parts[:1], 0, 2)  # folds of a part stay inside it
+    start, stop = parts[0].slices
+    assert again.slices == (start, (start + stop) // 2)
 
 
 def isbi(root: Path, labels: np.ndarray | None = None, name: str = "{:02d}.png") -> list[EmVolume]:
     files.write_slices(root / "images", files.grey())
     files.write_slices(root / "labels", files.interior() if labels is None else labels, name)
     return isbi2012_volumes(root)
-
-
-def folded(fold: int, folds: int):
-    return lambda root: fold_volumes(isbi(root), fold, folds)
 
 
 def cremi(*names: str, attributes: dict | None = None, options: dict | None = None, **settings):
@@ -195,13 +168,9 @@ def cremi(*names: str, attributes: dict | None = None, options: dict | None = No
     return make
 
 
-def gala(**shapes):
-    def make(root: Path) -> object:
-        for name, shape in shapes.items():
-            files.write_hdf5(root / f"{name}.h5", {"stack": files.grey(shape=shape)})
-        return EmSlices(gala_volumes(root))
-
-    return make
+def gala(root: Path) -> object:
+    files.write_hdf5(root / "image.h5", {"stack": files.grey()})
+    return gala_volumes(root)
 
 
 RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40.0, 4.0, 4.0)}
@@ -214,9 +183,7 @@ RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40
         (snemi3d_volumes, "root must hold train-input.tif and train-labels.tif, got .*; unpack the download there"),
         (cremi_volumes, "root must hold sample_A_20160501.hdf or others of CREMI, got"),
         (gala_volumes, "root must hold image.h5 and gt.lzf.h5, or train-image.h5 and others, got"),
-        (gala(image=files.SHAPE), "image.h5 must have labels, got none of gt.h5, gt.lzf.h5 in .*; put them there"),
-        (gala(image=files.SHAPE, gt=files.SHAPE, p1=(2, 3, 4)),
-         r"p1.h5, stack, must have as many voxels .*, \(6, 24, 32\), got \(2, 3, 4\).*likelihood is"),
+        (gala, "image.h5 must have labels, got none of gt.h5, gt.lzf.h5 in .*; put them there"),
         (lambda root: EmSlices(isbi(root, files.interior()[:-1])),
          r"labels must have as many voxels \(D, H, W\) as its image, \(6, 24, 32\), got \(5, 24, 32\)"),
         (lambda root: EmSlices(isbi(root, name="1{}.png")),
@@ -224,14 +191,13 @@ RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40
         (lambda root: EmSlices(isbi(root), "test"), "volumes must hold at least one of split 'test', got none"),
         (lambda root: EmSlices(isbi(root), "train"), "split must be one of 'training', .*got 'train'"),
         (lambda root: EmSlices(isbi(root) * 2), "volumes must have names of their own, got isbi2012 for"),
-        (folded(3, 3), r"fold must lie in \[0, folds\) with folds >= 2, got fold 3 of 3"),
-        (folded(0, 1), "got fold 0 of 1"),
-        (folded(0, 7), "isbi2012 must have at least 7 slices, got 6; take fewer folds"),
+        (lambda root: fold_volumes(isbi(root), 3, 3), r"fold must lie in \[0, folds\) .* got fold 3 of 3"),
+        (lambda root: fold_volumes(isbi(root), 0, 1), "got fold 0 of 1"),
+        (lambda root: fold_volumes(isbi(root), 0, 7), "isbi2012 must have at least 7 slices, got 6; take fewer folds"),
         (cremi("sample_A.hdf", "sample_A_padded.hdf"), "names of their own, got sample_A for .*A.hdf and .*padded.hdf"),
         (cremi(offset=(40.0, 0.0, 0.0)), r"got \(6, 24, 32\) from voxel \(1, 0, 0\) on; check that both are of one"),
         (cremi(ids=files.blocks(shape=(4, 24, 32))), r"as its image, \(6, 24, 32\), got \(4, 24, 32\)"),
         (cremi(options={"membrane_width": -1}), "membrane_width of sample_A must be .*, got -1"),
-        (cremi(options={"clefts": True}), "data set volumes/labels/clefts, got none; pass clefts=False"),
         (cremi(options={"spacing": (40, 4)}), r"spacing must hold one finite value > 0 per spatial axis \(3\)"),
         (cremi(attributes={}), "resolution of volumes/raw must be > 0 .*, got None; pass spacing="),
         (cremi(attributes={RAW: SIZES}), "resolution of volumes/labels/neuron_ids must be > 0 .*, got None"),
