@@ -5,30 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_boundary._files import write_json
+from monai_boundary.datasets.checks import SPLITS
 from monai_boundary.datasets.nifti import case_name
 
-__all__ = ["SPLITS", "CaseFiles", "check_entries", "read_datalist", "write_datalist"]
-
-SPLITS = ("training", "validation", "test")
-
-
-def check_entries(kind: str, entries: Iterable[tuple[str, str, Path]]) -> None:
-    """Raise ``ValueError`` when two entries (name, split, file) of a list have one name, or a split is unknown."""
-    files: dict[str, Path] = {}
-    for name, split, file in entries:
-        if name in files:
-            raise ValueError(
-                f"{kind} must have names of their own, got {name} for {files[name]} and {file}; "
-                "remove or rename all but one"
-            )
-        files[name] = file
-        if split not in SPLITS:
-            raise ValueError(f"split of {name} must be one of {', '.join(map(repr, SPLITS))}, got {split!r}")
+__all__ = ["SPLITS", "CaseFiles", "read_datalist", "write_datalist"]
 
 
 @dataclass(frozen=True)

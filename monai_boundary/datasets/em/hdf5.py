@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_readable", "hdf5_holds", "import_h5py", "open_hdf5"]
+from monai_boundary.datasets.checks import check_readable, import_extra
+
+__all__ = ["hdf5_holds", "import_h5py", "open_hdf5"]
 
 
 def import_h5py() -> Any:
-    """Return the module h5py, with the compression filters of hdf5plugin where that is installed.
-
-    Raises:
-        ImportError: h5py is not installed.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError('HDF5 volumes need h5py, which is not installed; pip install "monai-boundary[em]"') from error
+    """Return the module h5py, with the compression filters of hdf5plugin where that is installed."""
+    h5py = import_extra("h5py", "em", "HDF5 volumes")
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401 - importing it registers its filters
     return h5py
@@ -64,14 +58,6 @@ def hdf5_holds(path: Path, key: str) -> bool:
     """Whether a file holds the data set `key`, of its own or by a link; raises as `open_hdf5`."""
     with _opened(path) as file:
         return hasattr(file.get(key), "shape")
-
-
-def check_readable(path: Path) -> None:
-    """Raise ``FileNotFoundError`` or ``PermissionError`` when a file is not there or may not be read."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; check the path")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path} must be readable; change its permissions")
 
 
 @contextmanager

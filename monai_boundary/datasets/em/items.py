@@ -9,7 +9,7 @@ import numpy as np
 from monai.data import Dataset
 
 from monai_boundary._check import check_choice
-from monai_boundary.datasets.datalist import SPLITS
+from monai_boundary.datasets.checks import SPLITS
 from monai_boundary.datasets.em.cremi import NO_OBJECT
 from monai_boundary.datasets.em.volume import EmVolume, check_volumes, slice_range
 from monai_boundary.kernels.ids import compact_ids

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-from monai_boundary.datasets.em.hdf5 import check_readable
+from monai_boundary.datasets.checks import check_readable, import_extra
 
 __all__ = ["TIFF_ENDINGS", "SliceFolder", "TiffStack", "import_tifffile", "open_tiff"]
 
@@ -146,18 +146,8 @@ def open_tiff(path: Path) -> Iterator[TiffStack]:
 
 
 def import_tifffile() -> Any:
-    """Return the module tifffile.
-
-    Raises:
-        ImportError: It is not installed.
-    """
-    try:
-        import tifffile
-    except ImportError as error:
-        raise ImportError(
-            'TIFF stacks need tifffile, which is not installed; pip install "monai-boundary[em]"'
-        ) from error
-    return tifffile
+    """Return the module tifffile."""
+    return import_extra("tifffile", "em", "TIFF stacks")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from monai_boundary._check import check_choice, check_number, check_spacing
-from monai_boundary.datasets.datalist import check_entries
+from monai_boundary.datasets.checks import check_entries
 from monai_boundary.datasets.em.stored import Stored
 
 __all__ = ["EmVolume", "check_volumes", "fold_volumes", "slice_range", "volume_shape"]

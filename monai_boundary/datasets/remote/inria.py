@@ -6,11 +6,12 @@ import os
 import re
 from pathlib import Path
 
+from monai_boundary.datasets.checks import SPLITS
 from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles, raster_files
 
 __all__ = ["inria_tiles"]
 
-_NAME = re.compile(r"(?P<city>[a-z][a-z-]*?)(?P<number>\d+)", re.IGNORECASE)
+_NAME = re.compile(r"([a-z][a-z-]*?)(\d+)", re.IGNORECASE)
 _VALIDATION = range(1, 6)  # of each city; advice of the data set's authors
 
 
@@ -29,54 +30,43 @@ def inria_tiles(root: str | os.PathLike[str]) -> list[Tile]:
         ValueError: `root` has no such tree, an image has no mask or a mask no image, two tiles have one name, or a
             file is not named as a tile.
     """
-    folder = next((place for place in (Path(root), Path(root) / "AerialImageDataset") if _images(place, "train")), None)
+    places = (Path(root), Path(root) / "AerialImageDataset")
+    folder = next((place for place in places if raster_files(place / "train" / "images")), None)
     if folder is None:
         raise ValueError(
             f"root must hold train/images/<city><number>.tif as in AerialImageDataset, got {root}; unpack its zip first"
         )
-    masks = _by_name(raster_files(folder / "train" / "gt"))
-    tiles = []
-    for name, paths in _by_name(_images(folder, "train")).items():
-        number = int(_matched(paths[0])["number"])
-        for path in paths:
-            found = masks.get(name, [])
-            if not found:
-                raise ValueError(
-                    f"{path} must have a mask, got none in {folder / 'train' / 'gt'}; unpack the gt folder"
-                )
-            split = "validation" if number in _VALIDATION else "training"
-            tiles += [Tile(name, (Layer(path),), mask, split) for mask in found]
-    check_tiles(tiles)
-    alone = sorted(set(masks) - {tile.name for tile in tiles})
+    images, masks, test = (_by_name(folder / part) for part in ("train/images", "train/gt", "test/images"))
+    for name, path in images.items():
+        if name not in masks:
+            raise ValueError(f"{path} must have a mask, got none in {folder / 'train' / 'gt'}; unpack the gt folder")
+    alone = sorted(masks.keys() - images.keys())
     if alone:
         raise ValueError(f"masks must have an image each, got none for {', '.join(alone[:5])}; unpack train/images")
-    for name, paths in _by_name(_images(folder, "test")).items():
-        tiles += [Tile(name, (Layer(path),), None, "test") for path in paths]
+    tiles = [
+        Tile(name, (Layer(path),), masks[name], "validation" if _place(path)[1] in _VALIDATION else "training")
+        for name, path in images.items()
+    ] + [Tile(name, (Layer(path),), None, "test") for name, path in test.items()]
     check_tiles(tiles)
-    order = ("training", "validation", "test")
-    return sorted(tiles, key=lambda tile: (order.index(tile.split), _sort_key(tile.name)))
+    return sorted(tiles, key=lambda tile: SPLITS.index(tile.split))
 
 
-def _images(folder: Path, part: str) -> list[Path]:
-    return raster_files(folder / part / "images")
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Files by tile name, sorted by city and number; austin1 and Austin01 are one tile."""
+    files: dict[str, Path] = {}
+    for (city, number), path in sorted((_place(path), path) for path in raster_files(folder)):
+        name = f"{city}{number}"
+        if name in files:
+            raise ValueError(
+                f"tiles must have names of their own, got {name} for {files[name]} and {path}; remove all but one"
+            )
+        files[name] = path
+    return files
 
 
-def _matched(path: Path) -> re.Match[str]:
+def _place(path: Path) -> tuple[str, int]:
+    """City and number of a tile."""
     found = _NAME.fullmatch(path.stem)
     if found is None:
         raise ValueError(f"{path} must be named <city><number>.tif, got {path.name}; move other files elsewhere")
-    return found
-
-
-def _by_name(paths: list[Path]) -> dict[str, list[Path]]:
-    """Files by tile name; austin1 and Austin01 are one tile."""
-    named: dict[str, list[Path]] = {}
-    for path in paths:
-        found = _matched(path)
-        named.setdefault(f"{found['city'].lower()}{int(found['number'])}", []).append(path)
-    return named
-
-
-def _sort_key(name: str) -> tuple[str, int]:
-    city = name.rstrip("0123456789")
-    return city, int(name[len(city) :])
+    return found[1].lower(), int(found[2])

@@ -10,7 +10,7 @@ from typing import Literal
 
 from monai_boundary._check import check_choice
 from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
-from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles, raster_files
+from monai_boundary.datasets.remote.tiles import Layer, Tile, raster_files
 
 __all__ = ["POTSDAM_CLASSES", "potsdam_codes", "potsdam_tiles"]
 
@@ -32,14 +32,17 @@ _TRAINING = {
     *(f"{row}_{column}" for row in range(2, 8) for column in (10, 11, 12)),
     *(f"{row}_{column}" for row in (6, 7) for column in (7, 8, 9)),
 }
-_NAME = re.compile(r"(?:top|dsm)_potsdam_0*(\d+)_0*(\d+)(?:_(RGB|IRRG|RGBIR|label|label_noBoundary))?", re.IGNORECASE)
+_KINDS = ("RGB", "IRRG", "RGBIR", "label", "label_noBoundary", "dsm")  # as the names of files have them
+_NAME = re.compile(r"(top|dsm)_potsdam_0*(\d+)_0*(\d+)(?:_(RGB|IRRG|RGBIR|label|label_noBoundary))?", re.IGNORECASE)
 # Kinds of files that hold the channels, best first, and the bands to take of each.
 _SOURCES: dict[str, list[list[tuple[str, tuple[int, ...]]]]] = {
-    "rgb": [[("rgb", (1, 2, 3))], [("rgbir", (1, 2, 3))]],
-    "irrg": [[("irrg", (1, 2, 3))], [("rgbir", (4, 1, 2))]],
-    "rgbir": [[("rgbir", (1, 2, 3, 4))]],
-    "rgbir_dsm": [[("rgbir", (1, 2, 3, 4)), ("dsm", (1,))]],
+    "rgb": [[("RGB", (1, 2, 3))], [("RGBIR", (1, 2, 3))]],
+    "irrg": [[("IRRG", (1, 2, 3))], [("RGBIR", (4, 1, 2))]],
+    "rgbir": [[("RGBIR", (1, 2, 3, 4))]],
+    "rgbir_dsm": [[("RGBIR", (1, 2, 3, 4)), ("dsm", (1,))]],
 }
+#: Files by place of the tile and kind.
+Files = dict[tuple[str, str], list[Path]]
 
 
 def potsdam_codes(
@@ -91,68 +94,57 @@ def potsdam_tiles(
     """
     check_choice("channels", channels, tuple(_SOURCES))
     codes = potsdam_codes(boundaries, classes, nearest)
-    kind = "label" if boundaries == "all" else "label_noboundary"
+    kind, zips = ("label", "5_Labels_all") if boundaries == "all" else ("label_noBoundary", "5_Labels_all_noBoundary")
     files = _files(Path(root))
     # Masks without an image are no fault: a folder of all masks may lie beside the images of some tiles.
-    places = sorted({place for place, other in files if other in ("rgb", "irrg", "rgbir")})
+    places = {place for place, other in files if other in ("RGB", "IRRG", "RGBIR")}
     if not places:
         raise ValueError(f"root must hold top_potsdam_<row>_<column>_RGB.tif and others, got {root}; unpack the zips")
+    foreign = sorted(places - _TRAINING - _TEST)
+    if foreign:
+        raise ValueError(f"tiles must be of the 38 of Potsdam, got {', '.join(foreign)}; move other files elsewhere")
     tiles = []
-    for place in places:
-        split = _split(place)
-        mask = _only(files, place, kind)
+    for place in sorted(places, key=lambda place: (place in _TEST, [int(part) for part in place.split("_")])):
+        mask, split = _only(files, place, kind), "test" if place in _TEST else "training"
         if mask is None and split == "training":
             raise ValueError(
-                f"tile {place} must have a mask top_potsdam_{place}_{_written(kind)}.tif, got none in {root}; unpack "
-                f"{'5_Labels_all' if boundaries == 'all' else '5_Labels_all_noBoundary'}"
+                f"tile {place} must have a mask top_potsdam_{place}_{kind}.tif, got none in {root}; unpack {zips}"
             )
         tiles.append(Tile(f"potsdam_{place}", _layers(files, place, channels, Path(root)), mask, split, codes))
-    check_tiles(tiles)
-    return sorted(tiles, key=lambda tile: (tile.split == "test", [int(part) for part in tile.name.split("_")[1:]]))
+    return tiles
 
 
-def _files(root: Path) -> dict[tuple[str, str], list[Path]]:
-    """Files by tile and kind; names that do not belong to the data set are left out."""
-    files: dict[tuple[str, str], list[Path]] = defaultdict(list)
+def _files(root: Path) -> Files:
+    """Return the files of the data set; those of other names are left out."""
+    written = {kind.lower(): kind for kind in _KINDS}
+    files: Files = defaultdict(list)
     for path in raster_files(root):
         found = _NAME.fullmatch(path.stem)
-        if found and (found[3] is None) == path.stem.lower().startswith("dsm"):
-            files[f"{found[1]}_{found[2]}", (found[3] or "dsm").lower()].append(path)
+        if found and (found[4] is None) == (found[1].lower() == "dsm"):
+            files[f"{found[2]}_{found[3]}", written[(found[4] or "dsm").lower()]].append(path)
     return files
 
 
-def _only(files: dict[tuple[str, str], list[Path]], place: str, kind: str) -> Path | None:
+def _only(files: Files, place: str, kind: str) -> Path | None:
     found = files.get((place, kind), [])
     complete = [path for path in found if any("labels_all" in part.lower() for part in path.parts)]
     found = complete or found
     if len(found) > 1:
         raise ValueError(
-            f"tile {place} must have one {_written(kind)} file, got {' and '.join(map(str, found))}; remove all but one"
+            f"tile {place} must have one {kind} file, got {' and '.join(map(str, found))}; remove all but one"
         )
     return found[0] if found else None
 
 
-def _layers(files: dict[tuple[str, str], list[Path]], place: str, channels: str, root: Path) -> tuple[Layer, ...]:
+def _layers(files: Files, place: str, channels: str, root: Path) -> tuple[Layer, ...]:
     for source in _SOURCES[channels]:
         paths = [(_only(files, place, kind), bands) for kind, bands in source]
         layers = tuple(Layer(path, bands) for path, bands in paths if path is not None)
         if len(layers) == len(paths):
             return layers
-    wanted = " or ".join(" and ".join(_written(kind) for kind, _ in source) for source in _SOURCES[channels])
+    wanted = " or ".join(" and ".join(kind for kind, _ in source) for source in _SOURCES[channels])
+    held = ", ".join(sorted(kind for other, kind in files if other == place))
     raise ValueError(
-        f"tile {place} must have the files {wanted} for channels={channels!r}, got "
-        f"{', '.join(sorted(_written(kind) for other, kind in files if other == place))} in {root}; unpack their zips, "
-        "or choose other channels"
+        f"tile {place} must have the files {wanted} for channels={channels!r}, got {held} in {root}; unpack their "
+        "zips, or choose other channels"
     )
-
-
-def _split(place: str) -> str:
-    if place not in _TRAINING | _TEST:
-        raise ValueError(f"tiles must be of the 38 of Potsdam, got {place}; move other files elsewhere")
-    return "training" if place in _TRAINING else "test"
-
-
-def _written(kind: str) -> str:
-    """The kind of a file as its name has it."""
-    names = {"label": "label", "label_noboundary": "label_noBoundary", "dsm": "dsm"}
-    return names.get(kind, kind.upper())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_boundary.datasets.checks import check_readable, import_extra
 from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
 from monai_boundary.datasets.remote.tiles import Layer
 
@@ -35,18 +36,8 @@ class Georeference:
 
 
 def import_rasterio() -> Any:
-    """Return the module rasterio.
-
-    Raises:
-        ImportError: It is not installed.
-    """
-    try:
-        import rasterio
-    except ImportError as error:
-        raise ImportError(
-            'GeoTIFF windows need rasterio, which is not installed; pip install "monai-boundary[remote]"'
-        ) from error
-    return rasterio
+    """Return the module rasterio."""
+    return import_extra("rasterio", "remote", "GeoTIFF windows")
 
 
 @contextmanager
@@ -88,25 +79,23 @@ class TileReader:
             for layer in layers:
                 with _reading(layer.path):
                     file = opened.enter_context(import_rasterio().open(layer.path))
-                self._sources.append((file, layer.path, layer.bands or tuple(range(1, file.count + 1))))
-            self._check()
+                bands = layer.bands or tuple(range(1, file.count + 1))
+                if not set(bands) <= set(range(1, file.count + 1)):
+                    raise ValueError(
+                        f"{layer.path} must have the bands {bands}, got {file.count} bands; choose other bands"
+                    )
+                first = self._sources[0][0] if self._sources else file
+                if (file.height, file.width) != (first.height, first.width):
+                    raise ValueError(
+                        f"{layer.path} must have the size of {self.files[0]}, got {(file.height, file.width)} and "
+                        f"{(first.height, first.width)} pixels (H, W); resample it onto the same grid"
+                    )
+                self._sources.append((file, layer.path, bands))
             self._opened = opened.pop_all()
-        first = self._sources[0][0]
         self.shape: tuple[int, int] = (first.height, first.width)
         self.channels = sum(len(bands) for *_, bands in self._sources)
         known = first.crs is not None or not first.transform.is_identity
         self.georeference = Georeference(first.crs, first.transform) if known else None
-
-    def _check(self) -> None:
-        first, path, _ = self._sources[0]
-        for file, other, bands in self._sources:
-            if (file.height, file.width) != (first.height, first.width):
-                raise ValueError(
-                    f"{other} must have the size of {path}, got {(file.height, file.width)} and "
-                    f"{(first.height, first.width)} pixels (H, W); resample it onto the same grid"
-                )
-            if not set(bands) <= set(range(1, file.count + 1)):
-                raise ValueError(f"{other} must have the bands {bands}, got {file.count} bands; choose other bands")
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         """Return the stored values `(C, rows, columns)` of a window inside the tile.
@@ -119,7 +108,7 @@ class TileReader:
         for file, path, bands in self._sources:
             with _reading(path):
                 parts.append(file.read(list(bands), window=window))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts)
 
     def close(self) -> None:
         """Close the files."""
@@ -167,9 +156,6 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except import_rasterio().errors.RasterioIOError as error:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; check the path") from error
-        if not os.access(path, os.R_OK):
-            raise PermissionError(f"{path} must be readable; change its permissions") from error
+        check_readable(path)
         reason = str(error.__cause__ or error).strip()
         raise ValueError(f"{path} must be a complete GeoTIFF, got: {reason}; download or copy it again") from error

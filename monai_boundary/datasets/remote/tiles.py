@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_boundary.datasets.datalist import SPLITS
+from monai_boundary.datasets.checks import check_entries
 from monai_boundary.datasets.remote.codes import BINARY, MaskCodes
 
 __all__ = ["Layer", "Tile", "check_tiles", "raster_files"]
@@ -49,16 +48,7 @@ class Tile:
 
 def check_tiles(tiles: Sequence[Tile]) -> None:
     """Raise ``ValueError`` when two tiles have one name, or a split is unknown."""
-    counts = Counter(tile.name for tile in tiles)
-    for tile in tiles:
-        if counts[tile.name] > 1:
-            files = [str(other.layers[0].path) for other in tiles if other.name == tile.name]
-            raise ValueError(
-                f"tiles must have names of their own, got {tile.name} for {' and '.join(files)}; "
-                "remove or rename all but one"
-            )
-        if tile.split not in SPLITS:
-            raise ValueError(f"split of {tile.name} must be one of {', '.join(SPLITS)}, got {tile.split!r}")
+    check_entries("tiles", [(tile.name, tile.split, tile.layers[0].path) for tile in tiles])
 
 
 def raster_files(folder: Path) -> list[Path]:

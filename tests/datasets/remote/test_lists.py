@@ -138,5 +138,5 @@ def test_lists_put_together_must_not_repeat_a_name(tmp_path: Path) -> None:
     tiles = inria_tiles(files.inria(tmp_path))
     with pytest.raises(ValueError, match="tiles must have names of their own, got austin6 for"):
         TileWindows([*tiles, tiles[0]], 16)
-    with pytest.raises(ValueError, match="split of austin6 must be one of training, validation, test, got 'train'"):
+    with pytest.raises(ValueError, match=r"split of austin6 must be one of 'training', .* got 'train'"):
         TileWindows([replace(tiles[0], split="train")], 16)
