@@ -1,10 +1,13 @@
-"""One case: read and checked whole, then written so that no part of it ever looks finished."""
+"""The cases of a download: found, read and checked whole, then written so that no part of one ever looks finished."""
 
 from __future__ import annotations
 
 import gzip
+import os
+import re
+from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -12,10 +15,40 @@ import numpy as np
 from nibabel.processing import resample_from_to
 
 from monai_boundary._files import replacing
-from monai_boundary.datasets.convert.challenge import Challenge, FoundCase
-from monai_boundary.datasets.nifti import load_nifti, near_integers, same_affine
+from monai_boundary.datasets.convert.challenges import Challenge, Place
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, load_nifti, near_integers, same_affine
 
-__all__ = ["ReadCase", "case_files", "read_case", "write_case"]
+__all__ = ["FoundCase", "ReadCase", "case_files", "find_cases", "read_case", "write_case"]
+
+
+@dataclass
+class FoundCase:
+    """One case in a download: its name, group, path and set as in `Place`, its files, and why it cannot be converted.
+
+    Args:
+        place: Of its first file.
+        files: By role.
+        problems: Reasons; empty where every channel has one file, and training cases a label.
+    """
+
+    place: Place
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Name in the converted data set."""
+        return self.place.case
+
+    @property
+    def label(self) -> Path | None:
+        """The label map; test cases may have none."""
+        return self.files["label"][0] if "label" in self.files else None
+
+    def sources(self) -> list:
+        """Return name, size and time of every file, to know later whether they are the same."""
+        files = [file for role in sorted(self.files) for file in self.files[role]]
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +68,50 @@ class ReadCase:
     notes: list[str]
 
 
+def find_cases(challenge: Challenge, source: str | os.PathLike[str]) -> tuple[list[FoundCase], list[str]]:
+    """Return the cases of a download by their paths, and its folders that are links, which are not followed.
+
+    Left out are hidden files, and ``__MACOSX``, the shadow that macOS puts into zip files.
+
+    Raises:
+        ValueError: `source` is no folder.
+    """
+    if not Path(source).is_dir():
+        raise ValueError(f"source must be the unpacked folder of the challenge, got {source}; unpack its zip first")
+    root, links = Path(source).resolve(), []
+    cases: dict[tuple[str, ...], FoundCase] = {}
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if name != "__MACOSX" and not name.startswith("."))
+        links += [Path(folder, name) for name in names if Path(folder, name).is_symlink()]
+        parts = (root.name, *Path(folder).relative_to(root).parts)
+        for file in sorted(name for name in files if name.endswith(NIFTI_ENDINGS) and not name.startswith(".")):
+            place = challenge.place(parts, re.sub(r"\.nii(\.gz)?$", "", file))
+            if place is not None:
+                case = cases.setdefault(tuple(place.path), FoundCase(place))
+                if place.role is not None:
+                    case.files.setdefault(place.role, []).append(Path(folder, file))
+    found = [case for _, case in sorted(cases.items())]
+    counts = Counter(case.name for case in found)
+    for case in found:
+        case.problems = _problems(case, challenge, root)
+        if counts[case.name] > 1:
+            case.problems.insert(0, f"{counts[case.name]} cases have this name; remove or rename all but one")
+    return found, [link.relative_to(root).as_posix() for link in links]
+
+
+def _problems(case: FoundCase, challenge: Challenge, root: Path) -> list[str]:
+    problems = []
+    for role in (*challenge.channels, *(() if case.place.test and case.label is None else ("label",))):
+        files = case.files.get(role, [])
+        if len(files) != 1:
+            problems.append(f"{role} is missing" if not files else f"{role} is there {len(files)} times")
+        elif not files[0].resolve().is_relative_to(root):
+            problems.append(f"{role} is a link that leads out of the source folder")
+        elif not files[0].exists():
+            problems.append(f"{role} is a link to a file that is not there")
+    return problems
+
+
 def read_case(found: FoundCase, challenge: Challenge) -> ReadCase:
     """Read the files of a case and bring them onto the grid of the first channel.
 
@@ -45,59 +122,43 @@ def read_case(found: FoundCase, challenge: Challenge) -> ReadCase:
     """
     if found.problems:
         raise ValueError("; ".join(found.problems))
-    files = found.images(challenge)
+    files = [found.files[channel][0] for channel in challenge.channels]
     first, affine = load_nifti(files[0])
-    images, notes = [_finite(first, files[0])], []
+    images, notes = [first], []
     for channel, file in zip(challenge.channels[1:], files[1:], strict=True):
-        values, own = load_nifti(file)
-        if channel in challenge.resampled and _lies_elsewhere(values, own, first, affine):
-            values = _resample(values, own, first.shape, affine)
+        values, moved = _on_grid(file, files[0], first, affine, channel in challenge.resampled)
+        images.append(values)
+        if moved:
             notes.append(f"{channel} resampled onto the grid of {challenge.channels[0]} (linear)")
-        else:
-            _check_grid(file, values, own, files[0], first, affine)
-        images.append(_finite(values, file))
+    for file, values in zip(files, images, strict=True):
+        wrong = int(values.size - np.isfinite(values).sum())
+        if wrong:
+            raise ValueError(f"{file.name} must hold finite values, got NaN or infinity in {wrong} voxels")
     if found.label is None:
         return ReadCase(images, None, affine, notes)
-    values, own = load_nifti(found.label)
-    _check_grid(found.label, values, own, files[0], first, affine)
-    label = _labels(values, found.label, sorted(challenge.labels.values()))
-    if not (label == 1).any():
+    values, known = near_integers(_on_grid(found.label, files[0], first, affine)[0]), sorted(challenge.labels.values())
+    wrong_labels = values[~np.isin(values, known)]
+    if wrong_labels.size:
+        raise ValueError(f"{found.label.name} must hold the labels {known}, got {np.unique(wrong_labels)[:3].tolist()}")
+    if not (values == 1).any():
         notes.append("the label holds no voxel of class 1")
-    return ReadCase(images, label, affine, notes)
+    return ReadCase(images, values.astype(np.uint8), affine, notes)
 
 
-def _finite(values: np.ndarray, file: Path) -> np.ndarray:
-    wrong = int(values.size - np.isfinite(values).sum())
-    if wrong:
-        raise ValueError(f"{file.name} must hold finite values, got NaN or infinity in {wrong} voxels")
-    return values
-
-
-def _labels(values: np.ndarray, file: Path, known: list[int]) -> np.ndarray:
-    values = near_integers(values)
-    if not np.isin(values, known).all():
-        wrong = np.unique(values[~np.isin(values, known)])[:3].tolist()
-        raise ValueError(f"{file.name} must hold the labels {known}, got {wrong}")
-    return values.astype(np.uint8)
-
-
-def _lies_elsewhere(values: np.ndarray, own: np.ndarray, first: np.ndarray, affine: np.ndarray) -> bool:
-    return values.shape != first.shape or not same_affine(first.shape, affine, own)
-
-
-def _check_grid(
-    file: Path, values: np.ndarray, own: np.ndarray, reference: Path, first: np.ndarray, affine: np.ndarray
-) -> None:
-    if _lies_elsewhere(values, own, first, affine):
-        place = " at other places in space" if values.shape == first.shape else ""
-        raise ValueError(
-            f"{file.name} must lie on the grid of {reference.name}, got shapes {values.shape} and {first.shape}{place}"
-        )
-
-
-def _resample(values: np.ndarray, own: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    moved = resample_from_to(nib.Nifti1Image(values, own), (shape, affine), order=1, mode="constant", cval=0.0)
-    return np.asarray(moved.dataobj, np.float32)
+def _on_grid(
+    file: Path, reference: Path, first: np.ndarray, affine: np.ndarray, resample: bool = False
+) -> tuple[np.ndarray, bool]:
+    """Return the voxels of a file on the grid of `first`, and whether they were resampled."""
+    values, own = load_nifti(file)
+    if values.shape == first.shape and same_affine(first.shape, affine, own):
+        return values, False
+    if resample:
+        moved = resample_from_to(nib.Nifti1Image(values, own), (first.shape, affine), order=1)
+        return np.asarray(moved.dataobj, np.float32), True
+    place = " at other places in space" if values.shape == first.shape else ""
+    raise ValueError(
+        f"{file.name} must lie on the grid of {reference.name}, got shapes {values.shape} and {first.shape}{place}"
+    )
 
 
 def case_files(case: str, test: bool, channels: int) -> tuple[list[str], str]:

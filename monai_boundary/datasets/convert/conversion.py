@@ -8,15 +8,17 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from monai_boundary._check import check_choice
 from monai_boundary._files import write_json
-from monai_boundary.datasets.convert.case import case_files, read_case, write_case
-from monai_boundary.datasets.convert.challenge import Challenge, FoundCase, find_cases
+from monai_boundary.datasets.convert.case import FoundCase, case_files, find_cases, read_case, write_case
+from monai_boundary.datasets.convert.challenges import CHALLENGES, Challenge
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 
-__all__ = ["Conversion", "convert_cases"]
+__all__ = ["Conversion", "convert_cases", "convert_challenge"]
 
 _LISTS = ("dataset.json", "splits_final.json", "datalist.json")
 
@@ -58,29 +60,28 @@ class _Record:
     """
 
     def __init__(self, folder: Path, channels: int, overwrite: bool) -> None:
-        self._folder, self._channels = folder, channels
+        self._folder, self._channels, self._notes = folder, channels, folder / "conversion"
         # In this order: another run makes the record before anything else, perhaps just now.
         filled = folder.exists() and any(folder.iterdir())
-        if filled and not self._place("").parent.is_dir() and not overwrite:
+        if filled and not self._notes.is_dir() and not overwrite:
             raise FileExistsError(f"{folder} must be new or made by this command, got other files in it; pass --force")
-        read = {path.stem: json.loads(path.read_text()) for path in sorted(self._place("").parent.glob("*.json"))}
-        self.sources: dict[str, list | None] = {case: None if overwrite else done for case, done in read.items()}
-
-    def _place(self, case: str) -> Path:
-        return self._folder / "conversion" / f"{case}.json"
+        self.sources: dict[str, list | None] = {
+            path.stem: None if overwrite else json.loads(path.read_text())
+            for path in sorted(self._notes.glob("*.json"))
+        }
 
     def begin(self) -> None:
         """Mark the folder as this command's and no data set, so that a kill from here on is seen and resumed."""
-        self._place("").parent.mkdir(parents=True, exist_ok=True)
+        self._notes.mkdir(parents=True, exist_ok=True)
         for case, done in self.sources.items():
             if done is None:
-                write_json(self._place(case), None)
+                write_json(self._notes / f"{case}.json", None)
         for name in _LISTS:
             (self._folder / name).unlink(missing_ok=True)
 
     def add(self, case: FoundCase) -> None:
         """Note that a case is written whole."""
-        write_json(self._place(case.name), case.sources())
+        write_json(self._notes / f"{case.name}.json", case.sources())
 
     def files(self, case: FoundCase) -> set[Path]:
         """Return the files that a case has in the data set."""
@@ -95,8 +96,8 @@ class _Record:
 
     def is_done(self, case: FoundCase) -> bool:
         """Whether an earlier run wrote this case, from the files that are there now."""
-        done = self.sources.get(case.name)
-        return done is not None and done == case.sources() and self.files(case) <= self.written(case.name)
+        unchanged = not case.problems and self.sources.get(case.name) == case.sources()
+        return unchanged and self.files(case) <= self.written(case.name)
 
     def refuse_changes(self, cases: dict[str, FoundCase]) -> None:
         """Refuse to mix two states of the source: nnU-Net takes every file in imagesTr, in the lists or not."""
@@ -118,7 +119,15 @@ class _Record:
             for file in self.written(name) - current:
                 file.unlink()
             if name not in names:
-                self._place(name).unlink(missing_ok=True)
+                (self._notes / f"{name}.json").unlink(missing_ok=True)
+
+
+def convert_challenge(
+    challenge: str, source: str | os.PathLike[str], target: str | os.PathLike[str], **options: Any
+) -> Conversion:
+    """Convert the download of a challenge of `CHALLENGES`, named as there; see `convert_cases`."""
+    check_choice("challenge", challenge, tuple(CHALLENGES))
+    return convert_cases(CHALLENGES[challenge], source, target, **options)
 
 
 def convert_cases(
@@ -130,7 +139,26 @@ def convert_cases(
     dry_run: bool = False,
     progress: bool = True,
 ) -> Conversion:
-    """Convert the download of any `Challenge`; see `monai_boundary.datasets.convert.convert_challenge`."""
+    """Convert the download of a challenge.
+
+    Every case is read whole and checked before it is written. A case that is damaged or incomplete is skipped, and the
+    result says why. ``dataset.json``, without which nnU-Net takes no folder for a data set, is written last; a run that
+    was broken off goes on where it stopped.
+
+    Args:
+        challenge: One of `CHALLENGES`, or one of your own.
+        source: The unpacked challenge; nothing is written there.
+        target: Folder to make ``DatasetXXX_NAME`` in, such as ``$nnUNet_raw``.
+        dataset_id: XXX; each challenge has its own default.
+        overwrite: Convert every case again, also over files that this function did not write.
+        dry_run: Read and check everything, write nothing.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: `source` holds no case, or `target` lies inside it.
+        FileExistsError: The data set's folder was not made by this function, or from other files; see `overwrite`.
+        OSError: The disk is full, or a file may not be read.
+    """
     number = challenge.dataset_id if dataset_id is None else dataset_id
     if not 1 <= number <= 999:
         raise ValueError(f"dataset_id must lie in [1, 999], got {number}")
@@ -193,19 +221,17 @@ def _write_lists(result: Conversion, challenge: Challenge, cases: list[FoundCase
     folder, entries = result.folder, {}
     for case in cases:
         images, label = case_files(case.name, case.place.test, len(challenge.channels))
-        truth = folder / label if case.label is not None else None
+        truth = None if case.label is None else folder / label
         entries[case.name] = CaseFiles(case.name, tuple(folder / image for image in images), truth)
     splits = {split: [entries[name] for name in names] for split, names in result.splits.items()}
-    write_datalist(folder / "datalist.json", splits)
     training, validation = result.splits.get("training", []), result.splits.get("validation", [])
+    description = {
+        "channel_names": {str(number): name for number, name in enumerate(challenge.channels)},
+        "labels": challenge.labels,
+        "numTraining": len(training) + len(validation),
+        "file_ending": ".nii.gz",
+    }
+    write_datalist(folder / "datalist.json", splits)
     # nnU-Net reads this name from its preprocessed folder; fold 0 is then the published split
     write_json(folder / "splits_final.json", [{"train": training, "val": validation}])
-    write_json(
-        folder / "dataset.json",
-        {
-            "channel_names": {str(number): name for number, name in enumerate(challenge.channels)},
-            "labels": challenge.labels,
-            "numTraining": len(training) + len(validation),
-            "file_ending": ".nii.gz",
-        },
-    )
+    write_json(folder / "dataset.json", description)

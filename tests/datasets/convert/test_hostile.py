@@ -220,6 +220,14 @@ def test_a_kill_between_the_files_of_a_case_or_before_its_record_is_resumed(
     assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 6
 
 
+def test_a_lost_case_whose_source_is_damaged_by_now_is_skipped(source: Path, tmp_path: Path) -> None:
+    folder = convert(source, tmp_path / "raw").folder
+    for path in folder.rglob("Singapore_50*.nii.gz"):
+        path.unlink()
+    leads_nowhere(source / CASE / WMH)
+    assert convert(source, tmp_path / "raw").skipped == {"Singapore_50": "label is a link to a file that is not there"}
+
+
 @pytest.mark.parametrize(("earlier", "killed"), [(False, 0), (True, 0), (True, 3)])
 def test_a_data_set_that_is_being_written_is_none(
     earlier: bool, killed: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
