@@ -11,17 +11,9 @@ here imports neither torch nor MONAI, so that reports start quickly; the other r
 """
 
 from monai_boundary.datasets.nifti import Volume, read_image, read_labels, same_grid, write_volume
-from monai_boundary.datasets.phantoms import (
-    BuildingPhantom,
-    BuildingPhantoms,
-    MembranePhantom,
-    MembranePhantoms,
-    Phantom,
-    building_phantom,
-    lesion_phantom,
-    membrane_phantom,
-    write_nnunet_phantoms,
-)
+from monai_boundary.datasets.phantoms.buildings import BuildingPhantom, BuildingPhantoms, building_phantom
+from monai_boundary.datasets.phantoms.lesions import Phantom, lesion_phantom, write_nnunet_phantoms
+from monai_boundary.datasets.phantoms.membranes import MembranePhantom, MembranePhantoms, membrane_phantom
 
 __all__ = [
     "BuildingPhantom",

@@ -6,7 +6,6 @@ a few to some hundred voxels, one in four of low contrast, and bright cortex tha
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 
+from monai_boundary._files import write_json
 from monai_boundary.datasets.nifti import write_volume
 from monai_boundary.datasets.phantoms.common import check_spacing, texture, voxel_centres
 
@@ -90,7 +90,7 @@ def write_nnunet_phantoms(
         "file_ending": ".nii.gz",
         "description": "Synthetic lesion phantoms of monai-boundary; no patient data.",
     }
-    (dataset / "dataset.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    write_json(dataset / "dataset.json", description)
     return dataset
 
 
