@@ -8,6 +8,7 @@ signature, so that all write the same.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -35,15 +36,18 @@ __all__ = [
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _announced: list[str] = []
+_SOURCES = sorted(Path(__file__).parent.rglob("*.py"))
+_DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
 
-#: For parts of compiled functions of the same file, which are kept with these.
+#: For parts of compiled functions, which are kept with these.
 inlined = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def compiled(signature: Any = None, any_order: bool = False) -> Callable[[Function], Function]:
     """Compile a function, free of the interpreter lock, and keep it on disk.
 
-    What is kept is renewed when the file of the function changes: a compiled function calls only those of its own file.
+    What is kept is renewed when any file of `kernels` changes, whose digest is in the name of what is kept: numba itself
+    would look at the file of the function only, not at those of what it calls.
 
     Args:
         signature: Its one signature, for which it is compiled now; without one at its first call.
@@ -51,6 +55,7 @@ def compiled(signature: Any = None, any_order: bool = False) -> Callable[[Functi
     """
 
     def compile_function(function: Function) -> Function:
+        function.__qualname__ += f"_{_DIGEST}"  # part of the file name
         dispatcher = _cached(function, {"reassoc"} if any_order else False)
         if signature is not None:
             folder = dispatcher.stats.cache_path  # None where nothing can be kept
@@ -95,7 +100,7 @@ def _one_at_a_time(folder: str | None) -> Iterator[None]:
 
 
 def _announce(function: Any, folder: str | None) -> None:
-    kept = f"{Path(function.__code__.co_filename).stem}.*.nbi"
+    kept = f"{Path(function.__code__.co_filename).stem}.*{_DIGEST}*.nbi"
     if not _announced and not (folder and any(Path(folder).glob(kept))):
         _announced.append(function.__name__)
         sys.stderr.write("monai-boundary: compiling the distance kernels, once per environment (about 10 s)\n")

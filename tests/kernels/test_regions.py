@@ -51,7 +51,7 @@ def test_distance_is_that_to_the_nearest_voxel_of_another_region(labels, image_e
 @given(label_arrays, st.data())
 def test_scipy_and_edt_measure_the_same(labels, data):
     spacing = data.draw(spacings(labels.ndim))
-    first, second = (label_distance(labels.astype(np.uint32), spacing, engine) for engine in ("edt", "scipy"))
+    first, second = (XX)
     np.testing.assert_allclose(first, second, rtol=1e-5)
 
 

@@ -10,13 +10,12 @@ from monai_boundary.kernels.distance.api import (
     batch_labels_map,
     batch_masks_map,
     distance_transform,
-    label_distance,
     labels_distance_map,
     masks_distance_map,
     signed_distance,
     signed_distance_map,
 )
-from monai_boundary.kernels.distance.edt_engine import bounding_box
+from monai_boundary.kernels.distance.edt_engine import label_distance
 from monai_boundary.kernels.distance.finish import finish_distances
 from monai_boundary.kernels.distance.options import (
     CONVENTIONS,
@@ -26,7 +25,7 @@ from monai_boundary.kernels.distance.options import (
     Preset,
     preset_options,
 )
-from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarning, resolve_backend
+from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarning, bounding_box, resolve_backend
 
 __all__ = [
     "BACKENDS",

@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from monai_boundary._check import as_numpy, check_labels, check_mask, plain_tensor
+from monai_boundary._check import as_numpy, check_labels, check_mask, is_integer, plain_tensor
 from monai_boundary.kernels.distance import edt_engine
 from monai_boundary.kernels.distance.options import Absent, Convention, DistanceMapOptions, Normalize
 from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
 from monai_boundary.kernels.distance.torch_engine import (
     device_labels_map,
     device_masks_map,
+    device_seed_distance,
     labels_tensor,
     mask_tensor,
-    seed_field,
 )
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "batch_labels_map",
     "batch_masks_map",
     "distance_transform",
-    "label_distance",
     "labels_distance_map",
     "masks_distance_map",
     "signed_distance",
@@ -72,26 +71,9 @@ def distance_transform(
     if not values.any():
         raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
     if isinstance(values, torch.Tensor):
-        return _like(mask, seed_field(values[None], plan.spacing, plan.reach)[0])
+        return _like(mask, device_seed_distance(values[None, None], plan)[0, 0])
     distance = _engine(plan).seed_distance(np.ascontiguousarray(values.transpose(plan.order)), plan)
     return _like(mask, distance.transpose(np.argsort(plan.order)))
-
-
-def label_distance(labels: np.ndarray, spacing: Sequence[float] | None = None, backend: Backend = "edt") -> np.ndarray:
-    """Distance of every voxel of a label > 0 to the nearest voxel of any other label, 0 where the label is 0.
-
-    Args:
-        labels: Unsigned integers of up to 32 bits `(*S)`.
-        spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
-        backend: ``"edt"``, or ``"scipy"``, which takes a pass for every label.
-
-    Returns:
-        Float32 `(*S)` in mm; inf where there is no other label.
-    """
-    plan = make_plan("labels", labels, spacing, DistanceMapOptions(), backend, 0)
-    distance = edt_engine.label_distance(np.ascontiguousarray(labels.transpose(plan.order)), plan)
-    in_order: np.ndarray = distance.transpose(np.argsort(plan.order))
-    return in_order
 
 
 def signed_distance(
@@ -181,17 +163,7 @@ def labels_distance_map(
     ignore_index: int | None = None,
     backend: Backend = "auto",
 ) -> Array:
-    """Signed distance map of every class, with the settings as one object.
-
-    Args:
-        labels: See `signed_distance_map`.
-        num_classes: See `signed_distance_map`.
-        spacing: See `signed_distance_map`.
-        options: Settings of the map.
-        include_background: See `signed_distance_map`.
-        ignore_index: See `signed_distance_map`.
-        backend: See `signed_distance_map`.
-    """
+    """`signed_distance_map` with its settings as one object."""
     plan = make_plan("labels", labels, spacing, options, backend, 1)
     if labels.shape[0] != 1:
         raise ValueError(
@@ -208,7 +180,7 @@ def labels_distance_map(
     values = np.ascontiguousarray(values)
     paired = len(classes) == num_classes == 2
     masks = (values == index for index in (classes[1:] if paired else classes))
-    return _like(labels, _write_maps(len(classes), values.shape, masks, valid, plan, paired))
+    return _like(labels, _maps(len(classes), values.shape, masks, valid, plan, paired))
 
 
 def masks_distance_map(
@@ -218,14 +190,17 @@ def masks_distance_map(
     valid: np.ndarray | None = None,
     backend: Backend = "auto",
 ) -> np.ndarray:
-    """Signed distance map of each channel of bool masks, which may overlap.
+    """Signed distance map of each channel of masks, which may overlap.
 
     Args:
         masks: Bool `(C, *S)`, any strides.
-        spacing: Voxel size in mm, one per spatial axis in array order; ``None`` means 1 mm.
+        spacing: See `signed_distance_map`, as `backend`.
         options: Settings of the maps.
         valid: Bool `(*S)`, the voxels that count; ``None`` for all.
-        backend: See `signed_distance_map`.
+        backend: See `spacing`.
+
+    Returns:
+        Float32 `(C, *S)`.
     """
     plan = make_plan("masks", masks, spacing, options, backend, 1)
     if plan.engine == "torch":
@@ -243,32 +218,15 @@ def batch_labels_map(
     ignore_index: int | None = None,
     backend: Backend = "auto",
 ) -> torch.Tensor:
-    """`labels_distance_map` of a batch, on its device.
-
-    Args:
-        labels: Integers `(B, 1, *S)`.
-        num_classes: See `signed_distance_map`.
-        spacing: Voxel size in mm, one per spatial axis; ``None`` means 1 mm.
-        options: Settings of the maps.
-        include_background: See `signed_distance_map`.
-        ignore_index: See `signed_distance_map`.
-        backend: See `signed_distance_map`.
-
-    Returns:
-        Float32 `(B, C, *S)`.
-    """
+    """`labels_distance_map` of a batch `(B, 1, *S)` of one spacing: float32 `(B, C, *S)` on its device."""
     plan = make_plan("labels", labels, spacing, options, backend, 2)
-
-    def on_cpu(labels: torch.Tensor, backend: Backend) -> torch.Tensor:
-        settings = (num_classes, spacing, options, include_background, ignore_index, backend)
-        return torch.stack([labels_distance_map(sample, *settings) for sample in labels])
-
+    settings = (num_classes, spacing, options, include_background, ignore_index)
     if plan.engine != "torch":
-        return on_cpu(labels, backend)
+        return torch.stack([labels_distance_map(sample, *settings, backend) for sample in labels])
     classes, tensor = _classes(num_classes, include_background), labels_tensor(labels, num_classes, ignore_index)
     return _device_or_cpu(
         lambda: device_labels_map(tensor, classes, ignore_index, plan),
-        lambda: on_cpu(tensor.cpu(), "auto"),
+        lambda: batch_labels_map(tensor.cpu(), *settings),
         (len(labels), len(classes), *labels.shape[2:]),
         labels.device,
     )
@@ -281,37 +239,24 @@ def batch_masks_map(
     valid: torch.Tensor | None = None,
     backend: Backend = "auto",
 ) -> torch.Tensor:
-    """`masks_distance_map` of a batch, on its device.
-
-    Args:
-        masks: Bool `(B, C, *S)`.
-        spacing: Voxel size in mm, one per spatial axis; ``None`` means 1 mm.
-        options: Settings of the maps.
-        valid: Bool `(B, 1, *S)`, the voxels that count; ``None`` for all.
-        backend: See `signed_distance_map`.
-
-    Returns:
-        Float32 `(B, C, *S)`.
-    """
+    """`masks_distance_map` of a batch `(B, C, *S)` of one spacing, with `valid` `(B, 1, *S)`: as large, on its device."""
     plan = make_plan("masks", masks, spacing, options, backend, 2)
-    given = plain_tensor("masks", masks)
-    counted = None if valid is None else plain_tensor("valid", valid)
-
-    def on_cpu(backend: Backend) -> torch.Tensor:
-        parts = [None] * len(given) if counted is None else list(counted[:, 0].cpu().numpy())
+    given, counted = plain_tensor("masks", masks), None if valid is None else plain_tensor("valid", valid)
+    if plan.engine != "torch":
+        parts = [None] * len(given) if counted is None else counted[:, 0].cpu().numpy()
         samples = zip(given.cpu().numpy(), parts, strict=True)
         maps = [masks_distance_map(sample, spacing, options, part, backend) for sample, part in samples]
-        return torch.stack([torch.from_numpy(sample) for sample in maps])
-
-    if plan.engine != "torch":
-        return on_cpu(backend)
+        return torch.from_numpy(np.stack(maps)).to(masks.device)
     return _device_or_cpu(
-        lambda: device_masks_map(given, plan, counted), lambda: on_cpu("auto"), masks.shape, masks.device
+        lambda: device_masks_map(given, plan, counted),
+        lambda: batch_masks_map(given.cpu(), spacing, options, None if counted is None else counted.cpu()),
+        masks.shape,
+        masks.device,
     )
 
 
 def _classes(num_classes: Any, include_background: bool) -> range:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
+    if not is_integer(num_classes) or num_classes < 2:
         raise ValueError(f"num_classes must be an integer >= 2 (background counts), got {num_classes!r}")
     return range(0 if include_background else 1, int(num_classes))
 
@@ -319,17 +264,16 @@ def _classes(num_classes: Any, include_background: bool) -> range:
 def _maps_of_masks(masks: np.ndarray, valid: np.ndarray | None, plan: Plan) -> np.ndarray:
     ordered = masks.transpose(0, *(1 + axis for axis in plan.order))
     counted = None if valid is None else np.require(valid.transpose(plan.order), requirements=["C", "W"])
-    channels = (np.ascontiguousarray(mask) for mask in ordered)
-    return _write_maps(len(masks), ordered.shape[1:], channels, counted, plan, False)
+    return _maps(len(masks), ordered.shape[1:], map(np.ascontiguousarray, ordered), counted, plan)
 
 
-def _write_maps(
+def _maps(
     count: int,
     shape: Sequence[int],
     masks: Iterable[np.ndarray],
     valid: np.ndarray | None,
     plan: Plan,
-    paired: bool,
+    paired: bool = False,
 ) -> np.ndarray:
     """Maps of masks in the order of the plan, seen in the order of the array."""
     maps = np.empty((count, *shape), np.float32)
@@ -339,11 +283,11 @@ def _write_maps(
 
 
 def _engine(plan: Plan) -> Any:
-    if plan.engine == "numba":
-        from monai_boundary.kernels.distance import numba_engine  # compiles at its first import
+    if plan.engine != "numba":
+        return edt_engine
+    from monai_boundary.kernels.distance import numba_engine  # compiles at its first import
 
-        return numba_engine
-    return edt_engine
+    return numba_engine
 
 
 def _device_or_cpu(

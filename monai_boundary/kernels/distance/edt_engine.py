@@ -7,7 +7,7 @@ scipy the distance to a voxel outside the array where one side has no voxel, bot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,26 +15,10 @@ import torch
 from scipy import ndimage
 
 from monai_boundary.kernels.distance.finish import finish_maps
-from monai_boundary.kernels.distance.plan import Plan
+from monai_boundary.kernels.distance.options import DistanceMapOptions
+from monai_boundary.kernels.distance.plan import Plan, bounding_box, make_plan
 
-__all__ = ["bounding_box", "label_distance", "seed_distance", "write_maps"]
-
-
-def bounding_box(mask: np.ndarray, spacing: tuple[float, ...], reach: float) -> tuple[slice, ...]:
-    """Return the smallest box around the True voxels, grown by `reach` and cut at the border.
-
-    Args:
-        mask: Bool `(*S)` with a True voxel.
-        spacing: Voxel size, one per axis.
-        reach: In the unit of `spacing`; inf for the whole array.
-    """
-    slices = []
-    for axis, width in enumerate(spacing):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        occupied = np.flatnonzero(mask.any(axis=others))
-        margin = math.ceil(min(reach / width, mask.shape[axis]))
-        slices.append(slice(max(0, int(occupied[0]) - margin), min(int(occupied[-1]) + margin + 1, mask.shape[axis])))
-    return tuple(slices)
+__all__ = ["label_distance", "seed_distance", "write_maps"]
 
 
 def write_maps(
@@ -81,15 +65,17 @@ def seed_distance(seeds: np.ndarray, plan: Plan) -> np.ndarray:
     return _measure(~seeds, plan)
 
 
-def label_distance(labels: np.ndarray, plan: Plan) -> np.ndarray:
-    """Distance in mm of every voxel of a label > 0 to the nearest voxel of any other label; inf where there is none."""
-    if plan.engine == "edt":
-        return _measure(labels, plan)
-    found = np.zeros(labels.shape, np.float32)
-    for label in np.unique(labels[labels > 0]):
-        own = labels == label
-        found[own] = np.inf if own.all() else _measure(own, plan)[own]
-    return found
+def label_distance(labels: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
+    """Distance of every voxel of a label > 0 to the nearest voxel of any other label, 0 where the label is 0.
+
+    Args:
+        labels: Unsigned integers of up to 32 bits `(*S)`, C order.
+        spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
+
+    Returns:
+        Float32 `(*S)` in mm; inf where there is no other label.
+    """
+    return _measure(labels, make_plan("labels", labels, spacing, DistanceMapOptions(), "edt", 0))
 
 
 def _measure(labels: np.ndarray, plan: Plan) -> np.ndarray:

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
+from monai_boundary.kernels.axis_passes import EMPTY, FULL, LANES, MIXED, index_sources, scan_rows, sweep
 from monai_boundary.kernels.compiled import (
     boolean,
     compiled,
@@ -28,46 +31,9 @@ from monai_boundary.kernels.compiled import (
     uint8,
     void,
 )
-from monai_boundary.kernels.distance.numba_lanes import LANES, index_sources, sweep
-from monai_boundary.kernels.distance.plan import Plan
+from monai_boundary.kernels.distance.plan import Plan, bounding_box
 
 __all__ = ["seed_distance", "self_check", "write_maps"]
-
-_EMPTY, _MIXED, _FULL = 0, 1, 2
-_FAR = 1 << 28
-
-
-@inlined
-def _scan_rows(mask, box, kind, line_of, lines):  # type: ignore[no-untyped-def]
-    """Row by row, the steps to the nearest voxel of the other side, negative inside; rows of one side need no line."""
-    used = 0
-    for z in range(box[0], box[1]):
-        for y in range(box[2], box[3]):
-            row = mask[z, y, box[4] : box[5]]
-            total = 0
-            for x in range(len(row)):
-                total += row[x]
-            if total == 0 or total == len(row):
-                kind[y - box[2], z - box[0]] = _EMPTY if total == 0 else _FULL
-                continue
-            kind[y - box[2], z - box[0]] = _MIXED
-            line_of[y - box[2], z - box[0]] = used
-            line = lines[used]
-            used += 1
-            steps, before = _FAR, row[0]
-            for x in range(len(row)):
-                steps = 1 if row[x] != before else steps + 1
-                before = row[x]
-                line[x] = steps
-            steps = _FAR
-            for x in range(len(row) - 1, -1, -1):
-                steps = 1 if row[x] != before else steps + 1
-                before = row[x]
-                nearer = min(line[x], steps)
-                line[x] = -nearer if before else nearer
-            for x in range(len(row), len(line)):
-                line[x] = line[len(row) - 1]
-
 
 @inlined
 def _sweep_plane(side, kind, line_of, lines, left, span, weights, reach, scratch, out, held):  # type: ignore[no-untyped-def] # noqa: PLR0913
@@ -76,14 +42,14 @@ def _sweep_plane(side, kind, line_of, lines, left, span, weights, reach, scratch
     Side 0 marks in `held` which rows hold mask. Returns whether there is any source and whether any row holds mask.
     """
     rows, tops, at, own, below, ends = scratch
-    bare, sign = (_FULL, -1) if side == 1 else (_EMPTY, 1)
+    bare, sign = (FULL, -1) if side == 1 else (EMPTY, 1)
     start, stop = span
     count, any_held = 0, False
     for z in range(start, stop):
         if kind[z] == bare:
             continue
         farthest, least = 0, 0
-        if kind[z] == _MIXED:
+        if kind[z] == MIXED:
             line = lines[line_of[z], left : left + LANES]
             for lane in range(LANES):
                 steps = sign * line[lane]
@@ -94,7 +60,7 @@ def _sweep_plane(side, kind, line_of, lines, left, span, weights, reach, scratch
         else:
             for lane in range(LANES):
                 rows[count, lane] = 0
-        if side == 0 and (least < 0 or kind[z] == _FULL):
+        if side == 0 and (least < 0 or kind[z] == FULL):
             held[z] = any_held = True
         tops[count] = float32(farthest) * float32(farthest) * weights[2]
         at[count] = z - start
@@ -178,7 +144,7 @@ def _measure(mask, box, weights, unit, reach, both, out):  # type: ignore[no-unt
     longest = max(depth, height) + 1
     kind, line_of = np.empty((height, depth), np.uint8), np.empty((height, depth), np.int64)
     lines = np.empty((height * depth, (width + LANES - 1) // LANES * LANES), np.int32)
-    _scan_rows(mask, box, kind, line_of, lines)
+    scan_rows(mask, box, kind, line_of, lines)
     scratch = (
         np.empty((longest, LANES), np.float32), np.empty(longest, np.float32),
         np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest + 1, np.int64),
@@ -210,40 +176,14 @@ def _measure(mask, box, weights, unit, reach, both, out):  # type: ignore[no-unt
                     target[lane] = values[lane]
 
 
-@compiled(types.UniTuple(int64, 7)(read_only(uint8[:, :, ::1])))
-def _extent(mask):  # type: ignore[no-untyped-def]
-    """Begin and end of what holds True along z, y and x, and the number of True voxels."""
-    depth, height, width = mask.shape
-    front, back, top, bottom, left, right, count = depth, 0, height, 0, width, 0, 0
-    for z in range(depth):
-        for y in range(height):
-            row = mask[z, y]
-            total = 0
-            for x in range(width):
-                total += row[x]
-            if total == 0:
-                continue
-            count += total
-            front, back = min(front, z), z + 1
-            top, bottom = min(top, y), max(bottom, y + 1)
-            x = 0
-            while x < left and row[x] == 0:
-                x += 1
-            left = min(left, x)
-            x = width
-            while x > right and row[x - 1] == 0:
-                x -= 1
-            right = max(right, x)
-    return front, back, top, bottom, left, right, count
-
-
 @compiled(
     types.UniTuple(float64, 2)(
-        float32[:, :, ::1], read_only(uint8[:, :, ::1]), read_only(int64[::1]), uint8, float32, float32, float32
+        float32[:, :, ::1], read_only(uint8[:, :, ::1]), read_only(int64[::1]), uint8, types.UniTuple(float32, 2),
+        float32,
     ),
     any_order=True,
-)
-def _shift(values, mask, box, own, outside, inside, clip):  # type: ignore[no-untyped-def]
+)  # fmt: skip
+def _shift(values, mask, box, own, shifts, clip):  # type: ignore[no-untyped-def]
     """Shift the zero level and clip, in the box; NaN, an ignored voxel, becomes 0.
 
     Returns the sum of the absolute values where `mask` is `own`, and the sum of those elsewhere.
@@ -254,7 +194,7 @@ def _shift(values, mask, box, own, outside, inside, clip):  # type: ignore[no-un
             row, side = values[z, y, box[4] : box[5]], mask[z, y, box[4] : box[5]]
             for x in range(len(row)):
                 within = side[x] == own
-                value = row[x] + (inside if within else outside)
+                value = row[x] + (shifts[1] if within else shifts[0])
                 value = value if value < clip else clip if value >= clip else float32(0)
                 value = value if value > -clip else -clip
                 row[x] = value
@@ -263,11 +203,47 @@ def _shift(values, mask, box, own, outside, inside, clip):  # type: ignore[no-un
     return inner, outer
 
 
-@compiled(void(float32[:, :, ::1], read_only(uint8[:, :, ::1]), read_only(int64[::1]), uint8, float32, float32))
-def _scale(values, mask, box, own, divisor, factor):  # type: ignore[no-untyped-def]
-    """Divide all values of the box, and multiply those where `mask` is `own` by `factor`."""
-    for z in range(box[0], box[1]):
-        for y in range(box[2], box[3]):
+@compiled(
+    void(
+        float32[:, :, ::1], read_only(uint8[:, :, ::1]), read_only(int64[::1]), uint8, types.UniTuple(float32, 2),
+        float32, float32, types.UniTuple(float64, 2),
+    )
+)  # fmt: skip
+def _finish(values, mask, box, own, shifts, clip, divisor, balance):  # type: ignore[no-untyped-def] # noqa: PLR0913
+    """Turn the signed distances in the box into the map of where `mask` is `own`; all beyond is at the clip.
+
+    Args:
+        values: Float32 `(Z, Y, X)`, changed in place.
+        mask: Bool as uint8 `(Z, Y, X)`.
+        box: See `_measure`.
+        own: 1, or 0 for the map of what the mask leaves.
+        shifts: See `Plan`, as `clip` and `divisor`.
+        clip: See `shifts`.
+        divisor: See `shifts`.
+        balance: Exponent and cap of the factor that balances both sides.
+    """
+    inner, outer = _shift(values, mask, box, own, shifts, clip)
+    beyond, factor = float32(0), float32(1)
+    rest = values.size - (box[1] - box[0]) * (box[3] - box[2]) * (box[5] - box[4])
+    if rest:
+        beyond = clip if own else -clip
+        inner, outer = inner + (0.0 if own else rest * clip), outer + (rest * clip if own else 0.0)
+    if divisor == 0:
+        divisor = abs(beyond)
+        for z in range(box[0], box[1]):
+            for y in range(box[2], box[3]):
+                for x in range(box[4], box[5]):
+                    divisor = max(divisor, abs(values[z, y, x]))
+        divisor = divisor if divisor > 0 else float32(1)
+    if balance[0] > 0 and inner > 0 and outer > 0:
+        factor = float32(min((outer / inner) ** balance[0], balance[1]))
+    beyond = beyond / divisor * (float32(1) if own else factor)
+    for z in range(len(values)):
+        for y in range(values.shape[1]):
+            if not (box[0] <= z < box[1] and box[2] <= y < box[3]):
+                values[z, y] = beyond
+                continue
+            values[z, y, : box[4]] = values[z, y, box[5] :] = beyond
             row, side = values[z, y, box[4] : box[5]], mask[z, y, box[4] : box[5]]
             for x in range(len(row)):
                 row[x] = row[x] / divisor * (factor if side[x] == own else float32(1))
@@ -285,105 +261,67 @@ def write_maps(
         plan: See `Plan`.
         paired: Whether there are two channels, and channel 0 is the map of what the mask leaves.
     """
-    shape = (1,) * (3 - len(plan.kept)) + tuple(maps.shape[1 + axis] for axis in plan.kept)
-    counted = None if valid is None else valid.reshape(shape)
-    volumes = maps.reshape(-1, *shape)
-    for out, mask in zip(volumes[int(paired) :], masks, strict=True):
-        _write_map(out, volumes[0] if paired else None, mask.reshape(shape), counted, plan)
+    shape = _on_three_axes([maps.shape[1 + axis] for axis in plan.kept])
+    volumes, counted = maps.reshape(-1, *shape), None if valid is None else valid.reshape(shape)
+    for index, mask in enumerate(masks, start=int(paired)):
+        inside = mask.reshape(shape) if counted is None else mask.reshape(shape) & counted
+        channels = [(volumes[index], 1), (volumes[0], 0)] if paired else [(volumes[index], 1)]
+        count = np.count_nonzero(inside)
+        others = (inside.size if counted is None else np.count_nonzero(counted)) - count
+        if not count or not others:
+            for channel, own in channels:
+                value = plan.far if (count == 0) == own else -plan.far
+                channel.fill(value / (plan.divisor or abs(value) or 1.0))
+                if counted is not None:
+                    channel[~counted] = 0.0
+            continue
+        box = _measure_both(volumes[index], inside, counted, plan)
+        if paired:
+            crop = tuple(slice(*box[axis : axis + 2]) for axis in (0, 2, 4))
+            np.negative(volumes[1][crop], out=volumes[0][crop])
+        for channel, own in channels:
+            balance = (plan.balance, plan.balance_cap)
+            _finish(channel, inside.view(np.uint8), box, own, plan.shifts, plan.clip, plan.divisor, balance)
 
 
 def seed_distance(seeds: np.ndarray, plan: Plan) -> np.ndarray:
     """Distance in mm to the nearest True voxel of bool `(*S)`, which has one; C order."""
-    shape = (1,) * (3 - len(plan.kept)) + tuple(seeds.shape[axis] for axis in plan.kept)
+    shape = _on_three_axes([seeds.shape[axis] for axis in plan.kept])
     distance = np.empty(shape, np.float32)
-    box = np.array([end for size in shape for end in (0, size)])
-    _measure(seeds.reshape(shape).view(np.uint8), box, *_settings(plan), False, distance)
+    _measure_mask(seeds.reshape(shape), _whole(shape), plan, False, distance)
     return distance.reshape(seeds.shape)
 
 
-def _settings(plan: Plan) -> tuple[np.ndarray, float, float]:
-    """Weights, unit and reach for `_measure`."""
-    weights = [1.0] * (3 - len(plan.unit_spacing)) + [width * width for width in plan.unit_spacing]
-    return np.array(weights, np.float32), plan.unit, plan.reach / plan.unit
+def _on_three_axes(sizes: Sequence[Any]) -> tuple[Any, ...]:
+    return (1,) * (3 - len(sizes)) + tuple(sizes)
 
 
-def _write_map(
-    out: np.ndarray, complement: np.ndarray | None, mask: np.ndarray, valid: np.ndarray | None, plan: Plan
-) -> None:
-    inside = mask if valid is None else mask & valid
-    *extent, count = _extent(inside.view(np.uint8))
-    others = (mask.size if valid is None else int(np.count_nonzero(valid))) - count
-    channels = [(out, 1)] if complement is None else [(out, 1), (complement, 0)]
-    if not count or not others:
-        for channel, own in channels:
-            _fill(channel, plan.far if (count == 0) == own else -plan.far, valid, plan)
-        return
-    box, crop = _grown(extent, mask.shape, plan)
-    if valid is not None:
-        _measure_valid(inside, valid & ~mask, box, crop, out, plan)
-        out[~valid] = np.nan
-        box, crop = _grown([end for size in mask.shape for end in (0, size)], mask.shape, plan)
-    elif inside[crop].all():  # the other side is out of reach
-        out[crop] = -np.inf
-    else:
-        _measure(inside.view(np.uint8), box, *_settings(plan), True, out)
-    if complement is not None:
-        np.negative(out[crop], out=complement[crop])
-    for channel, own in channels:
-        _finish(channel, inside.view(np.uint8), box, crop, own, plan)
+def _whole(shape: Sequence[int]) -> np.ndarray:
+    """The box that is the whole array."""
+    return np.array([end for size in shape for end in (0, size)])
 
 
-def _grown(extent: Sequence[int], shape: tuple[int, ...], plan: Plan) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
-    """The box of the True voxels, grown by the reach and cut at the border; as numbers and as slices."""
-    spacing = (1.0,) * (3 - len(plan.unit_spacing)) + plan.unit_spacing
-    box = []
-    for axis, width in enumerate(spacing):
-        margin = math.ceil(min(plan.reach / plan.unit / width, shape[axis]))
-        box += [max(extent[2 * axis] - margin, 0), min(extent[2 * axis + 1] + margin, shape[axis])]
-    return np.array(box), (slice(*box[:2]), slice(*box[2:4]), slice(*box[4:]))
-
-
-def _measure_valid(
-    inside: np.ndarray, outside: np.ndarray, box: np.ndarray, crop: tuple[slice, ...], out: np.ndarray, plan: Plan
-) -> None:
-    """Where some voxels are neither, each side needs a sweep of its own."""
+def _measure_both(out: np.ndarray, inside: np.ndarray, valid: np.ndarray | None, plan: Plan) -> np.ndarray:
+    """Write distances from both sides, negative inside, NaN where not valid; returns the box beyond which none are."""
+    crop = bounding_box(inside, _on_three_axes(plan.unit_spacing), plan.reach / plan.unit)
+    box = np.array([end for part in crop for end in (part.start, part.stop)])
+    if valid is None:
+        _measure_mask(inside, box, plan, True, out)
+        return box
+    # Where some voxels are on neither side, each side needs a sweep of its own.
     out.fill(plan.reach)
-    _measure(inside.view(np.uint8), box, *_settings(plan), False, out)
-    to_other = np.full_like(out, np.inf)
+    _measure_mask(inside, box, plan, False, out)
+    outside, to_other = valid & ~inside, np.full_like(out, np.inf)
     if outside[crop].any():
-        _measure(outside.view(np.uint8), box, *_settings(plan), False, to_other)
+        _measure_mask(outside, box, plan, False, to_other)
     np.negative(to_other, out=out, where=inside)
+    out[~valid] = np.nan
+    return _whole(out.shape)
 
 
-def _fill(channel: np.ndarray, value: float, valid: np.ndarray | None, plan: Plan) -> None:
-    """The map of a mask without a surface."""
-    divisor = plan.divisor or abs(value) or 1.0
-    channel.fill(value / divisor)
-    if valid is not None:
-        channel[~valid] = 0.0
-
-
-def _finish(
-    channel: np.ndarray, mask: np.ndarray, box: np.ndarray, crop: tuple[slice, ...], own: int, plan: Plan
-) -> None:
-    """Turn the signed distances in the box into the map of where `mask` is `own`; all beyond is at the clip."""
-    inner, outer = _shift(channel, mask, box, own, *plan.shifts, plan.clip)
-    beyond, rest = plan.clip if own else -plan.clip, channel.size - channel[crop].size
-    divisor, factor = plan.divisor, 1.0
-    if not divisor:
-        divisor = max(float(channel[crop].max()), -float(channel[crop].min()), plan.clip if rest else 0.0) or 1.0
-    if plan.balance > 0:
-        added = rest * plan.clip if rest else 0.0
-        inner, outer = (inner, outer + added) if own else (inner + added, outer)
-        if inner > 0 and outer > 0:
-            factor = min((outer / inner) ** plan.balance, plan.balance_cap)
-    if (divisor, factor) != (1.0, 1.0):
-        _scale(channel, mask, box, own, divisor, factor)
-    if rest:
-        value = np.float32(beyond) / np.float32(divisor) * np.float32(1.0 if own else factor)
-        for axis, part in enumerate(crop):
-            before, behind = (*crop[:axis], slice(0, part.start)), (*crop[:axis], slice(part.stop, None))
-            channel[before] = channel[behind] = value
+def _measure_mask(mask: np.ndarray, box: np.ndarray, plan: Plan, both: bool, out: np.ndarray) -> None:
+    weights = (np.array(_on_three_axes(plan.unit_spacing), np.float64) ** 2).astype(np.float32)
+    _measure(mask.view(np.uint8), box, weights, plan.unit, plan.reach / plan.unit, both, out)
 
 
 def self_check() -> str:
@@ -391,12 +329,7 @@ def self_check() -> str:
     mask = np.zeros((3, 3, 40), bool)
     mask[1, 1, 3], mask[2, 2, 35:] = True, True
     found = np.empty(mask.shape, np.float32)
-    _measure(
-        mask.view(np.uint8), np.array([0, 3, 0, 3, 0, 40]), np.array([4, 1, 1], np.float32), 1.0, np.inf, True, found
-    )
-    places = [np.argwhere(side) * [2, 1, 1] for side in (mask, ~mask)]
-    pairs = ((places[0][:, None] - places[1]) ** 2).sum(-1)
-    expected = np.empty(mask.shape)
-    expected[mask], expected[~mask] = -np.sqrt(pairs.min(1)), np.sqrt(pairs.min(0))
+    _measure(mask.view(np.uint8), _whole(mask.shape), np.array([4, 1, 1], np.float32), 1.0, np.inf, True, found)
+    expected = ndimage.distance_transform_edt(~mask, (2, 1, 1)) - ndimage.distance_transform_edt(mask, (2, 1, 1))
     worst = float(np.abs(found - expected).max())
     return "" if worst <= 1e-5 else f"a distance is off by {worst:g}"

@@ -18,14 +18,14 @@ import torch
 from monai_boundary._check import check_choice, check_spacing, check_spatial_ndim
 from monai_boundary.kernels.distance.options import DistanceMapOptions
 
-__all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "distance_unit", "make_plan", "resolve_backend"]
+__all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "bounding_box", "make_plan", "resolve_backend"]
 
 Backend = Literal["auto", "edt", "numba", "scipy", "torch"]
 BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba", "scipy", "torch")
 
 _HAS_EDT = importlib.util.find_spec("edt") is not None
 _HAS_NUMBA = importlib.util.find_spec("numba") is not None
-# Squares of distances are kept in float32: keep ratios of spacings where the sum of squares cannot leave its range.
+# Squares of distances are kept in float32: up to this ratio of spacings their sum cannot leave its range.
 _SAFE_RATIO = 1e12
 
 
@@ -87,10 +87,9 @@ def make_plan(
         channels: See `array`.
         reach: Of plain distances, whose options have no clip: from where on they need not be exact, in mm.
     """
-    check_choice("backend", backend, BACKENDS)
+    engine = resolve_backend(backend, array)
     ndim = check_spatial_ndim(name, array.shape, channels)
     voxel = check_spacing(spacing, ndim)
-    engine = resolve_backend(backend, array)
     order = tuple(range(ndim))
     if engine != "torch":
         # Readers of NIfTI give Fortran order. Maps are made and returned in the order of the memory: the passes then
@@ -106,14 +105,17 @@ def make_plan(
     diagonal = 0.0
     if options.normalize == "diagonal" or (options.absent == "far" and options.clip is None):
         diagonal = math.hypot(*(count * width for count, width in zip(counts, voxel, strict=True)))
-    unit = distance_unit([voxel[axis] for axis in kept])
+    # With the contiguous axis for the unit the first pass adds up ones, not a spacing with its rounding errors, which
+    # would pass 1e-4 mm on 256 voxels.
+    widths = [voxel[axis] for axis in kept]
+    unit = widths[-1] if max(widths) <= _SAFE_RATIO * widths[-1] else max(widths)
     return Plan(
         engine=engine,
         order=order,
         spacing=voxel,
         kept=kept,
         unit=unit,
-        unit_spacing=tuple(voxel[axis] / unit for axis in kept),
+        unit_spacing=tuple(width / unit for width in widths),
         # what is farther than the clip, the largest shift and a margin for rounding ends at the clip
         reach=1.001 * (clip + max(1.0, smallest)) if reach is None else reach,
         shifts=(outside, inside),
@@ -125,25 +127,36 @@ def make_plan(
     )
 
 
-def distance_unit(spacing: Sequence[float]) -> float:
-    """Return the spacing of the contiguous axis, or the largest one where squares in it would overflow.
+def bounding_box(mask: np.ndarray, spacing: tuple[float, ...], reach: float) -> tuple[slice, ...]:
+    """Return the smallest box around the True voxels, grown by `reach` and cut at the border.
 
-    With the contiguous axis for the unit edt's first pass adds up ones, not a spacing with its rounding errors, which
-    would pass 1e-4 mm on 256 voxels.
+    Args:
+        mask: Bool `(*S)` with a True voxel.
+        spacing: Voxel size, one per axis.
+        reach: In the unit of `spacing`; inf for the whole array.
     """
-    return spacing[-1] if max(spacing) <= _SAFE_RATIO * spacing[-1] else max(spacing)
+    slices = []
+    for width in spacing:
+        count = len(mask)
+        occupied = np.flatnonzero(mask.reshape(count, -1).any(axis=1))
+        margin = math.ceil(min(reach / width, count))
+        slices.append(slice(max(0, int(occupied[0]) - margin), min(int(occupied[-1]) + margin + 1, count)))
+        mask = mask.any(axis=0)
+    return tuple(slices)
 
 
 def resolve_backend(backend: Backend, array: object = None) -> str:
     """Return the engine: ``"auto"`` is torch for tensors on CUDA, else numba where it works, else `edt`, else scipy.
 
     Raises:
+        ValueError: Another name.
         RuntimeError: The package of an engine that was asked for is missing.
     """
-    if backend == "auto" and isinstance(array, torch.Tensor) and array.is_cuda:
-        return "torch"
     if backend == "auto":
+        if isinstance(array, torch.Tensor) and array.is_cuda:
+            return "torch"
         return "numba" if _HAS_NUMBA and _numba_works() else "edt" if _HAS_EDT else "scipy"
+    check_choice("backend", backend, BACKENDS)
     if backend == "edt" and not _HAS_EDT:
         raise RuntimeError("backend='edt' needs the package edt; pip install edt, or pass backend='scipy'")
     if backend == "numba" and not _HAS_NUMBA:

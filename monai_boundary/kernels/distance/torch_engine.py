@@ -16,7 +16,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ from torch.nn import functional as F
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, check_spatial_ndim, plain_tensor
 from monai_boundary.kernels.distance.finish import finish_maps
-from monai_boundary.kernels.distance.plan import Plan, distance_unit
+from monai_boundary.kernels.distance.plan import Plan
 
-__all__ = ["device_labels_map", "device_masks_map", "labels_tensor", "mask_tensor", "seed_field"]
+__all__ = ["device_labels_map", "device_masks_map", "device_seed_distance", "labels_tensor", "mask_tensor"]
 
 # Elements handled at once on the CPU: fewer spend their time in calls, more leave the cache.
 _CPU_TILE = 1 << 18
@@ -45,11 +45,12 @@ def signed_field(mask: torch.Tensor, spacing: Sequence[float], reach: float) -> 
 
     Args:
         mask: Bool `(N, *S)`, 1 to 3 spatial axes.
-        spacing: Voxel size in mm, one per spatial axis.
-        reach: Distances from here on may come out as any value >= `reach`; ``inf`` for none.
+        spacing: Voxel size in the unit of the plan, one per spatial axis: where voxels are cubes, and in the first pass
+            anyway, squares are whole numbers.
+        reach: Distances from here on, in the same unit, may come out as any value >= `reach`; ``inf`` for none.
 
     Returns:
-        Float32 `(N, *S)` in mm; a mask without a surface gives +inf (empty) or -inf (full).
+        Float32 `(N, *S)` in this unit; a mask without a surface gives +inf (empty) or -inf (full).
     """
     return _distance(mask, spacing, reach, signed=True)
 
@@ -67,20 +68,15 @@ def _(mask: torch.Tensor, spacing: Sequence[float], reach: float) -> torch.Tenso
 
 
 def _distance(mask: torch.Tensor, spacing: Sequence[float], reach: float, signed: bool) -> torch.Tensor:
-    # Axes of one voxel add nothing.
-    kept = [axis for axis, count in enumerate(mask.shape[1:]) if count > 1] or [0]
-    kept_spacing = [spacing[axis] for axis in kept]
-    # In units of the last axis the first squares, and all where voxels are cubes, are whole numbers.
-    unit = distance_unit(kept_spacing)
-    counts = [mask.shape[1 + axis] for axis in kept]
-    field = torch.empty((mask.shape[0], *counts), dtype=torch.float32, device=mask.device)
-    _scan_last_axis(mask.reshape(field.shape), field, kept_spacing[-1] / unit, signed)
+    counts = mask.shape[1:]
+    field = torch.empty(mask.shape, dtype=torch.float32, device=mask.device)
+    _scan_last_axis(mask, field, spacing[-1], signed)
     for axis in range(len(counts) - 2, -1, -1):
-        steps = math.ceil(min(reach / kept_spacing[axis], counts[axis] - 1))
-        _pass(field.view(-1, counts[axis], math.prod(counts[axis + 1 :])), (kept_spacing[axis] / unit) ** 2, steps)
+        steps = math.ceil(min(reach / spacing[axis], counts[axis] - 1))
+        _pass(field.view(-1, counts[axis], math.prod(counts[axis + 1 :])), spacing[axis] ** 2, steps)
     sign = field.sgn() if signed else None
-    field.abs_().sqrt_().mul_(unit)
-    return (field if sign is None else field.mul_(sign)).view(mask.shape)
+    field.abs_().sqrt_()
+    return field if sign is None else field.mul_(sign)
 
 
 def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, spacing: float, signed: bool) -> None:
@@ -161,18 +157,30 @@ def device_masks_map(masks: torch.Tensor, plan: Plan, valid: torch.Tensor | None
     return _maps(masks if valid is None else masks & valid, valid, plan)
 
 
+@torch.no_grad()
+def device_seed_distance(seeds: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Distance in mm to the nearest True voxel of bool `(B, C, *S)`."""
+    return _in_mm(seed_field, seeds, plan)
+
+
 def _maps(inside: torch.Tensor, valid: torch.Tensor | None, plan: Plan) -> torch.Tensor:
     # Beside the maps, masks and less than twice their size are asked for.
     if valid is None:
-        maps: torch.Tensor = signed_field(inside.flatten(0, 1), plan.spacing, plan.reach).view(inside.shape)
+        maps = _in_mm(signed_field, inside, plan)
     else:
         # Distances start only at counted voxels, so each side needs passes of its own.
-        negative = seed_field((valid & ~inside).flatten(0, 1), plan.spacing, plan.reach).neg_().view(inside.shape)
-        maps = seed_field(inside.flatten(0, 1), plan.spacing, plan.reach).view(inside.shape)
+        negative = _in_mm(seed_field, valid & ~inside, plan).neg_()
+        maps = _in_mm(seed_field, inside, plan)
         torch.where(inside, negative, maps, out=maps)
         del negative
     finish_maps(maps, inside, valid, plan)
     return maps
+
+
+def _in_mm(field: Callable[..., torch.Tensor], mask: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Call one of the two ops; axes of one voxel add nothing, and it does not see them."""
+    rows = mask.reshape(mask.shape[0] * mask.shape[1], *[mask.shape[2 + axis] for axis in plan.kept])
+    return field(rows, plan.unit_spacing, plan.reach / plan.unit).mul_(plan.unit).view(mask.shape)
 
 
 def labels_tensor(labels: Any, num_classes: int, ignore_index: int | None) -> torch.Tensor:

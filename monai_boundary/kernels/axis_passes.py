@@ -1,15 +1,13 @@
-"""The search of the numba engine along one axis, LANES columns at once.
+"""The two passes of the numba engine of distance maps along one axis: rows are scanned, columns swept LANES at once.
 
-The inner loop takes the minimum of ``rows[s] + weight * (p - s)^2`` over a few sources s. Written as plain loops numba
-compiles it to code that loads and stores the running minimum at every source, at a third to a sixth of the speed (8
-sources: 72 against 19 ns for 32 columns; 30 sources: 118 against 53 ns); LLVM cannot know that the arrays do not
-overlap. `_minimum` therefore emits the loop itself: one vector of LANES floats for the minimum, and one of LANES
+The inner loop of the sweep takes the minimum of ``rows[s] + weight * (p - s)^2`` over a few sources s. Written as plain
+loops numba compiles it to code that loads and stores the running minimum at every source, at a third to a sixth of the
+speed (8 sources: 72 against 19 ns for 32 columns; 30 sources: 118 against 53 ns); LLVM cannot know that the arrays do
+not overlap. `_minimum` therefore emits the loop itself: one vector of LANES floats for the minimum, and one of LANES
 integers for its source, stay in registers. There is nothing else in it: a load, a multiplication, an addition, a
 comparison and two selections per source. Checked against the plain form, brute force and scipy (tests/kernels); at its
 first use in a process `self_check` measures a mask whose distances are known, and where that fails, or another numba
 does not compile it, `edt` takes over with one warning.
-
-Numba renews compiled code when numba_engine.py changes: touch that file after a change here.
 """
 
 from __future__ import annotations
@@ -19,8 +17,10 @@ from typing import Any
 
 from monai_boundary.kernels.compiled import cgutils, inlined, intrinsic, ir, types
 
-__all__ = ["LANES", "index_sources", "sweep"]
+__all__ = ["EMPTY", "FULL", "LANES", "MIXED", "index_sources", "scan_rows", "sweep"]
 
+EMPTY, MIXED, FULL = 0, 1, 2
+_FAR = 1 << 28  # steps, where a row holds no voxel of the other side in this direction
 LANES = 32  # 4 registers of 8 floats, and as many for the places: all of them stay in registers
 
 _INT = ir.IntType(32)
@@ -109,6 +109,46 @@ def _typed(tracked: bool) -> Any:
 _nearest = intrinsic(_typed(tracked=False))
 # The same; returns the least and the greatest s that is nearest in some lane.
 _nearest_range = intrinsic(_typed(tracked=True))
+
+
+@inlined
+def scan_rows(mask, box, kind, line_of, lines):  # type: ignore[no-untyped-def]
+    """Write the steps along x to the nearest voxel of the other side, negative inside.
+
+    Args:
+        mask: Uint8 `(Z, Y, X)` of 0 and 1.
+        box: Int64 `(6,)`: z, end of z, y, end of y, x, end of x.
+        kind: Uint8 `(y, z)` of the box: `EMPTY`, `MIXED` or `FULL`.
+        line_of: Int64 `(y, z)`: which of `lines` a mixed row has; the others need none.
+        lines: Int32 `(rows, x)`, whose width is a multiple of LANES.
+    """
+    used = 0
+    for z in range(box[0], box[1]):
+        for y in range(box[2], box[3]):
+            row = mask[z, y, box[4] : box[5]]
+            total = 0
+            for x in range(len(row)):
+                total += row[x]
+            if total == 0 or total == len(row):
+                kind[y - box[2], z - box[0]] = EMPTY if total == 0 else FULL
+                continue
+            kind[y - box[2], z - box[0]] = MIXED
+            line_of[y - box[2], z - box[0]] = used
+            line = lines[used]
+            used += 1
+            steps, before = _FAR, row[0]
+            for x in range(len(row)):
+                steps = 1 if row[x] != before else steps + 1
+                before = row[x]
+                line[x] = steps
+            steps = _FAR
+            for x in range(len(row) - 1, -1, -1):
+                steps = 1 if row[x] != before else steps + 1
+                before = row[x]
+                nearer = min(line[x], steps)
+                line[x] = -nearer if before else nearer
+            for x in range(len(row), len(line)):
+                line[x] = line[len(row) - 1]
 
 
 @inlined
