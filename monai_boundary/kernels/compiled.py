@@ -46,8 +46,8 @@ inlined = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def compiled(signature: Any = None, any_order: bool = False) -> Callable[[Function], Function]:
     """Compile a function, free of the interpreter lock, and keep it on disk.
 
-    What is kept is renewed when any file of `kernels` changes, whose digest is in the name of what is kept: numba itself
-    would look at the file of the function only, not at those of what it calls.
+    What is kept is renewed when any file of `kernels` changes: its name holds a digest of them. Numba by itself looks
+    at the file of the function only, not at those of what it calls.
 
     Args:
         signature: Its one signature, for which it is compiled now; without one at its first call.

@@ -33,19 +33,14 @@ def an_engine_that_measures_wrongly_is_taken(right):
     return broken
 
 
-@fault(f"{NUMBA}:_measure_valid", *MAPS)
+@fault(f"{NUMBA}:_measure_both", *MAPS)
 def ignored_voxels_are_a_contour(right):
-    return lambda inside, outside, *rest: right(inside, ~inside, *rest)
-
-
-@fault(f"{NUMBA}:_fill", *MAPS)
-def a_mask_without_a_surface_leaves_what_was_in_memory(right):
-    return lambda channel, *rest: channel.fill(7.0)
+    return lambda out, inside, valid, plan: right(out, inside, None if valid is None else valid | True, plan)
 
 
 @fault(f"{NUMBA}:_finish", *MAPS)
 def the_other_side_of_a_pair_is_balanced_like_the_mask(right):
-    return lambda channel, mask, box, crop, own, plan: right(channel, mask, box, crop, 1, plan)
+    return lambda channel, mask, box, own, *rest: right(channel, mask, box, 1, *rest)
 
 
 @fault(f"{NUMBA}:seed_distance", "kernels/distance/test_backends.py")
@@ -64,8 +59,8 @@ def classes_are_counted_from_the_background(right):
 
 @fault("monai_boundary.kernels.distance.api:_write_maps", *MAPS)
 def maps_come_back_in_the_order_of_the_memory(right):
-    return lambda count, shape, masks, valid, plan, paired: right(
-        count, shape, masks, valid, plan._replace(order=tuple(sorted(plan.order))), paired
+    return lambda count, shape, masks, valid, plan, *paired: right(
+        count, shape, masks, valid, plan._replace(order=tuple(sorted(plan.order))), *paired
     )
 
 

@@ -13,7 +13,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from monai_boundary.kernels.components import connected_components
-from monai_boundary.kernels.distance import label_distance
 from monai_boundary.kernels.regions import region_distance, region_seeds
 from tests.oracles import brute_force_distance
 from tests.strategies import shapes, spacings
@@ -46,13 +45,6 @@ def test_distance_is_that_to_the_nearest_voxel_of_another_region(labels, image_e
         others = padded != label
         expected[own] = brute_force_distance(others, spacing)[inside][own] if others.any() else np.inf
     np.testing.assert_allclose(region_distance(labels, spacing, image_edge), expected, rtol=1e-5)
-
-
-@given(label_arrays, st.data())
-def test_scipy_and_edt_measure_the_same(labels, data):
-    spacing = data.draw(spacings(labels.ndim))
-    first, second = (XX)
-    np.testing.assert_allclose(first, second, rtol=1e-5)
 
 
 @given(label_arrays, st.data())

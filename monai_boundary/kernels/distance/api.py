@@ -180,7 +180,7 @@ def labels_distance_map(
     values = np.ascontiguousarray(values)
     paired = len(classes) == num_classes == 2
     masks = (values == index for index in (classes[1:] if paired else classes))
-    return _like(labels, _maps(len(classes), values.shape, masks, valid, plan, paired))
+    return _like(labels, _write_maps(len(classes), values.shape, masks, valid, plan, paired))
 
 
 def masks_distance_map(
@@ -218,7 +218,7 @@ def batch_labels_map(
     ignore_index: int | None = None,
     backend: Backend = "auto",
 ) -> torch.Tensor:
-    """`labels_distance_map` of a batch `(B, 1, *S)` of one spacing: float32 `(B, C, *S)` on its device."""
+    """`labels_distance_map` of a batch `(B, 1, *S)`: float32 `(B, C, *S)` on its device."""
     plan = make_plan("labels", labels, spacing, options, backend, 2)
     settings = (num_classes, spacing, options, include_background, ignore_index)
     if plan.engine != "torch":
@@ -239,7 +239,7 @@ def batch_masks_map(
     valid: torch.Tensor | None = None,
     backend: Backend = "auto",
 ) -> torch.Tensor:
-    """`masks_distance_map` of a batch `(B, C, *S)` of one spacing, with `valid` `(B, 1, *S)`: as large, on its device."""
+    """`masks_distance_map` of a batch `(B, C, *S)`, with `valid` `(B, 1, *S)`: float32, on its device."""
     plan = make_plan("masks", masks, spacing, options, backend, 2)
     given, counted = plain_tensor("masks", masks), None if valid is None else plain_tensor("valid", valid)
     if plan.engine != "torch":
@@ -264,10 +264,10 @@ def _classes(num_classes: Any, include_background: bool) -> range:
 def _maps_of_masks(masks: np.ndarray, valid: np.ndarray | None, plan: Plan) -> np.ndarray:
     ordered = masks.transpose(0, *(1 + axis for axis in plan.order))
     counted = None if valid is None else np.require(valid.transpose(plan.order), requirements=["C", "W"])
-    return _maps(len(masks), ordered.shape[1:], map(np.ascontiguousarray, ordered), counted, plan)
+    return _write_maps(len(masks), ordered.shape[1:], map(np.ascontiguousarray, ordered), counted, plan)
 
 
-def _maps(
+def _write_maps(
     count: int,
     shape: Sequence[int],
     masks: Iterable[np.ndarray],

@@ -35,6 +35,7 @@ from monai_boundary.kernels.distance.plan import Plan, bounding_box
 
 __all__ = ["seed_distance", "self_check", "write_maps"]
 
+
 @inlined
 def _sweep_plane(side, kind, line_of, lines, left, span, weights, reach, scratch, out, held):  # type: ignore[no-untyped-def] # noqa: PLR0913
     """Distances inside one plane, along z over `span`, to the mask (side 0) or to the rest (side 1).
@@ -209,7 +210,7 @@ def _shift(values, mask, box, own, shifts, clip):  # type: ignore[no-untyped-def
         float32, float32, types.UniTuple(float64, 2),
     )
 )  # fmt: skip
-def _finish(values, mask, box, own, shifts, clip, divisor, balance):  # type: ignore[no-untyped-def] # noqa: PLR0913
+def _finish(values, mask, box, own, shifts, clip, divisor, balance):  # type: ignore[no-untyped-def]
     """Turn the signed distances in the box into the map of where `mask` is `own`; all beyond is at the clip.
 
     Args:
@@ -229,11 +230,7 @@ def _finish(values, mask, box, own, shifts, clip, divisor, balance):  # type: ig
         beyond = clip if own else -clip
         inner, outer = inner + (0.0 if own else rest * clip), outer + (rest * clip if own else 0.0)
     if divisor == 0:
-        divisor = abs(beyond)
-        for z in range(box[0], box[1]):
-            for y in range(box[2], box[3]):
-                for x in range(box[4], box[5]):
-                    divisor = max(divisor, abs(values[z, y, x]))
+        divisor = max(abs(beyond), np.abs(values[box[0] : box[1], box[2] : box[3], box[4] : box[5]]).max())
         divisor = divisor if divisor > 0 else float32(1)
     if balance[0] > 0 and inner > 0 and outer > 0:
         factor = float32(min((outer / inner) ** balance[0], balance[1]))

@@ -141,7 +141,7 @@ def bounding_box(mask: np.ndarray, spacing: tuple[float, ...], reach: float) -> 
         occupied = np.flatnonzero(mask.reshape(count, -1).any(axis=1))
         margin = math.ceil(min(reach / width, count))
         slices.append(slice(max(0, int(occupied[0]) - margin), min(int(occupied[-1]) + margin + 1, count)))
-        mask = mask.any(axis=0)
+        mask = np.logical_or.reduce(mask, axis=0)
     return tuple(slices)
 
 
