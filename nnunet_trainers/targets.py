@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import SegOnlyTransform
 
-from monai_boundary.kernels.distance import (
-    DistanceMapOptions,
-    batch_labels_map,
-    batch_masks_map,
-    labels_distance_map,
-    masks_distance_map,
-)
+from monai_boundary.kernels.distance import DistanceMapOptions, batch_labels_map, batch_masks_map
 
 __all__ = ["AppendDistanceMaps"]
 
@@ -65,33 +58,8 @@ class AppendDistanceMaps(SegOnlyTransform):
         Raises:
             ValueError: The maps leave the range of float16.
         """
-        array = segmentation.numpy()
-        if self.regions:
-            masks, valid = self.region_masks(array)
-            maps = masks_distance_map(masks, self.spacing, self.options, valid)
-        else:
-            maps = labels_distance_map(
-                array,
-                self.num_classes,
-                self.spacing,
-                self.options,
-                include_background=False,
-                ignore_index=self.ignore_index,
-            )
-        return self.half(torch.from_numpy(maps))
-
-    def region_masks(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the masks of the regions of a target, and which voxels count, ``None`` for all."""
-        masks = array[: self.num_classes].astype(bool)
-        return masks, None if self.ignore_index is None else ~array[-1].astype(bool)
-
-    def half(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return `maps` as float16.
-
-        Raises:
-            ValueError: They leave its range.
-        """
-        half = maps.half()  # a third of the time that NumPy takes
+        maps = self.batch_distance_maps(segmentation[None])[0]
+        half = maps.half()
         if not self._fits and not half.isfinite().all():
             raise ValueError(
                 f"distance maps must stay below {_LARGEST:g} to be kept in float16, got {float(maps.abs().max()):g} at "
@@ -106,11 +74,4 @@ class AppendDistanceMaps(SegOnlyTransform):
         if self.regions:
             valid = None if self.ignore_index is None else ~target[:, -1:].bool()
             return batch_masks_map(target[:, : self.num_classes].bool(), self.spacing, self.options, valid)
-        return batch_labels_map(
-            target,
-            self.num_classes,
-            self.spacing,
-            self.options,
-            include_background=False,
-            ignore_index=self.ignore_index,
-        )
+        return batch_labels_map(target, self.num_classes, self.spacing, self.options, False, self.ignore_index)

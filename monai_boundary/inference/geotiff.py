@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -72,12 +73,14 @@ def predict_tile(
     with import_rasterio().Env(GDAL_CACHEMAX=_CACHE), TileReader(source) as reader:
         _check_target(path, reader, overwrite)
         rows = (inferer or TileInferer()).rows(reader, network)
-        with (
-            eval_mode(network) if isinstance(network, torch.nn.Module) else nullcontext(),
-            _geotiff(path, reader) as write,
-        ):
-            for values in rows:
-                write(values if output == "values" else _stored(values, codes, limit))
+        stored = rows if output == "values" else (_stored(values, codes, limit) for values in rows)
+        try:
+            with eval_mode(network) if isinstance(network, torch.nn.Module) else nullcontext(), replacing(path) as part:
+                _write(part, reader, stored)
+        except import_rasterio().errors.RasterioIOError as error:
+            raise OSError(
+                f"{path} must be written whole, got: {error}; check the free space and the permissions"
+            ) from error
     return path
 
 
@@ -98,83 +101,41 @@ def _check_target(path: Path, reader: TileReader, overwrite: bool) -> None:
         raise FileNotFoundError(f"folder of target must exist, got {path.parent}; make it first")
 
 
-class _ReadBackError(Exception):
-    """What is in the file is not what was written."""
-
-
-@contextmanager
-def _geotiff(path: Path, tile: TileReader) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that takes the next rows `(bands, rows, W)` of a file on the grid of `tile`."""
+def _write(path: Path, tile: TileReader, parts: Iterator[np.ndarray]) -> None:
+    """Write the next rows `(bands, some rows, W)` from top to bottom to a file on the grid of `tile`, and check it."""
+    rasterio, first, sums = import_rasterio(), next(parts), []
+    (height, width), place = tile.shape, tile.georeference
+    options = {} if place is None else {"crs": place.crs, "transform": place.transform}
+    with without_georeference_warning():
+        file = rasterio.open(
+            path, "w", driver="GTiff", height=height, width=width, count=len(first), dtype=first.dtype,
+            compress="deflate", predictor=3 if first.dtype.kind == "f" else 2, tiled=True, blockxsize=_BLOCK,
+            blockysize=_BLOCK, interleave="pixel", bigtiff="if_safer", **options,
+        )  # fmt: skip
+    with file:
+        for rows, values in _whole_blocks(chain([first], parts)):
+            file.write(values, window=rasterio.windows.Window.from_slices(rows, slice(0, width)))
+            sums.append((rows, _checksum(values)))
+    # GDAL does not report a disk that was full when the file was closed
     try:
-        with replacing(path) as part:
-            writer = _RowWriter(part, tile)
-            try:
-                yield writer.add
-                writer.write_rest()
-            finally:
-                writer.close()
-            writer.read_back()
-    except (import_rasterio().errors.RasterioIOError, _ReadBackError) as error:
-        raise OSError(
-            f"{path} must be written whole, got: {str(error) or 'a file that reads back differently'}; "
-            "check the free space and the permissions"
-        ) from error
+        with TileReader(path) as reader:
+            same = all(_checksum(reader.read(rows, slice(0, width))) == one for rows, one in sums)
+    except ValueError:  # a file that was cut short
+        same = False
+    if not same:
+        raise rasterio.errors.RasterioIOError("a file that reads back differently")
 
 
-class _RowWriter:
-    """Writes rows as they come, in whole rows of blocks: a block that is compressed twice would leave a hole."""
-
-    def __init__(self, path: Path, tile: TileReader) -> None:
-        self._path, self._tile = path, tile
-        self._file: Any = None
-        self._waiting = np.empty((0, 0, 0))
-        self._sums: list[tuple[slice, int]] = []  # rows in the file and the checksum of their values
-
-    def add(self, rows: np.ndarray) -> None:
-        """Take the next rows `(bands, rows, W)`."""
-        if self._file is None:
-            self._open(len(rows), rows.dtype)
-            self._waiting = rows[:, :0]
-        self._waiting = np.concatenate([self._waiting, rows], axis=1)
-        self._write(self._waiting.shape[1] // _BLOCK * _BLOCK)
-
-    def write_rest(self) -> None:
-        """Write what does not fill a row of blocks."""
-        self._write(self._waiting.shape[1])
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-    def read_back(self) -> None:
-        """Compare the file with what was written: GDAL does not report a disk that was full when it was closed."""
-        try:
-            with TileReader(self._path) as reader:
-                same = [_checksum(reader.read(rows, slice(0, reader.shape[1]))) == one for rows, one in self._sums]
-        except ValueError as error:  # a file that was cut short
-            raise _ReadBackError from error
-        if not all(same):
-            raise _ReadBackError
-
-    def _open(self, bands: int, dtype: np.dtype) -> None:
-        (height, width), place = self._tile.shape, self._tile.georeference
-        options = {} if place is None else {"crs": place.crs, "transform": place.transform}
-        with without_georeference_warning():
-            self._file = import_rasterio().open(
-                self._path, "w", driver="GTiff", height=height, width=width, count=bands, dtype=dtype,
-                compress="deflate", predictor=3 if dtype.kind == "f" else 2, tiled=True, blockxsize=_BLOCK,
-                blockysize=_BLOCK, interleave="pixel", bigtiff="if_safer", **options,
-            )  # fmt: skip
-
-    def _write(self, count: int) -> None:
-        if not count:
-            return
-        done, self._waiting = self._waiting[:, :count], self._waiting[:, count:]
-        top = self._sums[-1][0].stop if self._sums else 0
-        rows = slice(top, top + count)
-        self._file.write(done, window=import_rasterio().windows.Window.from_slices(rows, slice(0, done.shape[2])))
-        self._sums.append((rows, _checksum(done)))
+def _whole_blocks(parts: Iterable[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
+    """Regroup rows into whole rows of blocks, with their place: a block that is compressed twice would leave a hole."""
+    top, waiting = 0, None
+    for part in parts:
+        waiting = part if waiting is None else np.concatenate([waiting, part], axis=1)
+        if count := waiting.shape[1] // _BLOCK * _BLOCK:
+            yield slice(top, top + count), waiting[:, :count]
+            top, waiting = top + count, waiting[:, count:]
+    if waiting is not None and waiting.shape[1]:
+        yield slice(top, top + waiting.shape[1]), waiting
 
 
 def _checksum(values: np.ndarray) -> int:

@@ -89,14 +89,21 @@ def maps_come_from_the_lowest_head(right):
     return broken
 
 
-@fault(f"{APPEND}.region_masks", *MAPS)
-def the_ignored_channel_is_turned_round(right):
-    return lambda self, array: (lambda masks, valid: (masks, None if valid is None else ~valid))(*right(self, array))
-
-
-@fault(f"{APPEND}.half", *MAPS)
+@fault(f"{APPEND}.distance_maps", *MAPS)
 def maps_overflow_in_half_precision(right):
-    return lambda self, maps: maps.half()
+    return lambda self, segmentation: self.batch_distance_maps(segmentation[None])[0].half()
+
+
+@fault(f"{APPEND}.batch_distance_maps", *MAPS)
+def the_ignored_channel_is_turned_round(right):
+    import torch
+
+    def broken(self, target):
+        if self.regions and self.ignore_index is not None:
+            target = torch.cat([target[:, :-1], ~target[:, -1:].bool()], dim=1)
+        return right(self, target)
+
+    return broken
 
 
 @fault("nnunet_trainers.losses:RegionAndBoundary.forward", *MAPS, *MODES)
