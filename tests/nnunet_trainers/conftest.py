@@ -34,7 +34,7 @@ def nnunet_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield root
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def results(nnunet_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty results folder of one test, named by nnUNet_results."""
     monkeypatch.setenv("nnUNet_results", str(tmp_path))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,17 +11,30 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from tests.nnunet_trainers.datasets import FOLDER, PLANS
+from tests.nnunet_trainers.datasets import FOLDER, LABELS, PLANS
 
 
 def build(
-    trainer_class: type[nnUNetTrainer], dataset: str, configuration: str = "3d_fullres", started: bool = True
+    trainer_class: type[nnUNetTrainer],
+    dataset: str = LABELS,
+    configuration: str = "3d_fullres",
+    started: bool = True,
+    deep_supervision: bool = True,
+    labels: dict | None = None,
+    channels: int = 1,
 ) -> nnUNetTrainer:
-    """Return a trainer on the CPU, after on_train_start unless told otherwise."""
+    """Return a trainer on the CPU, after on_train_start unless told otherwise.
+
+    With `labels`, foreground by name, the data set is said to have these and so many channels.
+    """
     folder = Path(nnUNet_preprocessed) / dataset
     plans = {**json.loads((folder / f"{PLANS}.json").read_text()), "continue_training": False}
     description = json.loads((folder / "dataset.json").read_text())
+    if labels is not None:
+        names = {str(channel): "MRI" for channel in range(channels)}
+        description |= {"channel_names": names, "labels": {"background": 0, **labels}}
     trainer = trainer_class(plans, configuration, 0, description, torch.device("cpu"))
+    trainer.enable_deep_supervision = deep_supervision
     if trainer.is_cascaded:
         write_previous_stage(trainer)
     if started:
@@ -40,24 +51,6 @@ def write_previous_stage(trainer: nnUNetTrainer) -> None:
     for name in dataset.identifiers:
         labels = np.asarray(dataset.load_case(name)[1][:])[0]
         nnUNetDatasetBlosc2.save_seg(np.roll(np.maximum(labels, 0), 1, axis=1), str(target / name))
-
-
-def without_deep_supervision(trainer_class: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
-    """Return a subclass with deep supervision off."""
-
-    class WithoutDeepSupervision(trainer_class):
-        def __init__(
-            self,
-            plans: dict,
-            configuration: str,
-            fold: int | Literal["all"],
-            dataset_json: dict,
-            device: torch.device = torch.device("cpu"),  # noqa: B008
-        ) -> None:
-            super().__init__(plans, configuration, fold, dataset_json, device)
-            self.enable_deep_supervision = False
-
-    return WithoutDeepSupervision
 
 
 def run_epoch(trainer: nnUNetTrainer, train_steps: int = 3, validation_steps: int = 2) -> tuple[list, list]:
@@ -85,11 +78,6 @@ def pretend_epoch(trainer: nnUNetTrainer, predicted: float | list[float] = 100.0
     result = {"tp_hard": found, "fp_hard": np.zeros(classes), "fn_hard": 100.0 - found}
     trainer.on_validation_epoch_end([{"loss": np.array(1.0, np.float32), **result}])
     trainer.on_epoch_end()
-
-
-def batch_copy(batch: dict) -> dict:
-    """Return a deep copy: nnU-Net's validation step writes into the target."""
-    return copy.deepcopy(batch)
 
 
 def same_weights(*trainers: nnUNetTrainer) -> None:

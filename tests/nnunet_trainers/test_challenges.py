@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from monai_boundary.kernels import PUBLISHED
 from nnunet_trainers.challenges import nnUNetTrainerBoundaryISLES, nnUNetTrainerBoundaryWMH
-from tests.nnunet_trainers.datasets import LABELS, plans
 from tests.nnunet_trainers.running import build
 
-WMH = {"background": 0, "WMH": 1, "ignore": 2}
-LESION = {"background": 0, "lesion": 1}
-
-
-def trainer(trainer_class: type, labels: dict, channels: int):
-    content = {"channel_names": {str(i): "MRI" for i in range(channels)}, "labels": labels, "file_ending": ".nii.gz"}
-    return trainer_class({**plans(LABELS), "continue_training": False}, "2d", 0, content, torch.device("cpu"))
+WMH = {"WMH": 1, "ignore": 2}
+LESION = {"lesion": 1}
 
 
 @pytest.mark.parametrize(
@@ -29,8 +21,8 @@ def trainer(trainer_class: type, labels: dict, channels: int):
         (nnUNetTrainerBoundaryISLES, LESION, 3),
     ],
 )
-def test_the_published_protocol_is_set(trainer_class: type, labels: dict, channels: int, results: Path) -> None:
-    ours = trainer(trainer_class, labels, channels)
+def test_the_published_protocol_is_set(trainer_class: type, labels: dict, channels: int) -> None:
+    ours = build(trainer_class, configuration="2d", started=False, labels=labels, channels=channels)
     assert ours.boundary_map == PUBLISHED
     # the published lists: alpha 0.01 in the first epoch and 0.01 more in each, region weight 1 and 0.01 less, to 0.1
     for epoch in (0, 1, 50, 95):
@@ -38,10 +30,9 @@ def test_the_published_protocol_is_set(trainer_class: type, labels: dict, channe
         assert ours.boundary_schedule.weights(epoch, 100) == pytest.approx(expected)
     assert ours.label_manager.ignore_label == labels.get("ignore")
     ours.initialize()
-    assert ours.num_epochs == 100
+    assert ours.num_epochs == ours.lr_scheduler.max_steps == 100
     assert isinstance(ours.optimizer, torch.optim.Adam)
     assert (ours.optimizer.defaults["lr"], ours.optimizer.defaults["betas"]) == (1e-3, (0.9, 0.99))
-    assert ours.lr_scheduler.max_steps == 100
 
 
 @pytest.mark.parametrize(
@@ -49,18 +40,11 @@ def test_the_published_protocol_is_set(trainer_class: type, labels: dict, channe
     [
         (nnUNetTrainerBoundaryWMH, LESION, 2, r"one class and the label ignore, and 2 channels, got .*convert wmh"),
         (nnUNetTrainerBoundaryWMH, {**LESION, "other": 2}, 2, "one class and the label ignore"),
-        (nnUNetTrainerBoundaryWMH, WMH, 1, "and 2 channels, got labels"),
+        (nnUNetTrainerBoundaryWMH, WMH, 1, "and 2 channels, got labels.*train nnUNetTrainerBoundaryPublished"),
         (nnUNetTrainerBoundaryISLES, WMH, 5, r"one class and no label ignore, and 5 or 3 channels.*convert isles2018"),
         (nnUNetTrainerBoundaryISLES, LESION, 2, "and 5 or 3 channels"),
     ],
 )
-def test_another_data_set_is_refused(
-    trainer_class: type, labels: dict, channels: int, text: str, results: Path
-) -> None:
+def test_another_data_set_is_refused(trainer_class: type, labels: dict, channels: int, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        trainer(trainer_class, labels, channels)
-
-
-def test_the_data_set_of_the_tests_is_refused_too(results: Path) -> None:
-    with pytest.raises(ValueError, match="train nnUNetTrainerBoundaryPublished"):
-        build(nnUNetTrainerBoundaryWMH, LABELS, started=False)
+        build(trainer_class, configuration="2d", started=False, labels=labels, channels=channels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,20 +10,17 @@ import torch
 from torch._dynamo.utils import counters
 
 from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary
-from tests.nnunet_trainers.datasets import LABELS
 from tests.nnunet_trainers.running import build, run_epoch
 
 
 # torch's own tracer reads .grad of the tensors that it traces
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("trainer_class", [nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary])
-def test_trains_compiled_with_a_new_alpha_in_each_epoch(
-    trainer_class: type, results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trains_compiled_with_a_new_alpha_in_each_epoch(trainer_class: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_class, "_do_i_compile", lambda _: True)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     torch._dynamo.reset()
-    trainer = build(trainer_class, LABELS)
+    trainer = build(trainer_class)
     trainer.num_epochs = 3
     graphs = []
     for _ in range(3):

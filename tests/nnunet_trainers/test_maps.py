@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary import DistanceMapOptions
@@ -21,7 +20,7 @@ from nnunet_trainers.boundary import (
 from nnunet_trainers.targets import AppendDistanceMaps
 from tests import oracles
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, PATCH, REGIONS, REGIONS_IGNORE, SPACING
-from tests.nnunet_trainers.running import batch_copy, build, same_weights, without_deep_supervision
+from tests.nnunet_trainers.running import build, same_weights
 
 ROBUST = {"clip": 10.0, "absent": "far", "normalize": "clip", "balance": 0.5}
 PUBLISHED = {"convention": "kervadec"}
@@ -46,7 +45,7 @@ def expected_maps(target: torch.Tensor, trainer: nnUNetTrainer, spacing: tuple, 
     ("trainer_class", "settings"), [(nnUNetTrainerBoundary, ROBUST), (nnUNetTrainerBoundaryPublished, PUBLISHED)]
 )
 def test_maps_are_those_of_each_sample_in_millimetres(
-    dataset: str, configuration: str, trainer_class: type, settings: dict, results: Path
+    dataset: str, configuration: str, trainer_class: type, settings: dict
 ) -> None:
     trainer = build(trainer_class, dataset, configuration)
     spacing = SPACING[-len(trainer.configuration_manager.patch_size) :]
@@ -64,23 +63,12 @@ def test_maps_are_those_of_each_sample_in_millimetres(
     assert not any(np.allclose(seen[0], other, rtol=0.05, atol=0.05) for other in seen[1:])
 
 
-@pytest.mark.parametrize("dataset", [IGNORE, REGIONS_IGNORE])
-def test_maps_are_zero_on_ignored_voxels(dataset: str, results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, dataset)
-    labels, *_, maps = next(trainer.dataloader_train)["target"]
-    ignored = labels[:, -1] if dataset == REGIONS_IGNORE else labels[:, 0] == 3
-    assert ignored.any()
-    assert not maps.movedim(1, -1)[ignored].any()
-    assert maps.movedim(1, -1)[~ignored].any()
-
-
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS])
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_the_segmentation_stays_as_nnunet_makes_it(dataset: str, deep_supervision: bool, results: Path) -> None:
-    ours, stock = nnUNetTrainerBoundary, nnUNetTrainer
-    if not deep_supervision:
-        ours, stock = without_deep_supervision(ours), without_deep_supervision(stock)
-    ours, stock = build(ours, dataset), build(stock, dataset)
+def test_the_segmentation_stays_as_nnunet_makes_it(dataset: str, deep_supervision: bool) -> None:
+    ours, stock = (
+        build(kind, dataset, deep_supervision=deep_supervision) for kind in (nnUNetTrainerBoundary, nnUNetTrainer)
+    )
     *targets, _ = next(ours.dataloader_train)["target"]
     expected = next(stock.dataloader_train)["target"]
     expected = expected if deep_supervision else [expected]
@@ -90,16 +78,15 @@ def test_the_segmentation_stays_as_nnunet_makes_it(dataset: str, deep_supervisio
 
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_validation_counts_are_those_of_stock_nnunet(dataset: str, deep_supervision: bool, results: Path) -> None:
+def test_validation_counts_are_those_of_stock_nnunet(dataset: str, deep_supervision: bool) -> None:
     # Two maps and a label entry are three channels, as many as the network has: packed into the target they would be
     # taken for one-hot labels and give a wrong pseudo Dice without an error.
-    classes = [nnUNetTrainerDiceCEBoundary, nnUNetTrainer]
-    if not deep_supervision:
-        classes = [without_deep_supervision(trainer_class) for trainer_class in classes]
-    ours, stock = (build(trainer_class, dataset) for trainer_class in classes)
+    ours, stock = (
+        build(kind, dataset, deep_supervision=deep_supervision) for kind in (nnUNetTrainerDiceCEBoundary, nnUNetTrainer)
+    )
     same_weights(ours, stock)
     batch = next(ours.dataloader_val)
-    stripped = batch_copy(batch)
+    stripped = deepcopy(batch)
     stripped["target"] = stripped["target"][:-1] if deep_supervision else stripped["target"][0]
     ours.loss.term_weights = (1.0, 0.0)
     with torch.no_grad():
@@ -110,11 +97,11 @@ def test_validation_counts_are_those_of_stock_nnunet(dataset: str, deep_supervis
 
 
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
-def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: str, results: Path) -> None:
+def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: str) -> None:
     ours, stock = build(nnUNetTrainerDiceCEBoundary, dataset), build(nnUNetTrainer, dataset)
     same_weights(ours, stock)
     batch = next(ours.dataloader_train)
-    stripped = {**batch_copy(batch), "target": batch_copy(batch)["target"][:-1]}
+    stripped = {**deepcopy(batch), "target": deepcopy(batch)["target"][:-1]}
     ours.loss.term_weights = (1.0, 0.0)
     assert ours.train_step(batch)["loss"] == stock.train_step(stripped)["loss"]
     pairs = zip(ours.network.parameters(), stock.network.parameters(), strict=True)
@@ -125,7 +112,7 @@ def test_with_alpha_0_loss_gradient_and_step_are_those_of_stock_nnunet(dataset: 
 
 
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
-def test_the_loss_is_the_weighted_sum_of_both_terms(dataset: str, results: Path) -> None:
+def test_the_loss_is_the_weighted_sum_of_both_terms(dataset: str) -> None:
     trainer = build(nnUNetTrainerBoundary, dataset)
     trainer.loss.term_weights = (0.7, 0.2)
     regions = trainer.label_manager.has_regions
@@ -152,23 +139,21 @@ def test_the_loss_is_the_weighted_sum_of_both_terms(dataset: str, results: Path)
 
 
 @pytest.mark.parametrize("ddp", [False, True])
-def test_heads_are_weighted_as_stock_nnunet_weights_them(
-    ddp: bool, results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stock = build(nnUNetTrainer, LABELS, started=False)
+def test_heads_are_weighted_as_stock_nnunet_weights_them(ddp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = build(nnUNetTrainer, started=False)
     stock.is_ddp = ddp
     expected = stock._build_loss().weight_factors
     assert bool(expected[-1] > 0) is ddp  # 1e-6 under DDP, which must not meet unused parameters
     for trainer_class in (nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary):
-        trainer = build(trainer_class, LABELS, started=False)
+        trainer = build(trainer_class, started=False)
         trainer.is_ddp = ddp
         loss = trainer._build_loss()
         assert loss.head_weights == pytest.approx(expected, abs=0)
         assert loss.region.weight_factors == pytest.approx(expected, abs=0)
 
 
-def test_each_call_takes_maps_of_its_own(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+def test_each_call_takes_maps_of_its_own() -> None:
+    trainer = build(nnUNetTrainerBoundary)
     batch = next(trainer.dataloader_train)
     trainer.train_step(batch)
     with pytest.raises(RuntimeError, match="take_maps must come before each call, got no maps"):
@@ -176,7 +161,7 @@ def test_each_call_takes_maps_of_its_own(results: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
-def test_a_target_that_moved_behind_the_maps_is_found_in_the_first_batch(dataset: str, results: Path) -> None:
+def test_a_target_that_moved_behind_the_maps_is_found_in_the_first_batch(dataset: str) -> None:
     trainer = build(nnUNetTrainerBoundary, dataset)
     batch = next(trainer.dataloader_train)
     moved = {**batch, "target": [*(head.roll(12, -1) for head in batch["target"][:-1]), batch["target"][-1]]}
@@ -186,8 +171,8 @@ def test_a_target_that_moved_behind_the_maps_is_found_in_the_first_batch(dataset
     trainer.train_step(moved)  # looked at once
 
 
-def test_maps_of_other_settings_than_the_loss_expects_are_said_once(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+def test_maps_of_other_settings_than_the_loss_expects_are_said_once() -> None:
+    trainer = build(nnUNetTrainerBoundary)
     trainer.loss.options = PUBLISHED_MAP
     with pytest.warns(MapMismatchWarning, match=r"clip=10.0 and not None.*preset='published' to SignedDistanceMapd"):
         trainer.train_step(next(trainer.dataloader_train))
@@ -195,13 +180,10 @@ def test_maps_of_other_settings_than_the_loss_expects_are_said_once(results: Pat
 
 
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_a_batch_without_maps_is_an_error(deep_supervision: bool, results: Path) -> None:
+def test_a_batch_without_maps_is_an_error(deep_supervision: bool) -> None:
     # Without the check a tensor would fall apart along its batch axis, and the last head's labels pass for maps.
-    ours, stock = nnUNetTrainerBoundary, nnUNetTrainer
-    if not deep_supervision:
-        ours, stock = without_deep_supervision(ours), without_deep_supervision(stock)
-    trainer = build(ours, LABELS)
-    batch = next(build(stock, LABELS).dataloader_train)
+    trainer, stock = (build(kind, deep_supervision=deep_supervision) for kind in (nnUNetTrainerBoundary, nnUNetTrainer))
+    batch = next(stock.dataloader_train)
     for step in (trainer.train_step, trainer.validation_step):
         with pytest.raises(RuntimeError, match="must end with the float16 distance maps"):
             step(batch)
@@ -222,43 +204,35 @@ def test_maps_beyond_float16_are_an_error_that_names_the_remedy(options: Distanc
     assert AppendDistanceMaps(2, transform.spacing, remedy).distance_maps(labels).isfinite().all()
 
 
-def test_the_maps_come_last(results: Path) -> None:
-    for configuration in ("3d_fullres", "dummy_2d", "2d", "3d_cascade_fullres"):
-        trainer = build(nnUNetTrainerBoundary, LABELS, configuration)
-        for loader in (trainer.dataloader_train, trainer.dataloader_val):
-            transforms = loader.data_loader.transforms
-            assert isinstance(transforms, ComposeTransforms)
-            kinds = [isinstance(transform, AppendDistanceMaps) for transform in transforms.transforms]
-            assert kinds == [False] * (len(kinds) - 1) + [True]
+@pytest.mark.parametrize("configuration", ["3d_fullres", "dummy_2d", "2d", "3d_cascade_fullres"])
+def test_the_maps_come_last(configuration: str) -> None:
+    trainer = build(nnUNetTrainerBoundary, configuration=configuration)
+    for loader in (trainer.dataloader_train, trainer.dataloader_val):
+        kinds = [isinstance(one, AppendDistanceMaps) for one in loader.data_loader.transforms.transforms]
+        assert kinds == [False] * (len(kinds) - 1) + [True]
 
 
-def on_the_device(trainer_class: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
-    class OnTheDevice(trainer_class):
-        distance_maps_on = "device"
-
-    return OnTheDevice
+class OnTheDevice(nnUNetTrainerBoundary):
+    distance_maps_on = "device"
 
 
 @pytest.mark.parametrize("dataset", [LABELS, REGIONS, IGNORE, REGIONS_IGNORE])
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_maps_made_on_the_device_train_as_those_of_the_workers(
-    dataset: str, deep_supervision: bool, results: Path
-) -> None:
-    workers, device = nnUNetTrainerBoundary, on_the_device(nnUNetTrainerBoundary)
-    if not deep_supervision:
-        workers, device = without_deep_supervision(workers), without_deep_supervision(device)
-    workers, device = build(workers, dataset), build(device, dataset)
+def test_maps_made_on_the_device_train_as_those_of_the_workers(dataset: str, deep_supervision: bool) -> None:
+    workers, device = (
+        build(kind, dataset, deep_supervision=deep_supervision) for kind in (nnUNetTrainerBoundary, OnTheDevice)
+    )
     same_weights(workers, device)
     batch = next(workers.dataloader_train)
     targets = batch["target"][:-1]
     shipped = next(device.dataloader_train)["target"]
     assert [t.dtype for t in (shipped if deep_supervision else [shipped])] == [t.dtype for t in targets]  # no maps
-    stripped = {**batch_copy(batch), "target": targets if deep_supervision else targets[0]}
+    stripped = {**deepcopy(batch), "target": targets if deep_supervision else targets[0]}
     for trainer in (workers, device):
         trainer.loss.term_weights = (0.7, 0.2)
     seen = []
     device.loss.register_forward_pre_hook(lambda loss, _: seen.append(loss._maps[0].clone()))
-    expected, found = workers.train_step(batch_copy(batch)), device.train_step(stripped)
+    expected, found = workers.train_step(deepcopy(batch)), device.train_step(stripped)
     for key, value in expected.items():
         assert found[key] == pytest.approx(value, rel=1e-3, abs=1e-4)  # the workers ship float16
     torch.testing.assert_close(seen[0], batch["target"][-1].float(), rtol=2e-3, atol=2e-3)
@@ -266,9 +240,9 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(
         assert np.isfinite(device.validation_step(next(device.dataloader_val))["loss"])
 
 
-def test_where_the_maps_are_made_is_checked(results: Path) -> None:
+def test_where_the_maps_are_made_is_checked() -> None:
     class Wrong(nnUNetTrainerBoundary):
         distance_maps_on = "gpu"
 
     with pytest.raises(ValueError, match="distance_maps_on must be one of 'workers', 'device', got 'gpu'"):
-        build(Wrong, LABELS, started=False)
+        build(Wrong, started=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,7 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoM
 from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary, nnUNetTrainerGDL
 from nnunet_trainers.mixin import BoundaryMixin
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, REGIONS, REGIONS_IGNORE
-from tests.nnunet_trainers.running import build, run_epoch, without_deep_supervision
+from tests.nnunet_trainers.running import build, run_epoch
 
 # nnU-Net divides 0 by 0 for a class that the few patches do not hold
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning:nnunetv2")
@@ -47,11 +45,9 @@ def assert_trains(trainer: nnUNetTrainer) -> None:
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("trainer_class", [nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary, nnUNetTrainerGDL])
-def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple, results: Path) -> None:
+def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple) -> None:
     dataset, configuration, deep_supervision = mode
-    if not deep_supervision:
-        trainer_class = without_deep_supervision(trainer_class)
-    trainer = build(trainer_class, dataset, configuration)
+    trainer = build(trainer_class, dataset, configuration, deep_supervision=deep_supervision)
     assert_trains(trainer)
     if isinstance(trainer, BoundaryMixin):
         log = trainer.boundary_log.values
@@ -67,25 +63,14 @@ def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple, r
         assert sum(log["foreground_true"][0]) > 0
 
 
-class BoundaryNoDA(BoundaryMixin, nnUNetTrainerNoDA):
-    pass
-
-
-class BoundaryDA5(BoundaryMixin, nnUNetTrainerDA5):
-    pass
-
-
-class BoundaryNoMirroring(BoundaryMixin, nnUNetTrainerNoMirroring):
-    pass
-
-
-@pytest.mark.parametrize("trainer_class", [BoundaryNoDA, BoundaryDA5, BoundaryNoMirroring])
+@pytest.mark.parametrize("stock", [nnUNetTrainerNoDA, nnUNetTrainerDA5, nnUNetTrainerNoMirroring])
 @pytest.mark.parametrize("configuration", ["3d_fullres", "dummy_2d"])
-def test_the_mixin_trains_over_stock_variants(trainer_class: type, configuration: str, results: Path) -> None:
-    assert_trains(build(trainer_class, LABELS, configuration))
+def test_the_mixin_trains_over_stock_variants(stock: type, configuration: str) -> None:
+    class Ours(BoundaryMixin, stock):
+        pass
 
-
-def test_dummy_2d_augmentation_is_on_where_it_is_meant_to_be(results: Path) -> None:
-    for configuration, expected in (("3d_fullres", False), ("dummy_2d", True)):
-        trainer = build(nnUNetTrainerBoundary, LABELS, configuration, started=False)
-        assert trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[1] is expected
+    trainer = build(Ours, configuration=configuration)
+    if stock is nnUNetTrainerNoMirroring:  # the mode is on where it is meant to be
+        dummy_2d = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[1]
+        assert dummy_2d is (configuration == "dummy_2d")
+    assert_trains(trainer)

@@ -20,7 +20,6 @@ from nnunet_trainers.boundary import (
 )
 from nnunet_trainers.boundary_log import LOG_KEYS
 from nnunet_trainers.plot import plot_boundary_log
-from tests.nnunet_trainers.datasets import LABELS
 from tests.nnunet_trainers.running import build, pretend_epoch, run_epoch
 
 
@@ -36,8 +35,10 @@ def assert_log_is_whole(trainer: nnUNetTrainer) -> None:
     assert set(LOG_KEYS) <= set(log)
 
 
-def same(got: list[float], expected: list[float]) -> bool:
-    return np.array_equal(got, expected, equal_nan=True)
+def logged_weights(trainer: nnUNetTrainer) -> list[tuple[float, float]]:
+    """Weights of region and boundary term by epoch."""
+    log = trainer.boundary_log.values
+    return list(zip(log["region_weight"], log["alpha"], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -48,35 +49,34 @@ def same(got: list[float], expected: list[float]) -> bool:
         (nnUNetTrainerDiceCEBoundary, Increase(end=0.3)),
     ],
 )
-def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedule: Rebalance, results: Path) -> None:
-    trainer = build(trainer_class, LABELS)
+def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedule: Rebalance) -> None:
+    trainer = build(trainer_class)
     trainer.num_epochs = 6
     for epoch in range(6):
         pretend_epoch(trainer)
         assert trainer.loss.term_weights == schedule.weights(epoch, 6)
         assert_log_is_whole(trainer)
-    assert trainer.boundary_log.values["region_weight"] == [schedule.weights(epoch, 6)[0] for epoch in range(6)]
-    assert trainer.boundary_log.values["alpha"] == [schedule.weights(epoch, 6)[1] for epoch in range(6)]
+    assert logged_weights(trainer) == [schedule.weights(epoch, 6) for epoch in range(6)]
 
 
-def test_the_first_hundred_published_epochs_rise_by_a_hundredth_in_a_run_of_any_length(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundaryPublished, LABELS)
+def test_the_first_hundred_published_epochs_rise_by_a_hundredth_in_a_run_of_any_length() -> None:
+    trainer = build(nnUNetTrainerBoundaryPublished)
     assert trainer.num_epochs == 1000
     for _ in range(3):
         pretend_epoch(trainer, predicted=0)
     assert trainer.boundary_log.values["alpha"] == pytest.approx([0.01, 0.02, 0.03])
 
 
-def test_a_length_in_the_name_sets_epochs_and_learning_rate(results: Path) -> None:
+def test_a_length_in_the_name_sets_epochs_and_learning_rate() -> None:
     for trainer_class, epochs in ((nnUNetTrainerBoundary_10epochs, 10), (nnUNetTrainerGDL_100epochs, 100)):
-        trainer = build(trainer_class, LABELS)
+        trainer = build(trainer_class)
         assert trainer.num_epochs == epochs
         assert trainer.lr_scheduler.max_steps == epochs
         assert trainer.num_iterations_per_epoch == 250
 
 
-def test_the_means_of_the_steps_are_logged(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+def test_the_means_of_the_steps_are_logged() -> None:
+    trainer = build(nnUNetTrainerBoundary)
     trained, validated = run_epoch(trainer)
     log = trainer.boundary_log.values
     for key in ("region_term", "boundary_term"):
@@ -88,13 +88,13 @@ def test_the_means_of_the_steps_are_logged(results: Path) -> None:
         assert len(log[key][0]) == 2  # one for each class
 
 
-def test_a_resumed_run_continues_log_and_alpha(results: Path) -> None:
-    first = build(nnUNetTrainerBoundary, LABELS)
+def test_a_resumed_run_continues_log_and_alpha() -> None:
+    first = build(nnUNetTrainerBoundary)
     first.num_epochs = 5
     for _ in range(2):
         run_epoch(first, 1, 1)
     file = checkpoint(first)
-    second = build(nnUNetTrainerBoundary, LABELS)
+    second = build(nnUNetTrainerBoundary)
     second.num_epochs = 5
     second.load_checkpoint(file)
     run_epoch(second, 1, 1)
@@ -104,17 +104,17 @@ def test_a_resumed_run_continues_log_and_alpha(results: Path) -> None:
     assert_log_is_whole(second)
 
 
-def test_a_stock_checkpoint_resumes_with_a_gap_in_the_log(results: Path) -> None:
-    stock = build(nnUNetTrainer, LABELS)
+def test_a_stock_checkpoint_resumes_with_a_gap_in_the_log() -> None:
+    stock = build(nnUNetTrainer)
     for _ in range(2):
         run_epoch(stock, 1, 1)
     file = checkpoint(stock)
-    ours = build(nnUNetTrainerBoundary, LABELS)
+    ours = build(nnUNetTrainerBoundary)
     ours.load_checkpoint(file)
     assert_log_is_whole(ours)
     run_epoch(ours, 1, 1)
     assert_log_is_whole(ours)
-    assert same(ours.boundary_log.values["alpha"], [math.nan, math.nan, Rebalance().weights(2, 1000)[1]])
+    np.testing.assert_array_equal(ours.boundary_log.values["alpha"], [math.nan] * 2 + [Rebalance().weights(2, 1000)[1]])
     assert ours.boundary_log.guard.updates == 1
 
 
@@ -122,15 +122,15 @@ class WaitingTrainer(nnUNetTrainerBoundary):
     boundary_schedule = WaitForRegion(Rebalance(pace=5), window=1, tolerance=0.1)
 
 
-def test_a_schedule_sees_the_region_terms_before_and_after_resuming(results: Path) -> None:
+def test_a_schedule_sees_the_region_terms_before_and_after_resuming() -> None:
     terms = [0.9, 0.6, 0.58, 0.5]  # settled after the third
-    whole, first = (build(WaitingTrainer, LABELS) for _ in range(2))
+    whole, first = (build(WaitingTrainer) for _ in range(2))
     for term in terms:
         pretend_epoch(whole, region_term=term)
     assert whole.boundary_log.values["alpha"] == [0.0, 0.0, 0.0, 0.01]
     for term in terms[:2]:
         pretend_epoch(first, region_term=term)
-    second = build(WaitingTrainer, LABELS)
+    second = build(WaitingTrainer)
     second.load_checkpoint(checkpoint(first))
     for term in terms[2:]:
         pretend_epoch(second, region_term=term)
@@ -140,29 +140,27 @@ def test_a_schedule_sees_the_region_terms_before_and_after_resuming(results: Pat
 # Predicted foreground voxels, of 100 true ones: gone, and back in the seventh epoch.
 COLLAPSE = [0, 0, 0, 0, 0, 0, 100, 100, 100]
 # The guard speaks after five epochs: two epochs leave the boundary term out, then the schedule goes on where it was.
-EFFECTIVE = [0, 1, 2, 3, 4, None, None, 5, 6]
+EXPECTED = [
+    (1.0, 0.0) if epoch is None else Rebalance().weights(epoch, 1000) for epoch in (0, 1, 2, 3, 4, None, None, 5, 6)
+]
 PAUSED = [0, 0, 0, 0, 0, 1, 1, 0, 0]
 
 
-def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_stopped(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_stopped() -> None:
+    trainer = build(nnUNetTrainerBoundary)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
-    expected = [(1.0, 0.0) if epoch is None else Rebalance().weights(epoch, 1000) for epoch in EFFECTIVE]
     assert trainer.boundary_log.values["alpha_paused"] == PAUSED
-    assert (
-        list(zip(trainer.boundary_log.values["region_weight"], trainer.boundary_log.values["alpha"], strict=True))
-        == expected
-    )
-    assert trainer.loss.term_weights == expected[-1]
+    assert logged_weights(trainer) == EXPECTED
+    assert trainer.loss.term_weights == EXPECTED[-1]
     text = Path(trainer.log_file).read_text()
     for label in (1, 2):
         assert text.count(f"WARNING: the predicted foreground of class {label} is 0 of the true one") == 1
     assert text.count("(boundary term paused: the predicted foreground is falling away)") == 2
 
 
-def test_the_loss_of_one_class_of_two_pauses_the_boundary_term(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+def test_the_loss_of_one_class_of_two_pauses_the_boundary_term() -> None:
+    trainer = build(nnUNetTrainerBoundary)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, [100.0, predicted])
     assert trainer.boundary_log.values["alpha_paused"] == PAUSED
@@ -170,11 +168,11 @@ def test_the_loss_of_one_class_of_two_pauses_the_boundary_term(results: Path) ->
 
 
 @pytest.mark.parametrize("epochs", [4, 5, 6, 7])
-def test_a_pause_is_the_same_after_resuming(epochs: int, results: Path) -> None:
-    first = build(nnUNetTrainerBoundary, LABELS)
+def test_a_pause_is_the_same_after_resuming(epochs: int) -> None:
+    first = build(nnUNetTrainerBoundary)
     for predicted in COLLAPSE[:epochs]:
         pretend_epoch(first, predicted)
-    second = build(nnUNetTrainerBoundary, LABELS)
+    second = build(nnUNetTrainerBoundary)
     file = checkpoint(first)
     for _ in range(2):  # as --val_best does after --c; the guard must not count the epochs twice
         second.load_checkpoint(file)
@@ -182,13 +180,11 @@ def test_a_pause_is_the_same_after_resuming(epochs: int, results: Path) -> None:
     for predicted in COLLAPSE[epochs:]:
         pretend_epoch(second, predicted)
     assert second.boundary_log.values["alpha_paused"] == PAUSED
-    assert second.boundary_log.values["alpha"] == [
-        0.0 if epoch is None else Rebalance().weights(epoch, 1000)[1] for epoch in EFFECTIVE
-    ]
+    assert logged_weights(second) == EXPECTED
 
 
-def test_the_published_trainer_warns_of_a_collapse_and_goes_on(results: Path) -> None:
-    trainer = build(nnUNetTrainerBoundaryPublished, LABELS)
+def test_the_published_trainer_warns_of_a_collapse_and_goes_on() -> None:
+    trainer = build(nnUNetTrainerBoundaryPublished)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
     assert trainer.boundary_log.values["alpha_paused"] == [0] * len(COLLAPSE)
@@ -196,8 +192,8 @@ def test_the_published_trainer_warns_of_a_collapse_and_goes_on(results: Path) ->
     assert "WARNING: the predicted foreground" in Path(trainer.log_file).read_text()
 
 
-def test_both_pictures_are_written_every_epoch(results: Path, pictures: None) -> None:
-    trainer = build(nnUNetTrainerBoundary, LABELS)
+def test_both_pictures_are_written_every_epoch(pictures: None) -> None:
+    trainer = build(nnUNetTrainerBoundary)
     folder = Path(trainer.output_folder)
     pretend_epoch(trainer)
     first = (folder / "boundary.png").read_bytes()
