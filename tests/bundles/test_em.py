@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
@@ -31,16 +31,6 @@ CONFIGS = bundle_folder("em_boundary_aware") / "configs"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture
-def cremi(tmp_path: Path) -> Path:
-    return files.write_samples(tmp_path / "cremi")
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream))
-
-
 def run(data: Path, root: Path, *names: str, kind: str = "train", **changes) -> ConfigWorkflow:
     settings = {"bundle_root": str(root), "dataset_dir": str(data), "crop_size": [32, 32],
                 "network_def#channels": [4, 8, 8, 8], **changes}  # fmt: skip
@@ -51,18 +41,22 @@ def run(data: Path, root: Path, *names: str, kind: str = "train", **changes) -> 
 
 def test_the_bundle_trains_evaluates_and_predicts_cremi(cremi: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    done = run(cremi, root, "train.json", fold=1)
+    changes = {"max_epochs": 4, "warmup": 0.5, "val_interval": 1, "optimizer#lr": 0.02}
+    done = run(cremi, root, "train.json", fold=1, **changes)
     trained = done.parser.get_parsed_content("train#trainer").state.metrics
     assert (trained["region_weight"], trained["alpha"]) == (1.0, 1.0)
     assert trained["boundary_term"] > 0
     saved = torch.load(root / "models" / "fold_1" / "model.pt", weights_only=True)
     chosen = saved["validation"]["threshold"]
-    best = done.parser.get_parsed_content("validate#evaluator").state.best_metric
+    state = done.parser.get_parsed_content("validate#evaluator").state
+    assert state.key_metric_name == "val_slice_cremi_score"
+    assert {"val_slice_cremi_score_threshold", "val_slice_cremi_score_voi_merge"} <= set(state.metrics)
+    assert state.best_metric <= state.metrics["val_slice_cremi_score"]
     summary_of = run(cremi, root, "train.json", "evaluate.json", fold=1)
     summary = json.loads((root / "eval" / "fold_1" / "summary.json").read_text())
-    # What the checkpoint scored while training it scores when it is loaded again.
+    # What the best checkpoint scored while training it scores when it is loaded again.
     assert (summary["threshold"], summary["items"]) == (chosen, 2)
-    assert summary["mean"]["cremi_score"] == pytest.approx(best, abs=1e-5)
+    assert summary["mean"]["cremi_score"] == pytest.approx(state.best_metric, abs=1e-5)
     run(cremi, root, "inference.json", kind="infer", fold=1, formats=["hdf5", "tiff"])
     path = root / "predictions" / "fold_1" / "sample_A_002-003.hdf"
     likelihood, ids = (Stored(path, key).read() for key in (LIKELIHOOD_KEY, IDS_KEY))
@@ -72,17 +66,6 @@ def test_the_bundle_trains_evaluates_and_predicts_cremi(cremi: Path, tmp_path: P
         np.testing.assert_allclose(one, predict(item), atol=1e-5)
     run(cremi, root, "inference.json", kind="infer", fold=1, split="test", threshold=0.5)
     assert Stored(path.with_name("sample_A+.hdf"), IDS_KEY).shape == (2, 56, 48)
-
-
-def test_the_key_metric_is_that_of_the_evaluation_and_the_best_is_kept(cremi: Path, tmp_path: Path) -> None:
-    done = run(cremi, tmp_path, "train.json", max_epochs=4, warmup=0.5, val_interval=1, **{"optimizer#lr": 0.02})
-    evaluator = done.parser.get_parsed_content("validate#evaluator")
-    assert evaluator.state.key_metric_name == "val_slice_cremi_score"
-    assert {"val_slice_cremi_score_threshold", "val_slice_cremi_score_voi_merge"} <= set(evaluator.state.metrics)
-    assert evaluator.state.best_metric <= evaluator.state.metrics["val_slice_cremi_score"]
-    run(cremi, tmp_path, "train.json", "evaluate.json")
-    summary = json.loads((tmp_path / "eval" / "fold_0" / "summary.json").read_text())
-    assert summary["mean"]["cremi_score"] == pytest.approx(evaluator.state.best_metric, abs=1e-5)
 
 
 def test_crops_turn_with_their_membranes_and_have_seeds_of_their_own(cremi: Path, tmp_path: Path) -> None:
@@ -102,18 +85,31 @@ def test_the_bundle_trains_on_isbi_2012(tmp_path: Path) -> None:
     data = files.write_isbi2012(tmp_path / "isbi")
     run(data, tmp_path, "train.json", "isbi2012.json", fold=2)
     run(data, tmp_path, "train.json", "isbi2012.json", "evaluate.json", fold=2)
-    assert table(tmp_path / "eval" / "fold_2" / "scores.csv")[0]["volume"] == "isbi2012_004-005"
+    assert pd.read_csv(tmp_path / "eval" / "fold_2" / "scores.csv").volume[0] == "isbi2012_004-005"
     run(data, tmp_path, "inference.json", "isbi2012.json", kind="infer", fold=2)
     assert (tmp_path / "predictions" / "fold_2" / "isbi2012_004-005.hdf").is_file()
 
 
-def test_the_bundle_trains_on_snemi3d(tmp_path: Path) -> None:
+def write_snemi3d(folder: Path) -> None:
     image, ids = files.cells()
     ids[:, 1:][ids[:, 1:] != ids[:, :-1]] = 0
     ids[:, :, 1:][ids[:, :, 1:] != ids[:, :, :-1]] = 0
     for name, array in (("train-input", image), ("train-labels", ids.astype(np.uint16))):
-        files.write_tiff(tmp_path / f"{name}.tif", array)
-    run(tmp_path, tmp_path / "root", "train.json", "snemi3d.json", max_epochs=1, warmup=0)
+        files.write_tiff(folder / f"{name}.tif", array)
+
+
+def write_without_attributes(folder: Path) -> None:
+    image, ids = files.cells()
+    files.write_hdf5(folder / "sample_A.hdf", {"volumes/raw": image, "volumes/labels/neuron_ids": ids})
+
+
+@pytest.mark.parametrize(
+    ("write", "names", "changes"),
+    [(write_snemi3d, ["snemi3d.json"], {}), (write_without_attributes, [], {"spacing": [40, 4, 4]})],
+)
+def test_the_bundle_trains_on_other_files(tmp_path: Path, write, names: list, changes: dict) -> None:
+    write(tmp_path)
+    run(tmp_path, tmp_path / "root", "train.json", *names, max_epochs=1, warmup=0, **changes)
     assert (tmp_path / "root" / "models" / "fold_0" / "model.pt").is_file()
 
 
@@ -128,9 +124,9 @@ def test_the_bundle_trains_on_volumes(tmp_path: Path, slice_axis: int | None) ->
     assert evaluator.state.key_metric_name == "val_volume_cremi_score"
     if slice_axis is None:
         run(tmp_path, tmp_path, "train.json", "fibsem_3d.json", "evaluate.json", **settings)
-        (row, _) = table(tmp_path / "eval" / "fold_1" / "scores.csv")
+        row, _ = pd.read_csv(tmp_path / "eval" / "fold_1" / "scores.csv").to_dict("records")
         assert (row["volume"], row["scored"]) == ("gala_006-011", "volume")
-        assert float(row["cremi_score"]) == pytest.approx(evaluator.state.best_metric, abs=1e-5)
+        assert row["cremi_score"] == pytest.approx(evaluator.state.best_metric, abs=1e-5)
         run(tmp_path, tmp_path, "inference.json", "fibsem_3d.json", kind="infer", **settings)
         with h5py.File(tmp_path / "predictions" / "fold_1" / "gala_006-011.hdf") as file:
             assert file[IDS_KEY].shape == (6, 32, 32)
@@ -166,28 +162,16 @@ def test_weights_of_an_earlier_training_start_another(cremi: Path, tmp_path: Pat
     [
         (None, {"fold": 5}, "got fold 5 of 3"),
         ("absent", {}, "absent does not exist; check the path"),
-        (
-            "bare",
-            {},
-            r"of volumes/raw must be > 0 along each axis, got None; pass spacing=",
-        ),
+        ("bare", {}, r"of volumes/raw must be > 0 along each axis, got None; pass spacing="),
     ],
 )
 def test_what_is_wrong_is_told_as_the_reason(cremi: Path, tmp_path: Path, data, changes: dict, text: str) -> None:
-    image, ids = files.cells()
-    arrays = {"volumes/raw": image, "volumes/labels/neuron_ids": ids}
-    files.write_hdf5(tmp_path / "bare" / "sample_A.hdf", arrays)
+    (tmp_path / "bare").mkdir()
+    write_without_attributes(tmp_path / "bare")
     folder = tmp_path / data if data else cremi
     with pytest.raises(RuntimeError) as failure:
         run(folder, tmp_path, "train.json", **changes)
     assert re.search(text, str(failure.value.__cause__))  # MONAI's own message comes last
-
-
-def test_a_file_without_attributes_trains_with_a_given_spacing(tmp_path: Path) -> None:
-    image, ids = files.cells()
-    files.write_hdf5(tmp_path / "sample_A.hdf", {"volumes/raw": image, "volumes/labels/neuron_ids": ids})
-    run(tmp_path, tmp_path, "train.json", max_epochs=1, spacing=[40, 4, 4])
-    assert (tmp_path / "models" / "fold_0" / "model.pt").is_file()
 
 
 @pytest.mark.cli

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -21,11 +21,6 @@ from monai_boundary.metrics import LikelihoodSegmentation, instance_scores
 from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
-
-
-@pytest.fixture
-def cremi(tmp_path: Path) -> Path:
-    return files.write_samples(tmp_path / "cremi")
 
 
 def places(items) -> list[tuple[str, int]]:
@@ -183,11 +178,6 @@ def test_a_network_that_returns_nan_leaves_no_file(cremi: Path, tmp_path: Path) 
     assert not list((tmp_path / "out").glob("*"))
 
 
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream))
-
-
 @pytest.mark.parametrize(("dims", "target"), [(2, "membrane"), (2, "ids"), (3, "ids")])
 def test_tables_hold_the_scores_of_each_volume_and_their_mean(tmp_path: Path, dims: int, target: str, capsys) -> None:
     for name, seed in (("A", 0), ("B", 20)):
@@ -202,15 +192,14 @@ def test_tables_hold_the_scores_of_each_volume_and_their_mean(tmp_path: Path, di
         found = LikelihoodSegmentation(0.35)(expected(item["image"][0]))
         by_volume.setdefault(item["case"], []).append(instance_scores(found, truth))
     means = {name: np.mean([one.cremi_score for one in scores]) for name, scores in by_volume.items()}
-    rows = table(out / "scores.csv")
-    assert [row["volume"] for row in rows] == ["sample_A_000-001", "sample_B_000-001", "mean"]
-    assert {row["scored"] for row in rows} == {"mean of slices" if dims == 2 else "volume"}
-    found = [float(row["cremi_score"]) for row in rows]
-    assert found == pytest.approx([*means.values(), np.mean(list(means.values()))], abs=1e-6)
-    assert summary["mean"]["cremi_score"] == pytest.approx(found[-1])
-    sweep = table(out / "thresholds.csv")
-    assert [float(row["threshold"]) for row in sweep if row["volume"] == "mean"] == [0.2, 0.35, 0.5]
-    assert summary["mean_at_0.5"]["voi_split"] == pytest.approx(float(sweep[-1]["voi_split"]))
-    assert len(table(out / "items.csv")) == 3 * len(items)
+    scores, sweep, each = (pd.read_csv(out / f"{name}.csv") for name in ("scores", "thresholds", "items"))
+    assert scores.volume.tolist() == ["sample_A_000-001", "sample_B_000-001", "mean"]
+    assert set(scores.scored) == {"mean of slices" if dims == 2 else "volume"}
+    expected_scores = [*means.values(), np.mean(list(means.values()))]
+    assert scores.cremi_score.tolist() == pytest.approx(expected_scores, abs=1e-6)
+    assert summary["mean"]["cremi_score"] == pytest.approx(scores.cremi_score.iloc[-1])
+    assert sweep.threshold[sweep.volume == "mean"].tolist() == [0.2, 0.35, 0.5]
+    assert summary["mean_at_0.5"]["voi_split"] == pytest.approx(sweep.voi_split.iloc[-1])
+    assert len(each) == 3 * len(items)
     assert json.loads((out / "summary.json").read_text()) == summary
     assert "threshold 0.35" in capsys.readouterr().out
