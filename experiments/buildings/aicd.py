@@ -8,7 +8,6 @@ widths it does not say; the defaults of `AicdSettings` are ours, but for Adam's 
 from __future__ import annotations
 
 import base64
-import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -94,7 +93,6 @@ def train_aicd(run: Run, title: str, keep_all: bool = False) -> dict[str, Any]:
     shared = settings_of(AicdSettings, run)
     train, test = aicd_phantoms(shared.images, shared.size)
     set_determinism(run["seed"])
-    start = time.monotonic()
     network = AutoEncoder(2, 3, 1, shared.features, (2,) * len(shared.features))
     loss = building_loss(run["loss"], shared.weight, shared.theta, shared.cross_entropy)
     items = [
@@ -116,7 +114,6 @@ def train_aicd(run: Run, title: str, keep_all: bool = False) -> dict[str, Any]:
         "cases": cases,
         "examples": {str(index): _pack_mask(masks[index]) for index in kept},
         "curve": curve,
-        "seconds": round(time.monotonic() - start),
     }
 
 

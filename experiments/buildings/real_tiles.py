@@ -8,7 +8,6 @@ footprints do not lie on its buildings, as ``python -m experiments alignment`` s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -137,7 +136,7 @@ def alignment_scores(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]
 def train_side(run: Run, first: Side, second: Side, title: str) -> dict[str, Any]:
     """Train on `first`, score `second`; the percentiles that scale both are those of `first`."""
     set_determinism(run["seed"])
-    start, shared = time.monotonic(), settings_of(TileSettings, run)
+    shared = settings_of(TileSettings, run)
     low, high = np.percentile(first.image, (2, 98), axis=(1, 2))[..., None, None]
     train_image, test_image = (
         torch.from_numpy(np.clip((side.image - low) / (high - low), 0, 1).astype(np.float32))
@@ -158,7 +157,7 @@ def train_side(run: Run, first: Side, second: Side, title: str) -> dict[str, Any
     policy = raise_alpha(loss, shared.weight, shared.epochs) if run["loss"] == "bf1+iou" else None
     items = training_crops(train_image, first.mask, shared)
     curve = train_network(network, loss, items, shared, score, title, shown="iou", before_epoch=policy)
-    return {"cases": [curve[-1]], "curve": curve, "seconds": round(time.monotonic() - start)}
+    return {"cases": [curve[-1]], "curve": curve}
 
 
 def training_crops(image: torch.Tensor, mask: np.ndarray, shared: TileSettings) -> Dataset:

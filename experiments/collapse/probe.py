@@ -7,7 +7,6 @@ Adam, flips; maps belong to the whole volume.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +20,13 @@ import numpy as np
 import torch
 from monai.data import Dataset
 from monai.losses import DiceCELoss
-from monai.metrics import compute_hausdorff_distance
 from monai.networks import eval_mode
 from monai.transforms import Compose, RandFlipd
 from monai.utils import set_determinism
-from scipy import ndimage
 
 from experiments.shared.commands import ListOf, Plan, experiment, seeds_option
 from experiments.shared.journal import Run
-from experiments.shared.real_data import MS_PATIENTS, ms_patient
+from experiments.shared.real_data import MS_PATIENTS, ms_patient, read_body
 from experiments.shared.tables import grouped, markdown
 from experiments.shared.training import DEVICE, Budget, boundary_options, make_unet, train_network
 from monai_boundary import (
@@ -47,6 +44,9 @@ from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.engines import Events
 from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions, labels_distance_map
 from monai_boundary.losses.collapse import CollapseWarning, foreground_shares
+from monai_boundary.metrics import surface_distances
+from monai_boundary.metrics.lesions import lesion_counts
+from monai_boundary.metrics.surface import dice_score
 from monai_boundary.schedules import Schedule
 
 BLOCK = 12
@@ -114,13 +114,10 @@ def collapse(data: Path, settings: tuple[str, ...], seeds: tuple[int, ...], epoc
 def load_patient(data: Path, name: str) -> PatientVolume:
     """Read, normalise to the brain, and crop to its bounding box, padded to multiples of 8."""
     files = ms_patient(data, name)
-    channels = [load_nifti(path)[0] for path in files.image]
-    lesion = load_nifti(files.label)[0] > 0  # type: ignore[arg-type]
-    brain = channels[0] > 0
-    box = tuple(slice(int(index.min()), int(index.max()) + 1) for index in np.nonzero(brain))
-    cropped = [np.where(brain, (c - c[brain].mean()) / c[brain].std(), 0)[box] for c in channels]
-    pad = [(0, -size % 8) for size in cropped[0].shape[:2]] + [(0, 0)]
-    return PatientVolume(np.stack([np.pad(c, pad) for c in cropped]).astype(np.float32), np.pad(lesion[box], pad))
+    image, box = read_body(files)
+    lesion = load_nifti(files.label)[0][box] > 0  # type: ignore[arg-type]
+    pad = [*((0, -size % 8) for size in lesion.shape[:2]), (0, 0)]
+    return PatientVolume(np.pad(image, [(0, 0), *pad]), np.pad(lesion, pad))
 
 
 def training_items(volumes: Sequence[PatientVolume], options: DistanceMapOptions) -> list[dict[str, torch.Tensor]]:
@@ -156,7 +153,7 @@ class _Guard:
 
 def train_setting(run: Run, volumes: Sequence[PatientVolume], title: str) -> dict[str, Any]:
     """Train and score one setting."""
-    start, setting = time.monotonic(), SETTINGS[run["setting"]]
+    setting = SETTINGS[run["setting"]]
     set_determinism(run["seed"])
     region = {"gdl": GeneralizedDiceLoss, "dicece": DiceCELoss}[setting.region](softmax=True, to_onehot_y=True)
     loss = RegionBoundaryLoss(region, BoundaryLoss(include_background=False, softmax=True))
@@ -176,8 +173,7 @@ def train_setting(run: Run, volumes: Sequence[PatientVolume], title: str) -> dic
         items = Dataset(training_items(volumes, setting.options), flips)
         curve = train_network(network, loss, items, budget, score, title, shown="dice", **options)
     warned = any(issubclass(warning.category, CollapseWarning) for warning in seen)
-    seconds = round(time.monotonic() - start)
-    return {"scores": curve[-1]["scores"], "guard_warned": warned, "seconds": seconds, "torch": torch.__version__}
+    return {"scores": curve[-1]["scores"], "guard_warned": warned, "torch": torch.__version__}
 
 
 def score_patient(network: torch.nn.Module, volume: PatientVolume) -> dict[str, float | None]:
@@ -188,18 +184,12 @@ def score_patient(network: torch.nn.Module, volume: PatientVolume) -> dict[str, 
             logits = network(torch.from_numpy(volume.image[None, ..., z]).to(DEVICE))
             found[..., z] = logits.argmax(1)[0].cpu().numpy() > 0
             truth[..., z] = volume.lesion[..., z]
-    (true_parts, true_count), (own_parts, own_count) = (
-        ndimage.label(mask, np.ones((3, 3, 3))) for mask in (truth, found)
-    )
-    hd95 = None
-    if found.any():
-        pair = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (found, truth))
-        hd95 = float(compute_hausdorff_distance(*pair, include_background=True, percentile=95))
+    lesions, hd95 = lesion_counts(found, truth), surface_distances(found, truth).hausdorff_mm(95, empty="nan")
     return {
-        "dice": float(2 * (found & truth).sum() / (found.sum() + truth.sum())),
-        "hd95_mm": hd95,
-        "lesion_recall": len(np.unique(true_parts[found & truth])) / true_count,
-        "lesion_precision": len(np.unique(own_parts[found & truth])) / max(1, own_count),
+        "dice": dice_score(found, truth),
+        "hd95_mm": hd95 if found.any() else None,
+        "lesion_recall": lesions.recall,
+        "lesion_precision": lesions.precision if found.any() else 0.0,
         "predicted_over_true": float(found.sum() / truth.sum()),
     }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -86,7 +85,6 @@ class MembraneTraining:
 
     def __call__(self, run: Run, title: str) -> Run:
         """Train, score, keep the maps, and return the rest of the line."""
-        start = time.monotonic()
         train, test = self.images(run["fold"])
         set_determinism(run["seed"])
         network = make_network(train[0].image.ndim - 1, self.shared.features).to(DEVICE)
@@ -99,7 +97,6 @@ class MembraneTraining:
             "train_cases": own,
             "curve": curve,
             "maps": self._keep(maps, f"maps/{_name(run)}_{run['loss']}.npz"),
-            "seconds": round(time.monotonic() - start),
         }
 
     def _train(self, network: torch.nn.Module, run: Run, name: str, stage: Stage, title: str) -> list[Point]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments.patch_maps.patches import PatchVolume
-from experiments.shared.real_data import MS_PATIENTS, ms_patient
+from experiments.patch_maps.patches import PatchVolume, cut
+from experiments.shared.real_data import MS_PATIENTS, ms_patient, read_body
 from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.datalist import CaseFiles
 from monai_boundary.datasets.nifti import load_nifti
@@ -52,8 +52,5 @@ def read_case(files: CaseFiles, num_classes: int) -> PatchVolume:
     labels, spacing = array.astype(np.uint8)[None], affine_spacing(affine, 3)
     if not files.image:
         return PatchVolume(files.case, labels, spacing, num_classes)
-    channels = [load_nifti(path)[0] for path in files.image]
-    body = channels[0] > 0
-    box = (slice(None), *(slice(int(index.min()), int(index.max()) + 1) for index in np.nonzero(body)))
-    image = np.stack([np.where(body, (c - c[body].mean()) / c[body].std(), 0) for c in channels]).astype(np.float32)
-    return PatchVolume(files.case, np.ascontiguousarray(labels[box]), spacing, num_classes, image[box])
+    image, box = read_body(files)
+    return PatchVolume(files.case, np.ascontiguousarray(cut(labels, box)), spacing, num_classes, image)

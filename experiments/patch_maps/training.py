@@ -109,7 +109,7 @@ def train_patches(
         title: Of the progress bar.
 
     Returns:
-        ``cases``: scores of each test case; the loss terms at the end; seconds in all, and CPU milliseconds that a
+        ``cases``: scores of each test case; the loss terms at the end; seconds of training, and CPU milliseconds that a
         map of a patch took.
     """
     set_determinism(seed)
@@ -132,5 +132,4 @@ def train_patches(
     return {
         **curve[-1],
         "map_cpu_ms": round(1000 * items.map_seconds / (settings.epochs * len(items)), 3),
-        "seconds": round(time.monotonic() - begin, 1),
     }

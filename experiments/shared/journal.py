@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -48,12 +49,14 @@ def missing_runs(path: Path, runs: Iterable[Run], keys: Sequence[str] | None = N
 
 
 def run_missing(path: Path, runs: Iterable[Run], train: Train, keys: Sequence[str] | None = None) -> None:
-    """Train what is missing, run after run, and append a line as soon as one is finished."""
+    """Train what is missing, run after run, and append a line, with its seconds, as soon as one is finished."""
     missing = missing_runs(path, runs, keys)
     path.parent.mkdir(parents=True, exist_ok=True)
     for number, run in enumerate(missing, 1):
         title = " ".join(str(run[key]) for key in _TITLE if key in run)
+        start = time.monotonic()
         row = {**run, "date": str(datetime.date.today()), **train(run, f"{title} ({number}/{len(missing)})")}
+        row["seconds"] = round(time.monotonic() - start, 1)
         with path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 

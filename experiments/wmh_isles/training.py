@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -62,7 +61,6 @@ def train_setting(run: Run, train: Sequence[SliceVolume], test: Sequence[SliceVo
     """Train a run of `planned_runs`, and score the test volumes over the epochs; the last point is the result."""
     shared, setting = settings_of(RunSettings, run), SETTINGS[run["setting"]]
     set_determinism(run["seed"])
-    start = time.monotonic()
     items = training_slices(train, setting, shared.preset, shared.empty_share, run["seed"])
     network = make_unet(2, len(items[0]["image"]), 2, shared.features)
     loss = make_loss(setting, shared.preset)
@@ -74,8 +72,7 @@ def train_setting(run: Run, train: Sequence[SliceVolume], test: Sequence[SliceVo
         network, loss, items, shared, score, title, shown="dice", betas=(0.9, 0.99),
         **boundary_options(loss, make_schedule(setting, shared.preset)),
     )  # fmt: skip
-    seconds = round(time.monotonic() - start)
-    return {"slices": len(items), "cases": curve[-1]["cases"], "curve": curve, "seconds": seconds}
+    return {"slices": len(items), "cases": curve[-1]["cases"], "curve": curve}
 
 
 def score_volumes(network: torch.nn.Module, volumes: Sequence[SliceVolume]) -> list[Row]:
