@@ -17,6 +17,7 @@ from monai_boundary.datasets import lesion_phantom, write_volume
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 
 SPACING = (3.0, 1.0, 0.5)
+BOX = (slice(0, 8), slice(0, 12), slice(5, 25))  # cuts class 1 of the volume, and has no class 2
 
 
 @pytest.fixture
@@ -73,13 +74,12 @@ def test_a_third_of_the_patches_is_forced_and_the_others_lie_anywhere(volume):
 
 @pytest.mark.parametrize("clip", [None, 20.0, 10.0])
 def test_differences_are_those_of_scipys_maps(volume, clip):
-    box = (slice(0, 8), slice(0, 12), slice(5, 25))  # cuts class 1, and has no class 2
-    found = [each for each in patch_differences(volume, [box]) if each["clip"] == clip and each["absent"] == "zero"]
+    found = [each for each in patch_differences(volume, [BOX]) if each["clip"] == clip and each["absent"] == "zero"]
     limit = np.inf if clip is None else clip
     for label, each in enumerate(found, 1):
         mask = volume.labels[0] == label
-        whole = np.clip(signed(mask), -limit, limit)[box]
-        local = np.clip(signed(mask[box]), -limit, limit)
+        whole = np.clip(signed(mask), -limit, limit)[BOX]
+        local = np.clip(signed(mask[BOX]), -limit, limit)
         error = np.abs(local - whole)
         assert each["mean_mm"] == pytest.approx(error.mean(), abs=1e-4)
         assert each["max_mm"] == pytest.approx(error.max(), abs=1e-4)
@@ -91,27 +91,19 @@ def test_differences_are_those_of_scipys_maps(volume, clip):
     assert found[1]["mean_mm"] == pytest.approx(found[1]["true_mm"])
 
 
-def test_far_puts_the_clip_or_the_diagonal_of_the_patch_where_a_class_is_absent(volume):
-    box = (slice(0, 8), slice(0, 12), slice(5, 25))
-    whole = signed(volume.labels[0] == 2)[box]
-    found = {each["clip"]: each for each in patch_differences(volume, [box]) if each["absent"] == "far"
-             and not each["present"]}  # fmt: skip
+def test_where_a_class_is_absent_far_is_the_clip_or_the_diagonal_of_the_patch_and_zero_is_0(volume):
+    whole = signed(volume.labels[0] == 2)[BOX]
+    rows = [each for each in patch_differences(volume, [BOX]) if not each["present"]]
+    found = {each["clip"]: each for each in rows if each["absent"] == "far"}
     diagonal = np.sqrt(24.0**2 + 12.0**2 + 10.0**2)
     assert found[None]["mean_mm"] == pytest.approx(np.abs(diagonal - whole).mean(), abs=1e-4)
     assert found[20.0]["mean_mm"] == pytest.approx((20 - np.minimum(whole, 20)).mean(), abs=1e-4)
     assert found[10.0]["mean_mm"] == 0.0  # class 2 is more than 10 mm away
     assert found[10.0]["loss_difference"] == 0.0
     assert found[10.0]["loss_total"] == pytest.approx(8 * 12 * 20)
-
-
-def test_differences_in_the_loss_know_absent(volume):
-    box = (slice(0, 8), slice(0, 12), slice(5, 25))
-    found = {each["absent"]: each for each in patch_differences(volume, [box])
-             if each["clip"] == 10.0 and not each["present"]}  # fmt: skip
-    assert found["zero"]["loss_difference"] == found["zero"]["loss_total"] == pytest.approx(8 * 12 * 20)
-    assert found["far"]["loss_difference"] == 0.0
-    others = [each["loss_total"] for each in patch_differences(volume, [box]) if each["clip"] != 10.0]
-    assert np.isnan(others).all()
+    (zero,) = (each for each in rows if each["clip"] == 10.0 and each["absent"] == "zero")
+    assert zero["loss_difference"] == zero["loss_total"] == pytest.approx(8 * 12 * 20)
+    assert np.isnan([each["loss_total"] for each in rows if each["clip"] != 10.0]).all()
 
 
 def test_a_patch_as_large_as_the_volume_makes_no_difference(volume):

@@ -62,13 +62,3 @@ def test_dask_makes_the_same_maps_though_a_worker_is_killed(tmp_path: Path, run)
     assert "16 maps made, 0 kept" in result.stdout
     assert f"1 Dask workers left during the run ({address}); others did their maps" in result.stdout
     assert content(out) == content(tmp_path / "serial")
-
-
-def test_dask_says_which_files_its_workers_could_not_use(data: Path, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
-    (data / "p1.nii.gz").write_bytes(b"")
-    with (
-        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
-        pytest.raises(ValueError, match=r"1 cases have no map: p1: .*complete NIfTI.*2 of 3 maps are finished"),
-    ):
-        precompute_maps(data, tmp_path / "maps", 2, dask=cluster.scheduler_address, progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import multiprocessing
@@ -172,11 +173,21 @@ def test_other_settings_in_the_same_folder_are_refused(data: Path, maps: Path, c
             MapStore(maps)
 
 
-def test_labels_that_cannot_be_used_are_named_and_the_others_are_done(data: Path, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def dask_scheduler():
+    distributed = pytest.importorskip("distributed")
+    settings = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(1, **settings) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.parametrize("scheduler", [contextlib.nullcontext, dask_scheduler])
+def test_labels_that_cannot_be_used_are_named_and_the_others_are_done(data: Path, tmp_path: Path, scheduler) -> None:
     label = data / "p1.nii.gz"
     label.write_bytes(label.read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"1 cases have no map: p1: .*complete NIfTI.*2 of 3 maps are finished"):
-        precompute_maps(data, tmp_path / "maps", **GIVEN)
+    text = r"1 cases have no map: p1: .*complete NIfTI.*2 of 3 maps are finished"
+    with scheduler() as address, pytest.raises(ValueError, match=text):
+        precompute_maps(data, tmp_path / "maps", dask=address, **GIVEN)
     assert sorted(MapStore(tmp_path / "maps").records) == ["p0", "p2"]
     write_volume(label, np.full((12, 40, 36), 5, np.uint8), (3.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"p1: labels must lie in \[0, 1\].*got \[5\]"):

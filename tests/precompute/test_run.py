@@ -15,7 +15,7 @@ from monai_boundary import DistanceMapOptions
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 from monai_boundary.kernels.distance import ROBUST
 from monai_boundary.map_store import MapStore, read_record
-from monai_boundary.precompute import jobs, precompute_maps
+from monai_boundary.precompute import precompute_maps
 from tests import oracles
 from tests.precompute.conftest import ALL, GIVEN, OPTIONS, content, whole
 
@@ -69,22 +69,6 @@ def test_shards_and_workers_make_the_same_bytes_and_a_second_run_none(data: Path
     assert {path: path.stat().st_mtime_ns for path in maps.iterdir()} == before
 
 
-def test_a_run_that_was_broken_off_goes_on_where_it_stopped(data: Path, tmp_path: Path, monkeypatch) -> None:
-    run, calls = jobs.Job.run, []
-
-    def interrupted(job: jobs.Job) -> None:
-        calls.append(job.case)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        run(job)
-
-    monkeypatch.setattr(jobs.Job, "run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        precompute_maps(data, tmp_path / "maps", **GIVEN)
-    result = precompute_maps(data, tmp_path / "maps", **GIVEN)
-    assert (result.kept, result.made, calls) == (["p0", "p1"], ["p2"], [*ALL, "p2"])
-
-
 def test_a_label_that_changed_is_recomputed_and_a_touched_one_is_not(data: Path, maps: Path) -> None:
     image = nib.load(data / "p0.nii.gz")
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine), data / "p1.nii.gz")
@@ -92,13 +76,6 @@ def test_a_label_that_changed_is_recomputed_and_a_touched_one_is_not(data: Path,
     result = precompute_maps(data, maps, **GIVEN)
     assert (result.remade, result.made, result.kept) == ({"p1": "its labels changed"}, ["p1"], ["p0", "p2"])
     np.testing.assert_allclose(whole(maps, "p1")[1].astype(float), expected(data / "p1.nii.gz"), atol=1e-2, rtol=1e-3)
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_a_volume_of_one_class_is_far_everywhere(data: Path, tmp_path: Path, label: int) -> None:
-    nib.save(nib.Nifti1Image(np.full((9, 8, 7), label, np.uint8), np.eye(4)), data / "p0.nii.gz")
-    precompute_maps(data, tmp_path / "maps", 2, OPTIONS, shard="1/3", progress=False)
-    assert np.unique(whole(tmp_path / "maps", "p0")).tolist() == [-20.0 if label else 20.0]
 
 
 @pytest.mark.parametrize(
