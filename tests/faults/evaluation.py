@@ -10,101 +10,86 @@ EVALUATION = "monai_boundary.evaluation"
 
 
 @fault(f"{EVALUATION}.matching:find_pairs", *CASES)
-def every_prediction_is_scored_against_the_first_case(right):
+def every_prediction_is_scored_against_the_first_case(right, *args):
     import dataclasses
 
-    def broken(*args):
-        pairs = right(*args)
-        truth = next(iter(pairs.cases.values()))[1]
-        return dataclasses.replace(pairs, cases={case: (pred, truth) for case, (pred, _) in pairs.cases.items()})
-
-    return broken
+    pairs = right(*args)
+    truth = next(iter(pairs.cases.values()))[1]
+    return dataclasses.replace(pairs, cases={case: (pred, truth) for case, (pred, _) in pairs.cases.items()})
 
 
 @fault(f"{EVALUATION}.matching:read_pair", *CASES)
-def two_grids_are_compared_voxel_by_voxel(right):
+def two_grids_are_compared_voxel_by_voxel(right, pred_file, target_file):
     from monai_boundary.datasets.nifti import read_labels
 
-    return lambda pred_file, target_file: (read_labels(pred_file), read_labels(target_file))
+    return (read_labels(pred_file), read_labels(target_file))
 
 
 @fault(f"{EVALUATION}.matching:_nifti_files", *CASES)
-def shadow_files_are_predictions(right):
-    return lambda name, folder, pattern: sorted(folder.glob(pattern + "*.nii*")) or right(name, folder, pattern)
+def shadow_files_are_predictions(right, name, folder, pattern):
+    return sorted(folder.glob(pattern + "*.nii*")) or right(name, folder, pattern)
 
 
 @fault(f"{EVALUATION}.volumes:evaluate_folder", *CASES)
-def cases_that_failed_are_passed_over(right):
-    def broken(*args, **kwargs):
-        result = right(*args, **kwargs)
-        result.failed.clear()
-        return result
-
-    return broken
+def cases_that_failed_are_passed_over(right, *args, **kwargs):
+    result = right(*args, **kwargs)
+    result.failed.clear()
+    return result
 
 
 @fault(f"{EVALUATION}.volumes:_labels_of", *CASES)
-def classes_are_those_of_the_first_case(right):
-    return lambda gt_dir, cases, ignore_index: right(gt_dir, dict(list(cases.items())[:1]), ignore_index)
+def classes_are_those_of_the_first_case(right, gt_dir, cases, ignore_index):
+    return right(gt_dir, dict(list(cases.items())[:1]), ignore_index)
 
 
 @fault(f"{EVALUATION}.tables:statistics", *CASES)
-def cases_without_a_score_count_as_0(right):
-    return lambda values: right(values.fillna(0))
+def cases_without_a_score_count_as_0(right, values):
+    return right(values.fillna(0))
 
 
 @fault(f"{EVALUATION}.tables:write_tables", *CASES)
-def a_case_may_be_a_formula(right):
-    def broken(result, folder):
-        cases, summary = right(result, folder)
-        cases.write_text(cases.read_text().replace("'", ""))
-        return cases, summary
-
-    return broken
+def a_case_may_be_a_formula(right, result, folder):
+    cases, summary = right(result, folder)
+    cases.write_text(cases.read_text().replace("'", ""))
+    return cases, summary
 
 
 @fault(f"{EVALUATION}.report:worst_rows", *CASES)
-def the_best_cases_are_shown_as_the_worst(right):
-    return lambda rows, count: right(rows, len(rows))[::-1][:count]
+def the_best_cases_are_shown_as_the_worst(right, rows, count):
+    return right(rows, len(rows))[::-1][:count]
 
 
 @fault(f"{EVALUATION}.report:_ground", *CASES)
-def contours_stand_on_an_image_of_another_grid(right):
+def contours_stand_on_an_image_of_another_grid(right, file, target):
     from monai_boundary.datasets.nifti import read_image
 
-    return lambda file, target: right(file, target) if file is None else read_image(file).array
+    return right(file, target) if file is None else read_image(file).array
 
 
 @fault(f"{EVALUATION}.tiles:_metres", *TILES)
-def metres_per_row_and_column_change_places(right):
-    return lambda path, place: right(path, place)[::-1]
+def metres_per_row_and_column_change_places(right, path, place):
+    return right(path, place)[::-1]
 
 
 @fault(f"{EVALUATION}.tiles:TileEvaluation.iou", *TILES)
-def the_iou_is_a_mean_over_tiles(right):
-    return property(lambda self: float(np.mean([row.iou for row in self.rows.values()])))
+def the_iou_is_a_mean_over_tiles(right, self):
+    return float(np.mean([row.iou for row in self.rows.values()]))
 
 
 @fault(f"{EVALUATION}.tiles:_labels", *TILES)
-def every_strip_holds_the_first_rows(right):
-    def broken(path, codes):
-        found = right(path, codes)
-        for top in range(512, len(found), 512):
-            found[top : top + 512] = found[: len(found[top : top + 512])]
-        return found
-
-    return broken
+def every_strip_holds_the_first_rows(right, path, codes):
+    found = right(path, codes)
+    for top in range(512, len(found), 512):
+        found[top : top + 512] = found[: len(found[top : top + 512])]
+    return found
 
 
 @fault(f"{EVALUATION}.tiles:_by_name", *TILES)
-def the_second_file_of_a_tile_wins(right):
-    def broken(argument, folder):
-        from monai_boundary.evaluation import tiles
+def the_second_file_of_a_tile_wins(right, argument, folder):
+    from monai_boundary.evaluation import tiles
 
-        named = {}
-        for path in tiles.raster_files(folder):
-            place = tiles._POTSDAM.match(path.stem)
-            named[f"potsdam_{place[1]}_{place[2]}" if place else path.stem.lower()] = path
-        return named or right(argument, folder)
-
-    return broken
+    named = {}
+    for path in tiles.raster_files(folder):
+        place = tiles._POTSDAM.match(path.stem)
+        named[f"potsdam_{place[1]}_{place[2]}" if place else path.stem.lower()] = path
+    return named or right(argument, folder)

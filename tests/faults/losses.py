@@ -15,161 +15,145 @@ CONTRACT = "monai_boundary.losses.contract:TargetContract"
 
 
 @fault(f"{CONTRACT}.counted", *TARGETS, *DICE)
-def ignored_voxels_count(right):
-    return lambda self, values: None
+def ignored_voxels_count(right, self, values):
+    return None
 
 
 @fault(f"{CONTRACT}.masked", *TARGETS, *DICE)
-def logits_are_not_masked_before_the_activation(right):
-    return lambda self, logits, valid: logits
+def logits_are_not_masked_before_the_activation(right, self, logits, valid):
+    return logits
 
 
 @fault(f"{CONTRACT}.first_channel", *TARGETS, *DICE)
-def the_background_always_counts(right):
-    return lambda self, logits: 0
+def the_background_always_counts(right, self, logits):
+    return 0
 
 
 @fault(f"{CONTRACT}.activate", *TARGETS, *DICE)
-def nan_of_the_network_becomes_a_number(right):
-    return lambda self, logits: right(self, logits).nan_to_num()
+def nan_of_the_network_becomes_a_number(right, self, logits):
+    return right(self, logits).nan_to_num()
 
 
 @fault(f"{CONTRACT}.beside", *BOUNDARY)
-def the_last_channel_of_a_map_is_dropped_for_the_background(right):
-    return lambda self, name, values, like, first: right(
-        self, name, values.roll(1, 1) if first and values.shape[1] > like.shape[1] else values, like, first
-    )
+def the_last_channel_of_a_map_is_dropped_for_the_background(right, self, name, values, like, first):
+    return right(self, name, values.roll(1, 1) if first and values.shape[1] > like.shape[1] else values, like, first)
 
 
 @fault("monai_boundary.losses.values:as_float32", *TARGETS)
-def sums_stay_in_half_precision(right):
-    return lambda tensor: tensor
+def sums_stay_in_half_precision(right, tensor):
+    return tensor
 
 
 @fault("monai_boundary.losses.values:without_unsigned", *TARGETS, *DICE)
-def unsigned_labels_reach_torch(right):
-    return lambda values: values
+def unsigned_labels_reach_torch(right, values):
+    return values
 
 
 @fault("monai_boundary.losses._fused:map_sum", *BOUNDARY)
-def every_sample_gets_the_map_of_the_first(right):
-    return lambda logits, maps, *args: right(logits, maps[:1].expand_as(maps), *args)
+def every_sample_gets_the_map_of_the_first(right, logits, maps, *args):
+    return right(logits, maps[:1].expand_as(maps), *args)
 
 
 @fault("monai_boundary.losses._fused:_softmax_chunk", *BOUNDARY)
-def the_fused_gradient_has_the_wrong_sign(right):
-    def broken(logits, maps, first, gradient):
-        value = right(logits, maps, first, gradient)
-        if gradient is not None:
-            gradient.neg_()
-        return value
-
-    return broken
+def the_fused_gradient_has_the_wrong_sign(right, logits, maps, first, gradient):
+    value = right(logits, maps, first, gradient)
+    if gradient is not None:
+        gradient.neg_()
+    return value
 
 
 @fault("monai_boundary.losses._fused:_plain_gradient", "losses/test_loss_numerics.py")
-def second_derivatives_are_zero(right):
-    return lambda *args: right(*args).detach()
+def second_derivatives_are_zero(right, *args):
+    return right(*args).detach()
 
 
 @fault("monai_boundary.losses._fused:fusible", "losses/test_loss_numerics.py")
-def the_one_pass_runs_inside_of_torch_func(right):
-    return lambda logits: True
+def the_one_pass_runs_inside_of_torch_func(right, logits):
+    return True
 
 
 @fault("monai_boundary.losses.boundary:BoundaryLoss._spacing_of", *BOUNDARY)
-def the_loss_makes_its_map_with_the_axes_of_spacing_reversed(right):
-    return lambda self, *args: [spacing[::-1] for spacing in right(self, *args)]
+def the_loss_makes_its_map_with_the_axes_of_spacing_reversed(right, self, *args):
+    return [spacing[::-1] for spacing in right(self, *args)]
 
 
 @fault("monai_boundary.losses.boundary:BoundaryLoss._spacing_of", *BOUNDARY)
-def the_loss_makes_all_maps_with_the_spacing_of_the_first_sample(right):
-    return lambda self, *args: right(self, *args)[:1]
+def the_loss_makes_all_maps_with_the_spacing_of_the_first_sample(right, self, *args):
+    return right(self, *args)[:1]
 
 
 @fault("monai_boundary.losses.target:TargetLoss.summed_axes", *DICE)
-def generalized_dice_mixes_the_samples(right):
-    return lambda self, ndim: [0, *range(2, ndim)]
+def generalized_dice_mixes_the_samples(right, self, ndim):
+    return [0, *range(2, ndim)]
 
 
 @fault("monai_boundary.losses.generalized_dice:GeneralizedDiceLoss.value", *DICE)
-def an_absent_class_has_no_weight(right):
-    return lambda self, counted: right(
-        self, counted._replace(probs=counted.probs * (counted.target.flatten(2).sum(-1) > 0)[..., None, None])
-    )
+def an_absent_class_has_no_weight(right, self, counted):
+    return right(self, counted._replace(probs=counted.probs * (counted.target.flatten(2).sum(-1) > 0)[..., None, None]))
 
 
 @fault("monai_boundary.losses.boundary_f1:BoundaryF1Loss._band", *TARGETS)
-def ignored_voxels_make_a_target_boundary(right):
-    return lambda self, counted: right(self, counted._replace(valid=None))
+def ignored_voxels_make_a_target_boundary(right, self, counted):
+    return right(self, counted._replace(valid=None))
 
 
 @fault("monai_boundary.losses.region_boundary:RegionBoundaryLoss.combine", *COMBINED)
-def the_terms_are_swapped(right):
-    return lambda self, region, boundary: right(self, boundary, region)
+def the_terms_are_swapped(right, self, region, boundary):
+    return right(self, boundary, region)
 
 
 @fault("monai_boundary.losses.region_boundary:RegionBoundaryLoss.combine", *COMBINED)
-def the_logged_terms_keep_their_graph(right):
-    def broken(self, region, boundary):
-        total = right(self, region, boundary)
-        self.region_term, self.boundary_term = region, boundary
-        return total
-
-    return broken
+def the_logged_terms_keep_their_graph(right, self, region, boundary):
+    total = right(self, region, boundary)
+    self.region_term, self.boundary_term = region, boundary
+    return total
 
 
 @fault("monai_boundary.losses.deep_supervision:resample_nearest", *HEADS, *COMBINED)
-def the_map_of_a_head_is_off_by_a_voxel(right):
-    return lambda volume, size: right(volume.roll(1, -1), size) if tuple(size) != volume.shape[2:] else volume
+def the_map_of_a_head_is_off_by_a_voxel(right, volume, size):
+    return right(volume.roll(1, -1), size) if tuple(size) != volume.shape[2:] else volume
 
 
 @fault("monai_boundary.losses.deep_supervision:resample_nearest", *HEADS, *COMBINED)
-def the_map_of_a_head_is_in_voxels_of_that_head(right):
-    def broken(volume, size):
-        small = right(volume, size)
-        return small * (size[-1] / volume.shape[-1]) if volume.is_floating_point() else small
-
-    return broken
+def the_map_of_a_head_is_in_voxels_of_that_head(right, volume, size):
+    small = right(volume, size)
+    return small * (size[-1] / volume.shape[-1]) if volume.is_floating_point() else small
 
 
 @fault("monai_boundary.losses.deep_supervision:sum_over_heads", *HEADS)
-def the_heads_are_weighted_from_the_lowest_up(right):
-    return lambda terms, heads, weights: right(terms, heads, None if weights is None else weights[::-1])
+def the_heads_are_weighted_from_the_lowest_up(right, terms, heads, weights):
+    return right(terms, heads, None if weights is None else weights[::-1])
 
 
 @fault("monai_boundary.losses.deep_supervision:_split_heads", *HEADS)
-def heads_are_taken_off_the_batch_axis(right):
-    return lambda output, label: right(
+def heads_are_taken_off_the_batch_axis(right, output, label):
+    return right(
         output.transpose(0, 1) if isinstance(output, torch.Tensor) and output.ndim > label.ndim else output, label
     )
 
 
 @fault("monai_boundary.losses.deep_supervision:DeepSupervisionLoss._compute_map", *HEADS)
-def each_head_gets_a_map_of_the_lowest_resolution(right):
-    def broken(self, head, label):
-        small = torch.nn.functional.interpolate(label.float(), scale_factor=0.5, mode="nearest-exact")
-        maps = right(self, torch.nn.functional.interpolate(head, size=small.shape[2:]), small.to(label.dtype))
-        return torch.nn.functional.interpolate(maps, size=label.shape[2:])
-
-    return broken
+def each_head_gets_a_map_of_the_lowest_resolution(right, self, head, label):
+    small = torch.nn.functional.interpolate(label.float(), scale_factor=0.5, mode="nearest-exact")
+    maps = right(self, torch.nn.functional.interpolate(head, size=small.shape[2:]), small.to(label.dtype))
+    return torch.nn.functional.interpolate(maps, size=label.shape[2:])
 
 
 @fault("monai_boundary.losses.collapse:foreground_shares", *GUARD)
-def foreground_is_counted_over_the_first_sample(right):
-    return lambda logits, target, *args, **kwargs: right(logits[:1], target[:1], *args, **kwargs)
+def foreground_is_counted_over_the_first_sample(right, logits, target, *args, **kwargs):
+    return right(logits[:1], target[:1], *args, **kwargs)
 
 
 @fault("monai_boundary.losses.collapse:CollapseGuard.update", *GUARD)
-def the_guard_swaps_predicted_and_true(right):
-    return lambda self, predicted, true: right(self, true, predicted)
+def the_guard_swaps_predicted_and_true(right, self, predicted, true):
+    return right(self, true, predicted)
 
 
 @fault("monai_boundary.losses.map_agreement:compare_options", *MAPS)
-def maps_of_other_settings_pass_in_silence(right):
-    return lambda recorded, expected: None
+def maps_of_other_settings_pass_in_silence(right, recorded, expected):
+    return None
 
 
 @fault("monai_boundary.losses.map_agreement:check_signs", *MAPS)
-def a_map_that_was_not_flipped_passes_in_silence(right):
-    return lambda *args: True
+def a_map_that_was_not_flipped_passes_in_silence(right, *args):
+    return True

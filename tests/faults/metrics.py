@@ -15,190 +15,151 @@ METRICS = "monai_boundary.metrics"
 
 
 @fault(f"{METRICS}.surface:_both_ways", *SURFACE)
-def each_distance_belongs_to_the_other_surface(right):
-    return lambda *args: right(*args)[::-1]
+def each_distance_belongs_to_the_other_surface(right, *args):
+    return right(*args)[::-1]
 
 
 @fault(f"{METRICS}.surface:surface_voxels", *SURFACE)
-def a_mask_that_the_array_cuts_has_no_surface_there(right):
-    def broken(mask, through_plane=None):
-        inner = (slice(1, -1),) * mask.ndim
-        return right(np.pad(mask, 1, mode="edge"), through_plane)[inner]
-
-    return broken
+def a_mask_that_the_array_cuts_has_no_surface_there(right, mask, through_plane=None):
+    inner = (slice(1, -1),) * mask.ndim
+    return right(np.pad(mask, 1, mode="edge"), through_plane)[inner]
 
 
 @fault(f"{METRICS}.surface:surface_voxels", *SURFACE)
-def slices_are_eroded_across_the_plane(right):
-    return lambda mask, through_plane=None: right(mask, None if through_plane is None else through_plane - 1)
+def slices_are_eroded_across_the_plane(right, mask, through_plane=None):
+    return right(mask, None if through_plane is None else through_plane - 1)
 
 
 @fault(f"{METRICS}.surface:SurfaceDistances.hausdorff_mm", *SURFACE)
-def the_percentile_is_of_both_directions_together(right):
-    def broken(self, percentile=None, empty="diagonal"):
-        both = np.concatenate([self.pred_to_target, self.target_to_pred])
-        return right(dataclasses.replace(self, pred_to_target=both, target_to_pred=both), percentile, empty)
-
-    return broken
+def the_percentile_is_of_both_directions_together(right, self, percentile=None, empty="diagonal"):
+    both = np.concatenate([self.pred_to_target, self.target_to_pred])
+    return right(dataclasses.replace(self, pred_to_target=both, target_to_pred=both), percentile, empty)
 
 
 @fault(f"{METRICS}.surface:SurfaceDistances.average_mm", *SURFACE)
-def the_average_is_that_of_two_averages(right):
-    def broken(self, empty="diagonal"):
-        if self.pred_empty or self.target_empty:
-            return right(self, empty)
-        return float(self.pred_to_target.mean() + self.target_to_pred.mean()) / 2
-
-    return broken
+def the_average_is_that_of_two_averages(right, self, empty="diagonal"):
+    if self.pred_empty or self.target_empty:
+        return right(self, empty)
+    return float(self.pred_to_target.mean() + self.target_to_pred.mean()) / 2
 
 
 @fault(f"{METRICS}.score_sets:score_pair", *MASKS, "evaluation/test_evaluation.py")
-def predictions_on_ignored_voxels_count(right):
-    def broken(protocol, pred, target, spacing, label=1, ignore_index=None, *args, **kwargs):
-        known = target if ignore_index is None else np.where(target == ignore_index, 0, target)
-        return right(protocol, pred, known, spacing, label, None, *args, **kwargs)
-
-    return broken
+def predictions_on_ignored_voxels_count(
+    right, protocol, pred, target, spacing, label=1, ignore_index=None, *args, **kwargs
+):
+    known = target if ignore_index is None else np.where(target == ignore_index, 0, target)
+    return right(protocol, pred, known, spacing, label, None, *args, **kwargs)
 
 
 @fault(f"{METRICS}.lesions:lesion_counts", *MASKS, *SURFACE)
-def found_lesions_are_counted_in_the_prediction(right):
-    return lambda pred, target, *args: (
-        lambda one: dataclasses.replace(one, found=min(one.true, one.target), true=min(one.found, one.predicted))
-    )(right(pred, target, *args))
+def found_lesions_are_counted_in_the_prediction(right, pred, target, *args):
+    return (lambda one: dataclasses.replace(one, found=min(one.true, one.target), true=min(one.found, one.predicted)))(
+        right(pred, target, *args)
+    )
 
 
 @fault(f"{METRICS}.boundary_f1:_boundary", *BF1)
-def the_rim_of_ignored_voxels_is_a_boundary(right):
-    return lambda mask, valid, image_edge: right(mask if valid is None else mask & valid, None, image_edge)
+def the_rim_of_ignored_voxels_is_a_boundary(right, mask, valid, image_edge):
+    return right(mask if valid is None else mask & valid, None, image_edge)
 
 
 @fault(f"{METRICS}.boundary_f1:boundary_f1", *BF1)
-def precision_and_recall_change_places(right):
-    return lambda pred, target, *args, **kwargs: right(target, pred, *args, **kwargs)
+def precision_and_recall_change_places(right, pred, target, *args, **kwargs):
+    return right(target, pred, *args, **kwargs)
 
 
 @fault(f"{METRICS}.buildings:score_buildings", *BF1)
-def false_alarms_on_ignored_pixels_count(right):
-    def broken(pred, target, *args, **kwargs):
-        one = right(pred, target, *args, **kwargs)
-        return dataclasses.replace(one, union=int(((pred == 1) | (target == 1)).sum()))
-
-    return broken
+def false_alarms_on_ignored_pixels_count(right, pred, target, *args, **kwargs):
+    one = right(pred, target, *args, **kwargs)
+    return dataclasses.replace(one, union=int(((pred == 1) | (target == 1)).sum()))
 
 
 @fault(f"{METRICS}.mask_metrics:BuildingMetric.aggregate", *MASKS)
-def the_iou_is_a_mean_over_windows(right):
-    return lambda self, reduction=None: super(right.__globals__["BuildingMetric"], self).aggregate(reduction)
+def the_iou_is_a_mean_over_windows(right, self, reduction=None):
+    return super(right.__globals__["BuildingMetric"], self).aggregate(reduction)
 
 
 @fault(f"{METRICS}.case_metric:CaseMetric._compute_tensor", *MASKS)
-def every_case_is_scored_against_the_first_target(right):
-    return lambda self, y_pred, y=None, **kwargs: right(
+def every_case_is_scored_against_the_first_target(right, self, y_pred, y=None, **kwargs):
+    return right(
         self, y_pred, y if y is None or len(y) < 2 or y.shape != y_pred.shape else y[:1].expand_as(y), **kwargs
     )
 
 
 @fault(f"{METRICS}.case_metric:CaseMetric._compute_tensor", *MASKS)
-def every_case_has_the_spacing_of_the_first(right):
-    def broken(self, y_pred, y=None, **kwargs):
-        if y is not None and len(y) and "spacing" not in kwargs and self.spacing == "affine":
-            kwargs["spacing"] = self.case_spacing(y[0], None)
-        return right(self, y_pred, y, **kwargs)
-
-    return broken
+def every_case_has_the_spacing_of_the_first(right, self, y_pred, y=None, **kwargs):
+    if y is not None and len(y) and "spacing" not in kwargs and self.spacing == "affine":
+        kwargs["spacing"] = self.case_spacing(y[0], None)
+    return right(self, y_pred, y, **kwargs)
 
 
 @fault(f"{METRICS}.case_metric:CaseMetric.aggregate", *MASKS)
-def a_score_that_no_case_has_is_0(right):
-    def broken(self, reduction=None):
-        found = right(self, reduction)
-        return [one.nan_to_num() for one in found] if isinstance(found, list) else found.nan_to_num()
-
-    return broken
+def a_score_that_no_case_has_is_0(right, self, reduction=None):
+    found = right(self, reduction)
+    return [one.nan_to_num() for one in found] if isinstance(found, list) else found.nan_to_num()
 
 
 @fault(f"{METRICS}.mask_metrics:ProtocolMetric.measure", *MASKS)
-def missed_and_false_alarm_change_places(right):
-    def broken(self, *args):
-        found = right(self, *args)
-        return found | {"missed": found["false_alarm"], "false_alarm": found["missed"]}
-
-    return broken
+def missed_and_false_alarm_change_places(right, self, *args):
+    found = right(self, *args)
+    return found | {"missed": found["false_alarm"], "false_alarm": found["missed"]}
 
 
 @fault(f"{METRICS}.instances:instance_scores", *INSTANCES)
-def split_and_merge_change_places(right):
-    return lambda *args: (lambda one: dataclasses.replace(one, voi_split=one.voi_merge, voi_merge=one.voi_split))(
-        right(*args)
-    )
+def split_and_merge_change_places(right, *args):
+    return (lambda one: dataclasses.replace(one, voi_split=one.voi_merge, voi_merge=one.voi_split))(right(*args))
 
 
 @fault(f"{METRICS}.instances:_pairs", *INSTANCES)
-def voxels_without_a_predicted_object_are_one_object(right):
-    return lambda table, counts: (float((counts**2).sum()), 0.0)
+def voxels_without_a_predicted_object_are_one_object(right, table, counts):
+    return (float((counts**2).sum()), 0.0)
 
 
 @fault(f"{METRICS}.instances:cremi_target", *INSTANCES)
-def borders_reach_across_the_slices(right):
+def borders_reach_across_the_slices(right, ids, border=25.0, spacing=(40.0, 4.0, 4.0)):
     from monai_boundary.metrics.instances import id_borders
 
-    def broken(ids, border=25.0, spacing=(40.0, 4.0, 4.0)):
-        target = right(ids, border, spacing)
-        target[id_borders(np.asarray(ids), max(border, max(spacing)), spacing, per_slice=False)] = 0
-        return target
-
-    return broken
+    target = right(ids, border, spacing)
+    target[id_borders(np.asarray(ids), max(border, max(spacing)), spacing, per_slice=False)] = 0
+    return target
 
 
 @fault(f"{METRICS}.likelihood:_watershed", *VOLUMES)
-def the_watershed_does_not_look_at_the_likelihood(right):
-    return lambda values, ids, connectivity: right(0 * values, ids, connectivity)
+def the_watershed_does_not_look_at_the_likelihood(right, values, ids, connectivity):
+    return right(0 * values, ids, connectivity)
 
 
 @fault(f"{METRICS}.likelihood:threshold_sweep", *VOLUMES)
-def the_sweep_scores_one_threshold(right):
-    def broken(likelihood, target, thresholds=(0.5,), *args, **kwargs):
-        found = right(likelihood, target, thresholds, *args, **kwargs)
-        return dict.fromkeys(found, next(iter(found.values())))
-
-    return broken
+def the_sweep_scores_one_threshold(right, likelihood, target, thresholds=(0.5,), *args, **kwargs):
+    found = right(likelihood, target, thresholds, *args, **kwargs)
+    return dict.fromkeys(found, next(iter(found.values())))
 
 
 @fault(f"{METRICS}.instance_metrics:InstanceMetric._target_ids", *VOLUMES)
-def the_truth_has_other_neighbours_than_the_prediction(right):
-    def broken(self, target, spacing):
-        kept, self.segmentation = self.segmentation, None
-        try:
-            return right(self, target, spacing)
-        finally:
-            self.segmentation = kept
-
-    return broken
+def the_truth_has_other_neighbours_than_the_prediction(right, self, target, spacing):
+    kept, self.segmentation = self.segmentation, None
+    try:
+        return right(self, target, spacing)
+    finally:
+        self.segmentation = kept
 
 
 @fault(f"{METRICS}.instance_metrics:ThresholdSweepMetric.best", *VOLUMES)
-def the_worst_threshold_is_best(right):
-    def broken(self, score=None):
-        right(self, score)
-        values = self.aggregate("mean_batch")
-        curve = values if len(self.scores) == 1 else values[self.scores.index(score or self.scores[0])]
-        return self.thresholds[int(curve.argmax())]
-
-    return broken
+def the_worst_threshold_is_best(right, self, score=None):
+    right(self, score)
+    values = self.aggregate("mean_batch")
+    curve = values if len(self.scores) == 1 else values[self.scores.index(score or self.scores[0])]
+    return self.thresholds[int(curve.argmax())]
 
 
 @fault(f"{METRICS}.ignite:ThresholdSweepScores.load_state_dict", *VOLUMES, "bundles/test_em_helpers.py")
-def the_checkpoint_forgets_the_threshold(right):
-    return lambda self, state: None
+def the_checkpoint_forgets_the_threshold(right, self, state):
+    return None
 
 
 @fault(f"{METRICS}.ignite:ScoresHandler.compute", *MASKS, *VOLUMES)
-def all_scores_have_the_name_of_the_first(right):
-    def broken(self):
-        value = right(self)
-        for score in self.metric_fn.scores[1:]:
-            self._engine.state.metrics[f"{self._name}_{score}"] = value
-        return value
-
-    return broken
+def all_scores_have_the_name_of_the_first(right, self):
+    value = right(self)
+    for score in self.metric_fn.scores[1:]:
+        self._engine.state.metrics[f"{self._name}_{score}"] = value
+    return value

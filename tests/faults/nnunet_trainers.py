@@ -14,214 +14,166 @@ APPEND = "nnunet_trainers.targets:AppendDistanceMaps"
 
 
 @fault(f"{MIXIN}._map_transform", *MAPS)
-def maps_are_made_with_the_spacing_reversed(right):
-    def broken(self):
-        made = right(self)
-        made.spacing = made.spacing[::-1]
-        return made
-
-    return broken
+def maps_are_made_with_the_spacing_reversed(right, self):
+    made = right(self)
+    made.spacing = made.spacing[::-1]
+    return made
 
 
 @fault(f"{MIXIN}._map_transform", *MAPS)
-def maps_are_made_with_the_default_settings(right):
+def maps_are_made_with_the_default_settings(right, self):
     from monai_boundary.kernels.distance import DistanceMapOptions
 
-    def broken(self):
-        made = right(self)
-        made.options = DistanceMapOptions(clip=5, normalize="clip")
-        return made
-
-    return broken
+    made = right(self)
+    made.options = DistanceMapOptions(clip=5, normalize="clip")
+    return made
 
 
 @fault(f"{MIXIN}._with_maps", *MAPS)
-def maps_are_made_before_the_other_transforms(right):
-    def broken(self, transforms):
-        transforms = right(self, transforms)
-        if self.distance_maps_on == "workers":
-            transforms.transforms.insert(0, transforms.transforms.pop())
-        return transforms
-
-    return broken
+def maps_are_made_before_the_other_transforms(right, self, transforms):
+    transforms = right(self, transforms)
+    if self.distance_maps_on == "workers":
+        transforms.transforms.insert(0, transforms.transforms.pop())
+    return transforms
 
 
 @fault(f"{MIXIN}.get_validation_transforms", *MAPS, *MODES)
-def validation_makes_no_maps(right):
-    return lambda self, *args, **kwargs: super(right.__globals__["BoundaryMixin"], self).get_validation_transforms(
+def validation_makes_no_maps(right, self, *args, **kwargs):
+    return (super(right.__globals__["BoundaryMixin"], self).get_validation_transforms(
         *args, **kwargs
-    )
+    ))
 
 
 @fault(f"{MIXIN}._hand_over_maps", *MAPS)
-def the_loss_gets_the_maps_of_the_batch_before(right):
-    def broken(self, batch):
-        result = right(self, batch)
-        now = self.loss._maps
-        self.loss._maps = getattr(self, "before", now)
-        self.before = now
-        return result
-
-    return broken
+def the_loss_gets_the_maps_of_the_batch_before(right, self, batch):
+    result = right(self, batch)
+    now = self.loss._maps
+    self.loss._maps = getattr(self, "before", now)
+    self.before = now
+    return result
 
 
 @fault(f"{MIXIN}._hand_over_maps", *MAPS)
-def every_sample_of_the_batch_gets_the_maps_of_the_first(right):
-    def broken(self, batch):
-        result = right(self, batch)
-        maps, options = self.loss._maps
-        self.loss._maps = maps[:1].expand_as(maps), options
-        return result
-
-    return broken
+def every_sample_of_the_batch_gets_the_maps_of_the_first(right, self, batch):
+    result = right(self, batch)
+    maps, options = self.loss._maps
+    self.loss._maps = maps[:1].expand_as(maps), options
+    return result
 
 
 @fault(f"{APPEND}._apply_to_segmentation", *MAPS)
-def maps_come_from_the_lowest_head(right):
+def maps_come_from_the_lowest_head(right, self, segmentation, **params):
     import torch
 
-    def broken(self, segmentation, **params):
-        heads = segmentation if isinstance(segmentation, list) else [segmentation]
-        small = self.distance_maps(heads[-1])
-        shape = heads[0].shape[1:]
-        return [*heads, torch.nn.functional.interpolate(small[None].float(), size=shape)[0].half()]
-
-    return broken
+    heads = segmentation if isinstance(segmentation, list) else [segmentation]
+    small = self.distance_maps(heads[-1])
+    shape = heads[0].shape[1:]
+    return [*heads, torch.nn.functional.interpolate(small[None].float(), size=shape)[0].half()]
 
 
 @fault(f"{APPEND}.distance_maps", *MAPS)
-def maps_overflow_in_half_precision(right):
-    return lambda self, segmentation: self.batch_distance_maps(segmentation[None])[0].half()
+def maps_overflow_in_half_precision(right, self, segmentation):
+    return (self.batch_distance_maps(segmentation[None])[0].half())
 
 
 @fault(f"{APPEND}.batch_distance_maps", *MAPS)
-def the_ignored_channel_is_turned_round(right):
+def the_ignored_channel_is_turned_round(right, self, target):
     import torch
 
-    def broken(self, target):
-        if self.regions and self.ignore_index is not None:
-            target = torch.cat([target[:, :-1], ~target[:, -1:].bool()], dim=1)
-        return right(self, target)
-
-    return broken
+    if self.regions and self.ignore_index is not None:
+        target = torch.cat([target[:, :-1], ~target[:, -1:].bool()], dim=1)
+    return right(self, target)
 
 
 @fault("nnunet_trainers.losses:RegionAndBoundary.forward", *MAPS, *MODES)
-def all_heads_weigh_the_same(right):
-    def broken(self, output, target):
-        self.head_weights = (1 / len(self.head_weights),) * len(self.head_weights)
-        return right(self, output, target)
-
-    return broken
+def all_heads_weigh_the_same(right, self, output, target):
+    self.head_weights = (1 / len(self.head_weights),) * len(self.head_weights)
+    return right(self, output, target)
 
 
 @fault("nnunet_trainers.losses:RegionAndBoundary.forward", *MAPS, *MODES)
-def maps_serve_for_more_than_one_batch(right):
-    def broken(self, output, target):
-        kept = self._maps = self._maps or getattr(self, "kept", None)
-        result = right(self, output, target)
-        self.kept = kept
-        return result
-
-    return broken
+def maps_serve_for_more_than_one_batch(right, self, output, target):
+    kept = self._maps = self._maps or getattr(self, "kept", None)
+    result = right(self, output, target)
+    self.kept = kept
+    return result
 
 
 @fault("nnunet_trainers.losses:RegionAndBoundary._masks", *MAPS)
-def the_first_map_is_compared_with_nothing(right):
-    return lambda self, target, channels: (right(self, target, channels)[0], target[:, :1].bool() & False)
+def the_first_map_is_compared_with_nothing(right, self, target, channels):
+    return ((right(self, target, channels)[0], target[:, :1].bool() & False))
 
 
 @fault("nnunet_trainers.losses:TargetGeneralizedDice.forward", *MAPS, *MODES)
-def the_ignored_channel_is_a_class(right):
-    def broken(self, output, target):
-        if self.has_ignore_channel:
-            return self.dice(output, target[:, :-1])
-        return right(self, output, target)
-
-    return broken
+def the_ignored_channel_is_a_class(right, self, output, target):
+    if self.has_ignore_channel:
+        return self.dice(output, target[:, :-1])
+    return right(self, output, target)
 
 
 @fault("nnunet_trainers.mixin:GeneralizedDiceMixin._build_loss", *MAPS, *MODES)
-def head_weights_of_nnunet_are_not_taken_over(right):
-    def broken(self):
-        loss = right(self)
-        if self.enable_deep_supervision:
-            loss.weight_factors = tuple(1 / len(loss.weight_factors) for _ in loss.weight_factors)
-        return loss
-
-    return broken
+def head_weights_of_nnunet_are_not_taken_over(right, self):
+    loss = right(self)
+    if self.enable_deep_supervision:
+        loss.weight_factors = tuple(1 / len(loss.weight_factors) for _ in loss.weight_factors)
+    return loss
 
 
 @fault(f"{MIXIN}.on_train_epoch_start", *SCHEDULE)
-def paused_epochs_count_in_the_schedule(right):
-    def broken(self):
-        lists = self.boundary_log.values["alpha_paused"]
-        kept = list(lists)
-        lists[:] = [0.0] * len(lists)
-        try:
-            right(self)
-        finally:
-            lists[: len(kept)] = kept
-
-    return broken
-
-
-@fault(f"{MIXIN}.on_train_epoch_start", *SCHEDULE)
-def weights_are_logged_and_not_set(right):
-    def broken(self):
-        kept = self.loss.term_weights
+def paused_epochs_count_in_the_schedule(right, self):
+    lists = self.boundary_log.values["alpha_paused"]
+    kept = list(lists)
+    lists[:] = [0.0] * len(lists)
+    try:
         right(self)
-        self.loss.term_weights = kept
+    finally:
+        lists[: len(kept)] = kept
 
-    return broken
+
+@fault(f"{MIXIN}.on_train_epoch_start", *SCHEDULE)
+def weights_are_logged_and_not_set(right, self):
+    kept = self.loss.term_weights
+    right(self)
+    self.loss.term_weights = kept
 
 
 @fault(f"{MIXIN}.load_checkpoint", *SCHEDULE)
-def a_resumed_run_forgets_what_the_guard_saw(right):
+def a_resumed_run_forgets_what_the_guard_saw(right, self, checkpoint):
     from monai_boundary.losses import CollapseGuard
 
-    def broken(self, checkpoint):
-        right(self, checkpoint)
-        self.boundary_log.guard = CollapseGuard(momentum=0.7, warmup=5)
-
-    return broken
+    right(self, checkpoint)
+    self.boundary_log.guard = CollapseGuard(momentum=0.7, warmup=5)
 
 
 @fault("nnunet_trainers.boundary_log:BoundaryLog.restore", *SCHEDULE)
-def the_log_of_a_stock_checkpoint_is_padded_with_0(right):
-    def broken(self, epochs):
-        right(self, epochs)
-        for key in ("alpha", "region_term"):
-            self.values[key][:] = [0.0 if math.isnan(value) else value for value in self.values[key]]
-
-    return broken
+def the_log_of_a_stock_checkpoint_is_padded_with_0(right, self, epochs):
+    right(self, epochs)
+    for key in ("alpha", "region_term"):
+        self.values[key][:] = [0.0 if math.isnan(value) else value for value in self.values[key]]
 
 
 @fault("nnunet_trainers.boundary_log:BoundaryLog.write_shares", *SCHEDULE)
-def the_warning_of_a_collapse_is_lost(right):
-    return lambda self, *args: right(self, *args)[:0]
+def the_warning_of_a_collapse_is_lost(right, self, *args):
+    return (right(self, *args)[:0])
 
 
 @fault(f"{MIXIN}.on_validation_epoch_end", *SCHEDULE)
-def shares_are_those_of_the_last_step(right):
-    return lambda self, val_outputs: right(self, val_outputs[-1:])
+def shares_are_those_of_the_last_step(right, self, val_outputs):
+    return (right(self, val_outputs[-1:]))
 
 
 @fault("nnunet_trainers.boundary_log:mean_over_ranks", "ddp/test_ddp.py", *SCHEDULE)
-def each_rank_logs_its_own_terms(right):
-    return lambda value, is_ddp: right(value, False)
+def each_rank_logs_its_own_terms(right, value, is_ddp):
+    return (right(value, False))
 
 
 @fault("nnunet_trainers.boundary:RunLength.initialize", *SCHEDULE, *CHALLENGES, *BAD)
-def the_length_of_a_run_is_set_after_the_optimizer(right):
-    def broken(self):
-        super(right.__globals__["RunLength"], self).initialize()
-        if self.run_epochs is not None:
-            self.num_epochs = self.run_epochs
-
-    return broken
+def the_length_of_a_run_is_set_after_the_optimizer(right, self):
+    super(right.__globals__["RunLength"], self).initialize()
+    if self.run_epochs is not None:
+        self.num_epochs = self.run_epochs
 
 
 @fault(f"{MIXIN}._check_labels", *BAD)
-def labels_with_a_hole_pass(right):
-    return lambda self: None
+def labels_with_a_hole_pass(right, self):
+    return (None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import sys
@@ -9,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FAULTS", "Fault", "apply", "fault", "import_rooms", "locate"]
+__all__ = ["FAULTS", "Fault", "apply", "fault", "import_rooms", "locate", "right_function"]
 
 PACKAGES = ("monai_boundary", "nnunet_trainers", "experiments")
-Break = Callable[[Any], Any]
+Break = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Fault:
         what: What is wrong, as a sentence.
         place: ``"package.module:function"`` or ``"package.module:Class.method"``.
         tests: Paths below tests/, of which at least one must fail.
-        change: Returns the broken function for the right one.
+        change: The broken function; it takes the right one, and then what the right one takes.
     """
 
     what: str
@@ -36,7 +37,7 @@ FAULTS: list[Fault] = []
 
 
 def fault(place: str, *tests: str) -> Callable[[Break], Break]:
-    """Register the decorated function: it takes the right function and returns the broken one."""
+    """Register the decorated function, which runs in place of the right one and gets it as first argument."""
 
     def register(change: Break) -> Break:
         FAULTS.append(Fault(change.__name__.replace("_", " "), place, tests, change))
@@ -64,12 +65,21 @@ def locate(place: str) -> tuple[Any, str, Any]:
     return holder, name, vars(holder)[name]
 
 
+def right_function(stored: Any) -> Callable[..., Any]:
+    """Return the function inside of a property, or of a class or static method."""
+    return stored.fget if isinstance(stored, property) else getattr(stored, "__func__", stored)
+
+
 def apply(one: Fault) -> None:
     """Break the function, for good: call it in a process of its own."""
     holder, name, stored = locate(one.place)
-    wrapper = type(stored) if isinstance(stored, classmethod | staticmethod) else None
-    broken = one.change(stored.__func__ if wrapper else stored)
-    broken = wrapper(broken) if wrapper else broken
+    right = right_function(stored)
+
+    @functools.wraps(right)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return one.change(right, *args, **kwargs)
+
+    broken = function if right is stored else type(stored)(function)
     setattr(holder, name, broken)
     for module in [module for key, module in sys.modules.items() if key.split(".")[0] in PACKAGES]:
         for key, value in list(vars(module).items()):  # names bound by "from ... import ..."

@@ -14,143 +14,119 @@ TRANSFORMS = "monai_boundary.transforms"
 
 
 @fault("monai_boundary._geometry:affine_spacing", *SPACING)
-def spacing_comes_from_the_rows_of_the_affine(right):
-    def broken(affine, ndim, stacklevel=2):
-        turned = np.array(affine, float)
-        turned[:-1, :-1] = turned[:-1, :-1].T
-        return right(turned, ndim, stacklevel)
-
-    return broken
+def spacing_comes_from_the_rows_of_the_affine(right, affine, ndim, stacklevel=2):
+    turned = np.array(affine, float)
+    turned[:-1, :-1] = turned[:-1, :-1].T
+    return right(turned, ndim, stacklevel)
 
 
 @fault("monai_boundary._geometry:affine_spacing", *SPACING)
-def spacing_is_in_the_order_of_another_reader(right):
-    return lambda *args, **kwargs: right(*args, **kwargs)[::-1]
+def spacing_is_in_the_order_of_another_reader(right, *args, **kwargs):
+    return right(*args, **kwargs)[::-1]
 
 
 @fault(f"{TRANSFORMS}.spacing:batch_spacing", *SPACING, "losses/test_boundary_loss.py")
-def every_sample_has_the_spacing_of_the_first(right):
-    return lambda images, ndim: None if (found := right(images, ndim)) is None else found[:1] * len(found)
+def every_sample_has_the_spacing_of_the_first(right, images, ndim):
+    return None if (found := right(images, ndim)) is None else found[:1] * len(found)
 
 
 @fault(f"{TRANSFORMS}.map_record:record_map", *CARRIED, *MAPS)
-def a_map_does_not_say_how_it_was_made(right):
-    return lambda *args: None
+def a_map_does_not_say_how_it_was_made(right, *args):
+    return None
 
 
 @fault(f"{TRANSFORMS}.map_record:recorded_options", "losses/test_map_agreement.py")
-def a_batch_has_the_options_of_its_first_map(right):
-    return lambda maps: set(list(right(maps[:1] if maps.ndim > 4 else maps))[:1])
+def a_batch_has_the_options_of_its_first_map(right, maps):
+    return set(list(right(maps[:1] if maps.ndim > 4 else maps))[:1])
 
 
 @fault(f"{TRANSFORMS}.distance_map:SignedDistanceMap._maps_of_masks", *MAPS)
-def overlapping_masks_become_one_label_map(right):
-    def broken(self, values, spacing):
-        first = np.asarray(values).argmax(0)
-        return right(self, np.stack([first == label for label in range(len(values))]), spacing)
-
-    return broken
+def overlapping_masks_become_one_label_map(right, self, values, spacing):
+    first = np.asarray(values).argmax(0)
+    return right(self, np.stack([first == label for label in range(len(values))]), spacing)
 
 
 @fault(f"{TRANSFORMS}.distance_map:check_onehot", *MAPS)
-def fractional_masks_are_cut_off(right):
-    return lambda channels: right(channels.astype(np.uint8))
+def fractional_masks_are_cut_off(right, channels):
+    return right(channels.astype(np.uint8))
 
 
 @fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *MAPS)
-def every_key_gets_the_map_of_the_first(right):
-    return lambda self, data: right(self, {**data, **{key: data[self.keys[0]] for key in self.keys if key in data}})
+def every_key_gets_the_map_of_the_first(right, self, data):
+    return right(self, {**data, **{key: data[self.keys[0]] for key in self.keys if key in data}})
 
 
 @fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *MAPS, *BAND)
-def the_sample_of_the_caller_is_written_into(right):
-    return lambda self, data: data.update(right(self, data)) or data
+def the_sample_of_the_caller_is_written_into(right, self, data):
+    return data.update(right(self, data)) or data
 
 
 @fault(f"{TRANSFORMS}.boundary_band:BoundaryBand._masks", *BAND)
-def the_band_of_the_background_takes_the_place_of_the_first_class(right):
-    return lambda self, array: (lambda masks, valid: (masks[::-1].copy(), valid))(*right(self, array))
+def the_band_of_the_background_takes_the_place_of_the_first_class(right, self, array):
+    return (lambda masks, valid: (masks[::-1].copy(), valid))(*right(self, array))
 
 
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._seeds", *SEEDS)
-def seeds_come_from_the_regions_before_the_membrane(right):
-    def broken(self, ids, spacing):
-        width, self.membrane_width = self.membrane_width, 0
-        try:
-            seeds = right(self, ids, spacing)[0]
-        finally:
-            self.membrane_width = width
-        return seeds, right(self, ids, spacing)[1]
-
-    return broken
+def seeds_come_from_the_regions_before_the_membrane(right, self, ids, spacing):
+    width, self.membrane_width = self.membrane_width, 0
+    try:
+        seeds = right(self, ids, spacing)[0]
+    finally:
+        self.membrane_width = width
+    return seeds, right(self, ids, spacing)[1]
 
 
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeeds.__call__", *SEEDS)
-def slices_take_the_spacing_across_them(right):
-    def broken(self, labels):
-        given = self.spacing
-        if self.slice_axis is not None and given is not None:
-            self.spacing = tuple(np.roll(given, 1))
-        try:
-            return right(self, labels)
-        finally:
-            self.spacing = given
-
-    return broken
+def slices_take_the_spacing_across_them(right, self, labels):
+    given = self.spacing
+    if self.slice_axis is not None and given is not None:
+        self.spacing = tuple(np.roll(given, 1))
+    try:
+        return right(self, labels)
+    finally:
+        self.spacing = given
 
 
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeedsd.__call__", *SEEDS)
-def seeds_and_membrane_change_places(right):
-    return lambda self, data: (
-        lambda d: {**d, self.seeds_key: d[self.membrane_key], self.membrane_key: d[self.seeds_key]}
-    )(right(self, data))
+def seeds_and_membrane_change_places(right, self, data):
+    return (lambda d: {**d, self.seeds_key: d[self.membrane_key], self.membrane_key: d[self.seeds_key]})(
+        right(self, data)
+    )
 
 
 @fault(f"{TRANSFORMS}.rescale:RescaleDistanceMap.__call__", *CARRIED)
-def a_map_is_rescaled_twice(right):
-    def broken(self, maps):
-        before = dict(getattr(maps, "meta", {}))
-        result = right(self, maps)
-        result.meta.update(before)
-        return result
-
-    return broken
+def a_map_is_rescaled_twice(right, self, maps):
+    before = dict(getattr(maps, "meta", {}))
+    result = right(self, maps)
+    result.meta.update(before)
+    return result
 
 
 @fault(f"{TRANSFORMS}.precomputed:_place", *STORED)
-def a_flipped_sample_gets_the_map_unflipped(right):
-    return lambda *args: (lambda axes, signs, start, shape: (axes, np.abs(signs), start, shape))(*right(*args))
+def a_flipped_sample_gets_the_map_unflipped(right, *args):
+    return (lambda axes, signs, start, shape: (axes, np.abs(signs), start, shape))(*right(*args))
 
 
 @fault(f"{TRANSFORMS}.precomputed:_place", *STORED)
-def a_turned_sample_gets_the_map_turned_the_other_way(right):
-    def broken(*args):
-        axes, signs, start, shape = right(*args)
-        return [axes.index(axis) for axis in range(len(axes))], signs, start, shape
-
-    return broken
+def a_turned_sample_gets_the_map_turned_the_other_way(right, *args):
+    axes, signs, start, shape = right(*args)
+    return [axes.index(axis) for axis in range(len(axes))], signs, start, shape
 
 
 @fault(f"{TRANSFORMS}.precomputed:_place", *STORED)
-def every_crop_gets_the_map_of_the_first_corner(right):
-    return lambda *args: (lambda axes, signs, start, shape: (axes, signs, [0] * len(start), shape))(*right(*args))
+def every_crop_gets_the_map_of_the_first_corner(right, *args):
+    return (lambda axes, signs, start, shape: (axes, signs, [0] * len(start), shape))(*right(*args))
 
 
 @fault(f"{TRANSFORMS}.precomputed:PrecomputedDistanceMapd.read", *STORED)
-def labels_that_changed_since_are_not_noticed(right):
-    def broken(self, *args):
-        self.check_source = False
-        return right(self, *args)
-
-    return broken
+def labels_that_changed_since_are_not_noticed(right, self, *args):
+    self.check_source = False
+    return right(self, *args)
 
 
 @fault(f"{TRANSFORMS}.precomputed:PrecomputedDistanceMapd.read", *STORED)
-def every_sample_gets_the_map_of_the_first_patient(right):
-    def broken(self, labels, case=None):
-        file = str(labels.meta.get("filename_or_obj") or "")
-        self.first = getattr(self, "first", case if case is not None else self.store.case_of(file))
-        self.check_source = False
-        return right(self, labels, self.first)
-
-    return broken
+def every_sample_gets_the_map_of_the_first_patient(right, self, labels, case=None):
+    file = str(labels.meta.get("filename_or_obj") or "")
+    self.first = getattr(self, "first", case if case is not None else self.store.case_of(file))
+    self.check_source = False
+    return right(self, labels, self.first)
