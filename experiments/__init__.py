@@ -1,8 +1,8 @@
-"""Reproduction protocols and the evidence of docs/: trained, scored and printed by ``python -m experiments NAME``.
+"""The published protocols, and the evidence in docs/: trained, scored and printed by ``python -m experiments NAME``.
 
-Run from a checkout; neither in the wheel nor imported by the package. A room for each question, and `shared` for what
-several need. Speed is measured in benchmarks/. Every experiment is a `Plan`: frozen settings make runs, each finished
-run is one line of JSON and is not repeated, and tables and pictures are made of the lines alone.
+Run from a checkout; neither in the wheel nor imported by the package. One subpackage per question, and `shared` for
+what several need. Speed is measured in benchmarks/. Every experiment is a `Plan`: fixed settings define runs, each
+finished run is one line of JSON and is not repeated, and tables and pictures are made from the lines alone.
 """
 
 __all__ = ["EXPERIMENTS"]

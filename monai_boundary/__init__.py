@@ -1,7 +1,7 @@
 """Boundary-aware training of segmentation networks for MONAI and nnU-Net.
 
-The public names stand in ``__init__.pyi``, each with its home, and are imported when they are first used: torch and
-MONAI take seconds to import, which ``monai-boundary --help`` and the reports need not pay.
+The public names are listed in ``__init__.pyi``, each with its home, and imported on first use: torch and MONAI take
+seconds to import, which ``monai-boundary --help`` and the reports should not cost.
 """
 
 from lazy_loader import attach_stub

@@ -27,7 +27,7 @@ _HELP = {
     """,
     "gala": """Train a 3D U-Net on one half of a FIB-SEM volume and score the other, each half in turn.
 
-    As isbi2012, with cuts and regions in 3D. DATA holds image.h5 and gt.h5 as in Janelia's gala.
+    As isbi2012, with cuts and regions in 3D. DATA holds image.h5 and gt.lzf.h5, as in Janelia's gala.
     """,
 }
 _FURTHER = " Weights and maps are kept beside the results, too, and not made again."

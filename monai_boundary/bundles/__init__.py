@@ -1,8 +1,8 @@
 """MONAI bundles that run from JSON alone, shipped inside the package, and the few functions that their JSON needs.
 
-A bundle is a folder with ``configs`` and ``docs``. What JSON cannot say is here: `ranks` for all bundles, `checkpoints`
-for weights and thresholds, `aerial` for buildings_boundary_f1, and `em_items`, `em_prediction`, `em_scores` for
-em_boundary_aware. Networks, losses, transforms and readers are those of MONAI and of the other rooms.
+A bundle is a folder with ``configs`` and ``docs``. What JSON cannot express is here: `ranks` for all bundles,
+`checkpoints` for weights and thresholds, `aerial` for buildings_boundary_f1, and `em_items`, `em_prediction`,
+`em_scores` for em_boundary_aware. Networks, losses, transforms and readers come from MONAI and the rest of the package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The command line. Every command imports what it needs when it runs, so that ``--help`` answers at once."""
+"""The command line, one file per command. No maths.
+
+Every command imports what it needs when it runs, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 

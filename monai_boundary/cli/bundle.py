@@ -46,7 +46,7 @@ def path(name: str) -> None:
 @click.argument("destination", type=PATH)
 @click.option("--force", is_flag=True, help="Replace the files of an earlier copy.")
 def copy(name: str, destination: Path, force: bool) -> None:
-    """Copy the bundle NAME to the folder DESTINATION/NAME, to be edited there."""
+    """Copy the bundle NAME to DESTINATION/NAME, to edit it there."""
     from monai_boundary.bundles import copy_bundle
 
     click.echo(f"wrote {copy_bundle(name, destination, overwrite=force)}")

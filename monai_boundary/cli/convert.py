@@ -25,13 +25,13 @@ _CHALLENGES = ("wmh", "isles2018", "isles2022", "acdc")
     "--dataset-id", type=click.IntRange(1, 999), help="Number of the nnU-Net data set.  [default: by challenge]"
 )
 @click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
-@click.option("--force", is_flag=True, help="Convert every case again, over what is there.")
+@click.option("--force", is_flag=True, help="Convert every case again and replace what is there.")
 def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, dry_run: bool, force: bool) -> None:
     """Convert the unpacked download SRC of a challenge to DST/DatasetXXX_NAME.
 
     The folder is an nnU-Net raw data set (make DST your $nnUNet_raw) and, by its datalist.json with the published
-    split, a data set for MONAI bundles and for "python -m experiments". Cases that are damaged or incomplete are
-    skipped and named. A run that was broken off goes on where it stopped.
+    split, a data set for MONAI bundles and for "python -m experiments". Damaged or incomplete cases are skipped and
+    named. To continue an interrupted run, run the same command again.
     """
     from monai_boundary.datasets.convert import convert_challenge
 

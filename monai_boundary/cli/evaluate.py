@@ -39,16 +39,16 @@ class _EmptyType(click.ParamType):
 @click.option("--images", type=PATH,
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
-              help="Class to score, may be repeated.  [default: 1; every class with surface]")  # fmt: skip
+              help="Class to score; may be repeated.  [default: 1; every class with surface]")  # fmt: skip
 @click.option("--ignore-index", type=click.IntRange(min=0),
-              help="Ground truth label where predictions do not count.  [default: 2 with wmh]")  # fmt: skip
+              help="Label in the ground truth where predictions do not count.  [default: 2 with wmh]")  # fmt: skip
 @click.option("--empty", default="diagonal", show_default=True, type=_EmptyType(),
-              help="Distances where one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
-@click.option("--tolerance", default=1.0, show_default=True, type=float, help="Of the surface Dice, in mm.")
+              help="Distance if one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
+@click.option("--tolerance", default=1.0, show_default=True, type=float, help="For surface Dice, in mm.")
 @click.option("--theta", default=3.0, show_default=True, type=float,
-              help="Of the boundary F1: distance that counts as wrong (buildings).")  # fmt: skip
-@click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Of --theta.")
-@click.option("--worst", default=3, show_default=True, type=click.IntRange(min=0), help="Cases to show per class.")
+              help="Boundary F1 (buildings): distance from which a pixel is wrong.")  # fmt: skip
+@click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Unit of --theta.")
+@click.option("--worst", default=3, show_default=True, type=click.IntRange(min=0), help="Worst cases shown per class.")
 @click.option("--force", is_flag=True, help="Replace earlier results in the folder.")
 def evaluate(  # noqa: PLR0913 - one argument per option
     pred: Path,
@@ -67,7 +67,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Score the predicted label maps in PRED against the ground truth in GT.
 
-    Writes cases.csv, summary.json and report.html, which holds box plots, the misses and pictures of the worst cases.
+    Writes cases.csv, summary.json and report.html, with box plots, misses and pictures of the worst cases.
     PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr.
 
     \b
@@ -75,7 +75,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
       isles      Dice, volume difference, lesion F1, lesion count difference, HD95
       surface    Dice, HD95, HD, average surface distance, surface Dice
       buildings  IoU, boundary F1, precision, recall of GeoTIFFs, such as train/gt of INRIA;
-                 takes --theta and --unit alone, and writes no report
+                 takes only --theta and --unit, and writes no report
     """  # noqa: D301
     if protocol == "buildings":
         if images or labels or ignore_index is not None:

@@ -12,22 +12,22 @@ from monai_boundary.cli.options import PATH
 __all__ = ["precompute"]
 
 
-@click.command("precompute-maps", short_help="Make the distance maps of whole volumes, once.")
+@click.command("precompute-maps", short_help="Compute the distance maps of whole volumes, once.")
 @click.argument("data", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--num-classes", required=True, type=click.IntRange(min=2), help="With background.")
-@click.option("--preset", type=click.Choice(("robust", "published")), help="Named options.  [default: robust]")
-@click.option("--clip", metavar="MM", help="Limit of the distances in mm, or none; maps in mm, in place of a preset.")
-@click.option("--ignore-index", type=int, metavar="N", help="Label that does not count.")
-@click.option("--include-background", is_flag=True, help="Make a map of class 0, too.")
+@click.option("--num-classes", required=True, type=click.IntRange(min=2), help="Including the background.")
+@click.option("--preset", type=click.Choice(("robust", "published")), help="Settings of the maps.  [default: robust]")
+@click.option("--clip", metavar="MM", help="Limit of the distances in mm, or none: maps in mm instead of a preset.")
+@click.option("--ignore-index", type=int, metavar="N", help="Label of voxels that do not count.")
+@click.option("--include-background", is_flag=True, help="Compute a map of class 0, too.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
-@click.option("--shard", metavar="I/N", help="Do only every N-th case from the I-th on, such as 3/8.")
-@click.option("--dask", metavar="ADDRESS", help="Let the workers of this Dask scheduler do the work.")
+@click.option("--shard", metavar="I/N", help="Only every N-th case from the I-th on, such as 3/8.")
+@click.option("--dask", metavar="ADDRESS", help="Dask scheduler whose workers compute the maps.")
 def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
-    """Make the signed distance map of every whole volume of DATA in the folder OUT, to read patches of it in training.
+    """Compute the signed distance map of every volume of DATA into the folder OUT, to read patches of it in training.
 
-    DATA is a datalist.json or its folder, or a folder of NIfTI label maps. A run that was broken off goes on where it
-    stopped: run the same command again. Jobs on several machines take one shard each.
+    DATA is a datalist.json or its folder, or a folder of NIfTI label maps. To continue an
+    interrupted run, run the same command again. Jobs on several machines take one shard each.
     """
     from monai_boundary.precompute import precompute_maps
 

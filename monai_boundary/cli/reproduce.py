@@ -1,4 +1,4 @@
-"""``monai-boundary reproduce``: says where the experiments are, which the package does not hold."""
+"""``monai-boundary reproduce``: points to the experiments, which are not part of the package."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["reproduce"]
 
 
 @click.command(
-    short_help="Say how to repeat the published experiments.",
+    short_help="Show how to repeat the published experiments.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 def reproduce() -> None:
-    """Say how to repeat the published experiments, which are run from a checkout and not installed.
+    """Show how to repeat the published experiments. They run from a checkout and are not installed.
 
     \b
       python -m experiments wmh --data DIR        boundary loss, WMH 2017

@@ -1,13 +1,13 @@
-"""Where images and labels come from: readers of public data sets, their conversion, and synthetic stand-ins.
+"""Images and labels: readers of public data sets, their conversion, and synthetic stand-ins.
 
 * `nifti`: volumes in NIfTI files, in one orientation. `datalist`: MONAI's JSON list of cases.
-* `convert`: challenge downloads to nnU-Net raw data sets that MONAI reads, too.
-* `em`, `remote`: electron microscopy and aerial tiles, read piece by piece where they were unpacked.
+* `convert`: from challenge downloads to nnU-Net raw data sets that MONAI also reads.
+* `em`, `remote`: electron microscopy and aerial tiles, read in parts from the unpacked download.
 * `cache`: a `PersistentDataset` that checks what it reads back.
 * `phantoms`: synthetic images with known truth.
 
-Transforms of what was read live in `monai_boundary.transforms`, scores in `monai_boundary.metrics`. What is gathered
-here imports neither torch nor MONAI, so that reports start quickly; the other rooms are imported by their own names.
+Transforms are in `monai_boundary.transforms`, scores in `monai_boundary.metrics`. The names exported here import
+neither torch nor MONAI, so that reports start quickly; import the other modules by their own names.
 """
 
 from monai_boundary.datasets.nifti import Volume, read_image, read_labels, same_grid, write_volume

@@ -1,8 +1,8 @@
-"""Score folders of predictions: a row per case, a summary, a report.
+"""Scores of folders of predictions: a row per case, a summary, a report.
 
 `volumes` scores NIfTI label maps by a protocol of `monai_boundary.metrics`, `tiles` GeoTIFFs of buildings. `matching`
-says which file belongs to which case, `tables` has the loop over the cases and writes ``cases.csv`` and
-``summary.json``, `report` writes a page. Scores of one pair of arrays are in `monai_boundary.metrics`.
+finds the files of each case; `tables` and `report` write the results. Scores of one pair of arrays are in
+`monai_boundary.metrics`.
 """
 
 from monai_boundary.evaluation.matching import Pairs, find_pairs

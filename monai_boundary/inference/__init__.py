@@ -1,13 +1,13 @@
-"""Predictions of images that do not fit into memory, written to files that are whole or not there.
+"""Predictions of images that do not fit into memory, written to files that are complete or absent.
 
-* `tiles`: sliding windows over a tile whose overlaps are averaged while rows of windows stream by; `augment`: their
-  test-time augmentation. MONAI's inferers hold the whole image and the whole prediction, and its `AvgMerger` and
-  `ZarrAvgMerger` know no weights within a window.
-* `geotiff`: a tile to a GeoTIFF of its labels or values.
+* `tiles`: sliding windows over a tile; overlaps are averaged row by row of windows. `augment`: test-time augmentation.
+  MONAI's inferers hold the whole image and the whole prediction, and its `AvgMerger` and `ZarrAvgMerger` do not weight
+  voxels within a window.
+* `geotiff`: from a tile to a GeoTIFF of its labels or values.
 * `volume_files`: likelihood and ids of a volume to HDF5 and TIFF, slice by slice.
 
-For images that fit into memory take MONAI's own inferers. Reading is done by `monai_boundary.datasets`; which network
-predicts which data is said by a bundle.
+For images that fit into memory use MONAI's own inferers. Reading is in `monai_boundary.datasets`; which network
+predicts which data is defined by a bundle.
 """
 
 from monai_boundary.inference.augment import AUGMENTATIONS, predict_augmented

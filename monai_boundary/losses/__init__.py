@@ -1,4 +1,9 @@
-"""Losses with MONAI's interface."""
+"""Losses with MONAI's interface, one file each.
+
+`target` defines what every loss accepts, checks and masks; `region_boundary` is the base of the combined losses;
+`map_agreement` checks the first distance map. Targets are made by `monai_boundary.transforms`, weights over the epochs
+by `monai_boundary.schedules`, and losses for nnU-Net's targets are in `nnunet_trainers`.
+"""
 
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.boundary import BoundaryLoss

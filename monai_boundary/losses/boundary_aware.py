@@ -55,7 +55,7 @@ class BoundaryAwareLoss(_Loss):
         reduction: ``"mean"`` or ``"sum"`` over samples, or ``"none"``: `(B,)`.
 
     Raises:
-        ImportError: The extra `em` is not installed.
+        ImportError: numba is not installed.
         TypeError: Arguments of a wrong kind.
         ValueError: Wrong values, or shapes that do not match.
 

@@ -44,7 +44,7 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         **boundary: Arguments of `BoundaryAwareLoss` in place of the preset's.
 
     Raises:
-        ImportError: The extra `em` is not installed.
+        ImportError: numba is not installed.
         TypeError: Arguments of a wrong kind.
         ValueError: Wrong values.
 

@@ -1,13 +1,13 @@
 """Scores of predicted label maps, in three forms.
 
 * Functions of two arrays: `surface_distances` (`surface`), `boundary_f1`, `lesion_counts` (`lesions`),
-  `instance_scores` (`instances`), `score_buildings` (`buildings`), and `score_pair`, which gathers what a challenge
-  reports (`score_sets`).
+  `instance_scores` (`instances`), `score_buildings` (`buildings`), and `score_pair`, which collects the scores that a
+  challenge reports (`score_sets`).
 * MONAI metrics around them, on one base (`case_metric`): `mask_metrics` and `instance_metrics`.
-* Handlers of MONAI's engines around these: `ignite`.
+* Handlers for MONAI's engines around these: `ignite`.
 
-`likelihood` makes objects of membrane maps. Whole folders are scored in `monai_boundary.evaluation`, figures are drawn
-in `monai_boundary.reports`, and what a network is trained with is in `monai_boundary.losses`.
+`likelihood` makes objects from membrane maps. Folders are scored in `monai_boundary.evaluation`, figures are drawn in
+`monai_boundary.reports`, and losses are in `monai_boundary.losses`.
 """
 
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1

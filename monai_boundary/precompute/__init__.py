@@ -1,6 +1,7 @@
-"""Make the distance maps of whole volumes of a data set, once, on as many machines as there are.
+"""Distance maps of the whole volumes of a data set, computed once, on one machine or many.
 
-What is written is in ``map_store``; the command is `monai_boundary.cli.precompute`.
+`run` finds what is missing and reports, `jobs` computes one map or many. The files are written by ``map_store``; the
+command is `monai_boundary.cli.precompute`.
 """
 
 from monai_boundary.precompute.run import Precomputed, precompute_maps

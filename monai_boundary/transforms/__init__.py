@@ -1,4 +1,8 @@
-"""MONAI transforms: labels to distance maps, to boundaries, and to seeds."""
+"""MONAI transforms: from labels to distance maps, target boundaries and seeds.
+
+Array transforms and their dictionary forms, and readers of stored maps. The numerics are in `monai_boundary.kernels`,
+the files of stored maps in `monai_boundary.map_store`.
+"""
 
 from monai_boundary.transforms.boundary_band import BoundaryBand, BoundaryBandD, BoundaryBandd, BoundaryBandDict
 from monai_boundary.transforms.distance_map import (

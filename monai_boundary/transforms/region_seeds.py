@@ -21,7 +21,7 @@ __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
 
 
 class RegionSeeds(Transform):
-    """Seeds of all regions, and the membrane to learn, for `BoundaryAwareLoss`; needs the extra `em`.
+    """Seeds of all regions, and the membrane to learn, for `BoundaryAwareLoss`.
 
     Place it after the last spatial transform: a crop cuts regions in two, moves their middle and takes seeds away, and
     flips and crops of a seed map that was made before them leave regions without a seed. It takes some milliseconds, in
@@ -47,7 +47,6 @@ class RegionSeeds(Transform):
         `(1, *S)` of 0 and 1; of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
 
     Raises:
-        ImportError: The extra `em` is not installed.
         TypeError: Labels or settings of a wrong kind.
         ValueError: Wrong shape; labels that are no ids, or no mask.
 

@@ -1,7 +1,7 @@
 """Search for the weight of the boundary term during training.
 
-`policy` says which epoch belongs to which search and what is kept, `search` trains by it and keeps it on the disk,
-`saved_state` takes snapshots of a training, `handler` puts it all into MONAI's engines. Schedules that need no search
+`policy` says which epoch belongs to which search and what is kept, `search` trains by it and saves it to disk,
+`saved_state` takes snapshots of a training, `handler` connects it to MONAI's engines. Schedules that need no search
 are in `monai_boundary.schedules`.
 """
 

@@ -1,12 +1,12 @@
 """Volumes of electron microscopy, listed as they were unpacked and read slice by slice.
 
-A data set is one function, in `lists` or `cremi`: it names the files of images and labels, says what the labels mean
-and how large a voxel is, and returns a list of `EmVolume`, each training or test. Everything else takes any list of
-volumes: `fold_volumes` cuts them for cross-validation, `EmSlices` and `EmVolumes` give MONAI-style items. `stored`
-knows in which forms an array may lie on disk. Not here: prediction (`monai_boundary.inference`,
-`monai_boundary.bundles`) and scores (`monai_boundary.metrics`).
+A data set is one short file with one function, such as `isbi2012`, `snemi3d`, `gala` and `cremi`: it names the files of
+images and labels (`layout` finds them), says what the labels mean and how large a voxel is, and returns a list of
+`EmVolume`, each for training or test. Everything else takes any list of volumes: `fold_volumes` splits them for
+cross-validation, `EmSlices` and `EmVolumes` give MONAI-style items. `stored` knows the file formats. Not here:
+prediction (`monai_boundary.inference`, `monai_boundary.bundles`) and scores (`monai_boundary.metrics`).
 
-Imported by its own name, for it needs torch. Reading HDF5 files needs h5py and TIFF stacks tifffile
+Import it by its own name, because it needs torch. Reading HDF5 files needs h5py and TIFF stacks tifffile
 (``pip install "monai-boundary[em]"``); folders of PNG slices need neither.
 """
 

@@ -1,13 +1,13 @@
 """Aerial tiles of many thousand pixels, listed as they were unpacked and read window by window.
 
-A data set is one short file with one function, as `inria` and `potsdam` are: it finds the files below a folder, pairs
-images with masks, refuses what is missing or double, and returns a list of `Tile` with the published split. What the
-values of its masks mean is a `MaskCodes`. Everything else takes any list of tiles: `TileWindows` gives MONAI-style
-items, `TileReader` windows of one tile. Not here: prediction (`monai_boundary.inference`) and scores
+A data set is one short file with one function, such as `inria` and `potsdam`: it finds the files below a folder, pairs
+images with masks, refuses missing or duplicate files, and returns a list of `Tile` with the published split.
+`MaskCodes` says what the values of its masks mean. Everything else takes any list of tiles: `TileWindows` gives
+MONAI-style items, `TileReader` windows of one tile. Not here: prediction (`monai_boundary.inference`) and scores
 (`monai_boundary.evaluation`).
 
-Imported by its own name, for it needs MONAI. Reading pixels needs rasterio (``pip install "monai-boundary[remote]"``);
-listing tiles does not.
+Import it by its own name, because it needs MONAI. Reading pixels needs rasterio
+(``pip install "monai-boundary[remote]"``); listing tiles does not.
 """
 
 from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes

@@ -1,8 +1,8 @@
 """Exact Euclidean distances and signed distance maps: labels or masks in, float32 in mm out, on any device.
 
-One way leads through the room: `api` checks, `plan` decides (engine, memory order, spacing, reach), an engine measures
-(`numba_engine`, `edt_engine` or `torch_engine`), `finish` clips, normalises and balances. Distances along paths over an
-image are in `kernels.barrier`; surface distances of two masks are in `metrics`.
+`api` checks the arguments, `plan` decides (engine, memory order, spacing, reach), an engine measures (`numba_engine`,
+`edt_engine` or `torch_engine`), `finish` clips, normalises and balances. Distances along paths over an image are in
+`kernels.barrier`; surface distances between two masks are in `metrics`.
 """
 
 from monai_boundary.kernels.distance.api import (
