@@ -14,7 +14,7 @@ NUMBA = "monai_boundary.kernels.distance.numba_engine"
 
 @fault(f"{PLAN}:make_plan", *MAPS)
 def spacing_is_read_from_the_last_axis_to_the_first(right, name, array, spacing, *rest):
-    return (right(name, array, None if spacing is None else spacing[::-1], *rest))
+    return right(name, array, None if spacing is None else spacing[::-1], *rest)
 
 
 @fault(f"{PLAN}:make_plan", *MAPS)
@@ -30,42 +30,40 @@ def an_engine_that_measures_wrongly_is_taken(right):
 
 @fault(f"{NUMBA}:_measure_both", *MAPS)
 def ignored_voxels_are_a_contour(right, out, inside, valid, plan):
-    return (right(out, inside, None if valid is None else valid | True, plan))
+    return right(out, inside, None if valid is None else valid | True, plan)
 
 
 @fault(f"{NUMBA}:_finish", *MAPS)
 def the_other_side_of_a_pair_is_balanced_like_the_mask(right, channel, mask, box, own, *rest):
-    return (right(channel, mask, box, 1, *rest))
+    return right(channel, mask, box, 1, *rest)
 
 
 @fault(f"{NUMBA}:seed_distance", "kernels/distance/test_backends.py")
 def distances_start_at_the_background(right, seeds, plan):
-    return (right(~seeds, plan))
+    return right(~seeds, plan)
 
 
 @fault("monai_boundary.kernels.distance.api:labels_distance_map", *MAPS)
-def classes_are_counted_from_the_background(right, labels, num_classes, spacing, options, include_background=True, *rest):
+def classes_are_counted_from_the_background(
+    right, labels, num_classes, spacing, options, include_background=True, *rest
+):
     maps = right(labels, num_classes, spacing, options, True, *rest)
     return maps if include_background else maps[:-1]
 
 
 @fault("monai_boundary.kernels.distance.api:_write_maps", *MAPS)
 def maps_come_back_in_the_order_of_the_memory(right, count, shape, masks, valid, plan, *paired):
-    return (right(
-        count, shape, masks, valid, plan._replace(order=tuple(sorted(plan.order))), *paired
-    ))
+    return right(count, shape, masks, valid, plan._replace(order=tuple(sorted(plan.order))), *paired)
 
 
 @fault("monai_boundary.kernels.distance.api:batch_masks_map", *MAPS)
-def every_sample_gets_the_ignored_voxels_of_the_first(right, masks, spacing, options, valid=None, backend='auto'):
-    return (right(
-        masks, spacing, options, None if valid is None else valid[:1].expand_as(valid), backend
-    ))
+def every_sample_gets_the_ignored_voxels_of_the_first(right, masks, spacing, options, valid=None, backend="auto"):
+    return right(masks, spacing, options, None if valid is None else valid[:1].expand_as(valid), backend)
 
 
 @fault("monai_boundary.kernels.distance.api:batch_labels_map", "kernels/distance/test_torch_engine.py", *MAPS)
 def every_sample_gets_the_map_of_the_first(right, labels, *rest):
-    return (right(labels[:1].expand_as(labels), *rest))
+    return right(labels[:1].expand_as(labels), *rest)
 
 
 @fault("monai_boundary.kernels.compiled:_private_folder", *ENGINE)
@@ -73,47 +71,45 @@ def compiled_code_is_taken_from_a_folder_that_anybody_may_write_to(right):
     import tempfile
     from pathlib import Path
 
-    return (str(next(Path(tempfile.gettempdir()).glob("monai-boundary-*"), None) or right()))
+    return str(next(Path(tempfile.gettempdir()).glob("monai-boundary-*"), None) or right())
 
 
 @fault("monai_boundary.kernels.pooling:box_max_pool", "kernels/test_pooling.py")
 def windows_are_applied_to_the_axes_in_reverse(right, values, window, *rest):
-    return (right(
-        values, window[::-1] if isinstance(window, list | tuple) else window, *rest
-    ))
+    return right(values, window[::-1] if isinstance(window, list | tuple) else window, *rest)
 
 
 @fault("monai_boundary.kernels.pooling:soft_boundary", "kernels/test_pooling.py", "losses/test_boundary_f1.py")
-def the_image_edge_is_a_boundary(right, values, window, *rest):
+def the_image_edge_is_a_boundary(right, values, *rest):
     padded = torch.nn.functional.pad(values, (1, 1) * (values.ndim - 2))
-    return right(padded, window, *rest)[(..., *[slice(1, -1)] * (values.ndim - 2))]
+    return right(padded, *rest)[(..., *[slice(1, -1)] * (values.ndim - 2))]
 
 
 @fault("monai_boundary.kernels.barrier.cut:minimum_barrier_cut", *CUT)
 def seeds_are_renumbered(right, likelihood, seeds, *rest):
-    return (right(likelihood, np.asarray(seeds) * 2, *rest))
+    return right(likelihood, np.asarray(seeds) * 2, *rest)
 
 
 @fault("monai_boundary.kernels.barrier.contours:stamp_weights", *CUT)
 def contours_are_not_widened(right, contour, bounds, shape, reach, *rest):
-    return (right(contour, bounds, shape, np.zeros_like(reach), *rest))
+    return right(contour, bounds, shape, np.zeros_like(reach), *rest)
 
 
 @fault("monai_boundary.kernels.components:connected_components", "kernels/test_regions.py")
 def components_that_touch_at_a_corner_are_one(right, labels, connectivity=1):
-    return (right(labels, np.ndim(labels)))
+    return right(labels, np.ndim(labels))
 
 
 @fault("monai_boundary.kernels.components:connected_components", "kernels/test_regions.py")
 def neighbours_of_another_label_are_one_component(right, labels, connectivity=1):
-    return (right((np.asarray(labels) > 0).astype(np.uint8), connectivity))
+    return right((np.asarray(labels) > 0).astype(np.uint8), connectivity)
 
 
 @fault("monai_boundary.kernels.ids:id_overlaps", "kernels/test_ids.py")
 def prediction_and_target_are_swapped(right, pred, target):
-    return (right(target, pred))
+    return right(target, pred)
 
 
 @fault("monai_boundary.kernels.ids:id_borders", "kernels/test_ids.py", "metrics/test_instance_metrics.py")
 def borders_lie_one_slice_off(right, *args, **kwargs):
-    return (np.roll(right(*args, **kwargs), 1, axis=0))
+    return np.roll(right(*args, **kwargs), 1, axis=0)

@@ -39,9 +39,7 @@ def maps_are_made_before_the_other_transforms(right, self, transforms):
 
 @fault(f"{MIXIN}.get_validation_transforms", *MAPS, *MODES)
 def validation_makes_no_maps(right, self, *args, **kwargs):
-    return (super(right.__globals__["BoundaryMixin"], self).get_validation_transforms(
-        *args, **kwargs
-    ))
+    return super(right.__globals__["BoundaryMixin"], self).get_validation_transforms(*args, **kwargs)
 
 
 @fault(f"{MIXIN}._hand_over_maps", *MAPS)
@@ -73,7 +71,7 @@ def maps_come_from_the_lowest_head(right, self, segmentation, **params):
 
 @fault(f"{APPEND}.distance_maps", *MAPS)
 def maps_overflow_in_half_precision(right, self, segmentation):
-    return (self.batch_distance_maps(segmentation[None])[0].half())
+    return self.batch_distance_maps(segmentation[None])[0].half()
 
 
 @fault(f"{APPEND}.batch_distance_maps", *MAPS)
@@ -101,7 +99,7 @@ def maps_serve_for_more_than_one_batch(right, self, output, target):
 
 @fault("nnunet_trainers.losses:RegionAndBoundary._masks", *MAPS)
 def the_first_map_is_compared_with_nothing(right, self, target, channels):
-    return ((right(self, target, channels)[0], target[:, :1].bool() & False))
+    return (right(self, target, channels)[0], target[:, :1].bool() & False)
 
 
 @fault("nnunet_trainers.losses:TargetGeneralizedDice.forward", *MAPS, *MODES)
@@ -154,17 +152,17 @@ def the_log_of_a_stock_checkpoint_is_padded_with_0(right, self, epochs):
 
 @fault("nnunet_trainers.boundary_log:BoundaryLog.write_shares", *SCHEDULE)
 def the_warning_of_a_collapse_is_lost(right, self, *args):
-    return (right(self, *args)[:0])
+    return right(self, *args)[:0]
 
 
 @fault(f"{MIXIN}.on_validation_epoch_end", *SCHEDULE)
 def shares_are_those_of_the_last_step(right, self, val_outputs):
-    return (right(self, val_outputs[-1:]))
+    return right(self, val_outputs[-1:])
 
 
 @fault("nnunet_trainers.boundary_log:mean_over_ranks", "ddp/test_ddp.py", *SCHEDULE)
 def each_rank_logs_its_own_terms(right, value, is_ddp):
-    return (right(value, False))
+    return right(value, False)
 
 
 @fault("nnunet_trainers.boundary:RunLength.initialize", *SCHEDULE, *CHALLENGES, *BAD)
@@ -176,4 +174,4 @@ def the_length_of_a_run_is_set_after_the_optimizer(right, self):
 
 @fault(f"{MIXIN}._check_labels", *BAD)
 def labels_with_a_hole_pass(right, self):
-    return (None)
+    return None
