@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_choice, check_per_axis, check_slice_axis
+from monai_boundary._check import check_choice, check_per_axis, check_slice_axis, is_integer
 from monai_boundary.losses.contract import Pair, TargetContract
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["BoundaryAwareLoss"]
 _KERNEL = "monai_boundary.kernels.barrier"  # needs numba, which this package is imported without
 
 
+@dataclass(eq=False, repr=False)
 class BoundaryAwareLoss(_Loss):
     """Weighted cross-entropy of the voxels on the contours of all regions, cut in the prediction as it is now.
 
@@ -72,32 +74,25 @@ class BoundaryAwareLoss(_Loss):
     resizes: ClassVar[str] = "head"  # seeds and membranes of one voxel do not survive being made smaller
     target_name: ClassVar[str] = "seeds"
 
-    def __init__(  # noqa: PLR0913 - settings of cut and weights
-        self,
-        dilation: int | Sequence[int] = 3,
-        weighting: Weighting = "mean",
-        *,
-        connectivity: int = 1,
-        slice_axis: int | None = None,
-        quantize: bool = True,
-        double_sigmoid: bool = False,
-        ignore_index: int | None = None,
-        threads: int | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-    ) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
+    dilation: int | Sequence[int] = 3
+    weighting: Weighting = "mean"
+    _: KW_ONLY
+    connectivity: int = 1
+    slice_axis: int | None = None
+    quantize: bool = True
+    double_sigmoid: bool = False
+    ignore_index: int | None = None
+    threads: int | None = None
+    reduction: str = LossReduction.MEAN
+
+    def __post_init__(self) -> None:
+        super().__init__(reduction=LossReduction(self.reduction).value)
         kernel = import_module(_KERNEL)
-        check_per_axis("dilation", dilation, len(dilation) if isinstance(dilation, list | tuple) else 1)
-        self.dilation = dilation
-        self.weighting = check_choice("weighting", weighting, kernel.WEIGHTINGS)
-        self.connectivity = connectivity
-        self.slice_axis = slice_axis
-        self.quantize = quantize
-        self.double_sigmoid = double_sigmoid
-        self.contract = TargetContract(sigmoid=True, ignore_index=ignore_index)
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise ValueError(f"threads must be None or an integer >= 1, got {threads!r}")
-        self.threads = threads
+        check_per_axis("dilation", self.dilation, len(self.dilation) if isinstance(self.dilation, list | tuple) else 1)
+        check_choice("weighting", self.weighting, kernel.WEIGHTINGS)
+        self.contract = TargetContract(sigmoid=True, ignore_index=self.ignore_index)
+        if self.threads is not None and (not is_integer(self.threads) or self.threads < 1):
+            raise ValueError(f"threads must be None or an integer >= 1, got {self.threads!r}")
 
     def forward(self, input: torch.Tensor, target: torch.Tensor, seeds: torch.Tensor | None = None) -> torch.Tensor:
         """Return the loss.

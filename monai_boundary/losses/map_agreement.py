@@ -6,7 +6,6 @@ and a map that did not move with its label. Looking at values waits for the devi
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Callable
 
@@ -94,24 +93,19 @@ def label_masks(target: object, logits: torch.Tensor, first: int, ignore_index: 
 def compare_options(recorded: set[DistanceMapOptions], expected: DistanceMapOptions) -> None:
     """Warn where maps were made with other settings than a loss expects."""
     for found in recorded - {expected}:
-        pairs = [(field.name, getattr(found, field.name), getattr(expected, field.name))
-                 for field in dataclasses.fields(found)]  # fmt: skip
-        differences = ", ".join(f"{name}={value!r} and not {other!r}" for name, value, other in pairs if value != other)
+        wanted = vars(expected)
+        differences = ", ".join(
+            f"{name}={value!r} and not {wanted[name]!r}" for name, value in vars(found).items() if value != wanted[name]
+        )
+        settings = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
+        for_transform = _PRESETS.get(expected, f"preset=None, {settings}")
+        for_loss = _PRESETS.get(found, f"options={found!r}")
         warnings.warn(
             f"distance_map was made with other settings than the loss expects, {differences}: the same alpha weighs "
-            f"it otherwise; pass {_of_transform(expected)} to SignedDistanceMapd, or {_of_loss(found)} to the loss",
+            f"it otherwise; pass {for_transform} to SignedDistanceMapd, or {for_loss} to the loss",
             MapMismatchWarning,
             stacklevel=4,
         )
-
-
-def _of_transform(options: DistanceMapOptions) -> str:
-    settings = ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
-    return _PRESETS.get(options, f"preset=None, {settings}")
-
-
-def _of_loss(options: DistanceMapOptions) -> str:
-    return _PRESETS.get(options, f"options={options!r}")
 
 
 @torch.no_grad()

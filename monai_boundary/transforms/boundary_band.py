@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from monai_boundary.transforms.dictionary_twin import DictionaryTwin
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
 
 
+@dataclass(eq=False)
 class BoundaryBand(Transform):
     """Boundary of every class and its extension, coded in one byte per voxel, for `BoundaryF1Loss`.
 
@@ -60,24 +62,18 @@ class BoundaryBand(Transform):
 
     backend: ClassVar = [TransformBackends.TORCH, TransformBackends.NUMPY]
 
-    def __init__(
-        self,
-        num_classes: int | None = None,
-        theta0: int | Sequence[int] = 3,
-        theta: int | Sequence[int] = 5,
-        *,
-        include_background: bool = True,
-        ignore_index: int | None = None,
-    ) -> None:
-        check_windows(theta0, theta)
-        check_onehot_ignore(num_classes, ignore_index)
-        if num_classes is not None:
-            check_number("num_classes", num_classes, low=2, strict=False)
-        self.num_classes = num_classes
-        self.theta0 = theta0
-        self.theta = theta
-        self.include_background = include_background
-        self.ignore_index = ignore_index
+    num_classes: int | None = None
+    theta0: int | Sequence[int] = 3
+    theta: int | Sequence[int] = 5
+    _: KW_ONLY
+    include_background: bool = True
+    ignore_index: int | None = None
+
+    def __post_init__(self) -> None:
+        check_windows(self.theta0, self.theta)
+        check_onehot_ignore(self.num_classes, self.ignore_index)
+        if self.num_classes is not None:
+            check_number("num_classes", self.num_classes, low=2, strict=False)
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the band `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""

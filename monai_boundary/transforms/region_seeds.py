@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from monai_boundary.transforms.spacing import image_spacing
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
 
 
+@dataclass(eq=False)
 class RegionSeeds(Transform):
     """Seeds of all regions, and the membrane to learn, for `BoundaryAwareLoss`.
 
@@ -38,8 +40,7 @@ class RegionSeeds(Transform):
             the unit of `spacing`. For ids that touch, such as those of CREMI; 0 adds none.
         slice_axis: Spatial axis of a volume whose slices are taken one by one, for ``slice_axis`` of the loss;
             ``None`` for regions across slices.
-        spacing: Voxel size, one per spatial axis; ``None`` for that of the MetaTensor, else 1
-            with a warning.
+        spacing: Voxel size, one per spatial axis; ``None`` for that of the MetaTensor, else 1 with a warning.
         image_edge: Whether the edge of the image bounds regions, which keeps seeds away from it.
 
     Returns:
@@ -61,26 +62,23 @@ class RegionSeeds(Transform):
 
     backend: ClassVar = [TransformBackends.TORCH, TransformBackends.NUMPY]
 
-    def __init__(
-        self,
-        source: Literal["instances", "membrane"] = "instances",
-        *,
-        connectivity: int = 1,
-        min_region_size: int = 0,
-        membrane_width: float = 0.0,
-        slice_axis: int | None = None,
-        spacing: Sequence[float] | None = None,
-        image_edge: bool = True,
-    ) -> None:
-        self.source = check_choice("source", source, ("instances", "membrane"))
-        self.connectivity = connectivity
-        self.min_region_size = check_number("min_region_size", min_region_size, strict=False)
-        self.membrane_width = check_number("membrane_width", membrane_width, strict=False)
-        if source == "membrane" and membrane_width:
-            raise ValueError(f"membrane_width must be 0 for source='membrane', got {membrane_width}; widen the mask")
-        self.slice_axis = slice_axis
-        self.spacing = spacing
-        self.image_edge = image_edge
+    source: Literal["instances", "membrane"] = "instances"
+    _: KW_ONLY
+    connectivity: int = 1
+    min_region_size: int = 0
+    membrane_width: float = 0.0
+    slice_axis: int | None = None
+    spacing: Sequence[float] | None = None
+    image_edge: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("source", self.source, ("instances", "membrane"))
+        for name in ("min_region_size", "membrane_width"):
+            check_number(name, getattr(self, name), strict=False)
+        if self.source == "membrane" and self.membrane_width:
+            raise ValueError(
+                f"membrane_width must be 0 for source='membrane', got {self.membrane_width}; widen the mask"
+            )
 
     def __call__(self, labels: NdarrayOrTensor) -> tuple[NdarrayOrTensor, NdarrayOrTensor]:
         """Return seeds and membrane of `labels`, `(1, *S)`."""
