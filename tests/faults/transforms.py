@@ -9,6 +9,7 @@ MAPS = ("transforms/test_distance_map.py",)
 SPACING = ("transforms/test_spacing.py",)
 BAND = ("transforms/test_boundary_band.py",)
 SEEDS = ("transforms/test_region_seeds.py",)
+KINDS = ("transforms/test_kinds_and_keys.py",)
 STORED = ("precompute/test_transform.py",)
 TRANSFORMS = "monai_boundary.transforms"
 
@@ -51,12 +52,12 @@ def fractional_masks_are_cut_off(right, channels):
     return right(channels.astype(np.uint8))
 
 
-@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *MAPS)
+@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *KINDS)
 def every_key_gets_the_map_of_the_first(right, self, data):
     return right(self, {**data, **{key: data[self.keys[0]] for key in self.keys if key in data}})
 
 
-@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *MAPS, *BAND)
+@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *KINDS)
 def the_sample_of_the_caller_is_written_into(right, self, data):
     return data.update(right(self, data)) or data
 
@@ -87,7 +88,7 @@ def slices_take_the_spacing_across_them(right, self, labels):
         self.spacing = given
 
 
-@fault(f"{TRANSFORMS}.region_seeds:RegionSeedsd.__call__", *SEEDS)
+@fault(f"{TRANSFORMS}.region_seeds:RegionSeedsd.__call__", *SEEDS, *KINDS)
 def seeds_and_membrane_change_places(right, self, data):
     return (lambda d: {**d, self.seeds_key: d[self.membrane_key], self.membrane_key: d[self.seeds_key]})(
         right(self, data)

@@ -12,7 +12,6 @@ from monai.transforms import Compose, RandFlipd, RandSpatialCropd
 
 from monai_boundary import BoundaryBand, BoundaryBandd, BoundaryF1Loss
 from monai_boundary.kernels import boundary_band
-from monai_boundary.transforms import BoundaryBandD, BoundaryBandDict
 from tests.strategies import label_maps
 
 
@@ -39,38 +38,12 @@ def test_ignored_voxels_are_255_and_end_no_object(labels):
         np.testing.assert_array_equal(band, boundary_band(torch.from_numpy(mask)[None, None], valid=counted)[0, 0])
 
 
-@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, lambda a: MetaTensor(a, affine=torch.eye(3) * 2)])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
-def test_result_is_of_the_kind_of_the_input(labels, kind, dtype):
-    given_labels = kind(labels.astype(dtype))
-    result = BoundaryBand(3)(given_labels)
-    assert type(result) is type(given_labels)
-    np.testing.assert_array_equal(np.asarray(result), BoundaryBand(3)(labels))
-    assert str(result.dtype).endswith("uint8")
-    if isinstance(result, MetaTensor):
-        torch.testing.assert_close(result.affine, given_labels.affine)
-
-
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
 def test_overlapping_channels_are_masks_of_their_own(rng, dtype):
     masks = rng.random((3, 6, 7)) < 0.5
     expected = boundary_band(torch.from_numpy(masks)[None])[0].numpy()
     np.testing.assert_array_equal(BoundaryBand()(masks.astype(dtype)), expected)
     np.testing.assert_array_equal(BoundaryBand(include_background=False)(masks.astype(dtype)), expected[1:])
-
-
-def test_background_can_be_left_out(labels):
-    np.testing.assert_array_equal(BoundaryBand(3, include_background=False)(labels), BoundaryBand(3)(labels)[1:])
-
-
-def test_dictionary_twin_stores_under_its_keys(labels):
-    expected = BoundaryBand(3)(labels)
-    np.testing.assert_array_equal(BoundaryBandd("label", num_classes=3)({"label": labels})["target_boundary"], expected)
-    both = BoundaryBandd(["a", "b"], num_classes=3)({"a": labels, "b": labels})
-    assert set(both) == {"a", "b", "a_target_boundary", "b_target_boundary"}
-    assert "band" in BoundaryBandd("a", output_keys="band", num_classes=3)({"a": labels})
-    assert set(BoundaryBandd(["a", "b"], allow_missing_keys=True)({"a": labels > 0})) == {"a", "a_target_boundary"}
-    assert BoundaryBandD is BoundaryBandDict is BoundaryBandd
 
 
 def test_band_made_after_the_crop_lets_a_perfect_prediction_score_zero():
@@ -128,8 +101,3 @@ def test_wrong_settings_are_refused(settings, error, text):
 def test_wrong_labels_are_refused(settings, given_labels, text):
     with pytest.raises(ValueError, match=text):
         BoundaryBand(**settings)(given_labels)
-
-
-def test_output_keys_must_be_one_per_key():
-    with pytest.raises(ValueError, match=r"output_keys must name one key per label key \(2\), got \('m', 'm'\)"):
-        BoundaryBandd(keys=["a", "b"], output_keys=["m", "m"])

@@ -17,15 +17,10 @@ from monai.transforms import (
 )
 
 from monai_boundary import BoundaryLoss, RescaleDistanceMap, RescaleDistanceMapd, SignedDistanceMap, SignedDistanceMapd
-from monai_boundary.transforms import RescaleDistanceMapD, RescaleDistanceMapDict
+from tests.transforms.images import on_grid
 
 KEYS = ["label", "distance_map"]
 SPACING = (3.0, 1.0, 1.0)
-
-
-def metatensor(array: np.ndarray, spacing) -> MetaTensor:
-    affine = torch.diag(torch.tensor([*spacing, *[1.0] * (3 - len(spacing)), 1.0], dtype=torch.float64))
-    return MetaTensor(torch.as_tensor(array), affine=affine)
 
 
 @pytest.fixture
@@ -35,12 +30,12 @@ def case() -> dict:
     labels[0, 2:5, 3:9, 4:9] = 1
     labels[0, 4:7, 10:14, 11:16] = 2
     index = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)
-    return {"label": metatensor(labels, SPACING), "index": metatensor(index, SPACING)}
+    return {"label": on_grid(labels, SPACING), "index": on_grid(index, SPACING)}
 
 
 def ball(radius: float, size: int, spacing: float) -> MetaTensor:
     offsets = (np.indices((size, size)) - size // 2) * spacing
-    return metatensor((np.hypot(*offsets) < radius)[None].astype(np.uint8), (spacing, spacing))
+    return on_grid((np.hypot(*offsets) < radius)[None].astype(np.uint8), (spacing, spacing))
 
 
 @pytest.fixture
@@ -108,12 +103,7 @@ def test_crops_flips_and_quarter_turns_carry_the_map_exactly(case, transform):
     for sample in result if isinstance(result, list) else [result]:
         expected = full["distance_map"].reshape(3, -1)[:, sample["index"].long().reshape(-1)]
         np.testing.assert_array_equal(sample["distance_map"].reshape(3, -1), expected)
-
-
-def test_map_of_a_flipped_volume_is_the_flipped_map(case):
-    full = SignedDistanceMapd("label", num_classes=3, preset=None)(case)
-    flipped = RandFlipd(KEYS, prob=1.0, spatial_axis=0)(full)
-    np.testing.assert_array_equal(flipped["distance_map"], SignedDistanceMap(3, preset=None)(flipped["label"]))
+        torch.testing.assert_close(RescaleDistanceMap()(sample["distance_map"]), sample["distance_map"])
 
 
 def test_rotation_with_border_padding_nearly_equals_the_map_of_the_rotated_label():
@@ -125,12 +115,7 @@ def test_rotation_with_border_padding_nearly_equals_the_map_of_the_rotated_label
     error = np.abs(result["distance_map"] - SignedDistanceMap(2, preset=None)(result["label"]))[:, 6:-6, 6:-6]
     assert error.mean() < 0.4
     assert error.max() < 1.5
-
-
-def test_border_padding_keeps_the_corners_positive():
-    data = SignedDistanceMapd("label", num_classes=2, include_background=False)({"label": ball(9, 41, 1.0)})
-    turn = RandRotated("distance_map", range_x=(0.6, 0.6), prob=1, mode="bilinear", padding_mode="border")
-    assert turn.set_random_state(0)(data)["distance_map"][0, 0, 0] > 0.5
+    assert (result["distance_map"][0, ::40, ::40] < 0).all()  # padded with the border: background in the corners
 
 
 @pytest.mark.parametrize("zoom", [0.8, 1.3])
@@ -154,12 +139,6 @@ def test_rescaling_twice_changes_nothing_more():
     torch.testing.assert_close(RescaleDistanceMap()(once), once)
 
 
-def test_crops_flips_and_quarter_turns_need_no_rescaling(case):
-    turn = RandRotate90d([*KEYS, "index"], prob=1.0, max_k=1, spatial_axes=(1, 2)).set_random_state(0)
-    sample = Compose([pipeline(), turn])(case)
-    np.testing.assert_allclose(RescaleDistanceMap()(sample["distance_map"]), sample["distance_map"], rtol=1e-6)
-
-
 def test_anisotropic_zoom_is_refused():
     data = SignedDistanceMapd("label", num_classes=2, preset=None)({"label": ball(10, 48, 1.0)})
     zoom = RandZoomd(KEYS, prob=1, min_zoom=(1.0, 1.4), max_zoom=(1.0, 1.4), mode=["nearest", "bilinear"])
@@ -180,13 +159,6 @@ def test_rescaling_needs_a_metatensor_with_a_record():
         RescaleDistanceMap()(np.zeros((1, 2, 2)))
     with pytest.raises(ValueError, match=r"must carry meta\['distance_map_spacing'\], got none.*track_meta=True"):
         RescaleDistanceMap()(ball(3, 8, 1.0))
-
-
-def test_rescaling_twin_passes_over_missing_keys():
-    assert RescaleDistanceMapD is RescaleDistanceMapDict is RescaleDistanceMapd
-    assert RescaleDistanceMapd("distance_map", allow_missing_keys=True)({"label": 1}) == {"label": 1}
-    with pytest.raises(KeyError, match="Key `distance_map` of transform `RescaleDistanceMapd` was missing"):
-        RescaleDistanceMapd("distance_map")({"label": 1})
 
 
 def test_maps_are_collated_in_batch_order_and_feed_the_loss(case):

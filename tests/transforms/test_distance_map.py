@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader, MetaTensor, decollate_batch
-from monai.utils import TransformBackends
+from monai.data import DataLoader, decollate_batch
 
-from monai_boundary import DistanceMapOptions, SignedDistanceMap, SignedDistanceMapd, signed_distance_map
+from monai_boundary import DistanceMapOptions, SignedDistanceMap, signed_distance_map
 from monai_boundary.kernels import PUBLISHED, ROBUST
-from monai_boundary.transforms import SignedDistanceMapD, SignedDistanceMapDict
 from monai_boundary.transforms.map_record import record_map, recorded_options
 from tests import oracles
 from tests.transforms.images import SPACING, on_grid
@@ -21,14 +19,6 @@ MM = {"num_classes": 3, "preset": None}
 @pytest.fixture
 def labels(rng) -> np.ndarray:
     return rng.integers(0, 3, (1, 5, 6, 7))
-
-
-def test_array_tensor_and_metatensor_give_their_own_kind_and_one_value(labels):
-    expected = signed_distance_map(labels, 3, SPACING)
-    for kind, given in ((np.ndarray, labels), (torch.Tensor, torch.from_numpy(labels)), (MetaTensor, on_grid(labels))):
-        result = SignedDistanceMap(**MM, spacing=SPACING)(given)
-        assert type(result) is kind
-        np.testing.assert_array_equal(np.asarray(result), expected)
 
 
 def test_robust_map_is_the_default_and_published_and_millimetres_are_one_word_away(labels):
@@ -42,33 +32,6 @@ def test_robust_map_is_the_default_and_published_and_millimetres_are_one_word_aw
         assert transform.options == options
         expected = signed_distance_map(labels, 3, SPACING, **vars(options))
         np.testing.assert_array_equal(transform(on_grid(labels)), expected)
-
-
-def test_dictionary_twin_adds_the_map_and_keeps_the_rest(labels):
-    data = {"label": on_grid(labels), "name": "case"}
-    result = SignedDistanceMapd(keys="label", **MM)(data)
-    assert set(result) == {"label", "name", "distance_map"}
-    assert set(data) == {"label", "name"}
-    np.testing.assert_array_equal(result["distance_map"], signed_distance_map(labels, 3, SPACING))
-    assert SignedDistanceMapD is SignedDistanceMapDict is SignedDistanceMapd
-    assert SignedDistanceMapd.backend == SignedDistanceMap.backend == [TransformBackends.NUMPY, TransformBackends.TORCH]
-
-
-def test_several_keys_have_maps_of_their_own_names(labels):
-    data = {"a": on_grid(labels), "b": on_grid(labels.clip(max=1))}
-    result = SignedDistanceMapd(keys=["a", "b"], **MM)(data)
-    for key in "ab":
-        np.testing.assert_array_equal(result[f"{key}_distance_map"], signed_distance_map(data[key].numpy(), 3, SPACING))
-    assert "sdm" in SignedDistanceMapd("a", output_keys="sdm", **MM)(data)
-    with pytest.raises(ValueError, match=r"output_keys must name one key per label key \(2\), got \('m', 'm'\)"):
-        SignedDistanceMapd(keys=["a", "b"], output_keys=["m", "m"], **MM)
-
-
-def test_missing_keys_raise_unless_allowed(labels):
-    data = {"a": on_grid(labels)}
-    assert set(SignedDistanceMapd(["a", "b"], allow_missing_keys=True, **MM)(data)) == {"a", "a_distance_map"}
-    with pytest.raises(KeyError, match=r"Key `b` of transform `SignedDistanceMapd` was missing"):
-        SignedDistanceMapd(["a", "b"], **MM)(data)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
