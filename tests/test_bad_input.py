@@ -149,16 +149,11 @@ CALLS = {
     "transform rank": (transformed(LABELS[0, 0], 2), ValueError, r"labels must be \(C, \*S\) .*, got shape \(4,\)"),
     # losses
     "two activations": (lambda: BoundaryLoss(sigmoid=True, softmax=True), ValueError, r"more than 1 of \[sigmoid=True, softmax=True"),
-    "two activations of dice": (
-        lambda: GeneralizedDiceLoss(softmax=True, other_act=torch.tanh), ValueError, r"more than 1 of \[sigmoid=True",
-    ),
     "other_act no function": (lambda: BoundaryLoss(other_act="tanh"), TypeError, r"other_act must be None or callable but is str"),
     "reduction": (lambda: BoundaryLoss(reduction="max"), ValueError, r"'max' is not a valid LossReduction"),
-    "reduction of dice": (lambda: GeneralizedDiceLoss(reduction="max"), ValueError, r"'max' is not a valid LossReduction"),
     "offset": (lambda: BoundaryLoss(offset="min"), ValueError, r"offset must be one of None, 'zero_at_target', got 'min'"),
     "loss engine": (lambda: BoundaryLoss(backend="gpu"), ValueError, r"backend must be one of .*, got 'gpu'"),
     "logits of integers": (boundary(LOGITS.long(), None, MAPS), TypeError, r"input must be floating point .*, got torch.int64"),
-    "logits of bool": (dice(LOGITS.bool(), TARGET), TypeError, r"input must be floating point .*, got torch.bool"),
     "logits without space": (boundary(LOGITS[0, 0], None, MAPS), ValueError, r"input must be \(B, C, \*S\) .*, got shape \(3, 4\)"),
     "logits with 4 axes": (
         boundary(LOGITS[..., None, None], None, MAPS), ValueError, r"input must be \(B, C, \*S\) .*, got shape \(1, 2, 3, 4, 1, 1\)",
@@ -181,21 +176,13 @@ CALLS = {
     "target on another device": (
         boundary(LOGITS, TARGET.to("meta"), to_onehot_y=True), ValueError, r"target and input must be on one device, got meta and cpu",
     ),
-    "target on another device, dice": (
-        dice(LOGITS, TARGET.to("meta")), ValueError, r"target and input must be on one device, got meta and cpu",
-    ),
     "labels where one-hot is due": (
         boundary(LOGITS, TARGET), ValueError, r"target must be \(1, 2, 3, 4\), got \(1, 1, 3, 4\); .*to_onehot_y=True",
-    ),
-    "labels where one-hot is due, dice": (
-        dice(LOGITS, TARGET, to_onehot_y=False), ValueError, r"target must be \(1, 2, 3, 4\), got \(1, 1, 3, 4\); .*to_onehot_y",
     ),
     "one-hot where labels are due": (
         boundary(LOGITS, MAPS, to_onehot_y=True), ValueError, r"target must be \(1, 1, 3, 4\), got \(1, 2, 3, 4\)",
     ),
     "target shape": (boundary(LOGITS, TARGET[..., :3], to_onehot_y=True), ValueError, r"target must be .*, got \(1, 1, 3, 3\)"),
-    "target shape, dice": (dice(LOGITS, TARGET[..., :3]), ValueError, r"target must be .*, got \(1, 1, 3, 3\)"),
-    "target batch, dice": (dice(LOGITS, TARGET.expand(2, -1, -1, -1)), ValueError, r"target must .*, got \(2, 1, 3, 4\)"),
     "target label": (
         boundary(LOGITS, 5 * TARGET, to_onehot_y=True), ValueError, r"labels must lie in \[0, 1\] .*, got \[5\] at 6 voxels",
     ),

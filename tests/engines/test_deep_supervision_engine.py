@@ -8,13 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader, MetaTensor
-from monai.engines import SupervisedTrainer
+from monai.data import DataLoader
 from monai.networks.nets import DynUNet, SegResNetDS
 from torch import nn
 
-from monai_boundary import DeepSupervisionLoss, GeneralizedDiceBoundaryLoss, Increase, SignedDistanceMap
-from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
+from monai_boundary import DeepSupervisionLoss, GeneralizedDiceBoundaryLoss, Increase
+from tests.engines.test_engines import Run, samples
 from tests.losses.test_deep_supervision_heads import DEFAULT, by_hand
 
 # MONAI and Ignite, not this package
@@ -30,28 +29,12 @@ def seg_res_net() -> SegResNetDS:
     return SegResNetDS(2, init_filters=4, in_channels=1, out_channels=2, blocks_down=(1, 1, 1, 1), dsdepth=3)
 
 
-def batches() -> DataLoader:
-    generator = torch.Generator().manual_seed(0)
-    items = []
-    for row in (2, 5, 9, 4):
-        label = torch.zeros(1, 16, 16)
-        label[:, row : row + 5, 3:8] = 1
-        image = label + 0.3 * torch.randn(1, 16, 16, generator=generator)
-        maps = SignedDistanceMap(2, "robust", spacing=(1, 1))(label)
-        items.append({"image": MetaTensor(image), "label": MetaTensor(label), "distance_map": maps})
-    return DataLoader(items, batch_size=2)
-
-
-def trainer_of(network: nn.Module, loss: DeepSupervisionLoss, watched: nn.Module, **options) -> SupervisedTrainer:
-    return SupervisedTrainer(
-        device=torch.device("cpu"), max_epochs=1, train_data_loader=batches(), network=network, loss_function=loss,
-        optimizer=torch.optim.SGD(network.parameters(), 0.1), prepare_batch=PrepareBatchTarget(),
-        train_handlers=[
-            RestoreLabelHandler(),
-            AlphaScheduleHandler(watched, Increase(start=0.3, end=0.3)),
-            LossTermsHandler(watched, **options),
-        ],
-    )  # fmt: skip
+def run_with(network: nn.Module, loss: DeepSupervisionLoss, watched: nn.Module, **options) -> Run:
+    sgd = torch.optim.SGD(network.parameters(), 0.1)
+    schedule = Increase(start=0.3, end=0.3)
+    run = Run(schedule, max_epochs=1, net=network, loss=loss, watched=watched, optimizer=sgd, **options)
+    run.trainer.run()
+    return run
 
 
 def plain(batch: dict) -> list[torch.Tensor]:
@@ -70,10 +53,9 @@ def heads_of(network: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
 def test_networks_with_heads_train_in_the_engine_as_in_a_loop_by_hand(make, schedule_sets: str):
     network, inner = make(), GeneralizedDiceBoundaryLoss()
     loss, copied = DeepSupervisionLoss(inner), copy.deepcopy(network)
-    trainer = trainer_of(network, loss, loss if schedule_sets == "outer" else inner)
-    trainer.run()
+    run = run_with(network, loss, loss if schedule_sets == "outer" else inner)
     optimizer, terms = torch.optim.SGD(copied.parameters(), 0.1), []
-    for image, label, maps in map(plain, batches()):
+    for image, label, maps in map(plain, DataLoader(samples(), batch_size=2)):
         optimizer.zero_grad()
         heads = heads_of(copied, image)
         dice = by_hand(DEFAULT, heads, label, maps, alpha=0.0)
@@ -81,10 +63,10 @@ def test_networks_with_heads_train_in_the_engine_as_in_a_loop_by_hand(make, sche
         terms.append((dice.item(), boundary.item()))
         (dice + 0.3 * boundary).backward()
         optimizer.step()
-    assert trainer.state.iteration == 2
+    assert len(run.losses) == 2
     for trained, expected in zip(network.parameters(), copied.parameters(), strict=True):
         torch.testing.assert_close(trained, expected, rtol=1e-4, atol=1e-5)
-    metrics = trainer.state.metrics
+    metrics = run.metrics[0]
     assert (metrics["region_weight"], metrics["alpha"]) == (1.0, 0.3)
     assert (metrics["region_term"], metrics["boundary_term"]) == pytest.approx(np.mean(terms, axis=0), rel=1e-4)
     assert loss(network.eval()(image), label, maps).isfinite()
@@ -95,9 +77,8 @@ def test_networks_with_heads_train_in_the_engine_as_in_a_loop_by_hand(make, sche
 def test_the_share_of_the_gradient_is_that_over_all_heads(make, weights):
     network = make()
     loss, copied = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(), weights), copy.deepcopy(network)
-    trainer = trainer_of(network, loss, loss, gradient_share=True)
-    trainer.run()
-    image, label, maps = plain(next(iter(batches())))
+    run = run_with(network, loss, loss, gradient_share=True)
+    image, label, maps = plain(next(iter(DataLoader(samples(), batch_size=2))))
     heads = [head.detach().requires_grad_() for head in heads_of(copied, image)]
     norms = []
     for alpha in (0.0, 1.0):
@@ -105,4 +86,4 @@ def test_the_share_of_the_gradient_is_that_over_all_heads(make, weights):
         if alpha:
             value = 0.3 * (value - 0.1 * by_hand(weights or DEFAULT, heads, label, maps, 0.0))
         norms.append(math.sqrt(sum(float(g.square().sum()) for g in torch.autograd.grad(value, heads))))
-    assert trainer.state.metrics["boundary_gradient_share"] == pytest.approx(norms[1] / sum(norms), rel=1e-4)
+    assert run.metrics[0]["boundary_gradient_share"] == pytest.approx(norms[1] / sum(norms), rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,12 +61,13 @@ class Run:
 
     def __init__(
         self, schedule=None, max_epochs: int = EPOCHS, handlers=(), post=None, gradient_share=False, loss=None,
-        data=None, **options
+        data=None, net=None, watched=None, optimizer=None, **options
     ):  # fmt: skip
-        self.network = network()
+        self.network = net or network()
         self.loss = loss or GeneralizedDiceBoundaryLoss()
-        self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-2)
-        self.alpha = AlphaScheduleHandler(self.loss, schedule or Rebalance())
+        watched = watched or self.loss
+        self.optimizer = optimizer or torch.optim.Adam(self.network.parameters(), 1e-2)
+        self.alpha = AlphaScheduleHandler(watched, schedule or Rebalance())
         self.losses: list[float] = []
         self.weights: list[tuple] = []
         self.metrics: list[dict] = []
@@ -75,7 +77,7 @@ class Run:
             optimizer=self.optimizer, loss_function=self.loss, inferer=SimpleInferer(),
             prepare_batch=PrepareBatchTarget(self.loss.target_name), postprocessing=post,
             key_train_metric={"dice": MeanDice(output_transform=from_engine(["pred", "label"]))} if post else None,
-            train_handlers=[RestoreLabelHandler(), self.alpha, LossTermsHandler(self.loss, gradient_share), *handlers],
+            train_handlers=[RestoreLabelHandler(), self.alpha, LossTermsHandler(watched, gradient_share), *handlers],
             **options,
         )  # fmt: skip
         self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._note)
@@ -153,6 +155,19 @@ def test_keys_can_be_named():
     assert (image.item(), target["label"].item(), target["target_boundary"].item()) == (1, 0, 2)
 
 
+def test_all_that_the_loss_needs_is_moved_to_the_device():
+    batch = {name: torch.zeros(1, 1, 4) for name in ("image", "label", "distance_map")}
+    image, target = PrepareBatchTarget()(batch, device="meta")
+    assert {tensor.device.type for tensor in (image, *target.values())} == {"meta"}
+
+
+def test_an_epoch_that_is_run_again_takes_the_place_of_its_first_run():
+    alpha = AlphaScheduleHandler(GeneralizedDiceBoundaryLoss(), Rebalance())
+    alpha.load_state_dict({"history": [4, 3, 2, 1]})
+    alpha(SimpleNamespace(state=SimpleNamespace(epoch=3, max_epochs=4)))
+    assert alpha.state_dict() == {"history": [4.0, 3.0]}
+
+
 def test_what_makes_the_maps_must_be_a_transform():
     with pytest.raises(TypeError, match="transform must be None or a transform such as SignedDistanceMap, got str"):
         PrepareBatchTarget(transform="device")
@@ -181,6 +196,7 @@ def test_terms_and_weights_are_among_the_metrics_of_the_epoch():
     assert (last["region_weight"], last["alpha"]) == Rebalance().weights(1, 2)
     assert last["region_term"] == pytest.approx((steps[2][0] + steps[3][0]) / 2, rel=1e-6)
     assert last["boundary_term"] == pytest.approx((steps[2][1] + steps[3][1]) / 2, rel=1e-6)
+    assert run.alpha.history == pytest.approx([row["region_term"] for row in run.metrics])
 
 
 def test_the_share_of_the_gradient_is_that_of_autograd():

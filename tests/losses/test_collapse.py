@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 
 import pytest
@@ -11,28 +12,40 @@ import torch
 from monai_boundary import CollapseGuard
 from monai_boundary.losses import CollapseWarning, foreground_shares
 
+AT_ONCE = {"momentum": 0.0, "warmup": 0}
+SMALL = r"predicted foreground is 0.01 of the true one.*lower alpha or hold it"
+SECOND = ([0.2, 0.0], [0.1, 0.1])
+#: Settings, shares of each update, verdicts, and the one warning.
+RUNS = {
+    "healthy": ({"warmup": 0}, [(0.01 * scale, 0.01) for scale in (0.5, 2.0, 0.06, 1.0)], [False] * 4, None),
+    "warns once": (AT_ONCE, [(0.0001, 0.01)] * 3, [True] * 3, SMALL),
+    "warm-up": ({"warmup": 3}, [(0.0, 0.01)] * 3, [False, False, True], "predicted foreground is 0 of"),
+    "threshold": ({**AT_ONCE, "threshold": 0.5}, [(0.06, 0.1), (0.04, 0.1)], [False, True], "is 0.4 of the true one"),
+    "left again": (AT_ONCE, [(0.0, 0.1), (0.1, 0.1)], [True, False], "predicted foreground"),
+    "no foreground": ({"warmup": 0}, [(0.0, 0.0)], [False], None),
+    "one lost while another grows": ({**AT_ONCE, "warmup": 2}, [SECOND] * 3, [False, True, True], "of class 2 is 0"),
+    "warm-up of a class from when it is seen": (
+        {**AT_ONCE, "warmup": 2}, [([0.1, 0.0], [0.1, 0.0])] * 3 + [([0.1, 0.0], [0.1, 0.1])] * 2,
+        [False] * 4 + [True], "of class 2",
+    ),
+}  # fmt: skip
 
-def test_healthy_run_never_warns():
-    guard = CollapseGuard(warmup=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert not any(guard.update(0.01 * scale, 0.01) for scale in (0.5, 2.0, 0.06, 1.0))
+
+@pytest.mark.parametrize(("settings", "updates", "verdicts", "text"), RUNS.values(), ids=RUNS)
+def test_the_verdict_after_each_update_and_one_warning(settings, updates, verdicts, text):
+    guard = CollapseGuard(**settings)
+    with warnings.catch_warnings(record=True) as log:
+        warnings.simplefilter("always")
+        assert [guard.update(*shares) for shares in updates] == verdicts
+    assert [one.category for one in log] == ([] if text is None else [CollapseWarning])
+    assert text is None or re.search(text, str(log[0].message))
+    assert math.isnan(guard.ratio) == (updates == [(0.0, 0.0)])
 
 
-def test_collapse_warns_once_with_ratio_and_remedy():
-    guard = CollapseGuard(momentum=0.0, warmup=0)
-    with pytest.warns(
-        CollapseWarning, match=r"predicted foreground is 0.01 of the true one.*lower alpha or hold it"
-    ) as log:
-        assert [guard.update(0.0001, 0.01) for _ in range(3)] == [True, True, True]
-    assert len(log) == 1
-
-
-def test_no_verdict_before_the_warm_up_is_over():
-    guard = CollapseGuard(warmup=3)
-    assert [guard.update(0.0, 0.01) for _ in range(2)] == [False, False]
-    with pytest.warns(CollapseWarning, match="predicted foreground is 0 of"):
-        assert guard.update(0.0, 0.01)
+def test_each_class_has_a_ratio_and_the_smallest_is_that_of_the_guard():
+    guard = CollapseGuard(momentum=0.0)
+    guard.update([0.2, 0.0], [0.1, 0.1])
+    assert (guard.collapsed_classes, guard.ratios, guard.ratio) == ([], [2.0, 0.0], 0.0)
 
 
 def test_no_verdict_without_an_update():
@@ -49,50 +62,12 @@ def test_ratio_is_that_of_the_moving_averages():
     assert guard.ratio == pytest.approx(predicted / true)
 
 
-def test_threshold_is_a_fraction_of_the_true_share():
-    guard = CollapseGuard(threshold=0.5, momentum=0.0, warmup=0)
-    assert not guard.update(0.06, 0.1)
-    with pytest.warns(CollapseWarning, match=r"is 0.4 of the true one"):
-        assert guard.update(0.04, 0.1)
-
-
-def test_collapse_can_be_left_again():
-    guard = CollapseGuard(momentum=0.0, warmup=0)
-    with pytest.warns(CollapseWarning, match="predicted foreground"):
-        guard.update(0.0, 0.1)
-    assert not guard.update(0.1, 0.1)
-
-
 @pytest.mark.parametrize("bad", [(math.nan, 0.1), (0.1, math.nan), (math.inf, 0.1)])
 def test_non_finite_shares_are_passed_over(bad):
     guard = CollapseGuard(momentum=0.5, warmup=0)
     guard.update(0.1, 0.1)
     assert not guard.update(*bad)
     assert (guard.updates, guard.ratio) == (1, 1.0)
-
-
-def test_data_without_foreground_gives_no_verdict():
-    guard = CollapseGuard(warmup=0)
-    assert not guard.update(0.0, 0.0)
-    assert math.isnan(guard.ratio)
-
-
-def test_a_class_that_is_lost_while_another_grows_is_named():
-    guard = CollapseGuard(momentum=0.0, warmup=2)
-    assert not guard.update([0.2, 0.0], [0.1, 0.1])
-    with pytest.warns(CollapseWarning, match="predicted foreground of class 2 is 0 of the true one") as log:
-        assert [guard.update([0.2, 0.0], [0.1, 0.1]) for _ in range(2)] == [True, True]
-    assert len(log) == 1
-    assert (guard.collapsed_classes, guard.ratios, guard.ratio) == ([2], [2.0, 0.0], 0.0)
-
-
-def test_the_warm_up_of_a_class_begins_when_it_is_first_seen():
-    guard = CollapseGuard(momentum=0.0, warmup=2)
-    for _ in range(3):
-        assert not guard.update([0.1, 0.0], [0.1, 0.0])
-    assert not guard.update([0.1, 0.0], [0.1, 0.1])
-    with pytest.warns(CollapseWarning, match="of class 2"):
-        assert guard.update([0.1, 0.0], [0.1, 0.1])
 
 
 def test_the_number_of_classes_must_stay():

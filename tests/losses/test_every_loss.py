@@ -118,7 +118,7 @@ def test_step_against_the_gradient_lowers_the_loss(name, shape):
 
 @NAMES
 @pytest.mark.parametrize("ignore", [None, 255])
-def test_compiled_loss_equals_the_eager_one(name, ignore):
+def test_compiled_loss_equals_the_eager_one_with_a_map_or_band_and_without(name, ignore):
     logits, labels = torch.randn(2, 3, 6, 7), labels_like((2, 6, 7), 3)
     if ignore is not None:
         labels[:, :, 0] = ignore
@@ -126,10 +126,14 @@ def test_compiled_loss_equals_the_eager_one(name, ignore):
     loss = LOSSES[name](ignore_index=ignore, **LABELS, **settings)
     torch._dynamo.reset()
     compiled = torch.compile(loss, fullgraph=True, backend="eager")
-    close(value_and_gradient(compiled, logits, labels), value_and_gradient(loss, logits, labels))
+    beside = []
     if "f1" in name:
-        band = torch.stack([BoundaryBand(3, ignore_index=ignore)(label) for label in labels])
-        close(value_and_gradient(compiled, logits, labels, band), value_and_gradient(loss, logits, labels, band))
+        beside = [torch.stack([BoundaryBand(3, ignore_index=ignore)(label) for label in labels])]
+    elif settings:
+        beside = [torch.randn(2, 3, 6, 7)]
+    for given in ([], beside) if beside else ([],):
+        expected = value_and_gradient(loss, logits, labels, *given)
+        close(value_and_gradient(compiled, logits, labels, *given), expected)
 
 
 @NAMES
