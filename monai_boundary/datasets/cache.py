@@ -1,7 +1,6 @@
 """A `PersistentDataset` that checks what it reads back and keeps the affine.
 
-Imported by its own name, for it needs torch and MONAI. An entry is a `torch.save` file of plain values, followed by
-``MAGIC`` and the SHA-256 of that file.
+An entry is a `torch.save` file of plain values, followed by ``MAGIC`` and the SHA-256 of that file.
 """
 
 from __future__ import annotations
@@ -117,12 +116,9 @@ def _read_entry(file: Path) -> Any:
     digest = hashlib.sha256(memoryview(entry)[:-TRAILER_SIZE]).digest()
     if entry[-TRAILER_SIZE:] == MAGIC + digest:
         return torch.load(io.BytesIO(entry), weights_only=True)
-    signed = entry[-TRAILER_SIZE:-DIGEST_SIZE] == MAGIC
-    fault = (
-        "does not match its checksum"
-        if signed
-        else "does not end in a checksum (cut off, damaged, or written by another class)"
-    )
+    fault = "does not end in a checksum (cut off, damaged, or written by another class)"
+    if entry[-TRAILER_SIZE:-DIGEST_SIZE] == MAGIC:
+        fault = "does not match its checksum"
     # Left in place until it is replaced: another worker may have put an intact one there by now.
     warnings.warn(f"cache entry {file} {fault}; it is computed again", UserWarning, stacklevel=5)
     return None

@@ -18,13 +18,7 @@ __all__ = ["SPLITS", "CaseFiles", "read_datalist", "write_datalist"]
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Files of one case.
-
-    Args:
-        case: Name, unique in the list.
-        image: One file per channel.
-        label: Label map; ``None`` where there is none.
-    """
+    """Files of one case of a unique name: an image for each channel, and a label map where there is one."""
 
     case: str
     image: tuple[Path, ...]
@@ -50,13 +44,7 @@ def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[C
 
 
 def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
-    """Read a datalist; relative paths are taken from its folder.
-
-    Args:
-        path: The JSON file, or a folder with a ``datalist.json``.
-
-    Returns:
-        The splits that the file holds, of training, validation and test.
+    """Read the splits of a datalist, or of the ``datalist.json`` in a folder; paths are taken from where it lies.
 
     Raises:
         ValueError: The file is no datalist, a case is named twice, or a file it names does not exist.

@@ -1,7 +1,7 @@
 """NIfTI volumes in one fixed orientation: axes z, y, x, which point to superior, anterior and right.
 
-One orientation for every file means that a picture needs no case distinction, and that spacing is always (z, y, x), the
-order in which nnU-Net and this package hold arrays. Imports no torch, so that the reports can read files quickly.
+So spacing is always (z, y, x), the order in which nnU-Net and this package hold arrays. Imports no torch, so that the
+reports can read files quickly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ __all__ = [
     "same_grid",
     "write_volume",
 ]
-
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 _GZIP = b"\x1f\x8b"
@@ -71,9 +70,7 @@ def read_image(path: str | os.PathLike[str]) -> Volume:
 def read_labels(path: str | os.PathLike[str]) -> Volume:
     """Read a NIfTI label map as int64; float files are accepted when every value is an integer.
 
-    Raises:
-        ValueError: As `read_image`, or values are negative, fractional or not finite.
-        OSError: The file does not exist or may not be read.
+    Raises as `read_image`, and ``ValueError`` when values are negative, fractional or not finite.
     """
     volume = _read(Path(path), np.float64)
     values = near_integers(volume.array)
@@ -115,9 +112,7 @@ def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple
 def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float32) -> tuple[np.ndarray, np.ndarray]:
     """Return the voxels `(x, y, z)` and the affine of a NIfTI file as they are stored; 2-D slices get a third axis.
 
-    Raises:
-        ValueError: The file is no readable NIfTI, is truncated, holds several channels, or has an unusable affine.
-        OSError: The file does not exist or may not be read.
+    Raises as `read_image`.
     """
     try:
         image = _whole_image(Path(path))
@@ -129,8 +124,8 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
             raise
         reason = str(error) or "sizes that do not fit into memory"
         raise ValueError(f"{path} must be a complete NIfTI file (.nii or .nii.gz), got: {reason}") from error
-    if values.ndim > 3:
-        values = values.reshape(values.shape[:3]) if set(values.shape[3:]) == {1} else values
+    if set(values.shape[3:]) == {1}:
+        values = values.reshape(values.shape[:3])
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise ValueError(
             f"{path} must hold one 3-D volume, got shape {values.shape}; split channels into one file each"
@@ -164,9 +159,7 @@ def _whole_image(path: Path) -> Any:
 def _read(path: Path, dtype: type[np.floating]) -> Volume:
     values, affine = load_nifti(path, dtype)
     upright = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
-    steps = affine_spacing(upright.affine, 3)
-    spacing = tuple(
-        float(round(step, 6)) for step in steps[::-1]
-    )  # the header holds float32: 0.1 reads as 0.10000000149
+    # the header holds float32: 0.1 reads as 0.10000000149
+    spacing = tuple(round(step, 6) for step in affine_spacing(upright.affine, 3)[::-1])
     codes = "".join(code or "?" for code in aff2axcodes(affine))
     return Volume(np.asarray(upright.dataobj, dtype).T, spacing, upright.affine, codes)

@@ -25,12 +25,7 @@ def import_h5py() -> Any:
 def open_hdf5(path: Path, key: str) -> Iterator[Any]:
     """Open the data set `key` of an HDF5 file; what goes wrong while it is open is told with file and data set.
 
-    Raises:
-        ImportError: h5py is not installed.
-        FileNotFoundError: The file does not exist.
-        PermissionError: It may not be read.
-        ValueError: It is no complete HDF5 file or holds no such data set.
-        RuntimeError: The data are compressed with a filter that this HDF5 library lacks.
+    Raises as `Stored`, and ``ValueError`` when there is no such data set.
     """
     h5py = import_h5py()
     with _opened(path) as file:

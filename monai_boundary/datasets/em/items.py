@@ -39,11 +39,8 @@ class EmSlices(Dataset):
         split: Keep the volumes of this split; ``None`` keeps all.
 
     Raises:
-        ImportError: h5py or tifffile is not installed.
-        FileNotFoundError: A file does not exist.
-        ValueError: Two volumes have one name, none is left, arrays do not lie on one grid, or a file is damaged. Voxels
-            are looked at when they are read.
-        RuntimeError: A HDF5 file is compressed with a filter that is absent.
+        ValueError: Two volumes have one name, none is left, or arrays do not lie on one grid. Also what `Stored`
+            raises; voxels are looked at when they are read.
     """
 
     def __init__(self, volumes: Sequence[EmVolume], split: str | None = None) -> None:

@@ -23,11 +23,7 @@ _ENDINGS = (".png", *TIFF_ENDINGS)
 class SliceFolder:
     """The slices in a folder, PNG or TIFF, in the order of the numbers in their names.
 
-    Raises:
-        ImportError: When slices are read: tifffile is not installed and they are TIFFs.
-        FileNotFoundError: The folder does not exist.
-        ValueError: It holds no slice, or slices of both kinds; a slice that is read is damaged, has several channels,
-            or another size than the first of them.
+    Raises as `Stored`, and ``ValueError`` for slices of both kinds and, once they are read, of several sizes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,11 +119,7 @@ class _NoStackError(ValueError):
 def open_tiff(path: Path) -> Iterator[TiffStack]:
     """Open a TIFF stack; what goes wrong while it is open is told with its name.
 
-    Raises:
-        ImportError: tifffile is not installed.
-        FileNotFoundError: The file does not exist.
-        PermissionError: It may not be read.
-        ValueError: It is damaged, has several channels or pages of several sizes, or its compression needs imagecodecs.
+    Raises as `Stored`, and ``ValueError`` when the compression needs imagecodecs.
     """
     tifffile = import_tifffile()
     check_readable(path)

@@ -24,6 +24,13 @@ class Stored:
     Args:
         path: A HDF5 file, a TIFF stack, or a folder with one PNG or TIFF per slice.
         key: Name of the data set in a HDF5 file.
+
+    Raises:
+        ImportError: When the shape or slices are asked for: h5py or tifffile is not installed.
+        FileNotFoundError: Nothing is stored there.
+        PermissionError: A file may not be read.
+        ValueError: A file is damaged or holds no volume.
+        RuntimeError: A HDF5 file is compressed with a filter that is absent.
     """
 
     path: Path
@@ -31,13 +38,7 @@ class Stored:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Voxels (D, H, W); the file is opened, its voxels are not read.
-
-        Raises:
-            ImportError: h5py or tifffile is not installed.
-            FileNotFoundError: Nothing is stored there.
-            ValueError: The file is damaged or holds no volume.
-        """
+        """Voxels (D, H, W); the file is opened, its voxels are not read."""
         with self._open() as array:
             shape = tuple(array.shape)
         if len(shape) != 3 or 0 in shape:
@@ -45,7 +46,7 @@ class Stored:
         return shape
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return the slices from `start` up to `stop` as stored; raises as `shape`."""
+        """Return the slices from `start` up to `stop` as stored."""
         with self._open() as array:
             return np.asarray(array[start:stop])
 

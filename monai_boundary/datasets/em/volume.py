@@ -58,10 +58,7 @@ def check_volumes(volumes: Sequence[EmVolume]) -> None:
 def volume_shape(volume: EmVolume) -> tuple[int, int, int]:
     """Return the voxels (D, H, W) of a whole volume: of its labels, where it has some.
 
-    Raises:
-        ImportError: h5py or tifffile is not installed.
-        FileNotFoundError: A file does not exist.
-        ValueError: A file is damaged, or image and labels do not lie on one grid or in one order.
+    Raises as `Stored`, and ``ValueError`` when image and labels do not lie on one grid or in one order.
     """
     image, labels = volume.image.shape, volume.labels
     if labels is None:
@@ -108,7 +105,6 @@ def fold_volumes(volumes: Sequence[EmVolume], fold: int = 0, folds: int = 3) -> 
         The parts, named ``<name>_<first slice>-<last slice>``.
 
     Raises:
-        ImportError: h5py or tifffile is not installed.
         ValueError: `fold` is not in [0, folds), or a volume has fewer slices than folds.
     """
     if not (isinstance(folds, int) and isinstance(fold, int) and folds >= 2 and 0 <= fold < folds):

@@ -31,7 +31,12 @@ class MaskCodes:
     @property
     def bands(self) -> int:
         """Number of bands in the file."""
-        return int(self._table().shape[1])
+        return int(self._codes.shape[1])
+
+    @property
+    def _codes(self) -> np.ndarray:
+        """Stored values `(codes, bands)`."""
+        return np.array([np.atleast_1d(code) for code in self.labels])
 
     def decode(self, stored: np.ndarray, source: str) -> np.ndarray:
         """Return uint8 labels `(H, W)` of stored values `(bands, H, W)`; `source` is named in errors.
@@ -39,7 +44,7 @@ class MaskCodes:
         Raises:
             ValueError: A value has no label, and `nearest` is off.
         """
-        table, packed = self._table(), _pack(stored)
+        table, packed = self._codes, _pack(stored)
         known = np.array(list(self.labels.values()))
         labels = np.full(packed.shape, -1, np.int16)
         for code, label in zip(_pack(table.T), known, strict=True):
@@ -71,23 +76,18 @@ class MaskCodes:
                 "pass the codes of the classes that were predicted"
             )
         stored = np.zeros((self.bands, *labels.shape), np.uint8)
-        for code, label in zip(self._table(), self.labels.values(), strict=True):
+        for code, label in zip(self._codes, self.labels.values(), strict=True):
             stored[:, labels == label] = code[:, None]
         return stored
-
-    def _table(self) -> np.ndarray:
-        """Stored values `(codes, bands)`."""
-        return np.array([np.atleast_1d(code) for code in self.labels])
 
     def _refusal(self, values: np.ndarray, counts: np.ndarray, source: str) -> str:
         order = np.argsort(-counts, kind="stable")
         listed = [tuple(value.tolist()) if len(value) > 1 else value.item() for value in values[order]]
         more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-        kind, remedy = (
-            ("values", "repair the mask, or name every value in codes=MaskCodes({value: label, ...})")
-            if self.bands == 1
-            else ("colours", "check that it is the label map, or take each for the nearest colour with nearest=True")
-        )
+        kind, remedy = "values", "repair the mask, or name every value in codes=MaskCodes({value: label, ...})"
+        if self.bands > 1:
+            kind = "colours"
+            remedy = "check that it is the label map, or take each for the nearest colour with nearest=True"
         return (
             f"{source} must hold the {kind} {', '.join(map(str, self.labels))}, got "
             f"{', '.join(map(str, listed[:5]))}{more} at {int(counts.sum())} pixels; {remedy}"

@@ -24,12 +24,7 @@ __all__ = ["Georeference", "MaskReader", "TileReader", "import_rasterio", "witho
 
 @dataclass(frozen=True)
 class Georeference:
-    """Where the pixels of a tile lie.
-
-    Args:
-        crs: Coordinate reference system as rasterio has it, or ``None``.
-        transform: Affine from (column, row) to coordinates.
-    """
+    """Where the pixels of a tile lie: rasterio's reference system or ``None``, affine from (column, row) to it."""
 
     crs: Any
     transform: Any

@@ -64,10 +64,8 @@ class TileWindows(Dataset):
         overlap: Share of a window that its neighbour covers too, in [0, 1).
 
     Raises:
-        ImportError: rasterio is not installed.
-        ValueError: Two tiles have one name, a mask has another size than its image, a tile is smaller than a window,
-            or a file is damaged. The pixels of a mask are looked at when they are read.
-        FileNotFoundError: A file does not exist.
+        ValueError: Two tiles have one name, a mask has another size than its image, a tile is smaller than a window.
+            Also what `TileReader` raises; the pixels of a mask are looked at when they are read.
     """
 
     def __init__(self, tiles: Sequence[Tile], size: int | tuple[int, int] = 512, overlap: float = 0.0) -> None:

@@ -16,16 +16,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_boundary.datasets.convert import convert_challenge
 from monai_boundary.datasets.convert.case import write_case
 from tests.cli.calling import assert_fails
 from tests.datasets.convert import trees
+from tests.datasets.convert.trees import convert
 
 CASE = Path("Singapore") / "50"
-
-
-def convert(source: Path, target: Path, challenge: str = "wmh", **options):
-    return convert_challenge(challenge, source, target, progress=False, **options)
 
 
 @pytest.fixture
@@ -119,17 +115,13 @@ def test_a_damaged_case_is_skipped_with_its_reason(
     assert snapshot(source) == before
 
 
-def test_an_empty_mask_is_kept_and_named(source: Path, tmp_path: Path) -> None:
+def test_an_empty_mask_is_kept_and_two_cases_of_one_name_are_both_left_out(source: Path, tmp_path: Path) -> None:
     trees.volume(source / CASE / "wmh.nii.gz", np.zeros(trees.SHAPE))
     result = convert(source, tmp_path / "raw")
     assert (result.skipped, result.notes) == ({}, {"Singapore_50": ["the label holds no voxel of class 1"]})
-
-
-def test_two_cases_of_one_name_are_both_left_out(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source / CASE, source / "copy of" / CASE)
-    result = convert(source, tmp_path / "raw")
-    assert list(result.skipped) == ["Singapore_50"]
-    assert "2 cases have this name" in result.skipped["Singapore_50"]
+    result = convert(source, tmp_path / "other")
+    assert result.skipped == {"Singapore_50": "2 cases have this name; remove or rename all but one"}
 
 
 def test_names_that_climb_are_only_names(source: Path, tmp_path: Path) -> None:

@@ -12,15 +12,12 @@ import pytest
 from monai.data import load_decathlon_datalist
 from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
-from monai_boundary.datasets.convert import CHALLENGES, convert_challenge
+from monai_boundary.datasets.convert import CHALLENGES
 from monai_boundary.datasets.datalist import read_datalist
 from tests.datasets.convert import trees
+from tests.datasets.convert.trees import convert
 
 COUNTS = {"wmh": (6, 0), "isles2018": (6, 2), "isles2022": (5, 0), "acdc": (10, 2)}
-
-
-def convert(challenge: str, source: Path, target: Path, **options):
-    return convert_challenge(challenge, source, target, progress=False, **options)
 
 
 def names(folder: Path) -> list[str]:
@@ -30,7 +27,7 @@ def names(folder: Path) -> list[str]:
 @pytest.mark.parametrize("challenge", CHALLENGES)
 def test_nnunet_and_monai_read_what_was_written(challenge: str, tmp_path: Path) -> None:
     source = trees.TREES[challenge](tmp_path / "download")
-    result = convert(challenge, source, tmp_path / "raw")
+    result = convert(source, tmp_path / "raw", challenge)
     assert (result.found, result.skipped, len(result.written)) == (COUNTS[challenge], {}, sum(COUNTS[challenge]))
     folder, kind = result.folder, CHALLENGES[challenge]
     if challenge in ("wmh", "isles2022"):  # an ignored label, a resampled channel; it starts a process
@@ -52,7 +49,7 @@ def test_nnunet_and_monai_read_what_was_written(challenge: str, tmp_path: Path) 
 @pytest.mark.parametrize("dataverse", [False, True])
 def test_wmh_takes_the_right_files_and_keeps_every_label(dataverse: bool, tmp_path: Path) -> None:
     source = trees.wmh(tmp_path / "download", dataverse)
-    result = convert("wmh", source, tmp_path / "raw")
+    result = convert(source, tmp_path / "raw")
     cases = ["GE3T_0", "GE3T_1", "Singapore_50", "Singapore_51", "Utrecht_100", "Utrecht_101"]
     assert names(result.folder / "labelsTr") == [f"{case}.nii.gz" for case in cases]
     tests = ["GE1T5_150.nii.gz", "Philips_VU_PETMR_01_151.nii.gz", "Utrecht_152.nii.gz"]
@@ -73,7 +70,7 @@ def test_the_published_draw_of_60_cases(tmp_path: Path) -> None:
     for number, site in enumerate(("Utrecht", "Singapore", "GE3T")):
         for subject in range(20):
             trees.wmh_case(tmp_path / "download" / site / str(50 * number + subject), subject)
-    result = convert("wmh", tmp_path / "download", tmp_path / "raw", dry_run=True)
+    result = convert(tmp_path / "download", tmp_path / "raw", dry_run=True)
     # slice_wmh.py of the published code: random.seed(0); random.sample(sorted paths, 10)
     paths = sorted(str(path.parent) for path in (tmp_path / "download").rglob("wmh.nii.gz"))
     random.seed(0)
@@ -85,7 +82,7 @@ def test_the_published_draw_of_60_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize("perfusion", ["CT_4DPWI", "MR_4DPWI"])
 def test_isles2018_keeps_training_and_test_cases_of_one_number_apart(perfusion: str, tmp_path: Path) -> None:
     source = trees.isles2018(tmp_path / "download", perfusion)
-    result = convert("isles2018", source, tmp_path / "raw")
+    result = convert(source, tmp_path / "raw", "isles2018")
     assert names(result.folder / "labelsTr") == [f"case_{number}.nii.gz" for number in range(1, 7)]
     assert len(names(result.folder / "imagesTs")) == 10
     assert not (result.folder / "labelsTs").exists()
@@ -98,7 +95,7 @@ def test_isles2018_keeps_training_and_test_cases_of_one_number_apart(perfusion: 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_isles2022_brings_flair_onto_the_grid_of_dwi(rawdata: bool, ending: str, tmp_path: Path) -> None:
     source = trees.isles2022(tmp_path / "download", rawdata, ending)
-    result = convert("isles2022", source, tmp_path / "raw")
+    result = convert(source, tmp_path / "raw", "isles2022")
     assert len(result.written) == 5
     assert all("FLAIR resampled onto the grid of DWI" in notes[0] for notes in result.notes.values())
     moved = nib.load(result.folder / "imagesTr" / "sub-strokecase0002_0002.nii.gz")
@@ -109,7 +106,7 @@ def test_isles2022_brings_flair_onto_the_grid_of_dwi(rawdata: bool, ending: str,
 
 
 def test_acdc_keeps_the_frames_of_a_patient_together(tmp_path: Path) -> None:
-    result = convert("acdc", trees.acdc(tmp_path / "download"), tmp_path / "raw", dry_run=True)
+    result = convert(trees.acdc(tmp_path / "download"), tmp_path / "raw", "acdc", dry_run=True)
     assert (result.folder.name, result.folder.exists(), len(result.written)) == ("Dataset027_ACDC", False, 12)
     patients = {split: {case[:10] for case in cases} for split, cases in result.splits.items()}
     assert len(patients["validation"]) == 1
@@ -119,9 +116,9 @@ def test_acdc_keeps_the_frames_of_a_patient_together(tmp_path: Path) -> None:
 
 def test_the_split_does_not_move_when_one_case_is_damaged(tmp_path: Path) -> None:
     source = trees.isles2018(tmp_path / "download")
-    before = convert("isles2018", source, tmp_path / "a", dry_run=True).splits
+    before = convert(source, tmp_path / "a", "isles2018", dry_run=True).splits
     next((source / "TRAINING" / "case_1").glob("*CT_MTT*/*.nii")).unlink()
-    after = convert("isles2018", source, tmp_path / "a", dry_run=True).splits
+    after = convert(source, tmp_path / "a", "isles2018", dry_run=True).splits
     assert {split: [case for case in cases if case != "case_1"] for split, cases in before.items()} == after
 
 
@@ -130,7 +127,7 @@ def test_a_download_in_a_folder_called_test_keeps_its_training_cases(
     challenge: str, folder: str, tmp_path: Path
 ) -> None:
     source = trees.wmh(tmp_path / folder, True) if challenge == "wmh" else trees.TREES[challenge](tmp_path / folder)
-    result = convert(challenge, source, tmp_path / "raw", dry_run=True)
+    result = convert(source, tmp_path / "raw", challenge, dry_run=True)
     assert (result.found, result.skipped) == ((COUNTS[challenge][0], 3 if challenge == "wmh" else 2), {})
 
 
@@ -138,12 +135,12 @@ def test_a_second_run_keeps_what_is_there_and_adds_what_is_new(tmp_path: Path) -
     source = trees.acdc(tmp_path / "download")
     frame = source / "database" / "training" / "patient002" / "patient002_frame01_gt.nii.gz"
     hidden = frame.rename(tmp_path / "hidden.nii.gz")
-    first = convert("acdc", source, tmp_path / "raw", dataset_id=4)
+    first = convert(source, tmp_path / "raw", "acdc", dataset_id=4)
     assert first.folder.name == "Dataset004_ACDC"
     assert list(first.skipped) == ["patient002_frame01"]
     images = {path: path.stat().st_mtime_ns for path in first.folder.glob("images*/*")}
     hidden.rename(frame)
-    second = convert("acdc", source, tmp_path / "raw", dataset_id=4)
+    second = convert(source, tmp_path / "raw", "acdc", dataset_id=4)
     assert second.written == ["patient002_frame01"]
     assert len(second.kept) == 11
     assert {path: path.stat().st_mtime_ns for path in images} == images

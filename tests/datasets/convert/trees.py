@@ -7,6 +7,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from monai_boundary.datasets.convert import convert_challenge
+
 SHAPE = (12, 10, 4)
 AFFINE = np.array([[-1.0, 0, 0, 7], [0, 1.2, 0, -3], [0, 0, 3, 11], [0, 0, 0, 1]])
 
@@ -106,6 +108,10 @@ def acdc(root: Path, ending: str = ".nii.gz") -> Path:
                 volume(folder / f"{name}{ending}", seed=number + frame)
                 volume(folder / f"{name}_gt{ending}", mask(1, 2, 3), dtype=np.uint8)
     return root
+
+
+def convert(source: Path, target: Path, challenge: str = "wmh", **options):
+    return convert_challenge(challenge, source, target, progress=False, **options)
 
 
 TREES = {"wmh": wmh, "isles2018": isles2018, "isles2022": isles2022, "acdc": acdc}

@@ -50,8 +50,7 @@ def test_an_error_names_the_colours_most_common_first_and_counts_their_pixels() 
     for number in range(7):  # from 7 pixels of the first down to 1 of the last
         colours[:, 0, : (7 - number) * (8 - number) // 2] = np.array([9 - number, 250, 3])[:, None]
     shown = ", ".join(f"({9 - number}, 250, 3)" for number in range(5))
-    text = f"mask.tif must hold the colours (255, 255, 255), (0, 0, 255), .*got {re.escape(shown)} and 2 more at 28 pix"
-    with pytest.raises(ValueError, match=text.replace("(255, 255, 255), (0, 0, 255),", r".*")):
+    with pytest.raises(ValueError, match=rf"mask.tif must .*got {re.escape(shown)} and 2 more at 28 pixels"):
         potsdam_codes().decode(colours, "mask.tif")
 
 

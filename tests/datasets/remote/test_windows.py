@@ -44,9 +44,9 @@ def test_windows_cover_the_tile_and_lie_inside(size, overlap: float) -> None:
     assert seen.min() >= 1
 
 
-def test_neighbours_overlap_by_the_share_asked_for() -> None:
-    assert [columns.start for rows, columns in window_grid(SHAPE, 16, 0.25) if rows.start == 0] == [0, 12, 24, 36]
-    assert [columns.start for rows, columns in window_grid(SHAPE, 16) if rows.start == 0] == [0, 16, 32, 36]
+@pytest.mark.parametrize(("overlap", "starts"), [(0.25, [0, 12, 24, 36]), (0.0, [0, 16, 32, 36])])
+def test_neighbours_overlap_by_the_share_asked_for(overlap: float, starts: list[int]) -> None:
+    assert [columns.start for rows, columns in window_grid(SHAPE, 16, overlap) if rows.start == 0] == starts
 
 
 def test_items_put_together_are_the_tile_and_its_labels(tile: Tile) -> None:
@@ -129,13 +129,10 @@ def test_a_faulty_tile_is_named_with_the_reason(
         list(TileWindows([tile], 20))
 
 
-def test_a_wrong_colour_spoils_its_window_only(tile: Tile, tmp_path: Path) -> None:
+def test_a_wrong_colour_spoils_its_window_only_and_a_lack_of_place_nothing(tile: Tile, tmp_path: Path) -> None:
     off_palette(tmp_path / "mask.tif")
     assert TileWindows([tile], 20)[1]["label"].max() <= 5
     assert TileWindows([replace(tile, codes=potsdam_codes(nearest=True))], 20)[0]["label"].max() <= 5
-
-
-def test_a_mask_without_georeference_lies_on_its_image(tile: Tile) -> None:
     files.write(tile.mask, files.read(tile.mask), place=None)
     assert len(TileWindows([tile], 20)) == 6
 
@@ -176,13 +173,12 @@ def test_unusable_windows_are_refused(size, overlap: float, message: str, tile: 
 
 @pytest.mark.real_data
 def test_real_tiles_are_read(data_dir: Path) -> None:
-    loveda = MaskCodes({0: 255, 1: 0, 2: 1, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0})
+    loveda, spacenet = data_dir / "loveda", data_dir / "spacenet"
+    codes = MaskCodes({0: 255, 1: 0, 2: 1, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0})
     tiles = [
-        Tile(f"loveda_{n}", (Layer(data_dir / "loveda" / f"image_{n}.png"),),
-             data_dir / "loveda" / f"label_{n}.png", "training", loveda)
+        Tile(f"loveda_{n}", (Layer(loveda / f"image_{n}.png"),), loveda / f"label_{n}.png", "training", codes)
         for n in (0, 1)
-    ] + [Tile("spacenet", (Layer(data_dir / "spacenet" / "image.tif"),),
-              data_dir / "spacenet" / "building_mask.tif", "test")]  # fmt: skip
+    ] + [Tile("spacenet", (Layer(spacenet / "image.tif"),), spacenet / "building_mask.tif", "test")]
     windows = TileWindows(tiles, 512)
     assert len(windows) == 4 + 4 + 4
     labels = np.stack([item["label"] for item in windows])
