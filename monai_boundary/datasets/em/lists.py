@@ -13,6 +13,8 @@ from monai_boundary.datasets.em.volume import EmVolume, check_volumes
 
 __all__ = ["found_volumes", "gala_volumes", "isbi2012_volumes", "snemi3d_volumes"]
 
+#: Name and split of a volume, and the names that the file or folder of its image and of its labels may have.
+Part = tuple[str, str, Sequence[str], Sequence[str]]
 _ISBI_IMAGES = ("train-volume.tif", "train/image", "train/images", "image", "images")
 _ISBI_LABELS = ("train-labels.tif", "train/label", "train/labels", "label", "labels")
 
@@ -35,10 +37,12 @@ def isbi2012_volumes(root: str | os.PathLike[str]) -> list[EmVolume]:
     References:
         Cardona et al., PLoS Biology 2010; Arganda-Carreras et al., Frontiers in Neuroanatomy 2015.
     """
-    settings: dict[str, Any] = {"kind": "interior", "spacing": (50.0, 4.0, 4.0)}
-    train = _find_volume(root, "isbi2012", _ISBI_IMAGES, _ISBI_LABELS, **settings)
-    test = _find_volume(root, "isbi2012_test", ["test-volume.tif"], [], split="test", **settings)
-    return found_volumes(root, "train-volume.tif and train-labels.tif, or folders images and labels", [train, test])
+    parts: list[Part] = [
+        ("isbi2012", "training", _ISBI_IMAGES, _ISBI_LABELS),
+        ("isbi2012_test", "test", ["test-volume.tif"], []),
+    ]
+    example = "train-volume.tif and train-labels.tif, or folders images and labels"
+    return _find_volumes(root, example, parts, kind="interior", spacing=(50.0, 4.0, 4.0))
 
 
 def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main", membrane_width: float = 0.0) -> list[EmVolume]:
@@ -60,17 +64,13 @@ def snemi3d_volumes(root: str | os.PathLike[str], key: str = "main", membrane_wi
     References:
         Arganda-Carreras et al., SNEMI3D: 3D segmentation of neurites in EM images, 2013; Kasthuri et al., Cell 2015.
     """
-
-    def find(name: str, part: str, split: str) -> EmVolume | None:
-        image, labels = (
-            [f"{part}-{what}{ending}" for ending in (".tif", ".tiff", ".h5", ".hdf5", "")]
-            for what in ("input", "labels")
-        )
-        settings = {"split": split, "membrane_width": membrane_width}
-        return _find_volume(root, name, image, labels, key, kind="ids", spacing=(30.0, 6.0, 6.0), **settings)
-
-    volumes = [find("snemi3d", "train", "training"), find("snemi3d_test", "test", "test")]
-    return found_volumes(root, "train-input.tif and train-labels.tif", volumes)
+    endings = (".tif", ".tiff", ".h5", ".hdf5", "")
+    parts: list[Part] = [
+        (name, split, [f"{part}-input{one}" for one in endings], [f"{part}-labels{one}" for one in endings])
+        for name, part, split in (("snemi3d", "train", "training"), ("snemi3d_test", "test", "test"))
+    ]
+    settings = {"kind": "ids", "spacing": (30.0, 6.0, 6.0), "membrane_width": membrane_width}
+    return _find_volumes(root, "train-input.tif and train-labels.tif", parts, key, **settings)
 
 
 def gala_volumes(
@@ -96,45 +96,45 @@ def gala_volumes(
     References:
         Nunez-Iglesias et al., Machine learning of hierarchical clustering to segment 2D and 3D images, PLoS ONE 2013.
     """
-    voxel = check_spacing(spacing, 3)
-
-    def find(name: str, prefix: str, split: str) -> EmVolume | None:
-        image, labels = ([f"{prefix}{what}.h5", f"{prefix}{what}.lzf.h5"] for what in ("image", "gt"))
-        settings = {"split": split, "membrane_width": membrane_width}
-        return _find_volume(root, name, image, labels, key, kind="ids", spacing=voxel, **settings)
-
-    parts = (("gala", "", "training"), ("gala_train", "train-", "training"), ("gala_test", "test-", "test"))
-    return found_volumes(root, "image.h5 and gt.lzf.h5, or train-image.h5 and others", [find(*part) for part in parts])
+    kinds = (("gala", "", "training"), ("gala_train", "train-", "training"), ("gala_test", "test-", "test"))
+    parts: list[Part] = [
+        (name, split, [f"{prefix}image.h5", f"{prefix}image.lzf.h5"], [f"{prefix}gt.h5", f"{prefix}gt.lzf.h5"])
+        for name, prefix, split in kinds
+    ]
+    settings = {"kind": "ids", "spacing": check_spacing(spacing, 3), "membrane_width": membrane_width}
+    return _find_volumes(root, "image.h5 and gt.lzf.h5, or train-image.h5 and others", parts, key, **settings)
 
 
-def _find_volume(
-    root: str | os.PathLike[str], name: str, image: Sequence[str], labels: Sequence[str], key: str = "", **settings: Any
-) -> EmVolume | None:
-    """Return the volume whose image and labels have the first of the names that is there; ``None`` without an image.
+def _find_volumes(
+    root: str | os.PathLike[str], example: str, parts: Iterable[Part], key: str = "", **settings: Any
+) -> list[EmVolume]:
+    """Return the volumes whose images are there, with the first of the names that is; `key` is that of HDF5 files.
 
     Raises:
-        ValueError: There is an image to train with and no labels.
+        ValueError: There is none, or an image to train with has no labels.
     """
 
     def stored(names: Sequence[str]) -> Stored | None:
         path = next((Path(root) / one for one in names if (Path(root) / one).exists()), None)
         return None if path is None else Stored(path, key if path.suffix.lower() in HDF5_ENDINGS else "")
 
-    found, truth = stored(image), stored(labels)
-    if found is None:
-        return None
-    if truth is None and settings.get("split") != "test":
-        raise ValueError(f"{found.path} must have labels, got none of {', '.join(labels)} in {root}; put them there")
-    return EmVolume(name, found, truth, **settings)
+    volumes = []
+    for name, split, images, names in parts:
+        image, labels = stored(images), stored(names)
+        if image is None:
+            continue
+        if labels is None and split != "test":
+            raise ValueError(f"{image.path} must have labels, got none of {', '.join(names)} in {root}; put them there")
+        volumes.append(EmVolume(name, image, labels, split=split, **settings))
+    return found_volumes(root, example, volumes)
 
 
-def found_volumes(root: str | os.PathLike[str], example: str, volumes: Iterable[EmVolume | None]) -> list[EmVolume]:
+def found_volumes(root: str | os.PathLike[str], example: str, found: list[EmVolume]) -> list[EmVolume]:
     """Return the volumes that were found, at least one.
 
     Raises:
         ValueError: There is none, or two have one name; `example` says what `root` must hold.
     """
-    found = [volume for volume in volumes if volume is not None]
     if not found:
         raise ValueError(f"root must hold {example}, got {root}; unpack the download there")
     check_volumes(found)

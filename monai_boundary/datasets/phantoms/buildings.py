@@ -107,9 +107,10 @@ class BuildingPhantoms(PhantomSet):
 
 def _place(rng: np.random.Generator, shape: tuple[int, int], primitive: str, at_edge: bool) -> tuple[np.ndarray, float]:
     """Mask of a building of random size, place and direction, and its direction in radians."""
-    corners = np.array(_CORNERS[primitive])
-    stretch = rng.uniform((0.8, 0.8), (1.0, 1.0)) if len(corners) else np.ones(2)
-    reach = np.linalg.norm(corners * stretch, axis=1).max() if len(corners) else _DISC_RADIUS
+    corners, reach = np.array(_CORNERS[primitive]), _DISC_RADIUS
+    if len(corners):
+        corners = corners * rng.uniform((0.8, 0.8), (1.0, 1.0))
+        reach = np.linalg.norm(corners, axis=1).max()
     scale = rng.uniform(0.32, 0.55) * min(shape)
     radius = reach * scale
     angle = rng.uniform(0, 2 * np.pi)
@@ -119,8 +120,8 @@ def _place(rng: np.random.Generator, shape: tuple[int, int], primitive: str, at_
             axis, far = rng.integers(2), rng.integers(2)
             depth = rng.uniform(-0.3, 0.6) * radius
             centre[axis] = shape[axis] - depth if far else depth
-        inside = _inside(_unturned(shape, centre, angle) / scale, corners * stretch if len(corners) else corners)
-        share = inside.sum() / (_area(corners * stretch if len(corners) else corners) * scale**2)
+        inside = _inside(_unturned(shape, centre, angle) / scale, corners)
+        share = inside.sum() / (_area(corners) * scale**2)
         if not at_edge or _VISIBLE[0] <= share <= _VISIBLE[1]:
             return inside, angle
 

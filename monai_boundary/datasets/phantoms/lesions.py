@@ -104,8 +104,7 @@ def _anatomy(
 
     extent = np.array(shape) * spacing
     position = voxel_centres(shape, spacing) - (extent / 2).reshape(3, 1, 1, 1)
-    semi_axes = extent * (0.40, 0.42, 0.37) * rng.uniform(0.95, 1.03, 3)
-    depth = np.sqrt(((position / semi_axes.reshape(3, 1, 1, 1)) ** 2).sum(0)) + 0.03 * noise(6.0)
+    depth = _radii(position, extent * (0.40, 0.42, 0.37) * rng.uniform(0.95, 1.03, 3)) + 0.03 * noise(6.0)
     brain = depth < 1
     white = 0.40 + 0.035 * noise(9.0) + 0.025 * noise(2.0)
     cortex = 0.12 / (1 + np.exp(-(depth - 0.80 + 0.05 * noise(3.0)) / 0.03))
@@ -113,12 +112,15 @@ def _anatomy(
     side = extent * (0.0, 0.02, 0.075)
     ventricles = np.zeros(shape, bool)
     for sign in (-1, 1):
-        offset = position - (sign * side).reshape(3, 1, 1, 1)
-        ventricles |= ((offset / (extent * (0.13, 0.14, 0.045)).reshape(3, 1, 1, 1)) ** 2).sum(0) < 1
+        ventricles |= _radii(position - (sign * side).reshape(3, 1, 1, 1), extent * (0.13, 0.14, 0.045)) < 1
     image[ventricles] = 0.14
-    skull = (depth > 1.07) & (depth < 1.15)
-    image[skull] = 0.30
+    image[(depth > 1.07) & (depth < 1.15)] = 0.30  # the skull
     return gaussian_filter(image, [0.7 / size for size in spacing]), brain, ventricles
+
+
+def _radii(position: np.ndarray, semi_axes: np.ndarray) -> np.ndarray:
+    """Return how far `position` `(3, *S)` is from the origin, in semi-axes of an ellipsoid."""
+    return np.asarray(np.sqrt(((position / semi_axes.reshape(3, 1, 1, 1)) ** 2).sum(0)))
 
 
 def _lesion(rng: np.random.Generator, room: np.ndarray, spacing: tuple[float, ...], max_voxels: float) -> np.ndarray:
@@ -129,6 +131,5 @@ def _lesion(rng: np.random.Generator, room: np.ndarray, spacing: tuple[float, ..
     largest = min(5.5, (3 * max_voxels * voxel_mm3 / (4 * np.pi)) ** (1 / 3))
     radius = rng.uniform(2.0, max(2.2, largest))
     offset = voxel_centres(room.shape, spacing) - ((centre + 0.5) * spacing).reshape(3, 1, 1, 1)
-    stretch = rng.uniform(0.75, 1.35, 3).reshape(3, 1, 1, 1)
-    distance = np.sqrt(((offset / stretch) ** 2).sum(0)) / radius
+    distance = _radii(offset, rng.uniform(0.75, 1.35, 3)) / radius
     return np.asarray(distance + 0.22 * texture(rng, room.shape, spacing, 2.0, "reflect") < 1)

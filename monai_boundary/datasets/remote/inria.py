@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from monai_boundary.datasets.checks import SPLITS
+from monai_boundary.datasets.checks import SPLITS, check_entries
 from monai_boundary.datasets.remote.tiles import Layer, Tile, check_tiles, raster_files
 
 __all__ = ["inria_tiles"]
@@ -53,15 +53,10 @@ def inria_tiles(root: str | os.PathLike[str]) -> list[Tile]:
 
 def _by_name(folder: Path) -> dict[str, Path]:
     """Files by tile name, sorted by city and number; austin1 and Austin01 are one tile."""
-    files: dict[str, Path] = {}
-    for (city, number), path in sorted((_place(path), path) for path in raster_files(folder)):
-        name = f"{city}{number}"
-        if name in files:
-            raise ValueError(
-                f"tiles must have names of their own, got {name} for {files[name]} and {path}; remove all but one"
-            )
-        files[name] = path
-    return files
+    places = sorted((_place(path), path) for path in raster_files(folder))
+    named = [(f"{city}{number}", path) for (city, number), path in places]
+    check_entries("tiles", [(name, "training", path) for name, path in named])
+    return dict(named)
 
 
 def _place(path: Path) -> tuple[str, int]:

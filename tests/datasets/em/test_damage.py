@@ -107,10 +107,12 @@ def test_linked_data_sets_are_found(tmp_path: Path, link: str) -> None:
     assert not hdf5_holds(tmp_path / "a.h5", "other")
 
 
-@pytest.mark.parametrize("settings", [{"compression": "zlib"}, {"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}])
+IMAGEJ = {"imagej": True, "metadata": {"axes": "ZYX"}}
+
+
+@pytest.mark.parametrize("settings", [{"compression": "zlib"}, IMAGEJ, {"bigtiff": True}, {"byteorder": ">"}])
 def test_stacks_of_other_tiff_writers_are_read(tmp_path: Path, settings: dict) -> None:
     image = files.grey().astype(np.uint16) * 200
-    settings = settings if "imagej" not in settings else settings | {"metadata": {"axes": "ZYX"}}
     files.write_tiff(tmp_path / "a.tif", image, **settings)
     stored = Stored(tmp_path / "a.tif")
     assert stored.shape == image.shape
@@ -120,7 +122,7 @@ def test_stacks_of_other_tiff_writers_are_read(tmp_path: Path, settings: dict) -
 
 def test_imagej_stacks_behind_one_page_are_read(tmp_path: Path) -> None:
     image = files.grey()
-    files.write_tiff(tmp_path / "a.tif", image, imagej=True, metadata={"axes": "ZYX"})
+    files.write_tiff(tmp_path / "a.tif", image, **IMAGEJ)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         end, order = file.pages[0].offset, file.byteorder
     data = bytearray((tmp_path / "a.tif").read_bytes())
