@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from monai_boundary._check import NEIGHBOURS, as_numpy, check_connectivity, check_ids
 
 __all__ = ["connected_components"]
-
-
-def neighbour_steps(ndim: int, connectivity: int) -> list[tuple[int, ...]]:
-    """Steps to the neighbours of a voxel, those that differ along at most `connectivity` axes."""
-    return [step for step in itertools.product((-1, 0, 1), repeat=ndim) if 0 < sum(map(abs, step)) <= connectivity]
 
 
 def connected_components(labels: Any, connectivity: int = 1) -> np.ndarray:
@@ -53,9 +47,8 @@ def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
     """The components of the graph of equal neighbours; some ten times slower than cc3d."""
     index = np.arange(array.size).reshape(array.shape)
     pairs = []
-    for step in neighbour_steps(array.ndim, connectivity):
-        if step < (0,) * array.ndim:  # each pair once
-            continue
+    steps = np.argwhere(ndimage.generate_binary_structure(array.ndim, connectivity)) - 1
+    for step in steps[len(steps) // 2 + 1 :]:  # behind the centre: each pair once
         here = tuple(slice(max(0, -move), min(size, size - move)) for move, size in zip(step, array.shape, strict=True))
         there = tuple(slice(max(0, move), min(size, size + move)) for move, size in zip(step, array.shape, strict=True))
         equal = (array[here] == array[there]) & (array[here] != 0)

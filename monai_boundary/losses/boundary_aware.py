@@ -139,32 +139,30 @@ class BoundaryAwareLoss(_Loss):
         axis = None if self.slice_axis is None else check_slice_axis(self.slice_axis, input.ndim - 2)
         probs = torch.sigmoid(input)
         likelihood = (probs * 255).to(torch.uint8) if self.quantize else probs.float()
-        weights = np.stack(self._cut_all(*(_samples(tensor, axis) for tensor in (likelihood, seeds, target > 0.5))))
+        samples = _samples([likelihood, seeds, target > 0.5], axis)
+        settings = {"dilation": self.dilation, "weighting": self.weighting, "connectivity": self.connectivity}
+        cut = partial(import_module(_KERNEL).barrier_weights, **settings)
+        threads = min(len(samples[0]), torch.get_num_threads() if self.threads is None else self.threads)
+        if threads == 1:
+            weights = np.stack(list(map(cut, *samples)))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                weights = np.stack(list(pool.map(cut, *samples)))
         if axis is not None:
             count = input.shape[2 + axis]
             weights = weights.reshape(len(input), count, *weights.shape[1:]) / np.float32(count)
             weights = np.moveaxis(weights, 1, 1 + axis)
         return torch.from_numpy(np.ascontiguousarray(weights)).view(input.shape).to(input.device)
 
-    def _cut_all(self, likelihood: np.ndarray, seeds: np.ndarray, membrane: np.ndarray) -> list[np.ndarray]:
-        """Return the weights of every sample, cut in threads."""
-        settings = {"dilation": self.dilation, "weighting": self.weighting, "connectivity": self.connectivity}
-        cut = partial(import_module(_KERNEL).barrier_weights, **settings)
-        workers = min(len(likelihood), torch.get_num_threads() if self.threads is None else self.threads)
-        if workers == 1:
-            return list(map(cut, likelihood, seeds, membrane))
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(cut, likelihood, seeds, membrane))
-
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
         return f"dilation={self.dilation}, weighting={self.weighting!r}, connectivity={self.connectivity}"
 
 
-def _samples(tensor: torch.Tensor, axis: int | None) -> np.ndarray:
-    """Return `(B, 1, *S)` as array `(B, *S)`, or as slices `(B * S[axis], *rest)`."""
-    volumes: np.ndarray = tensor.detach().cpu().numpy()[:, 0]
+def _samples(tensors: Sequence[torch.Tensor], axis: int | None) -> list[np.ndarray]:
+    """Return each `(B, 1, *S)` as array `(B, *S)`, or as slices `(B * S[axis], *rest)`."""
+    volumes = [tensor.detach().cpu().numpy()[:, 0] for tensor in tensors]
     if axis is None:
         return volumes
-    slices = np.moveaxis(volumes, 1 + axis, 1)
-    return slices.reshape(-1, *slices.shape[2:])
+    slices = [np.moveaxis(volume, 1 + axis, 1) for volume in volumes]
+    return [array.reshape(-1, *array.shape[2:]) for array in slices]

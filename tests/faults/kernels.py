@@ -29,8 +29,8 @@ def an_engine_that_measures_wrongly_is_taken(right):
 
 
 @fault(f"{NUMBA}:_measure_both", *MAPS)
-def ignored_voxels_are_a_contour(right, out, inside, valid, plan):
-    return right(out, inside, None if valid is None else valid | True, plan)
+def ignored_voxels_are_a_contour(right, out, inside, valid, *rest):
+    return right(out, inside, None if valid is None else valid | True, *rest)
 
 
 @fault(f"{NUMBA}:_finish", *MAPS)

@@ -42,7 +42,7 @@ def read_slots(slots, size, empty):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-untyped-def]
+def grow_regions(winners, seeds, starts, offsets, ids, regions):  # type: ignore[no-untyped-def]
     """Label in `regions` the voxels that a label wins and that hang together with its seeds; return their contours.
 
     What a region touches but does not win is its outer contour, so both come from one walk.
@@ -52,6 +52,7 @@ def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-u
         seeds: Int64 `(S,)`, indices of voxels, sorted by label.
         starts: Int64 `(K + 1,)`: label k + 1 has the seeds from ``starts[k]`` up to ``starts[k + 1]``.
         offsets: Differences of index to the neighbours.
+        ids: Int32 `(K,)`, what stands for each label in `regions`.
         regions: Int32 `(N,)`, `FRAME` on the frame and 0 elsewhere; changed in place.
 
     Returns:
@@ -62,7 +63,7 @@ def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-u
     stack, touched = np.empty(len(regions), np.int32), np.zeros(len(regions), np.int32)
     for label in range(1, len(starts)):
         for seed in seeds[starts[label - 1] : starts[label]]:
-            regions[seed] = touched[seed] = label
+            regions[seed], touched[seed] = ids[label - 1], label
             stack[size] = seed
             size += 1
         while size > 0:
@@ -77,7 +78,7 @@ def grow_regions(winners, seeds, starts, offsets, regions):  # type: ignore[no-u
                     continue
                 touched[near] = label
                 if winners[near] == label:
-                    regions[near] = label
+                    regions[near] = ids[label - 1]
                     stack[uintp(size)] = near
                     size += 1
                 elif regions[near] != FRAME:

@@ -8,13 +8,13 @@ exact ones, and mostly equal to them.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from monai_boundary._check import (
     as_numpy,
@@ -59,21 +59,6 @@ class BarrierCut:
     contour_regions: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Fronts:
-    """What the compiled parts hand on; regions count from 1.
-
-    `contour` holds raster indices, those of region k from ``bounds[k - 1]`` up to ``bounds[k]``.
-    """
-
-    regions: np.ndarray
-    distance: np.ndarray
-    second_distance: np.ndarray
-    ids: np.ndarray
-    contour: np.ndarray
-    bounds: np.ndarray
-
-
 def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> BarrierCut:
     """Cut an image of boundary likelihood into the regions of its seeds.
 
@@ -99,15 +84,7 @@ def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> B
         >>> cut.regions.tolist(), cut.contour_voxels.tolist(), cut.contour_regions.tolist()
         ([1, 0, 2], [1, 1], [1, 2])
     """
-    fronts = _cut(likelihood, seeds, connectivity)
-    labels = np.concatenate([[0], fronts.ids]).astype(np.int32)
-    return BarrierCut(
-        labels[fronts.regions],
-        fronts.distance,
-        fronts.second_distance,
-        fronts.contour,
-        np.repeat(labels[1:], np.diff(fronts.bounds)),
-    )
+    return _cut(likelihood, seeds, connectivity)[0]
 
 
 def barrier_weights(
@@ -148,80 +125,87 @@ def barrier_weights(
         [0.0, 1.0, 0.0]
     """
     check_choice("weighting", weighting, WEIGHTINGS)
-    fronts = _cut(likelihood, seeds, connectivity)
-    shape = fronts.regions.shape
-    target = _check_membrane(membrane, shape)
-    reach = np.array(check_per_axis("dilation", dilation, len(shape)), np.int64)
-    weights, num_regions = np.zeros(shape, np.float32), len(fronts.ids)
-    if len(fronts.contour) == 0:
+    target = check_mask("membrane", as_numpy("membrane", membrane))
+    reach = np.array(check_per_axis("dilation", dilation, target.ndim), np.int64)
+    cut, bounds = _cut(likelihood, seeds, connectivity)
+    if target.shape != cut.regions.shape:
+        raise ValueError(f"likelihood and membrane must share their shape, got {cut.regions.shape} and {target.shape}")
+    weights, num_regions = np.zeros(target.shape, np.float32), len(bounds) - 1
+    if len(cut.contour_voxels) == 0:
         return weights
     kinds = {"area": contours.EACH_REGION_ONE, "published": contours.PUBLISHED}
-    kind = kinds.get(weighting, contours.EACH_VOXEL_ONE)
     contours.stamp_weights(
-        fronts.contour, fronts.bounds, np.array(shape, np.int64), reach, target.ravel(), kind, weights.ravel()
+        cut.contour_voxels,
+        bounds,
+        np.array(target.shape, np.int64),
+        reach,
+        target.ravel(),
+        kinds.get(weighting, contours.EACH_VOXEL_ONE),
+        weights.ravel(),
     )
     scale = {
-        "mean": lambda: weights.sum(dtype=np.float64),
-        "count": lambda: weights.size,
-        "area": lambda: 1.0,
-        "published": lambda: num_regions * weights.size / 10,
-    }[weighting]()
+        "mean": weights.sum(dtype=np.float64),
+        "count": weights.size,
+        "area": 1.0,
+        "published": num_regions * weights.size / 10,
+    }[weighting]
     weights /= np.float32(scale)
     return weights
 
 
-def _cut(likelihood: Any, seeds: Any, connectivity: int) -> _Fronts:
-    values, voxels, ids, starts = _check_input(as_numpy("likelihood", likelihood), as_numpy("seeds", seeds))
-    shape, ndim = values.shape, values.ndim
-    steps = _neighbours(ndim, check_connectivity(connectivity, ndim))
+def _cut(likelihood: Any, seeds: Any, connectivity: int) -> tuple[BarrierCut, np.ndarray]:
+    """Return the cut, and where each region begins and ends in its `contour_voxels`."""
+    values, marks = as_numpy("likelihood", likelihood), as_numpy("seeds", seeds)
+    ndim = check_spatial_ndim("likelihood", values.shape)
+    steps = np.argwhere(ndimage.generate_binary_structure(ndim, check_connectivity(connectivity, ndim))) - 1
+    values, (voxels, ids, starts) = _as_likelihood(values), _by_label(marks, values.shape)
+    levels, shape, inside = values.dtype == np.uint8, values.shape, (slice(1, -1),) * ndim
     framed = np.pad(values, 1)
     strides = np.array([math.prod(framed.shape[axis + 1 :]) for axis in range(ndim)], np.int64)
-    inside = (slice(1, -1),) * ndim
-    slots = _empty_slots(framed, inside)
+    offsets = np.sort(steps @ strides)
+    offsets = offsets[offsets != 0]
+    slots = np.zeros(2 * framed.size, LEVEL_SLOT if levels else FLOAT_SLOT)
+    slots["barrier"] = -1
+    empty = NUM_LEVELS if levels else np.inf
+    slots["barrier"].reshape(*framed.shape, 2)[inside] = empty
     places = (np.stack(np.unravel_index(voxels, shape), axis=-1) + 1) @ strides
     labels = np.repeat(np.arange(1, len(ids) + 1), np.diff(starts))
-    offsets = np.sort(steps @ strides)
-    levels = values.dtype == np.uint8
-    (propagate_levels if levels else propagate_floats)(framed.ravel(), slots, places, labels, offsets)
-    winners, *distances = contours.read_slots(slots, framed.size, float(NUM_LEVELS) if levels else np.inf)
+    if levels:
+        propagate_levels(framed.ravel(), slots, places, labels, offsets, framed.size)
+    else:
+        propagate_floats(framed.ravel(), slots, places, labels, offsets)
+    winners, *distances = contours.read_slots(slots, framed.size, float(empty))
     regions = np.full(framed.shape, contours.FRAME, np.int32)
     regions[inside] = 0
-    contour, bounds = contours.grow_regions(winners, places, starts, offsets, regions.ravel())
+    contour, bounds = contours.grow_regions(winners, places, starts, offsets, ids, regions.ravel())
     unframed = np.ravel_multi_index([place - 1 for place in np.unravel_index(contour, framed.shape)], shape)
-    nearest, second = (np.ascontiguousarray(distance.reshape(framed.shape)[inside]) for distance in distances)
-    return _Fronts(regions[inside], nearest, second, ids, unframed.astype(np.int64), bounds)
+    regions, nearest, second = (
+        np.ascontiguousarray(array.reshape(framed.shape)[inside]) for array in (regions, *distances)
+    )
+    cut = BarrierCut(regions, nearest, second, unframed.astype(np.int64), np.repeat(ids, np.diff(bounds)))
+    return cut, bounds
 
 
-def _empty_slots(framed: np.ndarray, inside: tuple[slice, ...]) -> np.ndarray:
-    levels = framed.dtype == np.uint8
-    slots = np.zeros(2 * framed.size, LEVEL_SLOT if levels else FLOAT_SLOT)
-    barriers = slots["barrier"].reshape(*framed.shape, 2)
-    barriers[...] = -1
-    barriers[inside] = NUM_LEVELS if levels else np.inf
-    return slots
-
-
-def _neighbours(ndim: int, connectivity: int) -> np.ndarray:
-    """Steps to the neighbours, int64 `(number, ndim)`."""
-    steps = [step for step in itertools.product((-1, 0, 1), repeat=ndim) if 0 < sum(map(abs, step)) <= connectivity]
-    return np.array(steps, np.int64)
-
-
-def _check_input(values: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the likelihood, the raster indices of the seeds by label, the labels, and their bounds in the indices."""
-    check_spatial_ndim("likelihood", values.shape)
-    if seeds.shape != values.shape:
-        raise ValueError(f"likelihood and seeds must share their shape, got {values.shape} and {seeds.shape}")
+def _as_likelihood(values: np.ndarray) -> np.ndarray:
+    """Return uint8 as it is, and other numbers as finite float32."""
     if values.size > _MAX_VOXELS:
         raise ValueError(f"likelihood must hold at most {_MAX_VOXELS} voxels, got {values.size}; cut it into blocks")
-    if values.dtype != np.uint8:
-        if values.dtype.kind != "f":
-            raise TypeError(
-                f"likelihood must be uint8 or floating point, got {values.dtype}; scale probabilities to 0 to 255"
-            )
-        values = values.astype(np.float32)
-        if not np.isfinite(values).all():
-            raise ValueError("likelihood must be finite, got NaN or infinite values; check the network's output")
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind != "f":
+        raise TypeError(
+            f"likelihood must be uint8 or floating point, got {values.dtype}; scale probabilities to 0 to 255"
+        )
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("likelihood must be finite, got NaN or infinite values; check the network's output")
+    return values
+
+
+def _by_label(seeds: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the raster indices of the seeds by label, the labels, and where each begins and ends in the indices."""
+    if seeds.shape != shape:
+        raise ValueError(f"likelihood and seeds must share their shape, got {shape} and {seeds.shape}")
     if seeds.dtype.kind not in "iu":
         raise TypeError(f"seeds must hold integers, got {seeds.dtype}; make them with RegionSeeds")
     voxels = np.flatnonzero(seeds)
@@ -232,11 +216,4 @@ def _check_input(values: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.
         )
     order = np.argsort(found, kind="stable")
     ids, first = np.unique(found[order], return_index=True)
-    return np.ascontiguousarray(values), voxels[order], ids, np.append(first, len(found)).astype(np.int64)
-
-
-def _check_membrane(membrane: Any, shape: tuple[int, ...]) -> np.ndarray:
-    mask = check_mask("membrane", as_numpy("membrane", membrane))
-    if mask.shape != shape:
-        raise ValueError(f"likelihood and membrane must share their shape, got {shape} and {mask.shape}")
-    return np.ascontiguousarray(mask)
+    return voxels[order], ids.astype(np.int32), np.append(first, len(found)).astype(np.int64)

@@ -121,9 +121,8 @@ def _spread_levels(values, slots, offsets, queue, ends):  # type: ignore[no-unty
     return True
 
 
-def propagate_levels(
-    values: np.ndarray, slots: np.ndarray, seeds: np.ndarray, labels: np.ndarray, offsets: np.ndarray
-) -> None:
+@compiled()
+def propagate_levels(values, slots, seeds, labels, offsets, room):  # type: ignore[no-untyped-def]
     """Fill `slots` for 8-bit `values`; paths of one barrier go on in the order in which they came.
 
     Args:
@@ -132,18 +131,14 @@ def propagate_levels(
         seeds: Int64 `(K,)`, indices of voxels.
         labels: Int64 `(K,)`, > 0.
         offsets: Int64, differences of index to the neighbours.
+        room: Entries of the queue to begin with, beside those of the seeds; N is as many as ever wait in most images.
     """
-    blocks = NUM_LEVELS + len(offsets) + 2 + len(seeds) // (int(_BLOCK) - 1)
-    queue = np.empty(int(_BLOCK) * blocks + _room(len(values)), np.int32)
+    blocks = NUM_LEVELS + len(offsets) + 2 + len(seeds) // (int64(_BLOCK) - 1)
+    queue = np.empty(int64(_BLOCK) * blocks + room, np.int32)
     ends = np.empty((NUM_LEVELS + 1, 2), np.int64)
     _start_levels(values, slots, seeds, labels, queue, ends)
     while not _spread_levels(values, slots, offsets, queue, ends):
-        queue = np.concatenate([queue, np.empty_like(queue)])
-
-
-def _room(num_voxels: int) -> int:
-    """Entries of the queue to begin with, beside those of the seeds; as many as ever wait in most images."""
-    return num_voxels
+        queue = np.append(queue, np.empty_like(queue))
 
 
 @compiled()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -258,7 +257,7 @@ def write_maps(
         plan: See `Plan`.
         paired: Whether there are two channels, and channel 0 is the map of what the mask leaves.
     """
-    shape = _on_three_axes([maps.shape[1 + axis] for axis in plan.kept])
+    shape, spacing = _on_three_axes(maps.shape[1:], plan)
     volumes, counted = maps.reshape(-1, *shape), None if valid is None else valid.reshape(shape)
     for index, mask in enumerate(masks, start=int(paired)):
         inside = mask.reshape(shape) if counted is None else mask.reshape(shape) & counted
@@ -272,7 +271,7 @@ def write_maps(
                 if counted is not None:
                     channel[~counted] = 0.0
             continue
-        box = _measure_both(volumes[index], inside, counted, plan)
+        box = _measure_both(volumes[index], inside, counted, spacing, plan)
         if paired:
             crop = tuple(slice(*box[axis : axis + 2]) for axis in (0, 2, 4))
             np.negative(volumes[1][crop], out=volumes[0][crop])
@@ -283,14 +282,21 @@ def write_maps(
 
 def seed_distance(seeds: np.ndarray, plan: Plan) -> np.ndarray:
     """Distance in mm to the nearest True voxel of bool `(*S)`, which has one; C order."""
-    shape = _on_three_axes([seeds.shape[axis] for axis in plan.kept])
+    shape, spacing = _on_three_axes(seeds.shape, plan)
     distance = np.empty(shape, np.float32)
-    _measure_mask(seeds.reshape(shape), _whole(shape), plan, False, distance)
+    _measure(seeds.reshape(shape).view(np.uint8), _whole(shape), *_settings(spacing, plan), False, distance)
     return distance.reshape(seeds.shape)
 
 
-def _on_three_axes(sizes: Sequence[Any]) -> tuple[Any, ...]:
-    return (1,) * (3 - len(sizes)) + tuple(sizes)
+def _on_three_axes(shape: Sequence[int], plan: Plan) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Shape and spacing in units of the kept axes, behind others of one voxel."""
+    others = (1,) * (3 - len(plan.kept))
+    return others + tuple(shape[axis] for axis in plan.kept), others + plan.unit_spacing
+
+
+def _settings(spacing: tuple[float, ...], plan: Plan) -> tuple[np.ndarray, float, float]:
+    """Weights, unit and reach for `_measure`."""
+    return np.square(spacing).astype(np.float32), plan.unit, plan.reach / plan.unit
 
 
 def _whole(shape: Sequence[int]) -> np.ndarray:
@@ -298,27 +304,25 @@ def _whole(shape: Sequence[int]) -> np.ndarray:
     return np.array([end for size in shape for end in (0, size)])
 
 
-def _measure_both(out: np.ndarray, inside: np.ndarray, valid: np.ndarray | None, plan: Plan) -> np.ndarray:
+def _measure_both(
+    out: np.ndarray, inside: np.ndarray, valid: np.ndarray | None, spacing: tuple[float, ...], plan: Plan
+) -> np.ndarray:
     """Write distances from both sides, negative inside, NaN where not valid; returns the box beyond which none are."""
-    crop = bounding_box(inside, _on_three_axes(plan.unit_spacing), plan.reach / plan.unit)
+    settings = _settings(spacing, plan)
+    crop = bounding_box(inside, spacing, settings[-1])
     box = np.array([end for part in crop for end in (part.start, part.stop)])
     if valid is None:
-        _measure_mask(inside, box, plan, True, out)
+        _measure(inside.view(np.uint8), box, *settings, True, out)
         return box
     # Where some voxels are on neither side, each side needs a sweep of its own.
     out.fill(plan.reach)
-    _measure_mask(inside, box, plan, False, out)
+    _measure(inside.view(np.uint8), box, *settings, False, out)
     outside, to_other = valid & ~inside, np.full_like(out, np.inf)
     if outside[crop].any():
-        _measure_mask(outside, box, plan, False, to_other)
+        _measure(outside.view(np.uint8), box, *settings, False, to_other)
     np.negative(to_other, out=out, where=inside)
     out[~valid] = np.nan
     return _whole(out.shape)
-
-
-def _measure_mask(mask: np.ndarray, box: np.ndarray, plan: Plan, both: bool, out: np.ndarray) -> None:
-    weights = (np.array(_on_three_axes(plan.unit_spacing), np.float64) ** 2).astype(np.float32)
-    _measure(mask.view(np.uint8), box, weights, plan.unit, plan.reach / plan.unit, both, out)
 
 
 def self_check() -> str:
