@@ -75,14 +75,11 @@ def draw_image(
     if scale_bar:
         _draw_scale(ax, width, height)
     # outside the panel, where no contour label can meet them
-    places = (
-        (-0.012, 0.5, "right", "center"),
-        (1.012, 0.5, "left", "center"),
-        (0.5, 1.012, "center", "bottom"),
-        (0.5, -0.012, "center", "top"),
-    )
-    for letter, (x, y, horizontal, vertical) in zip(_LETTERS[view.axis], places, strict=True):
-        ax.text(x, y, letter, fontsize=8, color="0.35", ha=horizontal, va=vertical, transform=ax.transAxes)
+    for letter, (x, y) in zip(_LETTERS[view.axis], ((0, 0.5), (1, 0.5), (0.5, 1), (0.5, 0)), strict=True):
+        ax.annotate(
+            letter, (x, y), (14 * (x - 0.5), 14 * (y - 0.5)), xycoords="axes fraction", textcoords="offset points",
+            fontsize=8, color="0.35", ha="center", va="center", annotation_clip=False,
+        )  # fmt: skip
     return picture
 
 

@@ -79,31 +79,20 @@ def test_equals_monais_metrics(reduction: str, pair: Pair) -> None:
 # Against the functional forms
 
 
-def surface(pred: np.ndarray, target: np.ndarray) -> list[float]:
+def surface(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
     found = surface_distances(pred, target, SPACING)
-    return [found.hausdorff_mm(95), found.hausdorff_mm(), found.average_mm(), found.surface_dice(1.0)]
-
-
-def lesions(pred: np.ndarray, target: np.ndarray) -> list[float]:
-    found = lesion_counts(pred, target)
-    return [found.recall, found.precision, found.f1, found.difference]
-
-
-def edges(pred: np.ndarray, target: np.ndarray) -> list[float]:
-    found = boundary_f1(pred, target, 1.2, SPACING)
-    return [found.f1, found.precision, found.recall]
-
-
-def protocol(name: str):
-    return lambda pred, target: list(score_pair(name, pred, target, SPACING, slice_axis=2).values())
+    return {
+        "hd95_mm": found.hausdorff_mm(95), "hausdorff_mm": found.hausdorff_mm(), "average_mm": found.average_mm(),
+        "surface_dice": found.surface_dice(1.0),
+    }  # fmt: skip
 
 
 FORMS = {
-    "surface": (SurfaceDistanceMetric, {}, surface),
-    "lesions": (LesionMetric, {}, lesions),
-    "boundary f1": (BoundaryF1Metric, {"theta": 1.2}, edges),
-    **{name: (ProtocolMetric, {"protocol": name, "scores": tuple(PROTOCOLS[name])}, protocol(name))
-       for name in PROTOCOLS},
+    "surface distances": (SurfaceDistanceMetric, {}, surface),
+    "lesions": (LesionMetric, {}, lesion_counts),
+    "boundary f1": (BoundaryF1Metric, {"theta": 1.2}, lambda *masks: boundary_f1(*masks, 1.2, SPACING)),
+    **{name: (ProtocolMetric, {"protocol": name, "scores": tuple(PROTOCOLS[name])},
+              lambda *masks, name=name: score_pair(name, *masks, SPACING, slice_axis=2)) for name in PROTOCOLS},
 }  # fmt: skip
 
 
@@ -122,8 +111,9 @@ def test_label_maps_one_hot_and_lists_give_the_functional_form_case_by_case(
     torch.testing.assert_close(torch.stack(onehot.aggregate(), -1), found)
     assert found.shape == (3, 3 - first, len(labels.scores))
     for case, label in np.ndindex(3, 3 - first):
-        masks = (maps[case, 0].numpy() == label + first for maps in pair)
-        assert found[case, label].tolist() == pytest.approx(function(*masks))
+        one = function(*(maps[case, 0].numpy() == label + first for maps in pair))
+        expected = [one[score] if isinstance(one, dict) else getattr(one, score) for score in labels.scores]
+        assert found[case, label].tolist() == pytest.approx(expected)
 
 
 def test_wmh_slices_lie_along_the_last_axis_of_monais_arrays() -> None:

@@ -77,17 +77,12 @@ def test_a_distance_that_equals_the_tolerance_lies_within_it(size, shift, sparse
     assert found.surface_dice(size * shift * 0.99) < 1
 
 
-def test_a_moved_mask_is_as_far_as_it_was_moved_on_one_to_three_axes():
+def test_a_moved_mask_is_as_far_as_it_was_moved_on_one_and_two_axes():
     line = np.array([0, 1, 1, 1, 0, 0])
     assert surface_distances(line, np.roll(line, 2), (2.0,)).hausdorff_mm() == 4.0
     plane = torch.zeros(6, 6, dtype=torch.bool)
     plane[2, 2] = True
     assert surface_distances(plane, plane.roll(2, 1), (1.0, 1.5)).average_mm() == 3.0
-    box = np.zeros((20, 20, 20), bool)
-    box[5:9, 5:9, 5:9] = True
-    for axis, size in enumerate(SPACING):
-        found = surface_distances(np.roll(box, 3, axis), box, SPACING)
-        assert found.hausdorff_mm() == pytest.approx(3 * size, rel=1e-6)
 
 
 @pytest.mark.parametrize(("empty", "value"), [("diagonal", math.hypot(12, 5, 3)), ("nan", math.nan), (42.0, 42.0)])
