@@ -151,7 +151,7 @@ class MaskMetric(CaseMetric):
         """Return the scores of one class, as mapping or as attributes.
 
         Args:
-            pred: Bool `(*S)`.
+            pred: Bool `(*S)`, true on voxels that count alone.
             target: The same of the ground truth.
             valid: Bool `(*S)`, the voxels that count; ``None`` for all.
             spacing: Voxel size, or ``None`` for voxels.
@@ -168,9 +168,10 @@ class MaskMetric(CaseMetric):
         else:
             found = check_labels(found[0], self.num_classes, None)
             true = check_labels(true[0], self.num_classes, self.ignore_index)
-            valid = None if self.ignore_index is None else true != self.ignore_index
+            counted = true != self.ignore_index
+            valid = None if self.ignore_index is None else counted
             classes = range(0 if self.include_background else 1, self.num_classes)
-            pairs = [(found == label, true == label) for label in classes]
+            pairs = [((found == label) & counted, true == label) for label in classes]
         results = [self.measure(*pair, valid, spacing) for pair in pairs]
         return [[one[name] if isinstance(one, Mapping) else getattr(one, name) for name in self.scores]
                 for one in results]  # fmt: skip

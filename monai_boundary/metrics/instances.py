@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import as_numpy, check_ids, check_number
-from monai_boundary.kernels.ids import IdOverlaps, id_borders, id_overlaps
+from monai_boundary.kernels.ids import id_borders, id_overlaps
 
 __all__ = ["INSTANCE_SCORES", "InstanceScores", "cremi_target", "instance_scores"]
 
@@ -101,34 +101,20 @@ def instance_scores(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.
     if not table.counts.size:
         return InstanceScores(math.nan, math.nan, math.nan, math.nan)
     counts = table.counts.astype(np.float64)
-    target_sizes, of_target = _sizes(table.target, counts)
-    pred_sizes, of_pred = _sizes(table.pred, counts)
-    split = _conditional_entropy(counts, target_sizes[of_target])
-    merge = _conditional_entropy(counts, pred_sizes[of_pred])
-    together, singles = _pairs(table, counts)
-    in_pred = float((_sizes(table.pred[table.pred > 0], counts[table.pred > 0])[0] ** 2).sum()) + singles
-    return InstanceScores(split, merge, together / in_pred, together / float((target_sizes**2).sum()))
-
-
-def _sizes(ids: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels of each id, and which of these sizes belongs to each pair."""
-    known, places = np.unique(ids, return_inverse=True)
-    return np.bincount(places.ravel(), weights=counts, minlength=len(known)), places.ravel()
-
-
-def _conditional_entropy(counts: np.ndarray, sizes: np.ndarray) -> float:
-    """Entropy in bits of the pairs, given the objects of these `sizes` that they lie in."""
-    return float((counts * np.log2(sizes / counts)).sum() / counts.sum())
-
-
-def _pairs(table: IdOverlaps, counts: np.ndarray) -> tuple[float, float]:
-    """Voxel pairs that lie together in both maps, and those of voxels without predicted object, each with itself.
-
-    CREMI divides the latter by the number of all voxels, where pairs are counted: with it they hardly count.
-    """
+    target_size, pred_size = (_object_sizes(ids, counts) for ids in (table.target, table.pred))
+    split, merge = (float((counts * np.log2(size / counts)).sum() / counts.sum()) for size in (target_size, pred_size))
+    # CREMI divides voxels without predicted object, each a pair with itself, by all voxels, so that they hardly count
     objects = table.pred > 0
     singles = float(counts[~objects].sum()) / table.voxels
-    return float((counts[objects] ** 2).sum()) + singles, singles
+    together, in_pred = (float((counts * size)[objects].sum()) + singles for size in (counts, pred_size))
+    return InstanceScores(split, merge, together / in_pred, together / float((counts * target_size).sum()))
+
+
+def _object_sizes(ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Voxels of the object that each pair lies in."""
+    _, places = np.unique(ids, return_inverse=True)
+    sizes: np.ndarray = np.bincount(places, weights=counts)[places]
+    return sizes
 
 
 def cremi_target(

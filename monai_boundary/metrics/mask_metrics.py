@@ -79,15 +79,9 @@ class LesionMetric(MaskMetric):
         super().__init__(scores, **settings)
         self.connectivity = None if connectivity is None else check_connectivity(connectivity, 3)
 
-    def measure(
-        self,
-        pred: np.ndarray,
-        target: np.ndarray,
-        valid: np.ndarray | None,
-        spacing: object,  # noqa: ARG002 - no unit
-    ) -> LesionCounts:
+    def measure(self, pred: np.ndarray, target: np.ndarray, *_: object) -> LesionCounts:
         """Return the scores of one class."""
-        return lesion_counts(pred if valid is None else pred & valid, target, self.connectivity)
+        return lesion_counts(pred, target, self.connectivity)
 
 
 class ProtocolMetric(MaskMetric):
@@ -143,10 +137,9 @@ class ProtocolMetric(MaskMetric):
         return image_spacing(target, None, target.ndim - 1)
 
     def measure(
-        self, pred: np.ndarray, target: np.ndarray, valid: np.ndarray | None, spacing: Sequence[float] | None
+        self, pred: np.ndarray, target: np.ndarray, _: np.ndarray | None, spacing: Sequence[float] | None
     ) -> dict[str, float]:
         """Return the scores of one class."""
-        pred = pred if valid is None else pred & valid
         values: dict[str, float] = {}
         if self._measured:
             values = score_pair(
