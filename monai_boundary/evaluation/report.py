@@ -47,9 +47,9 @@ def write_report(
         The path.
     """
     metrics = PROTOCOLS[result.settings.protocol]
-    classes = {f"class {label}": table for label, table in result.table().groupby("label")}
+    by_class = result.table().groupby("label")
     panels = {
-        metric.title: {title: table[name] for title, table in classes.items()} for name, metric in metrics.items()
+        metric.title: {f"class {label}": values for label, values in by_class[name]} for name, metric in metrics.items()
     }
     folder = None if images is None else Path(images)
     pictures = [
@@ -70,7 +70,6 @@ def write_report(
         plots=_base64(scores_figure(panels), "svg") if result.rows else "",
         pictures=pictures,
         several=len(result.labels) > 1,
-        ignored=[file.name for file in result.without_target],
     )
     write_text(path, text)
     return Path(path)
