@@ -152,7 +152,7 @@ def the_worst_threshold_is_best(right, self, score=None):
     return self.thresholds[int(curve.argmax())]
 
 
-@fault(f"{METRICS}.ignite:ThresholdSweepScores.load_state_dict", *VOLUMES, "bundles/test_em_helpers.py")
+@fault(f"{METRICS}.ignite:ThresholdSweepScores.load_state_dict", *VOLUMES)
 def the_checkpoint_forgets_the_threshold(right, self, state):
     return None
 

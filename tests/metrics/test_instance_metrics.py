@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import MetaTensor
 from scipy import ndimage
 
@@ -25,6 +26,7 @@ from monai_boundary.metrics import (
     instance_scores,
     threshold_sweep,
 )
+from monai_boundary.metrics.ignite import ThresholdSweepScores
 
 pytest.importorskip("cc3d", reason="connected-components-3d is not installed")
 
@@ -198,6 +200,24 @@ def test_the_sweep_metric_averages_curves_and_finds_the_best_threshold(phantom, 
     metric(pair, torch.zeros_like(ids))
     with pytest.raises(ValueError, match="targets must hold objects to choose a threshold, got cremi_score NaN"):
         metric.best()
+
+
+def test_the_handler_of_the_sweep_scores_at_the_best_threshold_and_keeps_it(phantom, likelihood):
+    pair = [torch.from_numpy(array)[None, None] for array in (likelihood, phantom.ids)]
+    settings = {"thresholds": (0.6, 0.3, 0.5), "scores": ("cremi_score", "voi")}
+    engine, handler, metric = (
+        Engine(lambda _, batch: batch), ThresholdSweepScores(**settings), ThresholdSweepMetric(**settings)
+    )  # fmt: skip
+    handler.attach(engine, "cremi")
+    engine.run([pair])
+    metric(*pair)
+    best = metric.thresholds.index(metric.best())
+    assert best > 0
+    cremi, voi = (float(curve[best]) for curve in metric.aggregate())
+    assert engine.state.metrics == {"cremi": cremi, "cremi_voi": voi, "cremi_threshold": metric.best()}
+    later = ThresholdSweepScores(**settings)
+    later.load_state_dict(handler.state_dict())
+    assert later.threshold == metric.best()
 
 
 def test_metrics_are_made_from_json_and_can_be_pickled_for_workers(phantom, likelihood):

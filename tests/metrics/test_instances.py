@@ -38,26 +38,35 @@ def by_entropy(pred: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     return whole - entropy(joint.sum(1), base=2), whole - entropy(joint.sum(0), base=2)
 
 
-@pytest.fixture(params=[(40,), (9, 13), (4, 6, 7)], ids=["1d", "2d", "3d"])
-def maps(request, rng):
+def id_maps(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    return hnp.arrays(np.int64, shape, elements=st.integers(0, 5))
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """A prediction, and a target with at least one object."""
+    shape = draw(shapes)
+    target = draw(id_maps(shape))
+    target.flat[draw(st.integers(0, target.size - 1))] = 3
+    return draw(id_maps(shape)), target
+
+
+@pytest.fixture
+def maps(rng):
     """A prediction and a target with voxels of no object in both."""
-    return rng.integers(0, 6, request.param), rng.integers(0, 4, request.param)
+    return rng.integers(0, 6, (4, 6, 7)), rng.integers(0, 4, (4, 6, 7))
 
 
-def test_adapted_rand_counts_every_pair(maps):
-    scores = instance_scores(*maps)
-    precision, recall = by_pairs(*maps)
-    assert scores.adapted_rand_precision == pytest.approx(precision, rel=1e-12)
-    assert scores.adapted_rand_recall == pytest.approx(recall, rel=1e-12)
-    assert scores.adapted_rand_error == pytest.approx(1 - 2 * precision * recall / (precision + recall), rel=1e-12)
-    assert scores.adapted_rand_index == pytest.approx(1 - scores.adapted_rand_error)
-
-
-def test_variation_of_information_is_that_of_the_entropies(maps):
-    scores = instance_scores(*maps)
-    assert (scores.voi_split, scores.voi_merge) == pytest.approx(by_entropy(*maps), abs=1e-12)
+@given(pairs())
+def test_every_pair_of_voxels_and_the_entropies_give_the_scores(pair):
+    scores = instance_scores(*pair)
+    precision, recall = by_pairs(*pair)
+    assert (scores.adapted_rand_precision, scores.adapted_rand_recall) == pytest.approx((precision, recall), rel=1e-12)
+    assert scores.adapted_rand_index == pytest.approx(2 * precision * recall / (precision + recall), rel=1e-12)
+    assert scores.adapted_rand_error == 1 - scores.adapted_rand_index
+    assert (scores.voi_split, scores.voi_merge) == pytest.approx(by_entropy(*pair), abs=1e-12)
     assert scores.voi == scores.voi_split + scores.voi_merge
-    assert scores.cremi_score == pytest.approx(math.sqrt(scores.voi * scores.adapted_rand_error))
+    assert scores.cremi_score == pytest.approx(math.sqrt(max(0, scores.voi * scores.adapted_rand_error)))
 
 
 def test_counts_by_hand_give_these_scores():
@@ -150,19 +159,6 @@ def test_wrong_arguments_of_scores_are_refused(call, error, text):
 # Laws
 
 
-def id_maps(shape: tuple[int, ...], low: int = 0) -> st.SearchStrategy[np.ndarray]:
-    return hnp.arrays(np.int64, shape, elements=st.integers(low, 5))
-
-
-@st.composite
-def pairs(draw: st.DrawFn, low: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A prediction from `low` on, and a target with at least one object."""
-    shape = draw(shapes)
-    target = draw(id_maps(shape))
-    target.flat[draw(st.integers(0, target.size - 1))] = 3
-    return draw(id_maps(shape, low)), target
-
-
 def close(first, second) -> bool:
     return np.allclose(dataclasses.astuple(first), dataclasses.astuple(second), rtol=1e-10, atol=1e-12)
 
@@ -185,36 +181,3 @@ def test_laws(pair, seed, value):
     assert all(math.isfinite(value) and value >= 0 for value in values.values()), values
     assert all(value <= 1 + 1e-12 for name, value in values.items() if "rand" in name)
     assert scores.voi <= 2 * math.log2(max(2, pred.size))
-
-
-@given(pairs(low=1))
-def test_prediction_and_target_swap_split_and_merge(pair):
-    pred, target = pair[0], np.maximum(pair[1], 1)
-    one, other = instance_scores(pred, target), instance_scores(target, pred)
-    assert (one.voi_split, one.voi_merge) == pytest.approx((other.voi_merge, other.voi_split), abs=1e-12)
-    assert one.adapted_rand_precision == pytest.approx(other.adapted_rand_recall)
-    assert one.adapted_rand_error == pytest.approx(other.adapted_rand_error)
-
-
-@given(pairs(low=1), st.data())
-def test_cutting_an_object_of_the_truth_in_two_raises_the_split_alone(pair, data):
-    target = pair[1]
-    inside = np.flatnonzero(target == 3)
-    pred = target.copy()
-    part = inside[: data.draw(st.integers(0, inside.size))]
-    pred.flat[part] = 9
-    scores = instance_scores(pred, target)
-    cut = 0 < part.size < inside.size
-    assert scores.voi_merge == 0
-    assert (scores.voi_split > 0) == cut
-    assert scores.adapted_rand_precision == 1
-    assert (scores.adapted_rand_recall < 1) == cut
-
-
-@given(pairs(low=1))
-def test_joining_two_predicted_objects_never_lowers_the_merge_nor_raises_the_split(pair):
-    pred, target = pair
-    before, after = instance_scores(pred, target), instance_scores(np.where(pred == 2, 1, pred), target)
-    assert after.voi_merge >= before.voi_merge - 1e-12
-    assert after.voi_split <= before.voi_split + 1e-12
-    assert after.adapted_rand_recall >= before.adapted_rand_recall - 1e-12

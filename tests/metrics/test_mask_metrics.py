@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
-from monai.data import MetaTensor
+from monai.data import MetaTensor, list_data_collate
 from monai.engines import SupervisedEvaluator
 from monai.handlers import MetricsSaver, from_engine
 from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric
@@ -162,6 +162,16 @@ def test_spacing_comes_from_the_call_the_constructor_or_the_target(score: tuple[
     else:
         with pytest.warns(MissingSpacingWarning, match="distances are in voxels"):
             ProtocolMetric(*score, num_classes=3)(pred, target)
+
+
+def test_every_case_of_a_batch_has_the_spacing_of_its_affine(pair: Pair) -> None:
+    metas = [MetaTensor(case, affine=affine) for case, affine in zip(pair[1], (AFFINE, 2 * AFFINE), strict=False)]
+    metric = BoundaryF1Metric(3.0, "f1", num_classes=3, spacing="affine", reduction="none")
+    for found, true in ((pair[0][:2], list_data_collate(metas)), (list(pair[0][:2]), metas)):
+        metric(found, true)
+    together, apart = metric.aggregate().chunk(2)
+    assert together.tolist() == apart.tolist()
+    assert not torch.equal(together[0], together[1])
 
 
 @pytest.mark.parametrize("metric", [BoundaryF1Metric, BuildingMetric])
