@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from monai_boundary.kernels.barrier import barrier_weights, cut, minimum_barrier_cut
-from monai_boundary.kernels.barrier.propagation import _pop, _push, propagate_levels
+from monai_boundary.kernels.barrier.propagation import propagate_levels
 from tests.oracles import contour_weights, outer_contours
 
 KINDS = pytest.mark.parametrize("kind", [np.uint8, np.float32])
@@ -118,17 +118,6 @@ def test_of_paths_of_one_barrier_that_of_fewer_steps_goes_on():
     seeds = np.zeros((3, 4), np.int32)
     seeds[0, 0] = 1
     assert minimum_barrier_cut(values, seeds).distance[0].tolist() == [0, 5, 5, 10]
-
-
-def test_heap_of_the_fronts_sorts(rng):
-    entered = rng.integers(0, 30, 100).astype(np.float32)
-    keys, items = np.zeros(100, np.float32), np.zeros(100, np.int64)
-    for size, key in enumerate(entered):
-        _push(keys, items, size, key, size)
-    for size in range(100, 0, -1):
-        _pop(keys, items, size)
-    assert keys.tolist() == sorted(entered.tolist(), reverse=True)
-    assert (entered[items] == keys).all()
 
 
 @pytest.mark.parametrize("every", [1, 50])

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from monai_boundary._check import as_numpy, check_labels, check_mask, is_integer, plain_tensor
+from monai_boundary._check import as_numpy, check_labels, check_mask, plain_tensor
 from monai_boundary.kernels.distance import edt_engine
 from monai_boundary.kernels.distance.options import Absent, Convention, DistanceMapOptions, Normalize
 from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
@@ -164,12 +164,11 @@ def labels_distance_map(
     backend: Backend = "auto",
 ) -> Array:
     """`signed_distance_map` with its settings as one object."""
-    plan = make_plan("labels", labels, spacing, options, backend, 1)
+    classes, plan = _classes(num_classes, include_background), make_plan("labels", labels, spacing, options, backend, 1)
     if labels.shape[0] != 1:
         raise ValueError(
             f"labels must have one channel, (1, *S), got shape {tuple(labels.shape)}; use argmax on one-hot labels"
         )
-    classes = _classes(num_classes, include_background)
     if plan.engine == "torch":
         tensor = labels_tensor(labels, num_classes, ignore_index)
         return _like(labels, device_labels_map(tensor[None], classes, ignore_index, plan)[0])
@@ -256,7 +255,7 @@ def batch_masks_map(
 
 
 def _classes(num_classes: Any, include_background: bool) -> range:
-    if not is_integer(num_classes) or num_classes < 2:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
         raise ValueError(f"num_classes must be an integer >= 2 (background counts), got {num_classes!r}")
     return range(0 if include_background else 1, int(num_classes))
 
