@@ -93,6 +93,7 @@ def _refuse(source: Path, target: Path, overwrite: bool) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     """Load a checkpoint without running code from it, and check that it is nnU-Net's."""
+    told = f"{path} must be an nnU-Net v2 checkpoint"
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
     scalar: Any = np.float64(0).__reduce__()[0]  # its module moved between NumPy 1 and 2
     names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
@@ -100,25 +101,18 @@ def _load(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([scalar, *names, np.dtype, *kinds]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} must be an nnU-Net checkpoint of tensors and plain values, got one that cannot be read safely: "
-            f"{_one_line(error, last=True)}"
-        ) from error
+        reason = str(error).strip().splitlines()[-1][:160]
+        raise ValueError(f"{told} of tensors and plain values, got one that cannot be read safely: {reason}") from error
     except (RuntimeError, EOFError, KeyError, ValueError, IndexError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise ValueError(
-            f"{path} must be a complete checkpoint, got a truncated or foreign file ({_one_line(error)}); copy it again"
+            f"{path} must be a complete checkpoint, got a truncated or foreign file ({reason}); copy it again"
         ) from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f"{path} must be an nnU-Net v2 checkpoint, got a {type(checkpoint).__name__}")
-    absent = [key for key in _KEYS if key not in checkpoint]
-    if absent:
-        raise ValueError(f"{path} must be an nnU-Net v2 checkpoint, got one without {', '.join(absent)}")
+        raise ValueError(f"{told}, got a {type(checkpoint).__name__}")
+    if absent := [key for key in _KEYS if key not in checkpoint]:
+        raise ValueError(f"{told}, got one without {', '.join(absent)}")
     return checkpoint
-
-
-def _one_line(error: Exception, last: bool = False) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1 if last else 0][:160]
 
 
 def _save(checkpoint: dict[str, Any], path: Path) -> None:

@@ -40,13 +40,11 @@ class RunLength:
 
     def initialize(self) -> None:
         """Set the length before the learning rate schedule is made from it."""
-        for name, value in (
-            ("num_epochs", self.run_epochs),
-            ("num_iterations_per_epoch", self.run_iterations),
-            ("num_val_iterations_per_epoch", self.run_validation_iterations),
-        ):
-            if value is not None:
-                setattr(self, name, value)
+        lengths = {
+            "num_epochs": self.run_epochs, "num_iterations_per_epoch": self.run_iterations,
+            "num_val_iterations_per_epoch": self.run_validation_iterations,
+        }  # fmt: skip
+        vars(self).update({name: value for name, value in lengths.items() if value is not None})
         super().initialize()  # type: ignore[misc]
 
 

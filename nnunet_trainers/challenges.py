@@ -30,13 +30,8 @@ class _Challenge(nnUNetTrainerBoundaryPublished):
     def _check_labels(self) -> None:
         super()._check_labels()
         labels, content = self.label_manager, self.dataset_json
-        found = (
-            len(labels.foreground_labels),
-            labels.has_regions,
-            labels.has_ignore_label,
-            len(content["channel_names"]),
-        )
-        if found[:3] != (1, False, self.ignores) or found[3] not in self.channels:
+        found = len(labels.foreground_labels), labels.has_regions, labels.has_ignore_label
+        if found != (1, False, self.ignores) or len(content["channel_names"]) not in self.channels:
             ignored = "and the label ignore" if self.ignores else "and no label ignore"
             raise ValueError(
                 f"{type(self).__name__} takes one class {ignored}, and {' or '.join(map(str, self.channels))} "

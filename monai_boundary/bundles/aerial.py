@@ -104,7 +104,7 @@ def predict_tiles(
         output_dir: Folder of the predictions; made where it does not exist.
         inferer: Windows, overlap, augmentation and device.
         output: ``"labels"``: 0 and 255 = building; ``"values"``: the probability as float32.
-        threshold: Probability from which on a pixel is building.
+        threshold: Probability above which a pixel is building.
         overwrite: Predict again what is there.
         progress: Show a progress bar.
 

@@ -79,12 +79,7 @@ def saved_threshold(path: str | os.PathLike[str], threshold: float | None = None
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
-    """Return what a file of weights holds, on the CPU.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged or holds other things than tensors, numbers and texts.
-    """
+    """Return what a file of weights holds, tensors, numbers and texts alone, on the CPU."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} must be a file of weights, got none; train first, or check the path")

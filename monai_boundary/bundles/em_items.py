@@ -60,18 +60,13 @@ def items_of_split(
             "validate, and those without are 'test'"
         )
     if target is not None:
-        _check_target(found, target)
+        check_choice("target", target, ("membrane", "ids"))
+        if bare := [volume.name for volume in found if volume.labels is None]:
+            raise ValueError(f"volumes must have labels to be trained with or scored, got none for {', '.join(bare)}")
+        masks = [volume.name for volume in found if volume.kind != "ids"]
+        if target == "ids" and masks:
+            raise ValueError(f"target must be 'membrane' for volumes with masks, got 'ids' for {', '.join(masks)}")
     return EmSlices(found) if dims == 2 else EmVolumes(found, per_slice=per_slice)
-
-
-def _check_target(volumes: Sequence[EmVolume], target: str) -> None:
-    check_choice("target", target, ("membrane", "ids"))
-    bare = [volume.name for volume in volumes if volume.labels is None]
-    if bare:
-        raise ValueError(f"volumes must have labels to be trained with or scored, got none for {', '.join(bare)}")
-    masks = [volume.name for volume in volumes if volume.kind != "ids"]
-    if target == "ids" and masks:
-        raise ValueError(f"target must be 'membrane' for volumes with masks, got 'ids' for {', '.join(masks)}")
 
 
 def crop_that_fits(

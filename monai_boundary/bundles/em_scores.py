@@ -69,7 +69,8 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
         found, truth = (torch.as_tensor(array)[None] for array in (predictor(item)[None], item[target]))
         for value, scores in zip(metric.thresholds, metric(found, truth, spacing=item["spacing"])[0], strict=True):
             rows.append([item["case"], item["slices"][0], value, *scores.tolist()])
-    table, scored = pd.DataFrame(rows, columns=["volume", "first_slice", "threshold", *_SCORES]), _scored(unit)
+    table = pd.DataFrame(rows, columns=["volume", "first_slice", "threshold", *_SCORES])
+    scored = "mean of slices" if unit == "slice" else "volume"
     curve = _means(table, scored)
     folder, chosen = Path(output_dir), curve[curve.threshold == threshold]
     for name, lines in (("items", table), ("thresholds", curve), ("scores", chosen)):
@@ -83,10 +84,6 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     print(chosen[_PRINTED].to_string(index=False, float_format="{:.4f}".format))
     print(f"wrote scores.csv, thresholds.csv, items.csv and summary.json to {folder}")
     return summary
-
-
-def _scored(unit: str) -> str:
-    return "mean of slices" if unit == "slice" else "volume"
 
 
 def _means(table: pd.DataFrame, scored: str) -> pd.DataFrame:

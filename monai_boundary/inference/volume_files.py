@@ -101,9 +101,9 @@ def _hdf5(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
 
         def add(likelihood: np.ndarray, ids: np.ndarray) -> None:
             nonlocal start
-            file[LIKELIHOOD_KEY][start : start + len(ids)] = likelihood
-            file[IDS_KEY][start : start + len(ids)] = ids
-            start += len(ids)
+            stop = start + len(ids)
+            file[LIKELIHOOD_KEY][start:stop], file[IDS_KEY][start:stop] = likelihood, ids
+            start = stop
 
         yield add
 
