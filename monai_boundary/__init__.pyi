@@ -15,8 +15,10 @@ from .losses import GeneralizedDiceBoundaryLoss as GeneralizedDiceBoundaryLoss
 from .losses import GeneralizedDiceLoss as GeneralizedDiceLoss
 from .losses import RegionBoundaryLoss as RegionBoundaryLoss
 from .losses import SensitivitySpecificityLoss as SensitivitySpecificityLoss
+from .losses import Share as Share
 from .losses import TopologyLoss as TopologyLoss
 from .schedules import Constant as Constant
+from .schedules import GradientShare as GradientShare
 from .schedules import Increase as Increase
 from .schedules import Rebalance as Rebalance
 from .schedules import WaitForRegion as WaitForRegion

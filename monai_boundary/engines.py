@@ -12,7 +12,8 @@ such a run break off after its first epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -131,8 +132,8 @@ class AlphaScheduleHandler:
     """Set the weights of the loss at the start of every epoch, on every rank.
 
     They follow from the epoch alone, so a resumed run gets those of an unbroken one. `WaitForRegion` also looks at the
-    region terms of the epochs before: for it put the handler into the `save_dict` of `CheckpointSaver`, and into the
-    `load_dict` of `CheckpointLoader`.
+    region terms of the epochs before, and `GradientShare` at moving averages of gradient norms: for these put the
+    handler into the `save_dict` of `CheckpointSaver`, and into the `load_dict` of `CheckpointLoader`.
 
     Args:
         loss: Any `RegionBoundaryLoss`, a `DeepSupervisionLoss`, or any object with `term_weights` and `region_term`. A
@@ -171,17 +172,28 @@ class AlphaScheduleHandler:
     def _close(self, engine: Any) -> None:  # noqa: ARG002
         self.history.extend(self._means.pop())
 
-    def state_dict(self) -> dict[str, list[float]]:
-        """Region terms of the finished epochs."""
-        return {"history": list(self.history)}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the region terms of the finished epochs, the gradient norms behind a share, and the schedule."""
+        norms = getattr(self.loss, "gradient_norms", None)
+        return {"history": list(self.history), "gradient_norms": norms, "schedule": repr(self.schedule)}
 
-    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
-        """Take them over."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them over, and say so where the schedule is another one; it then goes on with this handler's."""
         self.history = [float(value) for value in state["history"]]
+        if state.get("gradient_norms") is not None:
+            self.loss.gradient_norms = state["gradient_norms"]
+        before = state.get("schedule", repr(self.schedule))
+        if before != repr(self.schedule):
+            warnings.warn(
+                f"schedule was {before} in the run that this one goes on with, and is {self.schedule} from here on",
+                stacklevel=2,
+            )
 
 
 class LossTermsHandler:
     """Put both terms and their weights into ``engine.state.metrics`` at the end of every epoch.
+
+    With `GradientShare` also the share, and the moving averages of both gradient norms that alpha comes from.
 
     `StatsHandler` and `TensorBoardStatsHandler` show them from there when they come later in the list.
 
@@ -190,7 +202,7 @@ class LossTermsHandler:
             `boundary_term`.
         gradient_share: Also measure, in the first step of each epoch, which part of the gradient with respect to the
             network's output is the boundary term's: alpha |gb| / (region weight |gr| + alpha |gb|). Costs one more
-            evaluation of the loss per epoch; needs `terms` of `RegionBoundaryLoss`.
+            evaluation of the loss per epoch; needs `measure_gradients` of `RegionBoundaryLoss`.
     """
 
     def __init__(self, loss: Any, gradient_share: bool = False) -> None:
@@ -214,6 +226,10 @@ class LossTermsHandler:
         engine.state.metrics.update(weights, **dict(zip(names, means, strict=bool(means))))
         if self._share is not None:
             engine.state.metrics["boundary_gradient_share"] = self._share
+        share, norms = (getattr(self.loss, name, None) for name in ("gradient_share", "gradient_norms"))
+        if share is not None and norms is not None:
+            found = dict(zip(("region_gradient", "boundary_gradient"), norms, strict=True))
+            engine.state.metrics.update(gradient_share=share, **found)
 
     def _start(self, engine: Any) -> None:  # noqa: ARG002
         self._means, self._share = _EpochMeans(), None
@@ -226,20 +242,6 @@ class LossTermsHandler:
             return
         target = engine.state.output["label"]
         pred = engine.state.output["pred"]
-        # Networks with deep supervision may return a list of heads.
-        heads = [head.detach().requires_grad_() for head in ([pred] if isinstance(pred, torch.Tensor) else pred)]
-        logits = heads[0] if isinstance(pred, torch.Tensor) else heads
-        with torch.enable_grad():
-            terms = self.loss.terms(logits, target["label"], target[self.loss.target_name])[:2]
-            norms = [_gradient_norm(term, heads) for term in terms]
+        norms = self.loss.measure_gradients(pred, target["label"], target[self.loss.target_name])
         region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, norms, strict=True))
         self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
-
-
-def _gradient_norm(term: torch.Tensor, heads: Sequence[torch.Tensor]) -> float:
-    if not term.requires_grad:  # a boundary term that is not computed while alpha is 0
-        return 0.0
-    # a head of weight 0 is not used; what two terms share is gone through twice
-    gradients = torch.autograd.grad(term, heads, allow_unused=True, retain_graph=True)
-    norms = [gradient.float().norm() for gradient in gradients if gradient is not None]
-    return float(torch.stack(norms).norm())

@@ -1,7 +1,8 @@
 """Weights of the region and the boundary term over the epochs, as pure functions.
 
 A schedule is a frozen dataclass; ``weights(epoch, max_epochs)`` returns ``(region, boundary)`` for a 0-based epoch. It
-holds no state, so there is nothing to checkpoint and a resumed run gets the weights of an unbroken one.
+holds no state, so there is nothing to checkpoint and a resumed run gets the weights of an unbroken one. The boundary
+weight is a number or, from `GradientShare`, a `Share` of the gradient, which the loss turns into a number in each step.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any, Protocol
 import torch
 
 from monai_boundary._check import check_count, check_fraction, check_number
+from monai_boundary.losses.gradient_share import Share
 
-__all__ = ["Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"]
+__all__ = ["Constant", "GradientShare", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"]
 
-Weights = tuple[float, float]
+Weights = tuple[float, float | Share]
 
 
 class Schedule(Protocol):
@@ -110,10 +112,42 @@ class Rebalance:
         _check_ramp(self.start, self.end, self.pace)
         check_fraction("floor", self.floor)
 
-    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
         """Return (region, boundary)."""
-        boundary = Increase(self.start, self.end, self.pace).weights(epoch, max_epochs, history)[1]
+        progress = _progress(epoch, max_epochs if self.pace is None else self.pace)
+        boundary = self.start + (self.end - self.start) * progress
         return max(self.floor, 1.0 - (boundary - self.start)), boundary
+
+
+@dataclass(frozen=True)
+class GradientShare:
+    """The boundary term's share of the gradient rises linearly to `end`; the region weight stays 1.
+
+    At a fixed alpha the boundary term rules the first steps and is all but absent from the last: the gradient of the
+    region term, which is relative to the few foreground voxels, does not fall as that of a mean over all voxels does. A
+    share means the same for every map, unit, data set and network.
+
+    Args:
+        end: Share at the end of the ramp, held from there on, in (0, 1).
+        ramp: Part of the run that the ramp takes, in [0, 1].
+
+    Example:
+        >>> GradientShare(end=0.2).weights(epoch=99, max_epochs=100)
+        (1.0, Share(value=0.2))
+    """
+
+    end: float = 0.2
+    ramp: float = 0.3
+
+    def __post_init__(self) -> None:
+        Share(self.end)
+        check_fraction("ramp", self.ramp)
+
+    def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
+        """Return (region, boundary)."""
+        _progress(epoch, max_epochs)
+        steps = max(1.0, self.ramp * max_epochs)
+        return 1.0, Share(self.end * min(1.0, (epoch + 1) / steps))
 
 
 @dataclass(frozen=True)
@@ -190,15 +224,17 @@ class WaitForRegion:
 
 def suggest_alpha(
     loss: Any,
-    network: Callable[[torch.Tensor], torch.Tensor],
+    network: Callable[[torch.Tensor], Any],
     batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
     share: float = 0.5,
 ) -> float:
     """Suggest a boundary weight from the gradients of the two terms on a few batches.
 
+    `GradientShare` keeps the share during a whole run; a number that is right here is too small later on.
+
     Args:
-        loss: A `RegionBoundaryLoss`; its weights are not used and not changed.
-        network: Maps images to logits; run without gradient.
+        loss: A `RegionBoundaryLoss` or `DeepSupervisionLoss`; its weights are not used and not changed.
+        network: Maps images to logits, or to those of several heads; run without gradient.
         batches: ``(image, target, distance_map)`` as the loss takes them; a few suffice.
         share: Wanted share of the boundary term in the sum of the two gradient norms, in (0, 1).
 
@@ -207,19 +243,18 @@ def suggest_alpha(
         over the batches.
 
     Raises:
-        ValueError: No batch, `share` outside (0, 1), or a boundary term without gradient (maps all zero?).
+        ValueError: No batch, `share` outside (0, 1), a region term without gradient, or a boundary term without (maps
+            all zero?).
     """
-    if not 0 < check_fraction("share", share) < 1:
-        raise ValueError(f"share must lie between 0 and 1, got {share}")
+    odds = Share(share).odds
     region_norm = boundary_norm = 0.0
     for image, target, distance_map in batches:
         with torch.no_grad():
             logits = network(image)
-        leaf = logits.detach().requires_grad_(True)
-        region_norm += float(torch.autograd.grad(loss.region(leaf, target), leaf)[0].norm())
-        boundary_norm += float(torch.autograd.grad(loss.boundary(leaf, target, distance_map), leaf)[0].norm())
+        region, boundary = loss.measure_gradients(logits, target, distance_map)
+        region_norm, boundary_norm = region_norm + region, boundary_norm + boundary
     if boundary_norm == 0:
         raise ValueError(
             "batches must hold a batch whose boundary term has a gradient, got none; check the distance maps"
         )
-    return share / (1 - share) * region_norm / boundary_norm
+    return odds * region_norm / boundary_norm

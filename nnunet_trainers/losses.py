@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from monai_boundary.kernels.distance import DistanceMapOptions
-from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss
+from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
+from monai_boundary.losses.gradient_share import Heads
 from monai_boundary.losses.map_agreement import FirstMapCheck, Masks
 
 __all__ = ["RegionAndBoundary", "TargetGeneralizedDice"]
@@ -38,7 +41,7 @@ class TargetGeneralizedDice(nn.Module):
         return loss
 
 
-class RegionAndBoundary(nn.Module):
+class RegionAndBoundary(RegionBoundaryLoss):
     """Weighted sum of nnU-Net's region loss and the boundary term, called as nnU-Net calls a loss.
 
     The trainer hands the maps over with `take_maps` before each step: nnU-Net's own steps, which know two arguments
@@ -61,17 +64,14 @@ class RegionAndBoundary(nn.Module):
         options: DistanceMapOptions,
         ignore_label: int | None = None,
     ) -> None:
-        super().__init__()
-        self.region = region
+        boundary = BoundaryLoss(
+            include_background=regions, sigmoid=regions, softmax=not regions, options=options, check_map=False
+        )  # the check is made here, where the whole target is
+        super().__init__(region, boundary, alpha=0.0, mode="increase")
         self.regions = regions
         self.options = options
         self.ignore_label = ignore_label
-        self.boundary = BoundaryLoss(
-            include_background=regions, sigmoid=regions, softmax=not regions, options=options, check_map=False
-        )  # the check is made here, where the whole target is
         self.head_weights = (1.0,) if head_weights is None else head_weights
-        self.term_weights = (1.0, 0.0)
-        self.terms: tuple[torch.Tensor, torch.Tensor] | None = None
         self._maps: tuple[torch.Tensor, DistanceMapOptions] | None = None
         self._first_map = FirstMapCheck()
 
@@ -79,25 +79,29 @@ class RegionAndBoundary(nn.Module):
         """Take the maps `(B, C, *S)` of the batch that the next call is for."""
         self._maps = maps, made_with
 
-    def forward(
-        self, output: torch.Tensor | list[torch.Tensor], target: torch.Tensor | list[torch.Tensor]
-    ) -> torch.Tensor:
-        """Return the loss; `terms` holds both terms afterwards, detached and unweighted."""
+    def forward(self, output: Heads, target: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:  # type: ignore[override]
+        """Return the loss."""
         if self._maps is None:
             raise RuntimeError("take_maps must come before each call, got no maps; train_step of the mixin does it")
         (maps, made_with), self._maps = self._maps, None  # never the maps of another batch
-        region = self.region(output, target)
-        heads = output if isinstance(output, list | tuple) else [output]
         whole = target[0] if isinstance(target, list | tuple) else target
         self._first_map(maps, self.options, lambda: self._masks(whole, maps.shape[1]), made_with)
+        return self.weighted(output, whole, lambda heads: self.terms(heads, target, maps))
+
+    def terms(self, input: Heads, label: Any, beside: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+        """Return both terms; `label` is nnU-Net's target, one for each head, and `beside` the maps."""
+        region = self.region(input, label)
+        heads = [input] if isinstance(input, torch.Tensor) else input
 
         def term(head: torch.Tensor) -> tuple[torch.Tensor]:
-            return (self.boundary(head, None, resample_nearest(maps, head.shape[2:])),)
+            return (self.boundary(head, None, resample_nearest(beside, head.shape[2:])),)
 
-        (boundary,) = sum_over_heads(term, heads, self.head_weights)
-        self.terms = (region.detach(), boundary.detach())
-        loss: torch.Tensor = self.term_weights[0] * region + self.term_weights[1] * boundary
-        return loss
+        return region, *sum_over_heads(term, heads, self.head_weights)
+
+    def has_foreground(self, label: torch.Tensor, channels: int) -> torch.Tensor:
+        """Return a bool `()`: whether a counted voxel of the target of full size is foreground."""
+        masks, valid = self._masks(label, channels if self.regions else channels - 1)
+        return masks.any() if valid is None else (masks & valid).any()
 
     def _masks(self, target: torch.Tensor, channels: int) -> Masks:
         """Foreground masks of a target, and which voxels count."""

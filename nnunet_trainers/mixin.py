@@ -16,8 +16,9 @@ from torch import nn
 
 from monai_boundary._check import check_choice
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
+from monai_boundary.losses.gradient_share import Share
 from monai_boundary.schedules import Rebalance, Schedule
-from nnunet_trainers.boundary_log import BoundaryLog, mean_over_ranks
+from nnunet_trainers.boundary_log import GRADIENT_KEYS, BoundaryLog, mean_over_ranks
 from nnunet_trainers.losses import RegionAndBoundary, TargetGeneralizedDice
 from nnunet_trainers.plot import plot_boundary_log
 from nnunet_trainers.targets import AppendDistanceMaps
@@ -139,7 +140,7 @@ class BoundaryMixin(_Trainer):
     def train_step(self, batch: dict) -> dict:
         """Run nnU-Net's step and add both terms to what it returns."""
         result = super().train_step(self._hand_over_maps(batch))
-        region, boundary = (term.cpu().numpy() for term in self.loss.terms)
+        region, boundary = (term.cpu().numpy() for term in (self.loss.region_term, self.loss.boundary_term))
         return {**result, "region_term": region, "boundary_term": boundary}
 
     def validation_step(self, batch: dict) -> dict:
@@ -152,26 +153,36 @@ class BoundaryMixin(_Trainer):
     def on_train_epoch_start(self) -> None:
         """Set the weights of this epoch; while the prediction collapses the boundary term is left out."""
         super().on_train_epoch_start()
-        epoch, log = self.current_epoch, self.boundary_log
-        paused = sum(value == 1 for value in log.values["alpha_paused"][:epoch])
-        pause = self.boundary_pause and log.guard.collapsed
+        pause = self.boundary_pause and self.boundary_log.guard.collapsed
         # A smaller alpha still pulls at a prediction that is all but empty: the region term has to find the target.
-        weights = (1.0, 0.0) if pause else self.boundary_schedule.weights(
-            epoch - paused, self.num_epochs, log.values["region_term"][:epoch]
-        )  # fmt: skip
-        self.loss.term_weights = weights
-        log.write(epoch, region_weight=weights[0], alpha=weights[1], alpha_paused=float(pause))
-        note = " (boundary term paused: the predicted foreground is falling away)" if pause else ""
-        self.print_to_log_file(f"region weight {weights[0]:.4f}, alpha {weights[1]:.4f}{note}")
+        self.loss.term_weights = (1.0, 0.0) if pause else self._scheduled_weights(self.current_epoch)
+        self.boundary_log.write(self.current_epoch, alpha_paused=float(pause))
+        if pause:
+            self.print_to_log_file("boundary term paused: the predicted foreground is falling away")
+
+    def _scheduled_weights(self, epoch: int) -> tuple[float, float | Share]:
+        """Weights of an epoch; paused epochs before it do not move the schedule on."""
+        values = self.boundary_log.values
+        paused = sum(value == 1 for value in values["alpha_paused"][:epoch])
+        return self.boundary_schedule.weights(epoch - paused, self.num_epochs, values["region_term"][:epoch])
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
-        """Log the mean of both terms."""
+        """Log both terms, their weights, and the gradients behind a share."""
         super().on_train_epoch_end(train_outputs)
         outputs = collate_outputs(train_outputs)
         names = ("region_term", "boundary_term")
         terms = {name: float(mean_over_ranks(np.mean(outputs[name]), self.is_ddp)) for name in names}
-        self.boundary_log.write(self.current_epoch, **terms)
-        self.print_to_log_file(f"region term {terms['region_term']:.4f}, boundary term {terms['boundary_term']:.4f}")
+        (region_weight, alpha), share = self.loss.term_weights, self.loss.gradient_share
+        gradients = dict(zip(GRADIENT_KEYS, (share, *(self.loss.gradient_norms or (None, None))), strict=True))
+        self.boundary_log.write(
+            self.current_epoch, region_weight=region_weight, alpha=alpha, **terms,
+            **{key: math.nan if value is None else value for key, value in gradients.items()},
+        )  # fmt: skip
+        wanted = "" if share is None else f" for {share:.3f} of the gradient"
+        self.print_to_log_file(
+            f"region term {terms['region_term']:.4f} with weight {region_weight:.4f}, "
+            f"boundary term {terms['boundary_term']:.4f} with alpha {alpha:.4g}{wanted}"
+        )
 
     def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
         """Log predicted and true foreground of each class, and warn of a collapse."""
@@ -209,3 +220,20 @@ class BoundaryMixin(_Trainer):
             )
         super().load_checkpoint(filename_or_checkpoint)
         self.boundary_log.restore(self.current_epoch)
+        self._restore_share()
+
+    def _restore_share(self) -> None:
+        """Go on with the moving averages of the last epoch, and say where the share is not that of the run before."""
+        last = {key: self.boundary_log.values[key][-1] for key in GRADIENT_KEYS} if self.current_epoch else {}
+        norms = tuple(last.get(key, math.nan) for key in GRADIENT_KEYS[1:])
+        self.loss.gradient_norms = None if any(math.isnan(norm) for norm in norms) else norms
+        if not last or self.boundary_log.values["alpha_paused"][-1] != 0:
+            return
+        boundary = self._scheduled_weights(self.current_epoch - 1)[1]
+        shares = last["gradient_share"], boundary.value if isinstance(boundary, Share) else math.nan
+        if str(shares[0]) != str(shares[1]):
+            before, now = ("alpha by a schedule" if math.isnan(value) else f"{value:.3f}" for value in shares)
+            self.print_to_log_file(
+                f"WARNING: the boundary term's share of the gradient was {before} in epoch {self.current_epoch - 1} of "
+                f"the run that this one goes on with, and would be {now} there; from here on it follows this trainer"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,11 +19,12 @@ _DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
 def plot_boundary_log(log: Mapping[str, Sequence], path: str | Path, title: str = "") -> None:
-    """Write three panels: the weights, both loss terms, and predicted against true foreground.
+    """Write the weights, both loss terms, predicted against true foreground and, under a share, both gradients.
 
     Args:
-        log: Lists with one value per epoch: alpha, region_weight, alpha_paused, region_term, boundary_term, and
-            foreground_predicted and foreground_true with a list of one value per class. NaN leaves a gap.
+        log: Lists with one value per epoch: alpha, region_weight, alpha_paused, region_term, boundary_term,
+            gradient_share, region_gradient, boundary_gradient, and foreground_predicted and foreground_true with a list
+            of one value per class. NaN leaves a gap.
         path: PNG file to write.
         title: Line above the panels.
     """
@@ -31,15 +33,18 @@ def plot_boundary_log(log: Mapping[str, Sequence], path: str | Path, title: str 
 
 
 def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
-    figure = Figure(figsize=(8, 9), layout="constrained", dpi=120)
+    shared = any(share > 0 for share in log["gradient_share"])
+    figure = Figure(figsize=(8, 12 if shared else 9), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
-    weights, terms, shares = figure.subplots(3, 1, sharex=True)
+    weights, terms, shares, *more = figure.subplots(3 + shared, 1, sharex=True)
     figure.suptitle(title, fontsize=11)
     _lines(weights, log, {"alpha": ("boundary weight alpha", _ORANGE), "region_weight": ("region weight", _BLUE)})
     for epoch, paused in enumerate(log["alpha_paused"]):
         if paused == 1:
             weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0, label="paused")
     weights.set_ylabel("weight")
+    if shared:  # alpha rises over orders of magnitude while the map's gradient falls
+        weights.set_yscale("log", nonpositive="mask")
     handles = {handle.get_label(): handle for handle in [*weights.lines, *weights.patches]}  # "paused" once
     weights.legend(handles=list(handles.values()), fontsize=9, frameon=False)
     _lines(terms, log, {"region_term": ("region term", _BLUE)})
@@ -62,9 +67,29 @@ def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
     if any(value > 0 for values in classes.values() for value in values):
         shares.set_yscale("log", nonpositive="mask")
     shares.set_ylabel("foreground share\nof the validation patches")
-    shares.set_xlabel("epoch")
-    shares.xaxis.get_major_locator().set_params(integer=True)
+    last = shares
+    for last in more:
+        _draw_gradients(last, log)
+    last.set_xlabel("epoch")
+    last.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path)
+
+
+def _draw_gradients(axes: Any, log: Mapping[str, Sequence]) -> None:
+    """Draw both gradient norms as they are weighted, and the share that was asked for on an axis of its own."""
+    pulls = {
+        "region": [weight * norm for weight, norm in zip(log["region_weight"], log["region_gradient"], strict=True)],
+        "boundary": [alpha * norm for alpha, norm in zip(log["alpha"], log["boundary_gradient"], strict=True)],
+    }
+    _lines(axes, pulls, {"region": ("region weight x gradient", _BLUE), "boundary": ("alpha x gradient", _ORANGE)})
+    axes.set_yscale("log", nonpositive="mask")
+    axes.set_ylabel("gradient norm at the logits")
+    right = axes.twinx()
+    _lines(right, log, {"gradient_share": ("share asked for", _GREEN)})
+    right.set(ylim=(0, 1), ylabel="share of the boundary term")
+    right.grid(visible=False)
+    right.get_legend().remove()
+    axes.legend(handles=[*axes.lines, *right.lines], fontsize=9, frameon=False)
 
 
 def _per_class(epochs: Sequence[Sequence[float] | float], name: str) -> dict[str, list[float]]:

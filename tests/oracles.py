@@ -83,14 +83,14 @@ def boundary_loss(probs: np.ndarray, maps: np.ndarray) -> float:
 
 
 def generalized_dice_loss(probs: np.ndarray, onehot: np.ndarray, smooth: float = 1e-5) -> float:
-    """Sudre et al. 2017, eq. 2, per sample; an absent class gets the largest weight of the present ones."""
+    """Sudre et al. 2017, eq. 2, per sample, of shares; an absent class gets the largest weight of the present ones."""
     losses = []
     for p, g in zip(probs.reshape(*probs.shape[:2], -1), onehot.reshape(*onehot.shape[:2], -1), strict=True):
-        volumes = g.sum(axis=1)
+        volumes = g.mean(axis=1)
         present = [1 / v**2 for v in volumes if v > 0]
         weights = [1 / v**2 if v > 0 else max(present, default=0.0) for v in volumes]
-        overlap = sum(w * (a * b).sum() for w, a, b in zip(weights, p, g, strict=True))
-        total = sum(w * (a.sum() + b.sum()) for w, a, b in zip(weights, p, g, strict=True))
+        overlap = sum(w * (a * b).mean() for w, a, b in zip(weights, p, g, strict=True))
+        total = sum(w * (a.mean() + b.mean()) for w, a, b in zip(weights, p, g, strict=True))
         losses.append(1 - (2 * overlap + smooth) / (total + smooth))
     return float(np.mean(losses))
 

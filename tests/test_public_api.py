@@ -17,10 +17,11 @@ PUBLIC = {
     "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
     "RegionSeedsd",
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
-    "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "Increase",
+    "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
+    "GradientShare", "Increase",
     "PrecomputedDistanceMapd",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
-    "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
+    "Share", "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
     "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
 }  # fmt: skip
 PARTS = {
@@ -42,10 +43,13 @@ PARTS = {
         "BinaryCrossEntropyLoss", "BoundaryAwareLoss",
         "CrossEntropyBoundaryAwareLoss",
         "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
-        "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
-        "RegionBoundaryLoss", "SensitivitySpecificityLoss", "TopologyLoss", "foreground_shares",
+        "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "GradientShareWarning",
+        "RegionBoundaryLoss", "SensitivitySpecificityLoss", "Share", "TopologyLoss",
+        "foreground_shares",
     },
-    schedules: {"Constant", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"},
+    schedules: {
+        "Constant", "GradientShare", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha",
+    },
     weight_search: {"SearchRound", "WeightSearch", "WeightSearchHandler"},
 }  # fmt: skip
 CALLABLES = sorted(

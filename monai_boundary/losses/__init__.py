@@ -14,6 +14,7 @@ from monai_boundary.losses.collapse import CollapseGuard, CollapseWarning, foreg
 from monai_boundary.losses.cross_entropy_boundary_aware import CrossEntropyBoundaryAwareLoss
 from monai_boundary.losses.deep_supervision import DeepSupervisionLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
+from monai_boundary.losses.gradient_share import GradientShareWarning, Share
 from monai_boundary.losses.region_boundary import GeneralizedDiceBoundaryLoss, RegionBoundaryLoss
 from monai_boundary.losses.sensitivity_specificity import SensitivitySpecificityLoss
 from monai_boundary.losses.topology import TopologyLoss
@@ -30,8 +31,10 @@ __all__ = [
     "DeepSupervisionLoss",
     "GeneralizedDiceBoundaryLoss",
     "GeneralizedDiceLoss",
+    "GradientShareWarning",
     "RegionBoundaryLoss",
     "SensitivitySpecificityLoss",
+    "Share",
     "TopologyLoss",
     "foreground_shares",
 ]

@@ -13,7 +13,7 @@ from monai_boundary.losses.binary_cross_entropy import counted_mean
 from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
 from monai_boundary.losses.contract import Counted, Pair
 from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target
-from monai_boundary.losses.target import SMOOTH, TargetLoss, split_target
+from monai_boundary.losses.target import SMOOTH, TargetLoss
 
 __all__ = ["BoundaryF1IoULoss"]
 
@@ -83,7 +83,7 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
                 which is how they pass through a MONAI engine (`PrepareBatchTarget`).
             target_boundary: See `BoundaryF1Loss`; ``None`` to compute it from the target.
         """
-        return self.combine(*self.terms(input, *split_target(target, target_boundary, self.target_name)))
+        return super().forward(input, target, target_boundary)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: IoU loss, boundary F1 loss, cross-entropy."""

@@ -10,7 +10,6 @@ from monai_boundary._check import check_choice
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.boundary_aware import BoundaryAwareLoss
 from monai_boundary.losses.region_boundary import Mode, RegionBoundaryLoss, Target
-from monai_boundary.losses.target import split_target
 
 __all__ = ["BoundaryAwarePreset", "CrossEntropyBoundaryAwareLoss"]
 
@@ -91,10 +90,10 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
                 pass through a MONAI engine (`PrepareBatchTarget`).
             seeds: Integers `(B, 1, *S)` of `RegionSeeds`.
         """
-        return self.combine(*self.terms(input, *split_target(target, seeds, "seeds")))
+        return super().forward(input, target, seeds)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: Any) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: cross-entropy, boundary-aware loss."""
         pair, seeds = self.boundary.read(input, label, beside)  # also while alpha is 0: not only after the warm-up
         region = self.region.value(pair)
-        return region, self.boundary.value(pair, seeds) if self.term_weights[1] else torch.zeros_like(region)
+        return region, self.boundary.value(pair, seeds) if self.uses_boundary else torch.zeros_like(region)

@@ -9,13 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_boundary._check import check_number
+from monai_boundary.losses.gradient_share import Heads, gradient_norms
 from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target
 from monai_boundary.losses.target import split_target
 from monai_boundary.losses.values import as_float32
 
-__all__ = ["DeepSupervisionLoss", "Heads", "resample_nearest", "sum_over_heads"]
-
-Heads = torch.Tensor | Sequence[torch.Tensor]
+__all__ = ["DeepSupervisionLoss", "resample_nearest", "sum_over_heads"]
 
 
 def _of_inner(name: str, text: str) -> property:
@@ -79,6 +78,8 @@ class DeepSupervisionLoss(nn.Module):
     term_weights = _of_inner("term_weights", "Weights of region and boundary term, not of the heads.")
     region_term = _of_inner("region_term", "Sum of the region loss over the heads in the last call, detached.")
     boundary_term = _of_inner("boundary_term", "Sum of the boundary loss over the heads in the last call, detached.")
+    gradient_share = _of_inner("gradient_share", "Share of the gradient that the boundary term is to have, at head 0.")
+    gradient_norms = _of_inner("gradient_norms", "Moving averages behind a share.")
 
     def forward(self, input: Heads, target: Target, beside: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.
@@ -93,7 +94,14 @@ class DeepSupervisionLoss(nn.Module):
             ValueError: The numbers of heads and weights differ, the first head does not have the target's size, or what
                 is beside the label has not.
         """
-        return self.loss.combine(*self.terms(input, *split_target(target, beside, self.target_name)))
+        label, beside = split_target(target, beside, self.target_name)
+        heads = _split_heads(input, label) or input
+        return self.loss.weighted(heads, label, lambda heads: self.terms(heads, label, beside))
+
+    def measure_gradients(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[float, float]:
+        """Return the gradient norms of both unweighted terms at the first head; sets nothing. Called as `terms`."""
+        heads = _split_heads(input, label) or input
+        return gradient_norms(heads, lambda heads: self.terms(heads, label, beside))
 
     def terms(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the sums over the heads of each of the terms of `loss`."""

@@ -12,12 +12,21 @@ from monai_boundary.losses.target import SMOOTH, Counted, TargetLoss
 
 __all__ = ["GeneralizedDiceLoss"]
 
+#: Share of the voxels below which a class weighs no more: its inverse square is a float32.
+_SMALLEST = 1e-12
+
 
 class GeneralizedDiceLoss(TargetLoss):
     """Dice over all classes at once, each weighted by the inverse square of its volume.
 
-    The value and gradient of `monai.losses.GeneralizedDiceLoss` with its defaults, which knows no ignore index and
-    cannot be compiled with ``fullgraph=True``. A class absent from a sample gets the largest weight among the others.
+    Volumes are shares of the voxels that count, so the value does not depend on the size of the patch. In
+    `monai.losses.GeneralizedDiceLoss` they are numbers of voxels: with weights of 1 / volume^2 both sums are about
+    1 / volume there, so that from 1e5 voxels on `smooth` outweighs them, and value and gradient fade (docs/evidence/).
+    ``scale_free=False`` gives MONAI's value and gradient. Beyond MONAI's loss, this one knows an ignore index and
+    compiles with ``fullgraph=True``.
+
+    A class absent from a sample gets the largest weight among the others, and 1 where all are absent: predicted
+    foreground costs something in an empty patch, too. (MONAI's value there is 0 if no class is counted.)
 
     Args:
         include_background: Whether channel 0 counts.
@@ -27,8 +36,9 @@ class GeneralizedDiceLoss(TargetLoss):
         other_act: Apply this function to the input instead.
         reduction: ``"mean"`` or ``"sum"`` over the samples, or ``"none"``: `(B,)`, `()` with `batch`.
         batch: Take the volumes of the whole batch. Under DDP this is the batch of one process.
-        smooth: >= 0, added to numerator and denominator; a sample without any counted class scores 0.
+        smooth: >= 0, added to numerator and denominator, which is at least 1 where a class is present.
         ignore_index: Value of the target at voxels that do not count.
+        scale_free: Take volumes as shares of the voxels that count.
 
     Raises:
         TypeError: `other_act` is not callable; `input` is not floating point.
@@ -50,9 +60,11 @@ class GeneralizedDiceLoss(TargetLoss):
         *,
         smooth: float = SMOOTH,
         ignore_index: int | None = None,
+        scale_free: bool = True,
     ) -> None:
         super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
         self.smooth = check_number("smooth", smooth, strict=False)
+        self.scale_free = scale_free
 
     def forward(self, input: torch.Tensor, target: torch.Tensor, *, valid: torch.Tensor | None = None) -> torch.Tensor:
         """Return the loss.
@@ -68,9 +80,14 @@ class GeneralizedDiceLoss(TargetLoss):
         """Return the loss of what `contract.count` returned."""
         probs, target = counted.probs, counted.target
         over = self.summed_axes(probs.ndim)
-        overlap, volume = (probs * target).sum(over), target.sum(over)  # (B, C) or (C,)
-        total = probs.sum(over) + volume
-        weights = volume.clamp(min=1e-8).square().reciprocal() * (volume > 0)
+        overlap, volume, predicted = (part.sum(over) for part in (probs * target, target, probs))  # (B, C) or (C,)
+        if self.scale_free:
+            voxels = probs.numel() // volume.numel() if counted.valid is None else counted.valid.sum(over).clamp(min=1)
+            overlap, volume, predicted = overlap / voxels, volume / voxels, predicted / voxels
+        weights = volume.clamp(min=_SMALLEST if self.scale_free else 1e-8).square().reciprocal() * (volume > 0)
         weights = torch.where(volume > 0, weights, weights.amax(dim=-1, keepdim=True))
+        if self.scale_free:
+            weights = torch.where(weights > 0, weights, 1)
+        total = predicted + volume
         score = (2 * (weights * overlap).sum(-1) + self.smooth) / ((weights * total).sum(-1) + self.smooth)
         return self.reduce(1 - score)

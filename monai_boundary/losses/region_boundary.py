@@ -13,7 +13,15 @@ from monai_boundary._check import check_choice, check_fraction, check_number
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
-from monai_boundary.losses.target import split_target
+from monai_boundary.losses.gradient_share import (
+    GradientBalance,
+    Heads,
+    Share,
+    Terms,
+    gradient_norms,
+    weigh_by_share,
+)
+from monai_boundary.losses.target import TargetContract, split_target
 
 __all__ = ["GeneralizedDiceBoundaryLoss", "Mode", "RegionBoundaryLoss", "Target"]
 
@@ -29,11 +37,16 @@ class RegionBoundaryLoss(nn.Module):
     Set the weights once per epoch: ``loss.term_weights = Rebalance().weights(epoch, max_epochs)``. After each call
     `region_term` and `boundary_term` hold the two unweighted terms, detached, for logging.
 
+    With `Share(0.2)` or `GradientShare().weights(epoch, max_epochs)` in place of the number, alpha follows in each step
+    from the gradients of the two terms at the logits; reading `alpha` then returns the last one. The moving averages
+    that it comes from are in the loss's `state_dict`: save it with the network's. Each term is then evaluated once, not
+    compiled, and the loss has no second derivative.
+
     Args:
         region: Any loss called as ``region(input, target)``.
         boundary: Called as ``boundary(input, target, beside)``. Its `target_name` is the name of what it wants beside
             the label, ``"distance_map"`` if it has none.
-        alpha: Weight of the boundary term until it is set again.
+        alpha: Weight of the boundary term until it is set again, a number or a `Share`.
         mode: What setting `alpha` does to the region weight: ``"rebalance"`` makes it max(region_floor, 1 - alpha),
             ``"increase"`` leaves it at 1, ``"complement"`` makes it 1 - alpha and refuses weights whose sum is not 1.
         region_floor: Smallest region weight under ``"rebalance"``.
@@ -52,7 +65,7 @@ class RegionBoundaryLoss(nn.Module):
         self,
         region: nn.Module,
         boundary: nn.Module,
-        alpha: float = 0.01,
+        alpha: float | Share = 0.01,
         mode: Mode = "rebalance",
         region_floor: float = 0.1,
     ) -> None:
@@ -64,6 +77,8 @@ class RegionBoundaryLoss(nn.Module):
         # A tensor, so that a compiled loss reads new weights without another graph.
         self._weights: torch.Tensor
         self.register_buffer("_weights", torch.zeros(2, dtype=torch.float32), persistent=False)
+        self.balance: GradientBalance | None = None
+        self._share: Share | None = None
         self.region_term: torch.Tensor | None = None
         self.boundary_term: torch.Tensor | None = None
         self.alpha = alpha
@@ -80,32 +95,89 @@ class RegionBoundaryLoss(nn.Module):
         return self.term_weights[1]
 
     @alpha.setter
-    def alpha(self, value: float) -> None:
-        if self.mode == "complement":
+    def alpha(self, value: float | Share) -> None:
+        if isinstance(value, Share):
+            self.term_weights = 1.0, value
+        elif self.mode == "complement":
             number = check_fraction("alpha", value)
             self.term_weights = 1.0 - number, number
-            return
-        number = check_number("alpha", value, strict=False)
-        self.term_weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
+        else:
+            number = check_number("alpha", value, strict=False)
+            self.term_weights = (max(self.region_floor, 1.0 - number) if self.mode == "rebalance" else 1.0, number)
+
+    @property
+    def gradient_share(self) -> float | None:
+        """Share of the gradient that the boundary term is to have, ``None`` where alpha is a number."""
+        return None if self._share is None else self._share.value
+
+    @property
+    def uses_boundary(self) -> bool:
+        """Whether the boundary term has a weight, or is about to get one from its share."""
+        return self._share is not None or self._pair[1] > 0
+
+    @property
+    def gradient_norms(self) -> tuple[float, float] | None:
+        """Moving averages behind a share: norms of the region and the boundary gradient; ``None`` before the first.
+
+        A run that is resumed without the loss's `state_dict` goes on with the same bits once they are set again.
+        """
+        if self.balance is None or not self.balance.norms.any():
+            return None
+        region, boundary = self.balance.norms.tolist()
+        return region, boundary
+
+    @gradient_norms.setter
+    def gradient_norms(self, pair: tuple[float, float] | None) -> None:
+        norms = self._balance().norms
+        norms.copy_(norms.new_tensor((0.0, 0.0) if pair is None else pair))
+        if self._share is not None:
+            self._weigh(self._balance().ratio)
 
     @property
     def term_weights(self) -> tuple[float, float]:
-        """Weights of the region and the boundary term."""
-        return self._pair
+        """Weights of the region and the boundary term; with a share those of the last step."""
+        if self._share is None:
+            return self._pair
+        self._balance().warn()
+        region, boundary = self._weights.tolist()
+        return region, boundary
 
     @term_weights.setter
-    def term_weights(self, pair: tuple[float, float]) -> None:
-        region, boundary = (
-            check_number(f"term_weights, {name}", value, strict=False)
-            for name, value in zip(("region", "boundary"), pair, strict=True)
-        )
+    def term_weights(self, pair: tuple[float, float | Share]) -> None:
+        region = check_number("term_weights, region", pair[0], strict=False)
+        if isinstance(pair[1], Share):
+            self._share, self._pair = pair[1], (region, 0.0)
+            self._weigh(self._balance().ratio)
+            return
+        boundary = check_number("term_weights, boundary", pair[1], strict=False)
         if self.mode == "complement" and abs(region + boundary - 1) > 1e-6:
             raise ValueError(
                 f"term_weights must have the sum 1 in {type(self).__name__}, got ({region:g}, {boundary:g}); set "
                 "alpha, and the region weight follows: loss.alpha = schedule.weights(epoch, max_epochs)[1]"
             )
-        self._pair = region, boundary
+        self._share, self._pair = None, (region, boundary)
         self._weights.copy_(torch.tensor(self._pair, dtype=torch.float32))
+
+    def _balance(self) -> GradientBalance:
+        if self.balance is None:  # a loss without a share has no state
+            self.balance = GradientBalance()
+        return self.balance
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}balance.norms" in state_dict:
+            self._balance()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _weigh(self, ratio: torch.Tensor) -> torch.Tensor:
+        """Set the weights of a share where the region norm is `ratio` times the boundary norm, and return them."""
+        alpha = 0 * ratio if self._share is None else self._share.odds * ratio
+        if self.mode == "complement":
+            alpha = alpha / (1 + alpha)
+            self._weights = torch.stack([1 - alpha, alpha])
+        else:
+            region = self._pair[0]
+            self._weights = torch.stack([torch.full_like(alpha, region), region * alpha])
+        return self._weights
 
     def forward(self, input: torch.Tensor, target: Target, distance_map: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.
@@ -116,7 +188,40 @@ class RegionBoundaryLoss(nn.Module):
                 pass through a MONAI engine (`PrepareBatchTarget`).
             distance_map: Float `(B, C, *S)` or without the background; ``None`` to compute it from the label.
         """
-        return self.combine(*self.terms(input, *split_target(target, distance_map, self.target_name)))
+        label, beside = split_target(target, distance_map, self.target_name)
+        return self.weighted(input, label, lambda logits: self.terms(logits, label, beside))
+
+    def weighted(self, heads: Heads, label: torch.Tensor, terms: Terms) -> torch.Tensor:
+        """Return the weighted sum of `terms` of the heads, with the weights of the schedule or by the gradient share.
+
+        Args:
+            heads: Logits, or those of several heads, the main one first.
+            label: As of the call.
+            terms: Called with `heads`; returns what the method `terms` does.
+        """
+        outputs = [heads] if isinstance(heads, torch.Tensor) else list(heads)
+        if self._share is None or not (torch.is_grad_enabled() and any(head.requires_grad for head in outputs)):
+            return self.combine(*terms(heads))
+
+        def weigh(norms: torch.Tensor) -> torch.Tensor:
+            return self._weigh(self._balance()(norms, self.has_foreground(label, outputs[0].shape[1])))
+
+        total: torch.Tensor = weigh_by_share(heads, terms, self.combine, weigh)
+        return total
+
+    def measure_gradients(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[float, float]:
+        """Return the gradient norms of both unweighted terms at the logits; sets nothing. Arguments as of `terms`."""
+        return gradient_norms(input, lambda logits: self.terms(logits, label, beside))
+
+    def has_foreground(self, label: torch.Tensor, channels: int) -> torch.Tensor:
+        """Return a bool `()`: whether a counted voxel of the label is foreground."""
+        contract: TargetContract | None = getattr(self.boundary, "contract", None)
+        if label.ndim > 1 and label.shape[1] == channels > 1 and not (contract and contract.include_background):
+            label = label[:, 1:]  # one-hot
+        foreground = label != 0
+        if contract is not None and contract.ignore_index is not None:
+            foreground = foreground & (label != contract.ignore_index)
+        return foreground.any()
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""
@@ -131,7 +236,8 @@ class RegionBoundaryLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the weights."""
-        return f"term_weights={self.term_weights}, mode={self.mode!r}"
+        weights = f"gradient_share={self.gradient_share}" if self._share else f"term_weights={self.term_weights}"
+        return f"{weights}, mode={self.mode!r}"
 
 
 class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
@@ -168,7 +274,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
     def __init__(  # noqa: PLR0913 - those of both losses
         self,
         preset: Preset = "robust",
-        alpha: float = 0.01,
+        alpha: float | Share = 0.01,
         mode: Mode = "rebalance",
         *,
         to_onehot_y: bool = True,

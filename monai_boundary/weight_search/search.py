@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from monai_boundary._check import check_count
+from monai_boundary._check import check_count, check_number
 from monai_boundary.schedules import Increase, Schedule
 from monai_boundary.weight_search.policy import SearchPolicy, SearchRound
 from monai_boundary.weight_search.saved_state import SavedState, read_search, write_search
@@ -84,7 +84,10 @@ class WeightSearch:
             )
         self.loss, self.folder = loss, Path(folder)
         check_count("first", first, 0)
-        early = tuple(before.weights(epoch, first)[1] for epoch in range(first))
+        early = tuple(
+            check_number("before, boundary weight", before.weights(epoch, first)[1], strict=False)
+            for epoch in range(first)
+        )
         self.policy = SearchPolicy(
             tuple(candidates), first, every, every if trial is None else trial, max_epochs, early
         )

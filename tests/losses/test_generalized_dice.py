@@ -35,7 +35,7 @@ def test_value_and_gradient_equal_monai(batch, activation, include_background, t
     settings = {**other, "include_background": include_background, "to_onehot_y": to_onehot_y, "reduction": reduction}
     settings["batch"] = batch_volumes
     target = labels if to_onehot_y else one_hot(labels, 3)
-    ours = value_and_gradient(GeneralizedDiceLoss(**settings), logits, target)
+    ours = value_and_gradient(GeneralizedDiceLoss(**settings, scale_free=False), logits, target)
     theirs = value_and_gradient(MonaiGeneralizedDiceLoss(**settings), logits, target)
     close(ours[0], theirs[0].reshape(ours[0].shape), rtol=1e-5, atol=1e-6)
     close(ours[1], theirs[1], rtol=1e-5, atol=1e-7)
@@ -51,7 +51,51 @@ def test_value_equals_the_definition(ndim):
 
 def test_smooth_is_added_above_and_below():
     probs, target = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1.0, 0.0]]])
-    assert float(GeneralizedDiceLoss(smooth=2.0)(probs, target)) == pytest.approx(1 - (1 + 2) / (2 + 2))
+    assert float(GeneralizedDiceLoss(smooth=2.0, scale_free=False)(probs, target)) == pytest.approx(1 - 3 / 4)
+    # shares: overlap 1/4, sum 1, weight 4
+    assert float(GeneralizedDiceLoss(smooth=2.0)(probs, target)) == pytest.approx(1 - (2 + 2) / (4 + 2))
+
+
+@pytest.mark.parametrize("activation", [{"softmax": True}, {"sigmoid": True}], ids=["softmax", "sigmoid"])
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("batch_volumes", [False, True])
+@pytest.mark.parametrize("ignore_index", [None, 9])
+def test_repeating_every_voxel_changes_neither_value_nor_gradient_sum(
+    activation, include_background, batch_volumes, ignore_index
+):
+    settings = {**activation, "include_background": include_background, "batch": batch_volumes}
+    loss = GeneralizedDiceLoss(**settings, to_onehot_y=True, ignore_index=ignore_index)
+    logits, labels = torch.randn(2, 2, 8, 8, 8), (torch.rand(2, 1, 8, 8, 8) < 0.05).long()
+    labels[1] = 0  # a patch without the class
+    if ignore_index is not None:
+        labels[:, :, 0] = ignore_index
+    repeated = [tensor.repeat_interleave(6, 2).repeat_interleave(6, 3).repeat_interleave(6, 4)
+                for tensor in (logits, labels)]  # fmt: skip
+    small, large = value_and_gradient(loss, logits, labels), value_and_gradient(loss, *repeated)
+    close(small[0], large[0], rtol=1e-5, atol=1e-6)  # 216 times the voxels
+    close(small[1], large[1].unfold(2, 6, 6).unfold(3, 6, 6).unfold(4, 6, 6).sum((-1, -2, -3)), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(96, 96, 96), (128, 128, 128)])
+@pytest.mark.parametrize("activation", [{"softmax": True}, {"sigmoid": True}], ids=["softmax", "sigmoid"])
+def test_foreground_throughout_a_patch_without_the_class_costs_one(size, activation):
+    labels = torch.zeros(1, 1, *size)
+    logits = torch.stack([torch.full(size, -9.0), torch.full(size, 9.0)])[None]
+    if "sigmoid" in activation:
+        logits, labels = logits[:, 1:], labels
+    loss = GeneralizedDiceLoss(**activation, to_onehot_y="softmax" in activation)
+    assert float(loss(logits, labels)) > 0.9
+    monai = GeneralizedDiceLoss(**activation, to_onehot_y="softmax" in activation, scale_free=False)
+    assert float(monai(logits, labels)) < 0.3  # which is why
+
+
+def test_large_patches_have_the_loss_of_the_formula():
+    labels = torch.zeros(1, 1, 128, 128, 128)
+    labels[:, :, :64, :64, :64] = 1  # 12.5 %
+    logits = torch.stack([torch.full((128,) * 3, 20.0), torch.zeros((128,) * 3)])[None]
+    expected = 1 - 2 * (7 / 8 / (7 / 8) ** 2) / (15 / 8 / (7 / 8) ** 2 + 1 / 8 / (1 / 8) ** 2)
+    value = GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(logits, labels)
+    assert float(value) == pytest.approx(expected, rel=1e-4)
 
 
 def test_perfect_prediction_scores_zero_and_the_opposite_one(batch):
@@ -70,13 +114,15 @@ def test_absent_class_costs_what_the_rarest_present_class_costs():
     assert float(GeneralizedDiceLoss(smooth=1e-9)(false_positive, target)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_sample_without_any_counted_class_scores_zero():
-    labels = torch.zeros(1, 1, 4, 4)
-    value, gradient = value_and_gradient(
-        GeneralizedDiceLoss(softmax=True, to_onehot_y=True, include_background=False), torch.randn(1, 3, 4, 4), labels
-    )
+def test_sample_without_any_counted_class_costs_what_is_predicted():
+    labels, logits = torch.zeros(1, 1, 4, 4), torch.randn(1, 3, 4, 4)
+    settings = {"softmax": True, "to_onehot_y": True, "include_background": False}
+    value, gradient = value_and_gradient(GeneralizedDiceLoss(**settings, scale_free=False), logits, labels)
     assert float(value) == pytest.approx(0, abs=1e-6)
     assert not gradient.any()
+    assert float(GeneralizedDiceLoss(**settings)(logits, labels)) > 0.99
+    nothing = torch.tensor([60.0, -60.0, -60.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    assert float(GeneralizedDiceLoss(**settings)(nothing, labels)) == pytest.approx(0, abs=1e-6)
 
 
 def test_valid_mask_equals_the_ignore_index(batch):

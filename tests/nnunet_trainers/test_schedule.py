@@ -156,7 +156,7 @@ def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_s
     text = Path(trainer.log_file).read_text()
     for label in (1, 2):
         assert text.count(f"WARNING: the predicted foreground of class {label} is 0 of the true one") == 1
-    assert text.count("(boundary term paused: the predicted foreground is falling away)") == 2
+    assert text.count("boundary term paused: the predicted foreground is falling away") == 2
 
 
 def test_the_loss_of_one_class_of_two_pauses_the_boundary_term() -> None:

@@ -1,0 +1,272 @@
+"""The boundary weight as a share of the gradient at the logits."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from monai_boundary import (
+    BoundaryF1IoULoss,
+    BoundaryLoss,
+    DeepSupervisionLoss,
+    GeneralizedDiceBoundaryLoss,
+    GeneralizedDiceLoss,
+    GradientShare,
+    RegionBoundaryLoss,
+    Share,
+    SignedDistanceMap,
+    suggest_alpha,
+)
+from monai_boundary.losses import CrossEntropyBoundaryAwareLoss, GradientShareWarning
+from tests.losses.samples import labels_like
+
+close = torch.testing.assert_close
+
+
+def batch(seed: int = 0, size: tuple[int, ...] = (12, 13)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, labels and maps of two samples."""
+    torch.manual_seed(seed)
+    labels = labels_like((2, *size), 2)
+    make = SignedDistanceMap(2, spacing=(1, 1))
+    maps = torch.stack([make(label).as_subclass(torch.Tensor) for label in labels])
+    return torch.randn(2, 2, *size, requires_grad=True), labels, maps
+
+
+def norms_of(loss: RegionBoundaryLoss, logits: torch.Tensor, *target: torch.Tensor) -> tuple[float, float]:
+    terms = loss.terms(logits, *target)
+    return tuple(float(torch.autograd.grad(term, logits, retain_graph=True)[0].norm()) for term in terms[:2])
+
+
+def share_of(loss: RegionBoundaryLoss, logits: torch.Tensor, *target: torch.Tensor) -> float:
+    region, boundary = (w * norm for w, norm in zip(loss.term_weights, norms_of(loss, logits, *target), strict=True))
+    return boundary / (region + boundary)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.7])
+@pytest.mark.parametrize("mode", ["rebalance", "increase"])
+def test_the_first_batch_gets_the_share_itself(share, mode):
+    loss = GeneralizedDiceBoundaryLoss(mode=mode, alpha=Share(share))
+    logits, *target = batch()
+    loss(logits, *target)
+    assert share_of(loss, logits, *target) == pytest.approx(share, rel=1e-4)
+    assert loss.term_weights[0] == 1
+
+
+def test_value_and_gradient_are_those_of_the_same_numbers():
+    loss, plain = GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), GeneralizedDiceBoundaryLoss()
+    logits, *target = batch()
+    value = loss(logits, *target)
+    (gradient,) = torch.autograd.grad(value, logits)
+    plain.term_weights = loss.term_weights
+    expected = plain(logits, *target)
+    close(value, expected)
+    close(gradient, torch.autograd.grad(expected, logits)[0])
+    close((loss.region_term, loss.boundary_term), (plain.region_term, plain.boundary_term))
+
+
+def test_the_share_is_never_passed_and_reached_on_average():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.4))
+    shares = []
+    for seed in range(30):
+        logits, *target = batch(seed)
+        logits = (logits * (1 + seed % 5)).detach().requires_grad_()
+        loss(logits, *target)
+        shares.append(share_of(loss, logits, *target))
+    assert max(shares) <= 0.4 * (1 + 1e-5)
+    assert min(shares) > 0.15
+    assert sum(shares) / len(shares) > 0.3
+
+
+def test_alpha_follows_the_moving_average_of_the_norms():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.4))
+    region = boundary = 0.0
+    for seed in range(5):
+        logits, *target = batch(seed)
+        loss(logits, *target)
+        now = norms_of(loss, logits, *target)
+        region, boundary = 0.9 * region + 0.1 * now[0], 0.9 * boundary + 0.1 * now[1]
+        expected = 0.4 / 0.6 * min(region / boundary, now[0] / now[1])
+        assert loss.alpha == pytest.approx(expected, rel=1e-4)
+    assert loss.gradient_norms == pytest.approx((region, boundary), rel=1e-4)
+
+
+def test_a_map_in_other_units_has_the_same_effect():
+    one, other = (RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True, to_onehot_y=True),
+                                     BoundaryLoss(softmax=True, include_background=False, check_map=False),
+                                     alpha=Share(0.25)) for _ in range(2))  # fmt: skip
+    logits, label, maps = batch()
+    expected = torch.autograd.grad(one(logits, label, maps), logits)[0]
+    close(torch.autograd.grad(other(logits, label, 1000 * maps), logits)[0], expected, rtol=1e-4, atol=1e-9)
+    assert other.alpha == pytest.approx(one.alpha / 1000, rel=1e-4)
+
+
+def test_half_precision_and_loss_scaling_do_not_move_it():
+    expected, loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    logits, *target = batch(size=(64, 65))
+    half = logits.detach().half().requires_grad_()
+    expected(half.detach().float().requires_grad_(), *target)
+    (gradient,) = torch.autograd.grad(loss(half, *target) * 2.0**14, half)
+    assert loss.alpha == expected.alpha
+    assert gradient.dtype == torch.float16
+    single = half.detach().float().requires_grad_()
+    close(gradient.float() / 2**14, torch.autograd.grad(expected(single, *target), single)[0], rtol=1e-2, atol=1e-6)
+
+
+def test_deep_supervision_measures_at_the_first_head():
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), (0.7, 0.3))
+    logits, *target = batch()
+    small = torch.randn(2, 2, 6, 6, requires_grad=True)
+    value = loss([logits, small], *target)
+    gradients = torch.autograd.grad(value, [logits, small])
+    terms = loss.terms([logits, small], *target)
+    region, boundary = (float(torch.autograd.grad(t, logits, retain_graph=True)[0].norm()) for t in terms)
+    assert loss.alpha * boundary / (region + loss.alpha * boundary) == pytest.approx(0.3, rel=1e-4)
+    close(gradients, torch.autograd.grad(terms[0] + loss.alpha * terms[1], [logits, small]))
+    stacked = torch.stack([logits, logits], 1)
+    again = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), (0.7, 0.3))
+    assert again(stacked, *target).isfinite()
+
+
+def test_terms_that_share_their_graph_and_weights_with_the_sum_one():
+    loss = BoundaryF1IoULoss(alpha=Share(0.3))
+    logits, masks = torch.randn(2, 1, 16, 16, requires_grad=True), (torch.rand(2, 1, 16, 16) < 0.3).float()
+    value = loss(logits, masks)
+    assert sum(loss.term_weights) == pytest.approx(1)
+    assert share_of(loss, logits, masks, None) == pytest.approx(0.3, rel=1e-4)
+    (gradient,) = torch.autograd.grad(value, logits)
+    region, boundary, entropy = loss.terms(logits, masks, None)
+    total = loss.term_weights[0] * region + loss.term_weights[1] * boundary + entropy
+    close(value, total)
+    close(gradient, torch.autograd.grad(total, logits)[0])
+
+
+def test_the_boundary_aware_loss_takes_a_share():
+    loss = CrossEntropyBoundaryAwareLoss(alpha=Share(0.2))
+    logits = torch.randn(1, 1, 8, 9, requires_grad=True)
+    membrane = torch.zeros(1, 1, 8, 9)
+    membrane[..., 4] = 1
+    seeds = torch.zeros(1, 1, 8, 9, dtype=torch.int64)
+    seeds[..., :3], seeds[..., 6:] = 1, 2
+    loss(logits, membrane, seeds).backward()
+    assert share_of(loss, logits, membrane, seeds) == pytest.approx(0.2, rel=1e-4)
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_batch_without_foreground_moves_nothing(ignored):
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3), ignore_index=9)
+    logits, label, maps = batch()
+    loss(logits, label, maps)
+    before = loss.gradient_norms, loss.alpha
+    loss(3 * logits, torch.full_like(label, 9) if ignored else torch.zeros_like(label), torch.ones_like(maps))
+    assert loss.gradient_norms == before[0]
+    assert loss.alpha == pytest.approx(before[1])
+
+
+@pytest.mark.parametrize("case", ["perfect", "map of zeros", "nan"])
+def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case):
+    loss = RegionBoundaryLoss(
+        GeneralizedDiceLoss(softmax=True, to_onehot_y=True, smooth=0),
+        BoundaryLoss(softmax=True, include_background=False, check_map=False),
+        alpha=Share(0.3),
+    )
+    logits, label, maps = batch()
+    loss(logits, label, maps)
+    before = loss.gradient_norms, loss.alpha
+    perfect = torch.cat([1 - label, label], 1).float() * 1e4
+    odd = {
+        "perfect": (perfect.requires_grad_(), label, maps),
+        "map of zeros": (logits, label, torch.zeros_like(maps)),
+        "nan": ((logits * math.nan).detach().requires_grad_(), label, maps),
+    }[case]
+    with pytest.warns(GradientShareWarning, match="the boundary weight of the batches before is kept"):
+        loss(*odd)
+    loss(*odd)  # warnings are errors here
+    assert (loss.gradient_norms, pytest.approx(loss.alpha)) == (before[0], before[1])
+
+
+class Thresholded(nn.Module):
+    def forward(self, input, target):
+        return ((input > 0).float() - target).mean()
+
+
+def test_a_region_loss_without_gradient_is_refused():
+    loss = RegionBoundaryLoss(Thresholded(), BoundaryLoss(softmax=True, include_background=False), alpha=Share(0.2))
+    with pytest.raises(ValueError, match="region must have a gradient at the logits for a share of it, got none; it"):
+        loss(*batch())
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, math.nan])
+def test_a_share_outside_of_zero_and_one_is_refused(value):
+    for make in (Share, GradientShare):
+        with pytest.raises(ValueError, match=r"share must .*, got"):
+            make(value)
+
+
+def test_a_resumed_run_has_the_same_bits():
+    def go_on(loss, seeds):
+        return [loss(*batch(seed)).item() for seed in seeds]
+
+    whole = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    values = go_on(whole, range(6))
+    first = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    go_on(first, range(3))
+    second = GeneralizedDiceBoundaryLoss()  # the share is set after the checkpoint is read
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    second.alpha = Share(0.3)
+    assert go_on(second, range(3, 6)) == values[3:]
+    third = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    third.gradient_norms = first.gradient_norms
+    assert go_on(third, range(3, 6)) == values[3:]
+
+
+def test_a_checkpoint_of_a_loss_without_a_share_can_be_read():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    loss.load_state_dict(GeneralizedDiceBoundaryLoss().state_dict())
+    assert loss.gradient_norms is None
+    assert loss.alpha == 0
+
+
+def test_validation_measures_nothing():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    loss(*batch(0))
+    before = loss.gradient_norms, loss.alpha
+    with torch.no_grad():
+        loss(*batch(1))
+    logits, *target = batch(2)
+    loss(logits.detach(), *target)
+    assert (loss.gradient_norms, loss.alpha) == before
+
+
+def test_a_number_ends_the_share():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    loss(*batch())
+    loss.alpha = 0.25
+    loss(*batch())
+    assert loss.gradient_share is None
+    assert loss.term_weights == (0.75, 0.25)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo looks
+def test_a_compiled_loss_has_the_eager_value():
+    eager, inner = GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    compiled = torch.compile(inner, backend="aot_eager")
+    for seed in range(3):
+        logits, *target = batch(seed)
+        again = logits.detach().requires_grad_()
+        expected, value = eager(logits, *target), compiled(again, *target)
+        close(value, expected)
+        close(torch.autograd.grad(value, again), torch.autograd.grad(expected, logits))
+    assert inner.alpha == eager.alpha
+
+
+def test_suggested_alpha_is_that_of_the_first_step():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.2))
+    logits, *target = batch()
+    suggested = suggest_alpha(loss, lambda _: logits, [(None, *target)], share=0.2)
+    loss(logits, *target)
+    assert loss.alpha == pytest.approx(suggested, rel=1e-5)
