@@ -12,6 +12,7 @@ from torch import nn
 from monai_boundary._check import check_choice, check_fraction, check_number
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.losses.boundary import BoundaryLoss
+from monai_boundary.losses.contract import TargetContract
 from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
@@ -21,7 +22,7 @@ from monai_boundary.losses.gradient_share import (
     gradient_norms,
     weigh_by_share,
 )
-from monai_boundary.losses.target import TargetContract, split_target
+from monai_boundary.losses.target import split_target
 
 __all__ = ["GeneralizedDiceBoundaryLoss", "Mode", "RegionBoundaryLoss", "Target"]
 
