@@ -98,18 +98,3 @@ def measuring_the_share_takes_the_loss_to_pieces(right, self, engine):
     right(self, engine)
     if self.gradient_share:
         self.loss.term_weights = (1.0, 0.0)
-
-
-@fault(f"{PACKAGE}:_gradient_norm", *ENGINES, *HEADS)
-def the_gradient_share_looks_at_the_first_head(right, term, heads):
-    return right(term, heads[:1])
-
-
-@fault(f"{PACKAGE}:_gradient_norm", *ENGINES)
-def half_precision_gradients_overflow(right, term, heads):
-    import torch
-
-    if not term.requires_grad:
-        return 0.0
-    found = torch.autograd.grad(term, heads, allow_unused=True, retain_graph=True)
-    return float(sum(one.half().norm() for one in found if one is not None))
