@@ -21,6 +21,7 @@ from monai_boundary import (
     BoundaryBand,
     BoundaryF1IoULoss,
     GeneralizedDiceBoundaryLoss,
+    GradientShare,
     Increase,
     Rebalance,
     SignedDistanceMap,
@@ -165,7 +166,7 @@ def test_an_epoch_that_is_run_again_takes_the_place_of_its_first_run():
     alpha = AlphaScheduleHandler(GeneralizedDiceBoundaryLoss(), Rebalance())
     alpha.load_state_dict({"history": [4, 3, 2, 1]})
     alpha(SimpleNamespace(state=SimpleNamespace(epoch=3, max_epochs=4)))
-    assert alpha.state_dict() == {"history": [4.0, 3.0]}
+    assert alpha.state_dict()["history"] == [4.0, 3.0]
 
 
 def test_what_makes_the_maps_must_be_a_transform():
@@ -296,3 +297,17 @@ def test_an_engine_trains_alike_with_maps_made_on_the_device():
     plain = Run(max_epochs=1)
     plain.trainer.run()
     assert run.losses == pytest.approx(plain.losses, rel=1e-5)
+
+
+def test_a_share_is_resumed_through_the_handler_and_another_schedule_is_said():
+    def handler(end: float) -> AlphaScheduleHandler:
+        return AlphaScheduleHandler(GeneralizedDiceBoundaryLoss(), GradientShare(end=end))
+
+    first = handler(0.2)
+    first.loss.gradient_norms = (0.3, 0.0625)
+    second = handler(0.2)
+    second.load_state_dict(first.state_dict())
+    second(SimpleNamespace(state=SimpleNamespace(epoch=4, max_epochs=4)))
+    assert second.loss.alpha == pytest.approx(0.25 * 0.3 / 0.0625)
+    with pytest.warns(UserWarning, match=r"schedule was GradientShare\(end=0.2, ramp=0.3\) in the run .* end=0.5"):
+        handler(0.5).load_state_dict(first.state_dict())
