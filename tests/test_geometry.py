@@ -27,6 +27,6 @@ def test_the_warning_points_to_the_call_of_the_reader():  # mutmut cannot run th
 
 
 def test_lengths_are_measured_in_double_precision():
-    affine = np.diag([0.9, 0.9, 4.0, 1.0]).astype(np.float32)
-    affine[:2, :2] = 0.9 * np.array([[0.8, -0.6], [0.6, 0.8]])
+    affine = np.eye(4, dtype=np.float32)
+    affine[:3, :3] = np.linalg.qr(np.arange(9.0).reshape(3, 3) ** 2 + np.eye(3))[0] * [0.7, 0.9, 4.1]
     assert affine_spacing(affine, 3) == affine_spacing(affine.astype(np.float64), 3)
