@@ -47,7 +47,7 @@ def overlapping_masks_become_one_label_map(right, self, values, spacing):
     return right(self, np.stack([first == label for label in range(len(values))]), spacing)
 
 
-@fault(f"{TRANSFORMS}.distance_map:check_onehot", *MAPS)
+@fault("monai_boundary._check:check_onehot", *BAND)
 def fractional_masks_are_cut_off(right, channels):
     return right(channels.astype(np.uint8))
 
