@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from monai.utils import LossReduction
 
 from monai_boundary._check import check_number
 from monai_boundary.losses.target import SMOOTH, Counted, TargetLoss
@@ -16,6 +15,7 @@ __all__ = ["GeneralizedDiceLoss"]
 _SMALLEST = 1e-12
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class GeneralizedDiceLoss(TargetLoss):
     """Dice over all classes at once, each weighted by the inverse square of its volume.
 
@@ -48,23 +48,13 @@ class GeneralizedDiceLoss(TargetLoss):
         Sudre et al., Generalised Dice overlap as a deep learning loss function, DLMIA 2017, eq. 2.
     """
 
-    def __init__(  # noqa: PLR0913 - MONAI's seven arguments come first
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable | None = None,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        batch: bool = False,
-        *,
-        smooth: float = SMOOTH,
-        ignore_index: int | None = None,
-        scale_free: bool = True,
-    ) -> None:
-        super().__init__(include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index)
-        self.smooth = check_number("smooth", smooth, strict=False)
-        self.scale_free = scale_free
+    smooth: float = SMOOTH
+    ignore_index: int | None = None
+    scale_free: bool = True
+
+    def set_up(self) -> None:
+        """Check the arguments that this loss adds."""
+        check_number("smooth", self.smooth, strict=False)
 
     def forward(self, input: torch.Tensor, target: torch.Tensor, *, valid: torch.Tensor | None = None) -> torch.Tensor:
         """Return the loss.
