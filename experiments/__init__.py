@@ -24,5 +24,6 @@ EXPERIMENTS = {
     "pinholes": ("buildings.commands:pinholes", "How much of its boundary F1 comes from pinholes?"),
     "buildings": ("buildings.real_tiles:buildings", "The boundary F1 loss on two tiles of LoveDA."),
     "alignment": ("buildings.real_tiles:alignment", "Do the footprints of these tiles lie on the buildings?"),
+    "evidence": ("evidence.commands:evidence", "Does the boundary term help at convergence, case by case?"),
     "surrogate": ("buildings.surrogate:surrogate", "How well does the boundary F1 loss follow the score?"),
 }

@@ -1,0 +1,55 @@
+"""``python -m experiments evidence NAME``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.evidence.cases import Split
+from experiments.evidence.figures import evidence_figure
+from experiments.evidence.series import SERIES
+from experiments.evidence.tables import tables
+from experiments.evidence.training import KEYS, planned_runs, train_arm
+from experiments.shared.commands import Plan, experiment, seeds_option
+from experiments.shared.journal import Run
+from monai_boundary.reports.figures import save_figure
+
+QUICK: dict[str, Any] = {"epochs": 2, "steps": 2, "score_every": 1, "features": (4, 8, 8)}
+
+
+@click.group()
+def evidence() -> None:
+    """Train paired arms to convergence, and print what the pairs say: boundary term against the region loss alone."""
+
+
+def _command(name: str) -> click.Command:
+    @experiment(f"evidence-{name}", data="folder")
+    @seeds_option()
+    @click.option("--quick", is_flag=True, help="Two steps, whose figures say nothing.")
+    @click.option("--tiers", type=click.IntRange(1, 4), default=4, show_default=True, help="Of arms, the first ones.")
+    def command(data: Path, seeds: tuple[int, ...], quick: bool, tiers: int) -> Plan:
+        """Train what the journal lacks, the most telling runs first, and print the paired differences."""
+        series = replace(SERIES[name], tiers=SERIES[name].tiers[:tiers])
+        settings = replace(series.settings, **(QUICK if quick else {}))
+
+        @cache
+        def split(fold: str) -> Split:
+            return series.split(data, fold)
+
+        def report(rows: list[Run], figures: Path | None) -> str:
+            if figures is not None:
+                save_figure(evidence_figure(rows, series), figures / f"evidence_{name}.png", dpi=110)
+            return tables(rows, series)
+
+        runs = planned_runs(name, series, seeds, settings)
+        return Plan(runs, lambda run, title: train_arm(run, split(run["fold"]), series, title), report, KEYS)
+
+    return command
+
+
+for _name in SERIES:
+    evidence.add_command(_command(_name), _name)

@@ -1,0 +1,52 @@
+"""Paired dots: every case, control and arm joined by a line; and the validation curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from experiments.evidence.arms import ARMS, CONTROL
+from experiments.evidence.pairs import differences, score_table
+from experiments.evidence.series import Series
+from experiments.shared.journal import Run
+from monai_boundary.reports.scores import COLORS
+
+
+def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
+    """Draw a row of panels per loss: the validation curves, then the main scores of every case, predicted at .5."""
+    losses = list(dict.fromkeys(row["loss"] for row in rows))
+    table = score_table(rows)
+    figure = Figure(figsize=(3.4 * (1 + len(series.main)), 3.4 * len(losses)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(losses), 1 + len(series.main), squeeze=False)
+    for loss, axes in zip(losses, panels, strict=True):
+        _curves(axes[0], [row for row in rows if row["loss"] == loss], loss)
+        for axis, score in zip(axes[1:], series.main, strict=True):
+            pairs = differences(table, score)
+            _dots(axis, pairs[(pairs["loss"] == loss) & (pairs["point"] == "plain")], series.columns[score])
+    for axis in panels.ravel():
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _curves(axis, rows: Sequence[Run], loss: str) -> None:
+    for color, arm in zip(COLORS, ARMS, strict=False):
+        for number, row in enumerate(row for row in rows if row["arm"] == arm):
+            epochs, values = zip(*((point["epoch"], point["valid"]) for point in row["curve"]), strict=True)
+            axis.plot(epochs, values, color=color, linewidth=0.8, alpha=0.8, label=None if number else arm)
+    axis.set(title=loss, xlabel="epoch", ylabel="validation score")
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _dots(axis, pairs, name: str) -> None:
+    arms = [arm for arm in ARMS if arm != CONTROL and arm in set(pairs["arm"])]
+    for place, arm in enumerate(arms):
+        part = pairs[pairs["arm"] == arm]
+        for before, after in zip(part["control"], part["value"], strict=True):
+            axis.plot((place - 0.18, place + 0.18), (before, after), color="0.75", linewidth=0.8, zorder=1)
+        axis.plot([place - 0.18] * len(part), part["control"], "o", color=COLORS[0], markersize=3.5)
+        axis.plot([place + 0.18] * len(part), part["value"], "o", color=COLORS[list(ARMS).index(arm)], markersize=3.5)
+    axis.set(title=f"{name}: control, arm", xticks=range(len(arms)))
+    axis.set_xticklabels(arms, fontsize=8)

@@ -1,0 +1,119 @@
+"""Paired differences between arms: interval, test, and the smallest effect that could have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from experiments.evidence.arms import ARMS, CONTROL
+from experiments.evidence.scoring import POINTS
+from experiments.shared.journal import Run
+
+#: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
+ENOUGH = 6
+KEYS = ["loss", "arm", "point"]
+_PAIR = ["fold", "seed", "group", "case", "kind"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against the control, both at the same point, on the same groups of cases.
+
+    Args:
+        control: Mean of the control.
+        difference: Mean of arm minus control.
+        low, high: 95 % bootstrap interval of the difference; NaN for a single pair.
+        p: Of Wilcoxon's signed-rank test, corrected by Holm; NaN below `ENOUGH` pairs.
+        pairs: Groups that were compared.
+        seeds: Seeds in the mean of each.
+        detectable: Smallest difference that a t-test of as many pairs with this spread finds in four of five trials.
+    """
+
+    control: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    pairs: int
+    seeds: int
+    detectable: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval excludes zero, of enough pairs."""
+        return self.pairs >= ENOUGH and (self.low > 0 or self.high < 0)
+
+
+def score_table(rows: Sequence[Run]) -> pd.DataFrame:
+    """Return one line per run, case and point, with a column per score."""
+    lines = [
+        {**{key: row[key] for key in ("loss", "arm", "fold", "seed")}, "group": case["group"], "case": case["case"],
+         "kind": case["kind"], "point": point, **case[point]}
+        for row in rows for case in row["cases"] for point in POINTS
+    ]  # fmt: skip
+    table = pd.DataFrame(lines)
+    for key, order in (("arm", list(ARMS)), ("point", list(POINTS))):
+        table[key] = pd.Categorical(table[key], [name for name in order if name in set(table[key])], ordered=True)
+    return table
+
+
+def differences(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return arm and control side by side: one line per loss, arm, point and case, means over the seeds of both.
+
+    Only what both have of a fold and seed counts.
+    """
+    known = table.dropna(subset=[score])
+    control = known[known["arm"] == CONTROL].drop(columns="arm")
+    arms = known[known["arm"] != CONTROL]
+    both = arms.merge(control, on=["loss", "point", *_PAIR], suffixes=("", "_control"))
+    both = both.assign(value=both[score], control=both[f"{score}_control"])
+    found: pd.DataFrame = (
+        both.groupby([*KEYS, "group", "case"], observed=True)
+        .agg(value=("value", "mean"), control=("control", "mean"), seeds=("seed", "nunique"))
+        .reset_index()
+    )
+    return found
+
+
+def compare(table: pd.DataFrame, score: str) -> dict[tuple[str, str, str], Comparison]:
+    """Compare every arm with its control in a score, by loss, arm and point; Holm's correction is over the arms."""
+    pairs = differences(table, score)
+    found: dict[tuple[str, str, str], Comparison] = {}
+    for _, family in pairs.groupby(["loss", "point"], observed=True):
+        arms = {key: _compare(part) for key, part in family.groupby(KEYS, observed=True)}
+        corrected = holm([each.p for each in arms.values()])
+        for (key, each), p in zip(arms.items(), corrected, strict=True):
+            found[key] = Comparison(**{**vars(each), "p": p})
+    return found
+
+
+def _compare(part: pd.DataFrame) -> Comparison:
+    by_group = part.groupby("group")[["value", "control"]].mean()
+    change = (by_group["value"] - by_group["control"]).to_numpy()
+    count = len(change)
+    low = high = p = detectable = np.nan
+    if count > 1:
+        spread = change.std(ddof=1)
+        detectable = float(stats.t.ppf([0.975, 0.8], count - 1).sum() * spread / count**0.5)
+        low = high = change.mean()
+        if spread > 0:
+            low, high = stats.bootstrap((change,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+    if count >= ENOUGH:
+        p = float(stats.wilcoxon(change).pvalue) if change.any() else 1.0
+    return Comparison(
+        float(by_group["control"].mean()), float(change.mean()), float(low), float(high), p, count,
+        int(part["seeds"].max()), detectable,
+    )  # fmt: skip
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p-values corrected by Holm; NaN stays, and counts for nothing."""
+    p = np.asarray(values, float)
+    order = np.argsort(p)[: int(np.isfinite(p).sum())]
+    corrected = np.full(len(p), np.nan)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return corrected.tolist()

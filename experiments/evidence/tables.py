@@ -1,0 +1,122 @@
+"""What a journal of paired runs says: a verdict, means by arm, and paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from experiments.evidence.arms import ARMS
+from experiments.evidence.pairs import ENOUGH, Comparison, compare, score_table
+from experiments.evidence.scoring import POINTS
+from experiments.evidence.series import Series
+from experiments.shared.journal import Run
+from experiments.shared.tables import markdown
+
+
+def tables(rows: Sequence[Run], series: Series) -> str:
+    """Return the verdict and the tables of a series, the parts of each kind of cases apart."""
+    whole = score_table(rows)
+    parts = []
+    for kind, table in whole.groupby("kind", sort=False):
+        columns = {
+            score: name for score, name in series.columns.items() if score in table and table[score].notna().any()
+        }
+        found = {score: compare(table, score) for score in columns}
+        parts.append(
+            "\n\n".join(
+                [
+                    f"### {kind}" if kind else "",
+                    *[verdict(name, found[score]) for score, name in columns.items() if score in series.main],
+                    means(table, columns),
+                    changes(found, columns),
+                ]
+            ).strip()
+        )
+    return "\n\n".join([*parts, validation(rows)])
+
+
+def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
+    """Return a sentence on a score: which arms differ from their control, or that none does yet."""
+    if not found:
+        return f"**{name}**: no pair yet."
+    pairs = sorted({each.pairs for each in found.values()})
+    count = f"{pairs[0]} to {pairs[-1]} pairs" if len(pairs) > 1 else f"{pairs[0]} pairs"
+    told = [
+        f"{arm} beside {loss}, {POINTS[point]}: {number(each.difference, True)} of {number(each.control)} "
+        f"[{number(each.low, True)}, {number(each.high, True)}]"
+        for (loss, arm, point), each in found.items() if each.decided
+    ]  # fmt: skip
+    if told:
+        return f"**{name}**, {count}: the interval excludes zero for " + "; ".join(told) + "."
+    why = f"; fewer than {ENOUGH} decide nothing" if pairs[-1] < ENOUGH else ""
+    return f"**{name}**: no effect shown yet, {count}{why}."
+
+
+def means(table: pd.DataFrame, columns: dict[str, str]) -> str:
+    """Return the mean scores of every arm at every point, over the cases of each group first."""
+    lines = []
+    for (loss, arm, point), part in table.groupby(["loss", "arm", "point"], observed=True):
+        values = part.groupby("group")[list(columns)].mean().mean()
+        lines.append([loss, arm, POINTS[point], part["group"].nunique(), part["seed"].nunique(), *map(number, values)])
+    return markdown(("loss", "arm", "prediction", "groups", "seeds", *columns.values()), lines)
+
+
+def changes(found: dict[str, dict[tuple[str, str, str], Comparison]], columns: dict[str, str]) -> str:
+    """Return a line per score, arm and point: the paired difference to the control at the same point."""
+    header = ("score", "loss", "arm", "prediction", "control", "difference, 95 %", "Holm p", "pairs", "seeds",
+              "could have shown")  # fmt: skip
+    lines = [
+        [columns[score], loss, arm, POINTS[point], number(each.control),
+         f"{number(each.difference, True)} [{number(each.low, True)}, {number(each.high, True)}]", number(each.p),
+         each.pairs, each.seeds, number(each.detectable)]
+        for score, arms in found.items() for (loss, arm, point), each in arms.items()
+    ]  # fmt: skip
+    return markdown(header, lines)
+
+
+def validation(rows: Sequence[Run]) -> str:
+    """Return what the validation parts say of each arm, which is where settings are chosen, and of convergence."""
+    lines = []
+    table = pd.DataFrame(
+        [
+            {"loss": row["loss"], "arm": row["arm"], "last": row["curve"][-1]["valid"], "rise": late_rise(row),
+             "alpha": row["curve"][-1].get("alpha", math.nan), "threshold": row["chosen"]["threshold"],
+             "size": row["chosen"]["size"], "seconds": row["cpu_seconds"]}
+            for row in rows
+        ]
+    )  # fmt: skip
+    for loss in dict.fromkeys(table["loss"]):
+        for arm in ARMS:
+            part = table[(table["loss"] == loss) & (table["arm"] == arm)]
+            if len(part):
+                mean = part.drop(columns=["loss", "arm"]).mean()
+                lines.append(
+                    [
+                        loss,
+                        arm,
+                        len(part),
+                        *(number(mean[key]) for key in ("last", "rise", "alpha", "threshold", "size", "seconds")),
+                    ]
+                )
+    header = ("loss", "arm", "runs", "validation score", "its rise in the last fifth", "last alpha", "threshold",
+              "size of the filter", "CPU s per run")  # fmt: skip
+    return markdown(header, lines)
+
+
+def late_rise(row: Run) -> float:
+    """Return by how much the best validation score of the last fifth of a run exceeds the best before it."""
+    epochs = [point["epoch"] for point in row["curve"]]
+    late = np.asarray(epochs) > 0.8 * row["epochs"]
+    values = np.asarray([point["valid"] for point in row["curve"]])
+    return float(values[late].max() - values[~late].max()) if late.any() and not late.all() else math.nan
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Return three significant digits or so, ``-`` for NaN."""
+    if math.isnan(value):
+        return "-"
+    digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:{'+' if signed else ''}.{digits}f}"

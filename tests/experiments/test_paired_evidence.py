@@ -1,0 +1,222 @@
+"""Paired evidence: the same patches in every arm, points of validation, statistics of pairs, tables and pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.ndimage import distance_transform_edt
+
+from experiments.evidence.arms import ARMS, CLIP, REGIONS
+from experiments.evidence.cases import Case, EvidenceSettings, Patches, Split, by_folds, fitted
+from experiments.evidence.figures import evidence_figure
+from experiments.evidence.images import apart
+from experiments.evidence.pairs import compare, holm, score_table
+from experiments.evidence.scoring import POINTS, choose_points, lesion_scores, score_case, without_small
+from experiments.evidence.series import LESIONS, SERIES, Series
+from experiments.evidence.tables import late_rise, number, tables
+from experiments.evidence.training import planned_runs, train_arm
+from experiments.shared.real_data import data_folder
+
+TINY = EvidenceSettings(2, batch=4, score_every=1, steps=2, edge=32, features=(4, 8))
+
+
+def blobs(name: str, group: str = "", slices: int = 1, size: int = 48) -> Case:
+    generator = np.random.default_rng(len(name) + sum(map(ord, name)))
+    label = np.zeros((slices, size, size), np.uint8)
+    for index in range(slices):
+        row, column = generator.integers(4, size - 8, 2)
+        label[index, row : row + 4, column : column + 4] = 1
+    image = (label + generator.normal(0, 0.3, label.shape)).astype(np.float32)
+    return Case(name, group or name, image[:, None], label)
+
+
+@pytest.fixture
+def split() -> Split:
+    return Split([blobs("a", slices=3), blobs("b"), blobs("c", "b")], [blobs("d", slices=3)], [blobs("e"), blobs("f")])
+
+
+SERIES_OF_BLOBS = Series(lambda _data, _fold: None, ("0",), LESIONS, settings=TINY)  # type: ignore[arg-type]
+
+
+def test_all_arms_see_the_same_patches_and_every_epoch_has_its_own(split):
+    sets = [Patches(split.train, TINY, 3, arm.options) for arm in ARMS.values()]
+    for index in range(len(sets[0])):
+        first, *others = (items[index] for items in sets)
+        assert all((other[key] == first[key]).all() for other in others for key in ("image", "label"))
+        assert first["image"].shape == (1, 32, 32)
+        assert index % 2 or first["label"].any()  # every other patch is placed on foreground
+    before = sets[0][1]["image"]
+    sets[0].start(1)
+    assert (sets[0][1]["image"] != before).any()
+
+
+def test_the_map_of_a_patch_is_cut_out_of_that_of_the_slice(split):
+    case = split.train[0]
+    items = Patches([case], TINY, 0, CLIP)
+    found = items._map(case, 1)[0]
+    outside = distance_transform_edt(case.label[1] == 0)
+    assert found[case.label[1] == 0] == pytest.approx(np.minimum(outside - 0.5, 10)[case.label[1] == 0] / 10, abs=1e-5)
+    item = items[0]
+    assert ((item["distance_map"] < 0) == (item["label"] > 0)).all()
+
+
+def test_groups_stay_together_in_folds():
+    cases = [blobs(f"c{number}", f"g{number // 2}") for number in range(16)]
+    tested = []
+    for fold in range(4):
+        split = by_folds(cases, 4, fold)
+        names = [{case.group for case in part} for part in (split.train, split.valid, split.test)]
+        assert len(set.union(*names)) == sum(map(len, names))
+        assert all(names)
+        tested += [case.name for case in split.test]
+    assert sorted(tested) == sorted(case.name for case in cases)
+    assert fitted(np.ones((1, 20, 33)), 24).shape == (1, 32, 48)
+
+
+def test_threshold_and_size_are_those_of_the_validation_part():
+    case = blobs("v", size=40)
+    prob = np.where(case.label > 0, 0.35, 0.05)
+    prob[0, 0, 0] = prob[0, 39, 39] = 0.32
+    chosen = choose_points([prob], [case])
+    assert chosen["threshold"] == 0.3  # next to .5 of those that find the lesion; .4 finds nothing
+    strong = np.where(prob > 0.3, 0.9, 0.1)
+    chosen = choose_points([strong], [case])
+    assert (chosen["threshold"], chosen["size"]) == (0.5, 2)
+    row = score_case(lesion_scores, strong, case, chosen)
+    assert [row[point]["false_lesions"] for point in POINTS] == [2, 2, 0]
+    assert row["filter"]["dice"] == row["filter"]["f1"] == 1
+    assert without_small(strong[0] > 0.5, 0).sum() == 18
+
+
+def test_an_image_without_a_lesion_has_a_false_area_and_no_overlap():
+    pred = np.zeros((10, 10), bool)
+    pred[0, :5] = True
+    assert lesion_scores(pred, np.zeros_like(pred), (1, 1)) == {"precision": 0, "false_lesions": 1, "false_area": 0.05}
+
+
+def test_pixels_between_touching_objects_are_a_gap():
+    assert apart(np.array([[1, 1, 2, 2, 0, 3]])).tolist() == [[True, False, False, True, False, True]]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_run_repeats_itself_and_arms_start_from_the_same_network(split, region):
+    runs = {run["arm"]: run for run in planned_runs("blobs", SERIES_OF_BLOBS, (0,), TINY) if run["loss"] == region}
+    found = {arm: train_arm(run, split, SERIES_OF_BLOBS, "") for arm, run in runs.items()}
+    again = train_arm(runs["share .5"], split, SERIES_OF_BLOBS, "")
+    assert again["curve"] == found["share .5"]["curve"]
+    assert again["cases"] == found["share .5"]["cases"]
+    assert [point["epoch"] for point in again["curve"]] == [1, 2]
+    assert again["curve"][-1]["alpha"] > 0
+    assert "alpha" not in found["control"]["curve"][-1]
+    assert [case["case"] for case in again["cases"]] == ["e", "f"]
+
+
+def test_the_first_seed_of_all_folds_comes_first_and_the_most_telling_arms_before_others():
+    series = replace(SERIES_OF_BLOBS, folds=("x", "y"))
+    runs = planned_runs("blobs", series, (0, 1), TINY)
+    assert [(run["fold"], run["arm"]) for run in runs[:5]] == [
+        ("x", "control"), ("x", "share .5"), ("y", "control"), ("y", "share .5"), ("x", "share .2"),
+    ]  # fmt: skip
+    assert {run["seed"] for run in runs[: len(runs) // 2]} == {0}
+    assert all(run["edge"] == 32 for run in runs)
+
+
+def row(arm: str, seed: int, values: dict[str, float], loss: str = "Dice+CE") -> dict:
+    cases = [
+        {"case": name, "group": name[0], "kind": "", **{point: {"dice": value, "f1": value} for point in POINTS}}
+        for name, value in values.items()
+    ]
+    curve = [{"epoch": 1, "valid": 0.5}, {"epoch": 2, "valid": 0.6}]
+    return {"loss": loss, "arm": arm, "fold": "0", "seed": seed, **asdict(TINY), "curve": curve, "cpu_seconds": 9,
+            "chosen": {"threshold": 0.5, "size": 0}, "cases": cases}  # fmt: skip
+
+
+def test_pairs_are_means_over_seeds_and_over_the_cases_of_a_group():
+    rows = [
+        row("control", 0, {"a1": 0.1, "a2": 0.3, "b1": 0.5}), row("share .5", 0, {"a1": 0.2, "a2": 0.4, "b1": 0.5}),
+        row("control", 1, {"a1": 0.3, "a2": 0.3, "b1": 0.5}), row("share .5", 1, {"a1": 0.3, "a2": 0.3, "b1": 0.9}),
+        row("control", 2, {"a1": 9.0, "a2": 9.0, "b1": 9.0}),  # has no partner yet
+    ]  # fmt: skip
+    found = compare(score_table(rows), "dice")["Dice+CE", "share .5", "plain"]
+    assert (found.pairs, found.seeds) == (2, 2)
+    assert found.control == pytest.approx((0.25 + 0.5) / 2)
+    assert found.difference == pytest.approx((0.05 + 0.2) / 2)
+    assert math.isnan(found.p)
+    assert not found.decided
+
+
+def test_interval_test_and_detectable_effect_are_those_of_scipy():
+    generator = np.random.default_rng(1)
+    names = [chr(ord("a") + number) for number in range(12)]
+    before = dict(zip(names, generator.random(12), strict=True))
+    change = generator.normal(0.1, 0.05, 12)
+    arms = {"share .5": change, "share .2": np.zeros(12), "published": -change}
+    rows = [row("control", 0, before)]
+    rows += [row(arm, 0, {n: before[n] + d for n, d in zip(names, by, strict=True)}) for arm, by in arms.items()]
+    found = compare(score_table(rows), "dice")
+    half = found["Dice+CE", "share .5", "plain"]
+    assert half.decided
+    assert half.low < change.mean() < half.high
+    assert (half.low, half.high) == pytest.approx(
+        stats.t.interval(0.95, 11, change.mean(), stats.sem(change)), abs=0.01
+    )
+    assert half.p == pytest.approx(3 * stats.wilcoxon(change).pvalue)
+    same = found["Dice+CE", "share .2", "plain"]
+    assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
+    assert not same.decided
+    assert found["Dice+CE", "published", "plain"].difference == pytest.approx(-half.difference)
+
+
+def test_holm_multiplies_by_what_is_left_and_never_falls():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, math.nan, 0.9])[::2] == [1, 1]
+    assert math.isnan(holm([0.5, math.nan])[1])
+
+
+def test_the_report_says_what_is_shown_and_what_is_not_yet():
+    few = [row("control", 0, {"a": 0.1, "b": 0.3}), row("share .5", 0, {"a": 0.5, "b": 0.6})]
+    series = replace(SERIES_OF_BLOBS, main=("dice", "f1"))
+    text = tables(few, series)
+    assert "**Dice**: no effect shown yet, 2 pairs; fewer than 6 decide nothing." in text
+    assert "| Dice | Dice+CE | share .5 | at .5 | 0.200 | +0.350 [" in text
+    names = "abcdefg"
+    many = [row("control", 0, {n: 0.1 * i for i, n in enumerate(names)}),
+            row("share .5", 0, {n: 0.1 * i + 0.2 + 0.01 * i for i, n in enumerate(names)})]  # fmt: skip
+    assert "**Dice**, 7 pairs: the interval excludes zero for share .5 beside Dice+CE, at .5: +0.230" in tables(
+        many, series
+    )
+    assert "**Dice**: no pair yet." in tables(few[:1], series)
+    assert evidence_figure([*few, row("control", 0, {"a": 0.1}, "generalized Dice")], series).axes
+
+
+def test_a_late_rise_is_that_over_the_best_point_before():
+    curve = [{"epoch": epoch, "valid": valid} for epoch, valid in ((2, 0.3), (8, 0.6), (9, 0.65), (10, 0.5))]
+    assert late_rise({"epochs": 10, "curve": curve}) == pytest.approx(0.05)
+    assert math.isnan(late_rise({"epochs": 10, "curve": curve[2:]}))
+    assert [number(value) for value in (0.12345, 1.234, 12.34, 123.4, math.nan)] == [
+        "0.123",
+        "1.23",
+        "12.3",
+        "123",
+        "-",
+    ]
+
+
+@pytest.mark.skipif(not (data_folder() / "busi").is_dir(), reason="needs the real data")
+@pytest.mark.parametrize("name", SERIES)
+def test_a_series_trains_on_its_data(name):
+    series = SERIES[name]
+    whole = series.split(data_folder(), series.folds[0])
+    for part in (whole.train, whole.valid, whole.test):
+        assert part
+        assert all(case.image.shape[2:] == case.label.shape[1:] for case in part)
+    assert not {case.group for case in whole.train} & {case.group for case in whole.test}
+    split = Split(whole.train[:4], [whole.valid[0].slices(slice(8))], [whole.test[0].slices(slice(8))])
+    settings = replace(TINY, edge=series.settings.edge, epochs=1)
+    (loss, arm), *_ = series.tiers[0][::-1]
+    run = {"data": name, "loss": loss, "arm": arm, "fold": series.folds[0], "seed": 0, **asdict(settings)}
+    assert train_arm(run, split, series, "")["cases"][0]["plain"].keys() <= series.columns.keys()
