@@ -1,4 +1,4 @@
-"""What is compared: a region loss alone, and beside it the boundary term by its share of the gradient or as published.
+"""What is compared: a region loss alone, and beside it a boundary term by its share of the gradient or as published.
 
 Arms of a fold and seed differ in the loss alone.
 """
@@ -7,17 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import torch
 from monai.losses import DiceCELoss
 
 from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions
-from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
-from monai_boundary.schedules import GradientShare, Rebalance, Schedule
+from monai_boundary.losses import (
+    BinaryCrossEntropyLoss,
+    BoundaryAwareLoss,
+    BoundaryF1Loss,
+    BoundaryLoss,
+    GeneralizedDiceLoss,
+    RegionBoundaryLoss,
+)
+from monai_boundary.losses.cross_entropy_boundary_aware import CrossEntropyBoundaryAwareLoss
+from monai_boundary.schedules import Constant, GradientShare, Increase, Rebalance, Schedule, Warmup
 
 CONTROL = "control"
 #: Map in [-1, 1], not balanced, with a cost on predictions where there is nothing.
 CLIP = DistanceMapOptions(clip=10.0, absent="far", normalize="clip")
+#: What a boundary term wants beside the label: a map of these settings, or the seeds of the regions.
+Beside = DistanceMapOptions | Literal["seeds"] | None
+_TWO_CLASSES = {"softmax": True, "to_onehot_y": True}
 
 
 @dataclass(frozen=True)
@@ -25,31 +38,62 @@ class Arm:
     """What is added to the region loss.
 
     Args:
-        options: Settings of the map; ``None`` adds nothing.
-        schedule: Of the weights of both terms.
+        schedule: Of the weights of both terms; ``None`` adds nothing.
+        term: Makes the boundary term.
+        beside: What it wants.
     """
 
-    options: DistanceMapOptions | None = None
     schedule: Schedule | None = None
+    term: Callable[[], torch.nn.Module] | None = None
+    beside: Beside = None
 
 
-#: The order in which they are trained.
+def _boundary(schedule: Schedule, options: DistanceMapOptions = CLIP) -> Arm:
+    term = partial(BoundaryLoss, include_background=False, options=options, **_TWO_CLASSES)
+    return Arm(schedule, term, options)
+
+
+def _f1(schedule: Schedule) -> Arm:
+    return Arm(schedule, partial(BoundaryF1Loss, include_background=False, batch=True, **_TWO_CLASSES))
+
+
+def _aware(schedule: Schedule) -> Arm:
+    # regions of a prediction without membranes say nothing, and take long to cut
+    return Arm(Warmup(0.3, schedule), partial(BoundaryAwareLoss, weighting="mean", dilation=3), "seeds")
+
+
+#: In the order of tables and pictures.
 ARMS = {
     CONTROL: Arm(),
-    "share .5": Arm(CLIP, GradientShare(end=0.5)),
-    "share .2": Arm(CLIP, GradientShare(end=0.2)),
-    "published": Arm(PUBLISHED, Rebalance()),
+    "share .5": _boundary(GradientShare(end=0.5)),
+    "share .2": _boundary(GradientShare(end=0.2)),
+    "published": _boundary(Rebalance(), PUBLISHED),
+    "BF1 share .5": _f1(GradientShare(end=0.5)),
+    "BF1 share .2": _f1(GradientShare(end=0.2)),
+    "BF1 to weight .5": _f1(Increase(0.0, 0.5)),
+    "BAL share .5": _aware(GradientShare(end=0.5)),
+    "BAL share .2": _aware(GradientShare(end=0.2)),
+    "BAL, alpha 1": _aware(Constant(1.0)),
 }
+#: Region losses, of two exclusive classes or, the last, of one channel.
 REGIONS: dict[str, Callable[[], torch.nn.Module]] = {
-    "Dice+CE": lambda: DiceCELoss(softmax=True, to_onehot_y=True, batch=True),
-    "generalized Dice": lambda: GeneralizedDiceLoss(softmax=True, to_onehot_y=True),
+    "Dice+CE": partial(DiceCELoss, batch=True, **_TWO_CLASSES),
+    "generalized Dice": partial(GeneralizedDiceLoss, **_TWO_CLASSES),
+    "CE+IoU": partial(DiceCELoss, jaccard=True, batch=True, **_TWO_CLASSES),
+    "BCE": BinaryCrossEntropyLoss,
 }
+
+
+def outputs(region: str) -> int:
+    """Return the number of channels that the loss wants."""
+    return 1 if region == "BCE" else 2
 
 
 def make_loss(region: str, arm: str) -> torch.nn.Module:
-    """Return the loss of an arm, for logits `(B, 2, H, W)` and labels `(B, 1, H, W)`."""
-    options = ARMS[arm].options
-    if options is None:
+    """Return the loss of an arm, for logits `(B, outputs, H, W)` and labels `(B, 1, H, W)`."""
+    term = ARMS[arm].term
+    if term is None:
         return REGIONS[region]()
-    boundary = BoundaryLoss(softmax=True, to_onehot_y=True, include_background=False, options=options)
-    return RegionBoundaryLoss(REGIONS[region](), boundary)
+    if ARMS[arm].beside == "seeds":
+        return CrossEntropyBoundaryAwareLoss()
+    return RegionBoundaryLoss(REGIONS[region](), term())

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from monai.data import Dataset
 
+from experiments.evidence.arms import Beside
 from experiments.shared.training import Budget
 from monai_boundary.kernels.distance import DistanceMapOptions
-from monai_boundary.transforms import SignedDistanceMap
+from monai_boundary.transforms import RegionSeeds, SignedDistanceMap
+
+_KINDS = {"seeds": np.int32}
 
 
 @dataclass(frozen=True)
@@ -22,15 +25,17 @@ class EvidenceSettings(Budget):
         steps: Per epoch.
         edge: Pixels of a patch along both axes.
         features: Channels of the network, one per resolution.
+        contrast: Patches are stretched by up to this factor, or its inverse, about the value 0.
     """
 
-    epochs: int = 24
+    epochs: int = 32
     batch: int = 8
     lr: float = 2e-3
-    score_every: int = 3
+    score_every: int = 4
     steps: int = 50
     edge: int = 96
     features: tuple[int, ...] = (16, 32, 64, 128, 128)
+    contrast: float = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,17 +115,15 @@ class Patches(Dataset):
         cases: Training cases.
         settings: Number and size of the patches.
         seed: Of everything random.
-        options: Settings of the map that goes with each patch, cut of the map of the whole slice; ``None`` for none.
+        beside: What goes with each patch: a map, cut out of that of the whole slice, or the seeds of its regions.
     """
 
-    def __init__(
-        self, cases: Iterable[Case], settings: EvidenceSettings, seed: int, options: DistanceMapOptions | None
-    ) -> None:
+    def __init__(self, cases: Iterable[Case], settings: EvidenceSettings, seed: int, beside: Beside = None) -> None:
         super().__init__(range(settings.steps * settings.batch))
         self.cases: dict[str, list[Case]] = {}
         for case in cases:
             self.cases.setdefault(case.group, []).append(case)
-        self.settings, self.seed, self.options, self.epoch = settings, seed, options, 0
+        self.settings, self.seed, self.beside, self.epoch = settings, seed, beside, 0
         self._places: dict[int, _Places] = {}
 
     def start(self, epoch: int) -> None:
@@ -134,16 +137,21 @@ class Patches(Dataset):
         number, row, column = self._corner(case, generator, forced=index % 2 == 0)
         edge = self.settings.edge
         window = (..., slice(row, row + edge), slice(column, column + edge))
-        gain, shift = generator.uniform(0.85, 1.15), generator.normal(0, 0.15)
+        gain, shift = self.settings.contrast ** generator.uniform(-1, 1), generator.normal(0, 0.15)
         parts = {
             "image": case.image[number][window] * gain + shift,
             "label": case.label[number][window][None],
         }
-        if self.options is not None:
-            parts["distance_map"] = self._map(case, number)[window]
+        if isinstance(self.beside, DistanceMapOptions):
+            parts["distance_map"] = self._map(case, number, self.beside)[window]
+        if self.beside == "seeds":
+            membrane = RegionSeeds("membrane", min_region_size=20, spacing=(1.0, 1.0))
+            parts["seeds"] = np.asarray(membrane(parts["label"])[0])
         axes, turns = [axis for axis in (1, 2) if generator.random() < 0.5], int(generator.integers(4))
         return {
-            key: torch.from_numpy(np.rot90(np.flip(part, axes), turns, (1, 2)).astype(np.float32).copy())
+            key: torch.from_numpy(
+                np.rot90(np.flip(part, axes), turns, (1, 2)).astype(_KINDS.get(key, np.float32)).copy()
+            )
             for key, part in parts.items()
         }
 
@@ -164,9 +172,9 @@ class Patches(Dataset):
             corner.append(int(np.clip(at - generator.integers(edge), 0, side - edge)))
         return corner[0], corner[1], corner[2]
 
-    def _map(self, case: Case, number: int) -> np.ndarray:
+    def _map(self, case: Case, number: int, options: DistanceMapOptions) -> np.ndarray:
         maps = self._of(case).maps
         if number not in maps:
-            settings = {"spacing": case.spacing[1:], "include_background": False, **asdict(self.options)}  # type: ignore[arg-type]
+            settings = {"spacing": case.spacing[1:], "include_background": False, **asdict(options)}
             maps[number] = np.asarray(SignedDistanceMap(2, None, **settings)(case.label[number][None]), np.float32)
         return maps[number]

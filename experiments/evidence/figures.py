@@ -32,7 +32,8 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
 
 
 def _curves(axis, rows: Sequence[Run], loss: str) -> None:
-    for color, arm in zip(COLORS, ARMS, strict=False):
+    known = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
+    for color, arm in zip(COLORS, known, strict=False):
         for number, row in enumerate(row for row in rows if row["arm"] == arm):
             epochs, values = zip(*((point["epoch"], point["valid"]) for point in row["curve"]), strict=True)
             axis.plot(epochs, values, color=color, linewidth=0.8, alpha=0.8, label=None if number else arm)
@@ -47,6 +48,6 @@ def _dots(axis, pairs, name: str) -> None:
         for before, after in zip(part["control"], part["value"], strict=True):
             axis.plot((place - 0.18, place + 0.18), (before, after), color="0.75", linewidth=0.8, zorder=1)
         axis.plot([place - 0.18] * len(part), part["control"], "o", color=COLORS[0], markersize=3.5)
-        axis.plot([place + 0.18] * len(part), part["value"], "o", color=COLORS[list(ARMS).index(arm)], markersize=3.5)
+        axis.plot([place + 0.18] * len(part), part["value"], "o", color=COLORS[place + 1], markersize=3.5)
     axis.set(title=f"{name}: control, arm", xticks=range(len(arms)))
     axis.set_xticklabels(arms, fontsize=8)

@@ -1,4 +1,4 @@
-"""Series of images: ultrasound, MR slices, synapses, nuclei, vessels."""
+"""Series of images: ultrasound, MR slices, EM sections, nuclei, vessels, drone tiles."""
 
 from __future__ import annotations
 
@@ -90,18 +90,18 @@ def slices_split(data: Path, fold: str) -> Split:
 
 
 @cache
-def synapse_cases(data: Path) -> tuple[Case, ...]:
-    """Read 13 neighbouring sections at half their size: pixels of 9.2 nm."""
-    folder = data / "vnc_sstem"
+def section_cases(data: Path, labels: str) -> tuple[Case, ...]:
+    """Read 13 neighbouring EM sections at half their size: pixels of 9.2 nm."""
     return tuple(
         image_case(image.stem, image.stem, standardised(grey(image, (512, 512))), mask_of(label, (512, 512)))
-        for image, label in _pairs(folder, "labels_synapses")
+        for image, label in _pairs(data / "vnc_sstem", labels)
     )
 
 
-def synapses_split(data: Path, fold: str) -> Split:
+def sections_split(data: Path, fold: str, labels: str) -> Split:
     """Report a third of the sections that lie together; of the others the two farthest from these validate."""
-    cases, parts = synapse_cases(data), np.array_split(np.arange(13), 3)
+    cases = section_cases(data, labels)
+    parts = np.array_split(np.arange(len(cases)), 3)
     test = set(parts[int(fold)].tolist())
     rest = sorted((number for number in range(len(cases)) if number not in test),
                   key=lambda number: -min(abs(number - other) for other in test))  # fmt: skip
@@ -150,3 +150,20 @@ def vessel_cases(data: Path) -> tuple[Case, ...]:
 def vessels_split(data: Path, fold: str) -> Split:
     """Report two of ten children."""
     return by_folds(vessel_cases(data), 5, int(fold), valid_every=4)
+
+
+@cache
+def building_cases(data: Path) -> tuple[Case, ...]:
+    """Read drone tiles of two sites; a column of tiles is a group, tiles without a building are a kind of their own."""
+    cases = []
+    for image, label in _pairs(data / "buildings_oam256"):
+        mask = mask_of(label)
+        channels = np.moveaxis(read(image), -1, 0) / 64 - 2
+        kind = "with buildings" if mask.any() else "empty"
+        cases.append(image_case(image.stem, image.stem.rsplit("_", 1)[0], channels, mask, kind))
+    return tuple(cases)
+
+
+def buildings_split(data: Path, fold: str) -> Split:
+    """Report a third of the columns of tiles."""
+    return by_folds(building_cases(data), 3, int(fold))

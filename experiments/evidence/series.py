@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from experiments.evidence.cases import EvidenceSettings, Split
 from experiments.evidence.flair import PATIENTS, flair_split
-from experiments.evidence.images import EDGE, busi_split, nuclei_split, slices_split, synapses_split, vessels_split
-from experiments.evidence.scoring import Score, lesion_scores
+from experiments.evidence.images import (
+    EDGE,
+    buildings_split,
+    busi_split,
+    nuclei_split,
+    sections_split,
+    slices_split,
+    vessels_split,
+)
+from experiments.evidence.scores import (
+    building_scores,
+    membrane_agreement,
+    membrane_scores,
+    nucleus_scores,
+    object_agreement,
+    object_scores,
+    vessel_scores,
+)
+from experiments.evidence.scoring import Agreement, Score
 
 #: Arms that are trained in turn in each fold: of a region loss, and what is added to it.
 Tier = tuple[tuple[str, str], ...]
@@ -26,36 +44,62 @@ class Series:
         main: Those of the verdict and the picture.
         tiers: The arms, the most telling first.
         score: Of a case.
+        agreement: By which threshold and size are chosen on the validation part.
         settings: Of every run.
     """
 
     split: Callable[[Path, str], Split]
     folds: tuple[str, ...]
     columns: dict[str, str]
-    main: tuple[str, ...] = ("false_lesions", "f1", "hd95", "dice")
+    main: tuple[str, ...] = ("false_objects", "f1", "hd95", "dice")
     tiers: tuple[Tier, ...] = (
         (("Dice+CE", "control"), ("Dice+CE", "share .5")),
         (("Dice+CE", "share .2"), ("Dice+CE", "published")),
         (("generalized Dice", "control"), ("generalized Dice", "share .5")),
         (("generalized Dice", "share .2"), ("generalized Dice", "published")),
     )
-    score: Score = lesion_scores
+    score: Score = object_scores
+    agreement: Agreement = object_agreement
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
 
 
-#: In 2D, with pixels of the size that the network sees.
+#: Distances of images are in pixels of the size that the network sees.
 OBJECTS = {"dice": "Dice", "hd95": "HD95 px", "recall": "object recall", "precision": "object precision",
-           "f1": "object F1", "false_lesions": "false objects", "false_area": "false area"}  # fmt: skip
+           "f1": "object F1", "false_objects": "false objects", "false_area": "false area"}  # fmt: skip
 LESIONS = {**OBJECTS, "hd95": "HD95 mm", "recall": "lesion recall", "precision": "lesion precision",
-           "f1": "lesion F1", "false_lesions": "false lesions"}  # fmt: skip
-_WHOLE = EvidenceSettings(epochs=16, edge=EDGE)
+           "f1": "lesion F1", "false_objects": "false lesions"}  # fmt: skip
+MEMBRANES = {"voi": "VOI", "voi_split": "VOI split", "voi_merge": "VOI merge", "adapted_rand_index": "ARI",
+             "cremi_score": "CREMI score", "dice": "Dice"}  # fmt: skip
+THIRDS = ("1", "0", "2")
 SERIES = {
-    "flair": Series(flair_split, PATIENTS, LESIONS),
+    "flair": Series(flair_split, PATIENTS, LESIONS, settings=EvidenceSettings(contrast=1.6)),
     "busi": Series(
-        busi_split, ("0", "1", "2", "3"), OBJECTS, ("false_area", "false_lesions", "hd95", "dice"), settings=_WHOLE
+        busi_split, ("0", "1", "2", "3"), OBJECTS, ("false_area", "false_objects", "hd95", "dice"),
+        settings=EvidenceSettings(epochs=20, edge=EDGE),
     ),
     "slices": Series(slices_split, ("0", "1", "2", "3"), {**LESIONS, "hd95": "HD95 px"}),
-    "synapses": Series(synapses_split, ("1", "0", "2"), OBJECTS),
-    "nuclei": Series(nuclei_split, ("0", "1", "2"), OBJECTS),
-    "vessels": Series(vessels_split, ("0", "1", "2", "3", "4"), OBJECTS),
-}
+    "synapses": Series(partial(sections_split, labels="labels_synapses"), THIRDS, OBJECTS),
+    "nuclei": Series(
+        nuclei_split, THIRDS, {**OBJECTS, "merges": "merged nuclei", "splits": "nuclei in pieces"},
+        ("f1", "merges", "splits", "dice"), score=nucleus_scores,
+    ),
+    "vessels": Series(
+        vessels_split, ("0", "1", "2", "3", "4"), {**OBJECTS, "thin_recall": "recall of thin vessels"},
+        ("thin_recall", "false_objects", "hd95", "dice"), score=vessel_scores,
+    ),
+    "buildings": Series(
+        buildings_split, THIRDS, {"iou": "IoU", "boundary_f1": "boundary F1", **OBJECTS},
+        ("boundary_f1", "iou", "false_objects", "false_area"),
+        (
+            (("CE+IoU", "control"), ("CE+IoU", "BF1 share .2")),
+            (("CE+IoU", "BF1 to weight .5"), ("CE+IoU", "share .2")),
+            (("CE+IoU", "BF1 share .5"), ("CE+IoU", "share .5")),
+        ),
+        building_scores,
+    ),
+    "membranes": Series(
+        partial(sections_split, labels="labels"), THIRDS, MEMBRANES, ("voi", "adapted_rand_index", "cremi_score"),
+        ((("BCE", "control"), ("BCE", "BAL share .2")), (("BCE", "BAL, alpha 1"), ("BCE", "BAL share .5"))),
+        membrane_scores, membrane_agreement,
+    ),
+}  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from monai.utils import set_determinism
 
-from experiments.evidence.arms import ARMS, make_loss
+from experiments.evidence.arms import ARMS, Arm, make_loss, outputs
 from experiments.evidence.cases import EvidenceSettings, Patches, Split
-from experiments.evidence.scoring import choose_points, predict, score_case, validation_scores
+from experiments.evidence.scoring import choose_points, predict, score_case, validation_score
 from experiments.evidence.series import Series
 from experiments.shared.journal import Run, settings_of
 from experiments.shared.training import Point, boundary_options, loss_terms, make_unet, train_network
@@ -39,21 +39,31 @@ def train_arm(run: Run, split: Split, series: Series, title: str) -> dict[str, A
     settings = settings_of(EvidenceSettings, run)
     set_determinism(run["seed"])
     start = time.process_time()
-    network = make_unet(2, split.train[0].image.shape[1], 2, settings.features)
-    loss = make_loss(run["loss"], run["arm"])
-    arm = ARMS[run["arm"]]
-    items = Patches(split.train, settings, run["seed"], arm.options)
+    # batch norm: patches and whole images have other statistics of their own
+    network = make_unet(
+        2, split.train[0].image.shape[1], outputs(run["loss"]), settings.features, norm="batch", act="relu"
+    )
+    loss, arm = make_loss(run["loss"], run["arm"]), ARMS[run["arm"]]
+    items = Patches(split.train, settings, run["seed"], arm.beside)
 
     def score(engine: Any) -> Point:
-        valid = validation_scores([predict(network, case) for case in split.valid], split.valid, 0.5)
-        return {**(loss_terms(engine) if arm.options else {}), "valid": round(valid, 4)}
+        valid = validation_score(series.agreement, [predict(network, case) for case in split.valid], split.valid)
+        return {**(loss_terms(engine) if arm.schedule else {}), "valid": round(valid, 4)}
 
     curve = train_network(
         network, loss, items, settings, score, title, shown="valid", before_epoch=items.start, decay=True,
-        **(boundary_options(loss, arm.schedule) if arm.options else {}),
+        **engine_options(loss, arm),
     )  # fmt: skip
-    chosen = choose_points([predict(network, case) for case in split.valid], split.valid)
+    chosen = choose_points(series.agreement, [predict(network, case) for case in split.valid], split.valid)
     cases = [score_case(series.score, predict(network, case), case, chosen) for case in split.test]
     seconds = round(time.process_time() - start)
     return {"parameters": sum(each.numel() for each in network.parameters()), "cpu_seconds": seconds, "curve": curve,
             "chosen": chosen, "cases": cases}  # fmt: skip
+
+
+def engine_options(loss: torch.nn.Module, arm: Arm) -> dict[str, Any]:
+    """Return what the engine needs for an arm: nothing for the control, no map for a term that reads the label."""
+    options = boundary_options(loss, arm.schedule) if arm.schedule else {}
+    if arm.beside is None:
+        options.pop("prepare_batch", None)
+    return options

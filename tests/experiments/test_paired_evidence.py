@@ -10,12 +10,20 @@ import pytest
 from scipy import stats
 from scipy.ndimage import distance_transform_edt
 
-from experiments.evidence.arms import ARMS, CLIP, REGIONS
+from experiments.evidence.arms import ARMS, CLIP
 from experiments.evidence.cases import Case, EvidenceSettings, Patches, Split, by_folds, fitted
 from experiments.evidence.figures import evidence_figure
 from experiments.evidence.images import apart
 from experiments.evidence.pairs import compare, holm, score_table
-from experiments.evidence.scoring import POINTS, choose_points, lesion_scores, score_case, without_small
+from experiments.evidence.scores import (
+    building_scores,
+    membrane_scores,
+    nucleus_scores,
+    object_agreement,
+    object_scores,
+    vessel_scores,
+)
+from experiments.evidence.scoring import POINTS, choose_points, score_case, without_small
 from experiments.evidence.series import LESIONS, SERIES, Series
 from experiments.evidence.tables import late_rise, number, tables
 from experiments.evidence.training import planned_runs, train_arm
@@ -43,7 +51,7 @@ SERIES_OF_BLOBS = Series(lambda _data, _fold: None, ("0",), LESIONS, settings=TI
 
 
 def test_all_arms_see_the_same_patches_and_every_epoch_has_its_own(split):
-    sets = [Patches(split.train, TINY, 3, arm.options) for arm in ARMS.values()]
+    sets = [Patches(split.train, TINY, 3, arm.beside) for arm in ARMS.values()]
     for index in range(len(sets[0])):
         first, *others = (items[index] for items in sets)
         assert all((other[key] == first[key]).all() for other in others for key in ("image", "label"))
@@ -57,7 +65,7 @@ def test_all_arms_see_the_same_patches_and_every_epoch_has_its_own(split):
 def test_the_map_of_a_patch_is_cut_out_of_that_of_the_slice(split):
     case = split.train[0]
     items = Patches([case], TINY, 0, CLIP)
-    found = items._map(case, 1)[0]
+    found = items._map(case, 1, CLIP)[0]
     outside = distance_transform_edt(case.label[1] == 0)
     assert found[case.label[1] == 0] == pytest.approx(np.minimum(outside - 0.5, 10)[case.label[1] == 0] / 10, abs=1e-5)
     item = items[0]
@@ -81,13 +89,13 @@ def test_threshold_and_size_are_those_of_the_validation_part():
     case = blobs("v", size=40)
     prob = np.where(case.label > 0, 0.35, 0.05)
     prob[0, 0, 0] = prob[0, 39, 39] = 0.32
-    chosen = choose_points([prob], [case])
+    chosen = choose_points(object_agreement, [prob], [case])
     assert chosen["threshold"] == 0.3  # next to .5 of those that find the lesion; .4 finds nothing
     strong = np.where(prob > 0.3, 0.9, 0.1)
-    chosen = choose_points([strong], [case])
+    chosen = choose_points(object_agreement, [strong], [case])
     assert (chosen["threshold"], chosen["size"]) == (0.5, 2)
-    row = score_case(lesion_scores, strong, case, chosen)
-    assert [row[point]["false_lesions"] for point in POINTS] == [2, 2, 0]
+    row = score_case(object_scores, strong, case, chosen)
+    assert [row[point]["false_objects"] for point in POINTS] == [2, 2, 0]
     assert row["filter"]["dice"] == row["filter"]["f1"] == 1
     assert without_small(strong[0] > 0.5, 0).sum() == 18
 
@@ -95,14 +103,51 @@ def test_threshold_and_size_are_those_of_the_validation_part():
 def test_an_image_without_a_lesion_has_a_false_area_and_no_overlap():
     pred = np.zeros((10, 10), bool)
     pred[0, :5] = True
-    assert lesion_scores(pred, np.zeros_like(pred), (1, 1)) == {"precision": 0, "false_lesions": 1, "false_area": 0.05}
+    assert object_scores(pred, np.zeros_like(pred), (1, 1)) == {"precision": 0, "false_objects": 1, "false_area": 0.05}
+
+
+def test_nuclei_that_are_joined_and_nuclei_in_pieces_are_counted():
+    target, pred = np.zeros((2, 9, 20), bool)
+    target[2:7, [*range(1, 5), *range(6, 10), *range(12, 19)]] = True
+    pred[2:7, 1:10] = True
+    pred[2:7, [12, 13, 16, 17]] = True
+    scores = nucleus_scores(pred, target, (1, 1))
+    assert (scores["merges"], scores["splits"], scores["false_objects"]) == (1, 1, 0)
+
+
+def test_thin_vessels_are_scored_apart():
+    target = np.zeros((20, 20), bool)
+    target[:, 2:7] = target[10, 7:] = True
+    pred = target.copy()
+    pred[10, 7:13] = False
+    assert vessel_scores(pred, target, (1, 1))["thin_recall"] == pytest.approx(7 / 13, abs=1e-4)
+
+
+def test_pinholes_do_not_count_as_boundaries_of_buildings():
+    target = np.zeros((20, 20), bool)
+    target[4:16, 4:16] = True
+    pred = target.copy()
+    pred[8, 8] = False
+    scores = building_scores(pred, target, (1, 1))
+    assert (scores["boundary_f1"], scores["iou"]) == (1, round(143 / 144, 5))
+    assert "iou" not in building_scores(pred, np.zeros_like(target), (1, 1))
+
+
+def test_a_leak_in_a_membrane_merges_its_regions():
+    target = np.zeros((9, 9), bool)
+    target[:, 4] = True
+    assert membrane_scores(target, target, (1, 1))["voi"] == 0
+    pred = target.copy()
+    pred[4, 4] = False
+    scores = membrane_scores(pred, target, (1, 1))
+    assert (scores["voi_merge"], scores["voi_split"]) == (1, 0)
 
 
 def test_pixels_between_touching_objects_are_a_gap():
     assert apart(np.array([[1, 1, 2, 2, 0, 3]])).tolist() == [[True, False, False, True, False, True]]
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("region", ["Dice+CE", "generalized Dice"])
 def test_a_run_repeats_itself_and_arms_start_from_the_same_network(split, region):
     runs = {run["arm"]: run for run in planned_runs("blobs", SERIES_OF_BLOBS, (0,), TINY) if run["loss"] == region}
     found = {arm: train_arm(run, split, SERIES_OF_BLOBS, "") for arm, run in runs.items()}
