@@ -28,7 +28,7 @@ class EvidenceSettings(Budget):
         contrast: Patches are stretched by up to this factor, or its inverse, about the value 0.
     """
 
-    epochs: int = 32
+    epochs: int = 48
     batch: int = 8
     lr: float = 2e-3
     score_every: int = 4

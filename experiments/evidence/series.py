@@ -75,7 +75,7 @@ SERIES = {
     "flair": Series(flair_split, PATIENTS, LESIONS, settings=EvidenceSettings(contrast=1.6)),
     "busi": Series(
         busi_split, ("0", "1", "2", "3"), OBJECTS, ("false_area", "false_objects", "hd95", "dice"),
-        settings=EvidenceSettings(epochs=20, edge=EDGE),
+        settings=EvidenceSettings(epochs=32, edge=EDGE),
     ),
     "slices": Series(slices_split, ("0", "1", "2", "3"), {**LESIONS, "hd95": "HD95 px"}),
     "synapses": Series(partial(sections_split, labels="labels_synapses"), THIRDS, OBJECTS),
