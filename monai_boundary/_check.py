@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_boundary._labels import near_integers
+
 # Neighbours of a voxel on 1, 2 and 3 axes, by connectivity from 1 on.
 NEIGHBOURS = {1: (2,), 2: (4, 8), 3: (6, 18, 26)}
 
@@ -163,10 +165,12 @@ def check_mask(name: str, mask: Any) -> np.ndarray:
 
 def check_onehot(channels: np.ndarray) -> np.ndarray:
     """Return one-hot or overlapping labels `(C, *S)` as bool; image readers give them as floats."""
-    whole = channels.astype(np.uint8) if channels.dtype.kind == "f" else channels
-    if channels.dtype.kind == "f" and not (whole == channels).all():
-        raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
-    return np.stack([check_mask("labels", channel) for channel in whole])
+    if channels.dtype.kind == "f":
+        whole = near_integers(channels)
+        if not (np.isfinite(whole).all() and (whole == np.rint(whole)).all()):
+            raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
+        channels = whole.astype(np.int64)
+    return np.stack([check_mask("labels", channel) for channel in channels])
 
 
 def counted_channels(labels: Any, include_background: bool) -> Any:
@@ -178,7 +182,8 @@ def counted_channels(labels: Any, include_background: bool) -> Any:
 
 
 def check_onehot_ignore(num_classes: int | None, ignore_index: int | None) -> None:
-    """Raise ``ValueError`` where a value to ignore is given for one-hot labels, which have no place for it."""
+    """Raise where a value to ignore is no integer, or is given for one-hot labels, which have no place for it."""
+    check_ignore_index(ignore_index)
     if num_classes is None and ignore_index is not None:
         raise ValueError(
             f"ignore_index must be None for one-hot input, got {ignore_index!r}; pass labels and num_classes"
@@ -206,16 +211,18 @@ def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
         raise TypeError(f"{name} must hold integers, got dtype {labels.dtype}")
     if labels.dtype.kind != "f":
         return labels
-    if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+    whole = near_integers(labels)
+    if not (np.isfinite(whole).all() and (whole == np.rint(whole)).all()):
         raise ValueError(
             f"{name} must hold integers, got {labels.dtype} with fractional or non-finite values; "
             "resample label maps with mode='nearest'"
         )
-    return labels.astype(np.int64)
+    return whole.astype(np.int64)
 
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
     """Return `labels` as integers in [0, num_classes), `ignore_index` excepted; see `check_integers`."""
+    check_ignore_index(ignore_index)
     labels = check_integers("labels", labels)
     low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < num_classes:  # the usual case costs two reductions and no mask
@@ -239,6 +246,7 @@ def check_ids(name: str, ids: np.ndarray) -> np.ndarray:
     """
     check_spatial_ndim(name, ids.shape)
     if ids.dtype.kind == "f":
+        ids = near_integers(ids)
         largest = 2 ** (np.finfo(ids.dtype).nmant + 1)
         if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all() and np.abs(ids).max() < largest):
             raise ValueError(

@@ -20,6 +20,7 @@ from nibabel.orientations import aff2axcodes
 from nibabel.spatialimages import HeaderDataError
 
 from monai_boundary._geometry import affine_spacing
+from monai_boundary._labels import near_integers
 
 __all__ = [
     "NIFTI_ENDINGS",
@@ -137,12 +138,6 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
             f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
         )
     return values.reshape((*values.shape, 1)[:3]), affine
-
-
-def near_integers(values: np.ndarray) -> np.ndarray:
-    """Return `values` with those that scaling has moved off an integer put back: 255 times 1/255 is 1.00000006."""
-    whole = np.rint(values)
-    return np.where(np.abs(values - whole) < 1e-4, whole, values)
 
 
 def _whole_image(path: Path) -> Any:

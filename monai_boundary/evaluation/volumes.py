@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_boundary._check import check_choice
+from monai_boundary._check import check_choice, check_ignore_index
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.score_sets import PROTOCOLS, score_pair
@@ -45,6 +45,7 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, tuple(PROTOCOLS))
         check_empty(self.empty)
+        check_ignore_index(self.ignore_index)
         if self.ignore_index is None:
             object.__setattr__(self, "ignore_index", _IGNORED.get(self.protocol))
         if self.labels is None and self.protocol != "surface":

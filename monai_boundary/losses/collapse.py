@@ -10,7 +10,13 @@ import numpy as np
 import torch
 
 from monai_boundary._check import check_fraction, check_ignore_index, check_number
-from monai_boundary.losses.values import check_label_values, check_mask_values, counted_mask, without_unsigned
+from monai_boundary.losses.values import (
+    check_label_values,
+    check_mask_values,
+    counted_mask,
+    label_numbers,
+    without_unsigned,
+)
 
 __all__ = ["CollapseGuard", "CollapseWarning", "foreground_shares"]
 
@@ -27,7 +33,7 @@ def foreground_shares(
 
     Args:
         logits: `(B, C, *S)`; with C = 1 foreground is a positive logit, else the arg max decides.
-        labels: Integers `(B, 1, *S)`.
+        labels: `(B, 1, *S)`: integers, or with C = 1 values in [0, 1], above 0.5 foreground.
         ignore_index: Label that is not counted.
 
     Returns:
@@ -40,13 +46,13 @@ def foreground_shares(
     if predicted.shape != labels.shape:
         raise ValueError(f"labels must have shape {tuple(predicted.shape)}, got {tuple(labels.shape)}")
     check_ignore_index(ignore_index)
-    labels = without_unsigned(labels)
+    labels = without_unsigned(labels) if single else label_numbers(labels)
     valid = counted_mask(labels, ignore_index)
     valid = torch.ones_like(labels, dtype=torch.bool) if valid is None else valid
     labels = labels.masked_fill(~valid, 0)
     if single:
         check_mask_values("labels", labels, ignore_index)
-        labels = (labels > 0).long()
+        labels = (labels > 0.5).long()
     else:
         check_label_values("labels", labels, logits.shape[1], ignore_index)
     count = valid.sum().clamp(min=1)

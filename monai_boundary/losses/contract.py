@@ -17,6 +17,7 @@ from monai_boundary.losses.values import (
     check_mask_values,
     check_output,
     counted_mask,
+    label_numbers,
     without_unsigned,
 )
 
@@ -134,7 +135,8 @@ class TargetContract:
             )
         if isinstance(target, MetaTensor):
             target = target.as_subclass(torch.Tensor)
-        return without_unsigned(target), self.to_onehot_y and channels > 1
+        labelled = self.to_onehot_y and channels > 1
+        return (label_numbers if labelled else without_unsigned)(target), labelled
 
     def counted(self, values: torch.Tensor) -> torch.Tensor | None:
         """Return which voxels of a target count, ``None`` for all; channels that softmax mixes count together."""

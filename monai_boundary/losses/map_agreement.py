@@ -13,6 +13,7 @@ import torch
 
 from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.kernels.pooling import box_min_pool
+from monai_boundary.losses.values import label_numbers
 from monai_boundary.transforms.map_record import recorded_options
 
 __all__ = ["FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_options", "label_masks"]
@@ -82,7 +83,7 @@ def label_masks(target: object, logits: torch.Tensor, first: int, ignore_index: 
     channels = logits.shape[1]
     if target.ndim != logits.ndim or target.shape[2:] != logits.shape[2:] or target.shape[1] not in (1, channels):
         return None
-    target = target.detach().as_subclass(torch.Tensor)
+    target = label_numbers(target.detach().as_subclass(torch.Tensor))
     valid = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
     if target.shape[1] == channels:
         return target[:, first:] > 0.5, valid[:, first:]

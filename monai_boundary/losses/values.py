@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 
+from monai_boundary._labels import WHOLE
+
 __all__ = [
     "as_float32",
     "check_label_values",
     "check_mask_values",
     "check_output",
     "counted_mask",
+    "label_numbers",
     "without_unsigned",
 ]
 
@@ -39,6 +42,14 @@ def as_float32(tensor: torch.Tensor) -> torch.Tensor:
 def without_unsigned(values: torch.Tensor) -> torch.Tensor:
     """Return 16, 32 and 64 unsigned bits, which torch can hardly compare, as int64, and any other type as it is."""
     return values.long() if values.dtype in (torch.uint16, torch.uint32, torch.uint64) else values
+
+
+def label_numbers(labels: torch.Tensor) -> torch.Tensor:
+    """Return labels in a type that can be compared; floats that scaling has moved off a whole number are put back."""
+    if not labels.is_floating_point():
+        return without_unsigned(labels)
+    whole = labels.round()
+    return torch.where((labels - whole).abs() < WHOLE, whole, labels)
 
 
 def counted_mask(values: torch.Tensor, ignore_index: int | None) -> torch.Tensor | None:
@@ -83,9 +94,10 @@ def _outside(values: torch.Tensor, highest: int, fractions: bool = False) -> tor
         return None
     low, high = torch.aminmax(values)  # the usual case, in one pass
     broken = None if fractions or not values.is_floating_point() else values != values.round()
-    if low >= 0 and high <= highest:
+    slack = WHOLE if fractions and values.is_floating_point() else 0
+    if low >= -slack and high <= highest + slack:
         return broken if broken is not None and broken.any() else None
-    outside = ~((values >= 0) & (values <= highest))
+    outside = ~((values >= -slack) & (values <= highest + slack))
     return outside if broken is None else outside | broken
 
 

@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from monai.metrics import CumulativeIterationMetric, do_metric_reduction
 
 from monai_boundary._check import as_numpy, check_count, check_ignore_index, check_labels
+from monai_boundary._labels import near_integers
 from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["CaseMetric", "MaskMetric", "Spacing"]
@@ -179,6 +180,7 @@ class MaskMetric(CaseMetric):
 
 def _as_masks(name: str, channels: np.ndarray) -> np.ndarray:
     """Return one-hot channels or a mask of any type as bool: every value must be 0 or 1, which NaN is not."""
+    channels = near_integers(channels) if channels.dtype.kind == "f" else channels
     if not ((channels == 0) | (channels == 1)).all():
         raise ValueError(
             f"{name} must be one-hot, got other values than 0 and 1; use AsDiscrete first, divide masks of 0 and 255, "

@@ -150,10 +150,24 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
 
 def _check_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:
     labels = check_integers(name, labels)
-    if int(labels.max()) == 255 and 255 not in (label, ignore_index) and ((labels == 0) | (labels == 255)).all():
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 and ignore_index != low:
         raise ValueError(
-            f"{name} must hold the label {label}, got a mask of 0 and 255; divide it by 255, or pass ignore_index=255"
+            f"{name} must hold labels >= 0 or ignore_index={ignore_index}, got {low}; name the value of voxels that do "
+            "not count as ignore_index"
         )
+    if high == 255 and 255 not in (label, ignore_index):
+        others = set(np.unique(labels).tolist()) - {0, 255, ignore_index}
+        if not others:
+            raise ValueError(
+                f"{name} must hold the label {label}, got a mask of 0 and 255; divide it by 255, or pass "
+                "ignore_index=255"
+            )
+        if others == {label}:
+            raise ValueError(
+                f"{name} must hold 0 and {label}, got 255 at {int((labels == 255).sum())} voxels beside them; pass "
+                "ignore_index=255 where these do not count, or give the class another number"
+            )
     return labels
 
 

@@ -176,7 +176,8 @@ def surface_voxels(mask: np.ndarray, through_plane: int | None = None) -> np.nda
     return surface
 
 
-def dice_score(pred: np.ndarray, target: np.ndarray) -> float:
-    """Dice of two bool masks; NaN where both are empty."""
-    total = int(pred.sum()) + int(target.sum())
-    return 2 * int((pred & target).sum()) / total if total else math.nan
+def dice_score(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> float:
+    """Dice of two masks, bool or integers 0 and 1; NaN where both are empty."""
+    first, second = check_mask_pair(pred, target)
+    total = int(first.sum()) + int(second.sum())
+    return 2 * int((first & second).sum()) / total if total else math.nan

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from monai_boundary._check import check_ignore_index
 from monai_boundary._files import file_digest, part_pattern
 from monai_boundary.datasets.datalist import read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
@@ -76,6 +77,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     require_blosc2()
     if workers < 1 or (dask is not None and workers > 1):
         raise ValueError(f"workers must be at least 1, and 1 with dask, got {workers}")
+    check_ignore_index(ignore_index)
     labels, folder = _find_labels(data), Path(out).absolute()
     settings = MapSettings(options, num_classes, include_background, ignore_index)
     chosen = _share(list(labels), shard)
