@@ -14,8 +14,9 @@ from experiments.evidence.figures import evidence_figure
 from experiments.evidence.series import SERIES
 from experiments.evidence.tables import tables
 from experiments.evidence.training import KEYS, planned_runs, train_arm
-from experiments.shared.commands import Plan, experiment, seeds_option
+from experiments.shared.commands import FILE, Plan, experiment, seeds_option
 from experiments.shared.journal import Run
+from experiments.shared.tables import replace_between
 from monai_boundary.reports.figures import save_figure
 
 QUICK: dict[str, Any] = {"epochs": 2, "steps": 2, "score_every": 1, "features": (4, 8, 8)}
@@ -31,7 +32,8 @@ def _command(name: str) -> click.Command:
     @seeds_option()
     @click.option("--quick", is_flag=True, help="Two steps, whose figures say nothing.")
     @click.option("--tiers", type=click.IntRange(1, 4), default=4, show_default=True, help="Of arms, the first ones.")
-    def command(data: Path, seeds: tuple[int, ...], quick: bool, tiers: int) -> Plan:
+    @click.option("--docs", type=FILE, help="Replace the tables of this series in this Markdown file, too.")
+    def command(data: Path, seeds: tuple[int, ...], quick: bool, tiers: int, docs: Path | None) -> Plan:
         """Train what the journal lacks, the most telling runs first, and print the paired differences."""
         series = replace(SERIES[name], tiers=SERIES[name].tiers[:tiers])
         settings = replace(series.settings, **(QUICK if quick else {}))
@@ -43,7 +45,10 @@ def _command(name: str) -> click.Command:
         def report(rows: list[Run], figures: Path | None) -> str:
             if figures is not None:
                 save_figure(evidence_figure(rows, series), figures / f"evidence_{name}.png", dpi=110)
-            return tables(rows, series)
+            text = tables(rows, series)
+            if docs is not None:
+                replace_between(docs, f"<!-- evidence {name} -->", "<!-- end of the evidence -->", text)
+            return text
 
         runs = planned_runs(name, series, seeds, settings)
         return Plan(runs, lambda run, title: train_arm(run, split(run["fold"]), series, title), report, KEYS)

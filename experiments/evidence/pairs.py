@@ -64,12 +64,18 @@ def score_table(rows: Sequence[Run]) -> pd.DataFrame:
 def differences(table: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return arm and control side by side: one line per loss, arm, point and case, means over the seeds of both.
 
-    Only what both have of a fold and seed counts.
+    An arm is compared with the control at the same point, and the control at another point than .5 with itself at .5:
+    what a threshold or a size filter buys without any boundary term. Only what both have of a fold and seed counts.
     """
     known = table.dropna(subset=[score])
     control = known[known["arm"] == CONTROL].drop(columns="arm")
-    arms = known[known["arm"] != CONTROL]
-    both = arms.merge(control, on=["loss", "point", *_PAIR], suffixes=("", "_control"))
+    plain = control[control["point"] == "plain"].drop(columns="point")
+    arms, tuned = known[known["arm"] != CONTROL], known[(known["arm"] == CONTROL) & (known["point"] != "plain")]
+    suffixes = ("", "_control")
+    both = pd.concat(
+        [tuned.merge(plain, on=["loss", *_PAIR], suffixes=suffixes),
+         arms.merge(control, on=["loss", "point", *_PAIR], suffixes=suffixes)]
+    )  # fmt: skip
     both = both.assign(value=both[score], control=both[f"{score}_control"])
     found: pd.DataFrame = (
         both.groupby([*KEYS, "group", "case"], observed=True)
@@ -80,10 +86,11 @@ def differences(table: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def compare(table: pd.DataFrame, score: str) -> dict[tuple[str, str, str], Comparison]:
-    """Compare every arm with its control in a score, by loss, arm and point; Holm's correction is over the arms."""
+    """Compare in a score as `differences` says, by loss, arm and point; Holm's correction is over the arms."""
     pairs = differences(table, score)
     found: dict[tuple[str, str, str], Comparison] = {}
-    for _, family in pairs.groupby(["loss", "point"], observed=True):
+    own = pairs["arm"] == CONTROL
+    for _, family in pairs.groupby([own, "loss", "point"], observed=True):
         arms = {key: _compare(part) for key, part in family.groupby(KEYS, observed=True)}
         corrected = holm([each.p for each in arms.values()])
         for (key, each), p in zip(arms.items(), corrected, strict=True):

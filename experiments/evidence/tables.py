@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.evidence.arms import ARMS
+from experiments.evidence.arms import ARMS, CONTROL
 from experiments.evidence.pairs import ENOUGH, Comparison, compare, score_table
 from experiments.evidence.scoring import POINTS
 from experiments.evidence.series import Series
@@ -19,27 +19,21 @@ from experiments.shared.tables import markdown
 def tables(rows: Sequence[Run], series: Series) -> str:
     """Return the verdict and the tables of a series, the parts of each kind of cases apart."""
     whole = score_table(rows)
-    parts = []
+    parts: list[str] = []
     for kind, table in whole.groupby("kind", sort=False):
         columns = {
             score: name for score, name in series.columns.items() if score in table and table[score].notna().any()
         }
-        found = {score: compare(table, score) for score in columns}
-        parts.append(
-            "\n\n".join(
-                [
-                    f"### {kind}" if kind else "",
-                    *[verdict(name, found[score]) for score, name in columns.items() if score in series.main],
-                    means(table, columns),
-                    changes(found, columns),
-                ]
-            ).strip()
-        )
+        found = {score: compare(table, score) for score in series.main if score in columns}
+        parts += [f"### {str(kind).capitalize()}"] if kind else []
+        parts.append("\n".join(f"- {verdict(columns[score], each)}" for score, each in found.items()))
+        parts += [means(table, columns), changes(found, columns)]
     return "\n\n".join([*parts, validation(rows)])
 
 
 def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
     """Return a sentence on a score: which arms differ from their control, or that none does yet."""
+    found = {key: each for key, each in found.items() if key[1] != CONTROL}
     if not found:
         return f"**{name}**: no pair yet."
     pairs = sorted({each.pairs for each in found.values()})
@@ -65,8 +59,8 @@ def means(table: pd.DataFrame, columns: dict[str, str]) -> str:
 
 
 def changes(found: dict[str, dict[tuple[str, str, str], Comparison]], columns: dict[str, str]) -> str:
-    """Return a line per score, arm and point: the paired difference to the control at the same point."""
-    header = ("score", "loss", "arm", "prediction", "control", "difference, 95 %", "Holm p", "pairs", "seeds",
+    """Return a line per score, arm and point: the paired difference that `differences` explains."""
+    header = ("score", "loss", "arm", "prediction", "compared with", "difference, 95 %", "Holm p", "pairs", "seeds",
               "could have shown")  # fmt: skip
     lines = [
         [columns[score], loss, arm, POINTS[point], number(each.control),

@@ -42,4 +42,4 @@ def spread(values: Sequence[float], form: str) -> str:
 def replace_between(path: Path, begin: str, end: str, text: str) -> None:
     """Put `text` between two marks of a Markdown file, in the place of what is there."""
     head, rest = path.read_text(encoding="utf-8").split(begin)
-    path.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    path.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")

@@ -17,13 +17,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
     "ms": "protocol.md", "wmh-phantoms": "protocol.md", "collapse": "collapse.md", "patch-maps": "patch_maps.md",
     "hippocampus": "evidence.md", "ms-nnunet": "evidence.md", "isbi2012": "em_evidence.md", "gala": "em_evidence.md",
-    "aicd": "remote_evidence.md", "buildings": "remote_evidence.md",
+    "aicd": "remote_evidence.md", "buildings": "remote_evidence.md", "evidence flair": "evidence/lesions.md",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_tables_of_the_docs_are_made_of_the_committed_lines(name, run, tmp_path):
-    result = run(name, "--table", DOCS / "results" / f"{name.replace('-', '_')}.jsonl")
+    result = run(*name.split(), "--table", DOCS / "results" / f"{name.replace('-', '_').replace(' ', '_')}.jsonl")
     assert result.exit_code == 0, result.output
     printed = [line for line in result.stdout.splitlines() if line.startswith("|")]
     page = (DOCS / PAGES[name]).read_text().splitlines()

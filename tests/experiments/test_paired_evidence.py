@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, replace
 
@@ -28,6 +29,7 @@ from experiments.evidence.series import LESIONS, SERIES, Series
 from experiments.evidence.tables import late_rise, number, tables
 from experiments.evidence.training import planned_runs, train_arm
 from experiments.shared.real_data import data_folder
+from tests.cli.calling import assert_fails
 
 TINY = EvidenceSettings(2, batch=4, score_every=1, steps=2, edge=32, features=(4, 8))
 
@@ -216,6 +218,16 @@ def test_interval_test_and_detectable_effect_are_those_of_scipy():
     assert found["Dice+CE", "published", "plain"].difference == pytest.approx(-half.difference)
 
 
+def test_a_tuned_control_is_compared_with_itself_at_half():
+    rows = [row("control", 0, {"a": 0.1, "b": 0.3})]
+    for case in rows[0]["cases"]:
+        case["filter"] = {"dice": case["plain"]["dice"] + 0.2, "f1": 1.0}
+    found = compare(score_table(rows), "dice")
+    assert set(found) == {("Dice+CE", "control", "threshold"), ("Dice+CE", "control", "filter")}
+    assert found["Dice+CE", "control", "threshold"].difference == 0
+    assert found["Dice+CE", "control", "filter"].difference == pytest.approx(0.2)
+
+
 def test_holm_multiplies_by_what_is_left_and_never_falls():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, math.nan, 0.9])[::2] == [1, 1]
@@ -236,6 +248,24 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
     )
     assert "**Dice**: no pair yet." in tables(few[:1], series)
     assert evidence_figure([*few, row("control", 0, {"a": 0.1}, "generalized Dice")], series).axes
+
+
+def test_the_tables_of_a_series_are_put_into_a_page(tmp_path, run):
+    journal, page = tmp_path / "r.jsonl", tmp_path / "page.md"
+    journal.write_text(json.dumps(row("control", 0, {"a": 0.1})) + "\n")
+    end = "<!-- end of the evidence -->\nbelow\n<!-- end of the evidence -->\n"
+    page.write_text(f"above\n<!-- evidence flair -->\nold\n{end}")
+    result = run("evidence", "flair", "--table", journal, "--docs", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert text.startswith("above\n<!-- evidence flair -->\n- **lesion F1**: no pair yet.")
+    assert text.endswith(end)
+    assert "old" not in text
+
+
+def test_a_series_without_its_data_is_named(tmp_path, run):
+    assert_fails(run("evidence", "busi", "--data", tmp_path, "--results", tmp_path / "r.jsonl"), "busi")
+    assert_fails(run("evidence", "brain"), "No such command 'brain'")
 
 
 def test_a_late_rise_is_that_over_the_best_point_before():
