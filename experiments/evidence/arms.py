@@ -16,13 +16,12 @@ from monai.losses import DiceCELoss
 from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions
 from monai_boundary.losses import (
     BinaryCrossEntropyLoss,
-    BoundaryAwareLoss,
     BoundaryF1Loss,
     BoundaryLoss,
+    CrossEntropyBoundaryAwareLoss,
     GeneralizedDiceLoss,
     RegionBoundaryLoss,
 )
-from monai_boundary.losses.cross_entropy_boundary_aware import CrossEntropyBoundaryAwareLoss
 from monai_boundary.schedules import Constant, GradientShare, Increase, Rebalance, Schedule, Warmup
 
 CONTROL = "control"
@@ -39,7 +38,7 @@ class Arm:
 
     Args:
         schedule: Of the weights of both terms; ``None`` adds nothing.
-        term: Makes the boundary term.
+        term: Makes the boundary term; that of a loss made as a whole is left out.
         beside: What it wants.
     """
 
@@ -59,7 +58,7 @@ def _f1(schedule: Schedule) -> Arm:
 
 def _aware(schedule: Schedule) -> Arm:
     # regions of a prediction without membranes say nothing, and take long to cut
-    return Arm(Warmup(0.3, schedule), partial(BoundaryAwareLoss, weighting="mean", dilation=3), "seeds")
+    return Arm(Warmup(0.3, schedule), beside="seeds")
 
 
 #: In the order of tables and pictures.
@@ -91,9 +90,7 @@ def outputs(region: str) -> int:
 
 def make_loss(region: str, arm: str) -> torch.nn.Module:
     """Return the loss of an arm, for logits `(B, outputs, H, W)` and labels `(B, 1, H, W)`."""
-    term = ARMS[arm].term
-    if term is None:
-        return REGIONS[region]()
     if ARMS[arm].beside == "seeds":
         return CrossEntropyBoundaryAwareLoss()
-    return RegionBoundaryLoss(REGIONS[region](), term())
+    loss, term = REGIONS[region](), ARMS[arm].term
+    return loss if term is None else RegionBoundaryLoss(loss, term())

@@ -254,13 +254,13 @@ def test_the_tables_of_a_series_are_put_into_a_page(tmp_path, run):
     journal, page = tmp_path / "r.jsonl", tmp_path / "page.md"
     journal.write_text(json.dumps(row("control", 0, {"a": 0.1})) + "\n")
     end = "<!-- end of the evidence -->\nbelow\n<!-- end of the evidence -->\n"
-    page.write_text(f"above\n<!-- evidence flair -->\nold\n{end}")
+    page.write_text(f"above\n<!-- evidence flair -->\nstale\n{end}")
     result = run("evidence", "flair", "--table", journal, "--docs", page)
     assert result.exit_code == 0, result.output
     text = page.read_text()
     assert text.startswith("above\n<!-- evidence flair -->\n- **lesion F1**: no pair yet.")
     assert text.endswith(end)
-    assert "old" not in text
+    assert "stale" not in text
 
 
 def test_a_series_without_its_data_is_named(tmp_path, run):
