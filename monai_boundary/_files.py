@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["file_digest", "part_pattern", "replacing", "write_json", "write_text"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = [
+    "copy_file",
+    "file_digest",
+    "is_full",
+    "part_pattern",
+    "replacing",
+    "write_bytes",
+    "write_csv",
+    "write_json",
+    "write_text",
+    "write_torch",
+]
+
+#: How torch and NumPy, and so tifffile, say that a disk took only a part; they pass on no number.
+_SHORT_WRITE = re.compile(r"unexpected pos \d+ vs \d+|file write failed|\d+ requested and \d+ written")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of the process
+#: What a spreadsheet takes for the beginning of a formula, in half and full width.
+_FORMULA = tuple("=+-@\t\n＝＋－＠")  # noqa: RUF001
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator[Path]:
     """Give a temporary path for a file or folder that takes the place of `path` when the block has succeeded.
 
     Folders on the way are made. When the block fails, or its process is killed, what was at `path` stays as it was;
     after a failure the temporary path and the folders made for it are gone.
 
+    Args:
+        path: The file or folder.
+        size: Bytes that will be written, where they are known.
+
     Raises:
-        OSError: What is written does not fit or may not be written; the error names `path`.
+        OSError: What is written does not fit or may not be written; the error names `path` and, where the disk is full,
+            the space that it takes and the space that is free.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -47,13 +75,41 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.replace(path)
         _remove(aside)
     except BaseException as error:
+        text = _shortage(part, size)
         _remove(part)
         for folder in missing:
             with suppress(OSError):
                 folder.rmdir()
+        if (full := _full_disk(error)) is not None:
+            raise OSError(full.errno, f"{full.strerror}: {text}", str(path)) from error
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error says that a file did not fit: the disk, the quota, or the largest size of a file."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """Return what says that a file did not fit, in an error or behind it: libraries wrap it in errors of their own."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None and _SHORT_WRITE.search(str(error)):
+            number = errno.ENOSPC
+        if number in _FULL:
+            return OSError(number, os.strerror(number))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _shortage(part: Path, size: int | None) -> str:
+    """Say how much space a file takes and how much there is; of a size that nobody knows, what was written so far."""
+    written = sum(file.stat().st_size for file in (part.rglob("*") if part.is_dir() else [part]) if file.is_file())
+    folder = next(folder for folder in part.parents if folder.exists())
+    taken = f"at least {written / 1e6:.3g}" if size is None else f"{size / 1e6:.3g}"
+    return f"the file takes {taken} MB, {shutil.disk_usage(folder).free / 1e6:.3g} MB are free"
 
 
 def _remove(path: Path) -> None:
@@ -68,10 +124,41 @@ def part_pattern(name: str) -> str:
     return f".{name}.{'[0-9a-f]' * 32}.part"
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Write a file in one step, over any other."""
+    with replacing(path, len(content)) as part:
+        part.write_bytes(content)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file in one step, over any other."""
-    with replacing(path) as part:
+    with replacing(path, len(text.encode())) as part:
         part.write_text(text, encoding="utf-8", newline="")
+
+
+def copy_file(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Copy a file in one step, over any other."""
+    with replacing(path, os.stat(source).st_size) as part:  # noqa: PTH116 - it may be a text
+        shutil.copyfile(source, part)
+
+
+def write_csv(path: str | os.PathLike[str], table: DataFrame) -> None:
+    """Write a table without its index in one step; a text that is a formula to a spreadsheet gets an apostrophe."""
+
+    def cell(value: Any) -> Any:
+        text = value.replace("\r", r"\r") if isinstance(value, str) else ""  # pandas would not quote it
+        return (f"'{text}" if text.startswith(_FORMULA) else text) if text else value
+
+    texts = {str(name): table[name].map(cell) for name in table.select_dtypes(exclude="number")}
+    write_text(path, table.assign(**texts).to_csv(index=False, na_rep="nan"))
+
+
+def write_torch(path: str | os.PathLike[str], content: object) -> None:
+    """Write what `torch.save` writes in one step, over any other."""
+    import torch
+
+    with replacing(path) as part:
+        torch.save(content, part)
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from monai_boundary._files import replacing
+from monai_boundary._files import copy_file, replacing, write_torch
 
 __all__ = ["STOCK_TRAINER", "export_checkpoint"]
 
@@ -54,9 +53,7 @@ def export_checkpoint(
         return _export_folder(source.resolve(), destination, overwrite)
     target = destination / source.name if destination.is_dir() else destination
     _refuse(source, target, overwrite)
-    checkpoint = _load(source)
-    with replacing(target) as partial:
-        _save(checkpoint, partial)
+    _save(_load(source), target)
     return target
 
 
@@ -80,7 +77,7 @@ def _export_folder(source: Path, destination: Path, overwrite: bool) -> Path:
             _save(_load(path), fold / path.name)
         for name in _FILES:
             if (source / name).is_file():
-                shutil.copyfile(source / name, partial / name)
+                copy_file(source / name, partial / name)
     return target
 
 
@@ -119,4 +116,4 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
     log = checkpoint.get("logging")
     if isinstance(log, dict) and set(_STOCK_LOG) <= set(log):
         checkpoint = {**checkpoint, "logging": {key: log[key] for key in _STOCK_LOG}}
-    torch.save({**checkpoint, "trainer_name": STOCK_TRAINER}, path)
+    write_torch(path, {**checkpoint, "trainer_name": STOCK_TRAINER})

@@ -15,6 +15,7 @@ from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import nn
 
 from monai_boundary._check import check_choice
+from monai_boundary._files import part_pattern, replacing
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.schedules import Rebalance, Schedule
@@ -31,7 +32,22 @@ else:
     _Trainer = object
 
 
-class GeneralizedDiceMixin(_Trainer):
+class _WholeCheckpoints(_Trainer):
+    """Checkpoints that a kill or a full disk does not cut off: the one before stays until the next is whole."""
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Save nnU-Net's checkpoint in one step; what a killed run left beside it is removed."""
+        path = Path(filename)
+        if self.local_rank != 0 or self.disable_checkpointing:  # nnU-Net writes none
+            super().save_checkpoint(filename)
+            return
+        for part in path.parent.glob(part_pattern(path.name)):
+            part.unlink()
+        with replacing(path) as part:
+            super().save_checkpoint(str(part))
+
+
+class GeneralizedDiceMixin(_WholeCheckpoints):
     """Generalized Dice in place of nnU-Net's Dice and cross-entropy, with its deep supervision."""
 
     def _build_loss(self) -> nn.Module:
@@ -41,7 +57,7 @@ class GeneralizedDiceMixin(_Trainer):
         return DeepSupervisionWrapper(loss, stock.weight_factors) if self.enable_deep_supervision else loss
 
 
-class BoundaryMixin(_Trainer):
+class BoundaryMixin(_WholeCheckpoints):
     """Adds the boundary term to any nnU-Net trainer: ``class Mine(BoundaryMixin, nnUNetTrainerNoMirroring): ...``.
 
     Settings are class attributes, so a variant is a three-line subclass with a name, and a results folder, of its own.

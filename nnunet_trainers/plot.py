@@ -11,6 +11,8 @@ from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from monai_boundary._files import replacing
+
 __all__ = ["plot_boundary_log"]
 
 # Okabe and Ito's colours, told apart without red-green vision.
@@ -72,7 +74,8 @@ def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
         _draw_gradients(last, log)
     last.set_xlabel("epoch")
     last.xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
 
 
 def _draw_gradients(axes: Any, log: Mapping[str, Sequence]) -> None:

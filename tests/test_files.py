@@ -1,11 +1,14 @@
 """Files are whole or not there: `monai_boundary._files`."""
 
 import errno
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from monai_boundary._files import part_pattern, replacing, write_json, write_text
+from monai_boundary._files import part_pattern, replacing, write_csv, write_json, write_text
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -47,3 +50,84 @@ def test_what_a_killed_writer_leaves_is_found_by_its_pattern(tmp_path: Path) -> 
     with replacing(tmp_path / "map.b2nd") as part:
         part.touch()
         assert list(tmp_path.glob(part_pattern("*.b2nd"))) == [part]
+
+
+def test_a_table_holds_no_formula_in_any_column(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    names = ["=1+1", "+a", "-a", "@a", "\ta", "＝a", "a=1\r"]  # noqa: RUF001
+    table = pd.DataFrame({"case": names, "score": -0.5, "reason": "@a", "n": None})
+    write_csv(tmp_path / "t.csv", table)
+    found = pd.read_csv(tmp_path / "t.csv", keep_default_na=False)
+    assert found["case"].tolist() == [*(f"'{name}" for name in names[:-1]), r"a=1\r"]
+    assert set(found["reason"]) == {"'@a"}
+    assert set(found["score"]) == {-0.5}
+    assert table["case"].tolist() == names
+
+
+SHORT_DISK = """
+import resource, sys
+import numpy as np, pandas, torch
+from pathlib import Path
+from matplotlib.figure import Figure
+from monai_boundary import _files, export
+from monai_boundary.bundles import copy_bundle
+from monai_boundary.datasets import write_volume
+from monai_boundary.reports import save_figure
+import tifffile
+from nnunet_trainers.plot import plot_boundary_log
+
+folder, noise = Path(sys.argv[1]), np.random.default_rng(0).random((60, 60, 60), np.float32)
+
+def figure():
+    figure = Figure(figsize=(20, 20))
+    figure.subplots().imshow(noise[0])
+    return figure
+
+def tiff(path):
+    with _files.replacing(path) as part, tifffile.TiffWriter(part) as file:
+        for one in noise:
+            file.write(one, contiguous=True)
+
+log = dict.fromkeys(("alpha", "region_weight", "alpha_paused", "region_term", "boundary_term", "gradient_share",
+    "region_gradient", "boundary_gradient"), [0.5] * 90)
+log |= dict.fromkeys(("foreground_predicted", "foreground_true"), [[.5]] * 90)
+(folder / "source").write_bytes(noise.tobytes())
+WRITERS = {
+    "a.txt": lambda path: _files.write_text(path, "a" * 100_000),
+    "a.json": lambda path: _files.write_json(path, ["a" * 100_000]),
+    "a.csv": lambda path: _files.write_csv(path, pandas.DataFrame({"a": noise.ravel()})),
+    "a.nii.gz": lambda path: write_volume(path, noise, (1.0, 1.0, 1.0)),
+    "a.nii": lambda path: write_volume(path, noise, (1.0, 1.0, 1.0)),
+    "a.png": lambda path: save_figure(figure(), path),
+    "boundary.png": lambda path: plot_boundary_log(log, path),
+    "a.pth": lambda path: _files.write_torch(path, {"a": torch.from_numpy(noise)}),
+    "a.tif": tiff,
+    "copy": lambda path: _files.copy_file(folder / "source", path),
+}
+for name in WRITERS:
+    (folder / name).write_bytes(b"earlier")
+before = sorted(folder.iterdir())
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+for name, write in WRITERS.items():
+    try:
+        write(folder / name)
+    except OSError as error:
+        print(name, error.errno, error.filename, error.strerror)
+    assert (folder / name).read_bytes() == b"earlier", name
+    assert sorted(folder.iterdir()) == before, name
+print(len(WRITERS))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of a file")
+def test_every_writer_keeps_the_old_file_on_a_full_disk_and_names_path_and_space(tmp_path: Path) -> None:
+    for module in ("tifffile", "pandas", "matplotlib", "nnunetv2"):
+        pytest.importorskip(module)
+    done = subprocess.run([sys.executable, "-c", SHORT_DISK, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *lines, count = done.stdout.splitlines()
+    assert len(lines) == int(count)
+    for line in lines:
+        name = line.split()[0]
+        said = rf"{name} (27|28) {tmp_path}/{name} .*: the file takes (at least )?[\d.e+-]+ MB, [\d.e+-]+ MB are free"
+        assert re.fullmatch(said, line), line

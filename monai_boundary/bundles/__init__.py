@@ -12,6 +12,8 @@ import os
 import shutil
 from pathlib import Path
 
+from monai_boundary._files import copy_file
+
 __all__ = ["bundle_folder", "copy_bundle", "list_bundles"]
 
 _ROOT = Path(__file__).parent
@@ -54,4 +56,5 @@ def copy_bundle(name: str, target: str | os.PathLike[str], overwrite: bool = Fal
         raise FileExistsError(
             f"{folder} must not exist, got a folder; pass --force to replace the bundle's files in it"
         )
-    return Path(shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")))
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored, copy_function=copy_file))

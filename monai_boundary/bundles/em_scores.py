@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from monai_boundary._files import write_json, write_text
+from monai_boundary._files import write_csv, write_json
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
 from monai_boundary.metrics import INSTANCE_SCORES, LikelihoodSegmentation, ThresholdSweepMetric
 from monai_boundary.metrics.likelihood import THRESHOLDS
@@ -74,7 +74,7 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     curve = _means(table, scored)
     folder, chosen = Path(output_dir), curve[curve.threshold == threshold]
     for name, lines in (("items", table), ("thresholds", curve), ("scores", chosen)):
-        write_text(folder / f"{name}.csv", lines.to_csv(index=False, na_rep="nan"))
+        write_csv(folder / f"{name}.csv", lines)
     summary = {
         "scored": scored, "items": len(items), "target": target, "border_nm": border, "threshold": threshold,
         "mean": _last(chosen), "mean_at_0.5": _last(curve[curve.threshold == _FIXED]),

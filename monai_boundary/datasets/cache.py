@@ -21,7 +21,7 @@ import torch
 from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
 
-from monai_boundary._files import replacing
+from monai_boundary._files import write_bytes
 
 __all__ = ["VerifiedPersistentDataset"]
 
@@ -129,8 +129,7 @@ def _write_entry(file: Path, content: Any) -> None:
     torch.save(content, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).digest()
     buffer.write(MAGIC + digest)
-    with replacing(file) as part:
-        part.write_bytes(buffer.getbuffer())
+    write_bytes(file, buffer.getbuffer())
 
 
 def _encode(value: Any, where: str, track_meta: bool) -> Any:

@@ -19,6 +19,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes
 from nibabel.spatialimages import HeaderDataError
 
+from monai_boundary._files import write_bytes
 from monai_boundary._geometry import affine_spacing
 from monai_boundary._labels import near_integers
 
@@ -28,6 +29,7 @@ __all__ = [
     "case_name",
     "load_nifti",
     "near_integers",
+    "nifti_bytes",
     "read_image",
     "read_labels",
     "same_affine",
@@ -106,8 +108,14 @@ def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = [-(count - 1) * size / 2 for count, size in zip(array.shape[::-1], spacing[::-1], strict=True)]
     image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
+    write_bytes(path, nifti_bytes(image, os.fspath(path).endswith(".gz")))
+
+
+def nifti_bytes(image: nib.Nifti1Image, compressed: bool = True) -> bytes:
+    """Return the file of an image in mm; the same image gives the same bytes."""
     image.header.set_xyzt_units("mm")
-    nib.save(image, path)
+    content: bytes = image.to_bytes()
+    return gzip.compress(content, compresslevel=1, mtime=0) if compressed else content
 
 
 def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float32) -> tuple[np.ndarray, np.ndarray]:

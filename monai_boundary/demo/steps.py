@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from monai_boundary._files import write_json, write_text
+from monai_boundary._files import copy_file, write_json, write_text
 from monai_boundary.datasets import read_image, read_labels, write_nnunet_phantoms
 from monai_boundary.demo.child_process import StatusLine, find_command, run_command
 from monai_boundary.evaluation import CaseRow, EvaluationSettings, evaluate_folder
@@ -193,7 +193,7 @@ def _write_pictures(folder: Path, dataset: Path, fold: Path, rows: list[CaseRow]
     title = f"Signed distance to the lesions of {row.case}"
     save_figure(distance_figure(distance, image.spacing, title), pictures / f"{row.case}_distance_map.png")
     if (fold / "boundary.png").is_file():
-        shutil.copyfile(fold / "boundary.png", pictures / "boundary.png")
+        copy_file(fold / "boundary.png", pictures / "boundary.png")
     status.finish()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from monai_boundary._files import write_json, write_text
+from monai_boundary._files import write_csv, write_json
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation.tiles import TileEvaluation
@@ -57,12 +57,8 @@ def statistics(values: pd.Series) -> dict[str, Any]:
 
 
 def write_tables(result: Evaluation | TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``cases.csv``, one line per case (and class), and ``summary.json``; return their paths.
-
-    A name that a spreadsheet would take for a formula gets an apostrophe in front.
-    """
-    cases, summary, table = Path(folder) / "cases.csv", Path(folder) / "summary.json", result.table()
-    table["case"] = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in table["case"]]
-    write_text(cases, table.to_csv(index=False, na_rep="nan"))
+    """Write ``cases.csv``, one line per case (and class), and ``summary.json``; return their paths."""
+    cases, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
+    write_csv(cases, result.table())
     write_json(summary, result.summary())
     return cases, summary

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import os
-import shutil
 from collections.abc import Generator
 from concurrent.futures import Executor, as_completed
 from contextlib import closing
@@ -16,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from monai_boundary._files import file_digest, replacing
+from monai_boundary._files import file_digest, is_full, write_bytes
 from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.kernels.distance import DistanceMapOptions, labels_distance_map
@@ -71,16 +68,8 @@ class Job:
             array[None], given.num_classes, spacing, given.options, given.include_background, given.ignore_index
         ).astype(given.dtype, order="C")
         geometry = list(maps.shape), list(spacing), affine.tolist()
-        content = encode_map(maps, MapRecord(given.content(), *geometry, str(self.labels.resolve()), source))
-        try:
-            with replacing(self.path) as part:
-                part.write_bytes(content)
-        except OSError as error:
-            if not _is_full(error):
-                raise
-            free = shutil.disk_usage(self.path.parent).free / 1e6
-            text = f"the disk is full: the map takes {len(content) / 1e6:.3g} MB, {free:.3g} MB are free"
-            raise OSError(errno.ENOSPC, text, os.fspath(self.path)) from error
+        record = MapRecord(given.content(), *geometry, str(self.labels.resolve()), source)
+        write_bytes(self.path, encode_map(maps, record))
 
 
 def run_jobs(jobs: list[Job], pool: Executor | None, progress: bool) -> list[str]:
@@ -93,7 +82,7 @@ def run_jobs(jobs: list[Job], pool: Executor | None, progress: bool) -> list[str
                 made.append(case)
             else:
                 errors[case] = error
-            if _is_full(error):
+            if is_full(error):
                 break
     if errors:
         raise _summary(errors, f"{len(made)} of {len(jobs)} maps are finished and kept")
@@ -122,12 +111,8 @@ def _attempt(job: Job) -> BaseException | None:
     return None
 
 
-def _is_full(error: object) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
 def _summary(errors: dict[str, BaseException], kept: str) -> Exception:
-    full = next((error for error in errors.values() if _is_full(error)), None)
+    full = next((error for error in errors.values() if is_full(error)), None)
     if isinstance(full, OSError):
         return OSError(full.errno, f"{full.strerror}; {kept}; make room and run the same command again", full.filename)
     killed = [error for error in errors.values() if not isinstance(error, _REFUSED)]

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from monai_boundary._files import replacing
 from monai_boundary.reports._panels import (
     GROUND_TRUTH,
     PREDICTION,
@@ -111,9 +112,11 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
     """Write the figure (the suffix names the format) and return its path."""
     destination = Path(path)
     formats = figure.canvas.get_supported_filetypes()
-    if destination.suffix.lstrip(".").lower() not in formats:
+    kind = destination.suffix.lstrip(".").lower()
+    if kind not in formats:
         raise ValueError(f"{destination} must end in one of {', '.join(sorted(formats))}, got {destination.suffix!r}")
-    figure.savefig(destination, dpi=dpi, facecolor="white")
+    with replacing(destination) as part:
+        figure.savefig(part, format=kind, dpi=dpi, facecolor="white")
     return destination
 
 

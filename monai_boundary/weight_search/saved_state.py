@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
-from monai_boundary._files import part_pattern, replacing
+from monai_boundary._files import part_pattern, write_torch
 
 __all__ = ["SavedState", "read_search", "write_search"]
 
@@ -148,8 +148,7 @@ def _random_parts(item: Any, path: str, seen: set[int]) -> Iterator[tuple[str, A
 
 def write_search(folder: Path, settings: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Write the file of a search, whole or not at all."""
-    with replacing(folder / _FILE) as part:
-        torch.save({**content, "settings": settings, "format": _FORMAT}, part)
+    write_torch(folder / _FILE, {**content, "settings": settings, "format": _FORMAT})
 
 
 def read_search(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:

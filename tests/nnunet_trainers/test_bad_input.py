@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary
+from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary, nnUNetTrainerGDL
 from tests.nnunet_trainers.running import build, pretend_epoch
 
 
@@ -40,6 +41,30 @@ def test_a_truncated_checkpoint_is_an_error_that_names_the_file(share: float, re
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(RuntimeError, match=r"must be a whole file .*, got .*checkpoint_latest\.pth.*--c"):
         trainer.load_checkpoint(str(path))
+
+
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerBoundary, nnUNetTrainerGDL])
+def test_a_checkpoint_that_is_cut_off_while_it_is_saved_leaves_the_one_before(
+    trainer_class, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, path = build(trainer_class, started=False), results / "checkpoint_latest.pth"
+    trainer.initialize()
+    trainer.save_checkpoint(str(path))
+    whole, left = path.read_bytes(), path.with_name(f".{path.name}.{'0af9' * 8}.part")
+    left.touch()  # by a run that was killed
+
+    def cut_off(_content, file) -> None:
+        Path(file).write_bytes(whole[:1000])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.save_checkpoint(str(path))
+    assert path.read_bytes() == whole
+    trainer.disable_checkpointing = True
+    trainer.save_checkpoint(str(results / "none.pth"))
+    assert not [*results.glob(".*"), *results.glob("none.pth")]
 
 
 @pytest.mark.parametrize("content", [b'{"a": 1}', bytes(range(64)), b"PK\x03\x04", b"\x80\x02}q\x00."])

@@ -138,7 +138,7 @@ def test_a_full_disk_is_named_with_the_space_that_is_needed(data: Path, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", fill_up)
-        with pytest.raises(OSError, match=r"the disk is full: the map takes .* MB, .* free; 1 of 3 .*room.*p1\.b2nd"):
+        with pytest.raises(OSError, match=r": the file takes .* MB, .* free; 1 of 3 .*room.*p1\.b2nd"):
             precompute_maps(data, tmp_path / "maps", **GIVEN)
     assert (len(written), list(content(tmp_path / "maps"))) == (2, ["p0.b2nd"])  # it does not try the next ones
     assert precompute_maps(data, tmp_path / "maps", **GIVEN).kept == ["p0"]

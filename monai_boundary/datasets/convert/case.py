@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 from collections import Counter
@@ -16,7 +15,7 @@ from nibabel.processing import resample_from_to
 
 from monai_boundary._files import replacing
 from monai_boundary.datasets.convert.challenges import Challenge, Place
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, load_nifti, near_integers, same_affine
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, load_nifti, near_integers, nifti_bytes, same_affine
 
 __all__ = ["FoundCase", "ReadCase", "case_files", "find_cases", "read_case", "write_case"]
 
@@ -181,6 +180,5 @@ def write_case(read: ReadCase, folder: Path, found: FoundCase) -> None:
             image = nib.Nifti1Image(array, read.affine)
             image.set_qform(read.affine, 1)
             image.set_sform(read.affine, 1)
-            image.header.set_xyzt_units("mm")
-            part = stack.enter_context(replacing(folder / name))
-            part.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+            content = nifti_bytes(image)
+            stack.enter_context(replacing(folder / name, len(content))).write_bytes(content)
