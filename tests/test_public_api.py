@@ -11,7 +11,7 @@ import pytest
 
 import monai_boundary
 from monai_boundary import kernels, losses, schedules, transforms, weight_search
-from monai_boundary.kernels import barrier, components, regions
+from monai_boundary.kernels import barrier, regions
 
 PUBLIC = {
     "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
@@ -30,8 +30,9 @@ PARTS = {
         "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
     },
     barrier: {"WEIGHTINGS", "BarrierCut", "barrier_weights", "minimum_barrier_cut"},
-    components: {"connected_components"},
-    regions: {"region_distance", "region_seeds"},
+    regions: {
+        "IdOverlaps", "compact_ids", "connected_components", "id_overlaps", "region_distance", "region_seeds",
+    },
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
         "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",

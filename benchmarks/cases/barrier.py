@@ -14,8 +14,7 @@ import torch
 from benchmarks.case import Against, Calls, Case, data_folder
 from benchmarks.phantoms import voronoi_membranes
 from monai_boundary.kernels.barrier import minimum_barrier_cut
-from monai_boundary.kernels.components import connected_components
-from monai_boundary.kernels.regions import region_seeds
+from monai_boundary.kernels.regions import connected_components, region_seeds
 from monai_boundary.losses import BoundaryAwareLoss, CrossEntropyBoundaryAwareLoss
 
 __all__ = ["CASES"]

@@ -12,7 +12,7 @@ from experiments.shared.commands import FILE
 from experiments.shared.real_data import data_folder
 from experiments.shared.tables import markdown
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
-from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import connected_components
 
 NAMES = ("mid_02", "mid_05", "early_02", "early_05")
 CROSS = ndimage.generate_binary_structure(2, 1)

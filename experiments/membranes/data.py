@@ -17,7 +17,7 @@ from tqdm import tqdm
 from experiments.membranes.settings import MembraneSettings
 from monai_boundary._files import write_json
 from monai_boundary.datasets.em import EmSlices, EmVolumes, fold_volumes, gala_volumes, isbi2012_volumes
-from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import connected_components
 from monai_boundary.transforms import RegionSeedsd, SignedDistanceMapd
 
 Split = tuple[list["MembraneImage"], list["MembraneImage"]]

@@ -1,8 +1,8 @@
 """N-D numerics for 1 to 3 axes: torch or NumPy in and out.
 
-`distance` makes distance maps, `barrier` the minimum-barrier cut, `pooling` soft boundaries, `components` and `regions`
-connected components and their seeds, `ids` relabels and compares instance ids. Nothing here knows MONAI, dictionaries
-or files: transforms are in `monai_boundary.transforms`, losses in `monai_boundary.losses`.
+`distance` makes distance maps, `barrier` the minimum-barrier cut, `pooling` soft boundaries; `regions` is about the
+objects of a label map: connected components, ids, seeds. Nothing here knows MONAI, dictionaries or files: transforms
+are in `monai_boundary.transforms`, losses in `monai_boundary.losses`.
 """
 
 from monai_boundary.kernels.distance import (

@@ -19,7 +19,7 @@ from monai_boundary._check import check_choice, check_per_axis, check_slice_axis
 from monai_boundary.losses.contract import Pair, TargetContract
 
 if TYPE_CHECKING:
-    from monai_boundary.kernels.barrier.cut import Weighting
+    from monai_boundary.kernels.barrier import Weighting
 
 __all__ = ["BoundaryAwareLoss"]
 

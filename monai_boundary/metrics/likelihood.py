@@ -20,7 +20,7 @@ from monai_boundary._check import (
     check_spacing,
     check_spatial_ndim,
 )
-from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import connected_components
 from monai_boundary.metrics.instances import InstanceScores, instance_scores
 
 __all__ = ["THRESHOLDS", "LikelihoodSegmentation", "Membrane", "check_thresholds", "threshold_sweep"]

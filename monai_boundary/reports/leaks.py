@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
-from monai_boundary.kernels.components import connected_components
+from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["MembranePair", "closed_leaks", "leaks_figure"]
 

@@ -14,8 +14,7 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import as_numpy, check_choice, check_mask, check_number, check_slice_axis, check_spatial_ndim
-from monai_boundary.kernels.components import connected_components
-from monai_boundary.kernels.regions import region_distance, region_seeds
+from monai_boundary.kernels.regions import connected_components, region_distance, region_seeds
 from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]

@@ -85,31 +85,26 @@ def the_image_edge_is_a_boundary(right, values, *rest):
     return right(padded, *rest)[(..., *[slice(1, -1)] * (values.ndim - 2))]
 
 
-@fault("monai_boundary.kernels.barrier.cut:minimum_barrier_cut", *CUT)
+@fault("monai_boundary.kernels.barrier:minimum_barrier_cut", *CUT)
 def seeds_are_renumbered(right, likelihood, seeds, *rest):
     return right(likelihood, np.asarray(seeds) * 2, *rest)
 
 
-@fault("monai_boundary.kernels.barrier.contours:stamp_weights", *CUT)
+@fault("monai_boundary.kernels.barrier_contours:stamp_weights", *CUT)
 def contours_are_not_widened(right, contour, bounds, shape, reach, *rest):
     return right(contour, bounds, shape, np.zeros_like(reach), *rest)
 
 
-@fault("monai_boundary.kernels.components:connected_components", "kernels/test_regions.py")
+@fault("monai_boundary.kernels.regions:connected_components", "kernels/test_regions.py")
 def components_that_touch_at_a_corner_are_one(right, labels, connectivity=1):
     return right(labels, np.ndim(labels))
 
 
-@fault("monai_boundary.kernels.components:connected_components", "kernels/test_regions.py")
+@fault("monai_boundary.kernels.regions:connected_components", "kernels/test_regions.py")
 def neighbours_of_another_label_are_one_component(right, labels, connectivity=1):
     return right((np.asarray(labels) > 0).astype(np.uint8), connectivity)
 
 
-@fault("monai_boundary.kernels.ids:id_overlaps", "kernels/test_ids.py")
+@fault("monai_boundary.kernels.regions:id_overlaps", "kernels/test_regions.py")
 def prediction_and_target_are_swapped(right, pred, target):
     return right(target, pred)
-
-
-@fault("monai_boundary.kernels.ids:id_borders", "kernels/test_ids.py", "metrics/test_instance_metrics.py")
-def borders_lie_one_slice_off(right, *args, **kwargs):
-    return np.roll(right(*args, **kwargs), 1, axis=0)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from monai_boundary.kernels.barrier import barrier_weights, cut, minimum_barrier_cut
-from monai_boundary.kernels.barrier.propagation import propagate_levels
+from monai_boundary.kernels import barrier
+from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
+from monai_boundary.kernels.barrier_fronts import propagate_levels
 from tests.oracles import contour_weights, outer_contours
 
 KINDS = pytest.mark.parametrize("kind", [np.uint8, np.float32])
@@ -126,7 +127,7 @@ def test_queue_of_levels_grows_when_it_is_full(monkeypatch, every):
     values, seeds = rng.integers(0, 256, (12, 40, 40)).astype(np.uint8), np.zeros(12 * 40 * 40, np.int32)
     seeds[::every] = rng.integers(1, 9, len(seeds[::every]))
     whole = minimum_barrier_cut(values, seeds.reshape(values.shape))
-    monkeypatch.setattr(cut, "propagate_levels", lambda *given: propagate_levels(*given[:-1], 0))
+    monkeypatch.setattr(barrier, "propagate_levels", lambda *given: propagate_levels(*given[:-1], 0))
     grown = minimum_barrier_cut(values, seeds.reshape(values.shape))
     assert np.isfinite(grown.second_distance).all()
     assert (grown.regions == whole.regions).all()

@@ -9,8 +9,7 @@ import pytest
 from scipy import ndimage
 
 from monai_boundary.kernels.barrier import barrier_weights, minimum_barrier_cut
-from monai_boundary.kernels.components import connected_components
-from monai_boundary.kernels.regions import region_seeds
+from monai_boundary.kernels.regions import connected_components, region_seeds
 from tests.oracles import barrier_regions
 
 pytestmark = pytest.mark.real_data

@@ -1,8 +1,9 @@
-"""Components and seeds of regions."""
+"""Objects of label maps: components, distances and seeds, consecutive ids, overlaps."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,11 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from monai_boundary.kernels.components import connected_components
-from monai_boundary.kernels.regions import region_distance, region_seeds
+from monai_boundary.kernels import regions
+from monai_boundary.kernels.regions import (
+    compact_ids,
+    connected_components,
+    id_overlaps,
+    region_distance,
+    region_seeds,
+)
 from tests.oracles import brute_force_distance
 from tests.strategies import shapes, spacings
 
+HUGE = 2**63 + 11
 label_arrays = shapes.flatmap(lambda shape: hnp.arrays(np.int64, shape, elements=st.integers(0, 3)))
 
 
@@ -133,3 +141,65 @@ def test_scipy_finds_the_same_components_where_the_library_is_missing(rng, ndim,
     monkeypatch.setitem(sys.modules, "cc3d", None)
     np.testing.assert_array_equal(connected_components(labels, reach), expected)
     assert not connected_components(np.zeros((4, 5), int)).any()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("block", [1, 7, 1 << 22])
+def test_overlaps_are_those_of_a_count_by_hand(rng, monkeypatch, block, order):
+    monkeypatch.setattr(regions, "_BLOCK", block)
+    target, pred = rng.integers(0, 4, (3, 5, 6)), rng.integers(0, 5, (3, 5, 6)).astype(np.uint64) * HUGE
+    target, pred = np.asarray(target, order=order), np.asarray(pred, order=order)
+    table = id_overlaps(pred, target)
+    expected = Counter(zip(target.ravel().tolist(), pred.ravel().tolist(), strict=True))
+    expected = {pair: count for pair, count in expected.items() if pair[0]}
+    found = zip(zip(table.target.tolist(), table.pred.tolist(), strict=True), table.counts.tolist(), strict=True)
+    assert dict(found) == expected
+    assert len(table.counts) == len(expected)
+    assert table.voxels == 90
+
+
+def test_overlaps_do_not_depend_on_strides_or_kind(rng):
+    target, pred = rng.integers(0, 4, (6, 5)), rng.integers(0, 4, (6, 5))
+    plain = id_overlaps(pred, target)
+    turned = id_overlaps(np.asfortranarray(pred), target[::-1][::-1])
+    tensors = id_overlaps(torch.from_numpy(pred).float(), torch.from_numpy(target).to(torch.uint8))
+    for other in (turned, tensors):
+        assert (other.counts == plain.counts).all()
+        assert (other.pred == plain.pred).all()
+
+
+def test_ids_that_differ_beyond_double_precision_stay_apart():
+    table = id_overlaps(np.array([HUGE, HUGE + 1], np.uint64), np.array([1, 1]))
+    assert table.pred.tolist() == [HUGE, HUGE + 1]
+
+
+@pytest.mark.parametrize("block", [1, 4, 1 << 22])
+def test_compact_ids_keep_order_and_background(monkeypatch, block):
+    monkeypatch.setattr(regions, "_BLOCK", block)
+    ids = np.array([[9, 9, 2**64 - 1], [0, HUGE, 3]], np.uint64)
+    compact, count = compact_ids(ids, background=(0, 2**64 - 1))
+    assert compact.tolist() == [[2, 2, 0], [0, 3, 1]]
+    assert (compact.dtype, count) == (np.int32, 3)
+    assert compact_ids(ids)[0].tolist() == [[2, 2, 4], [0, 3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "text"),
+    [
+        (np.array([1, -3]), ValueError, "ids must hold ids >= 0, got -3"),
+        (np.array([1.5, 2]), ValueError, "ids must hold ids, integers >= 0, got float64 with values that are fract"),
+        (np.array([np.nan, 2]), ValueError, "fractional, not finite"),
+        (np.array([2**24 + 2], np.float32), ValueError, ">= 16777216, where neighbouring ids are the same"),
+        (np.array(["a"]), TypeError, "ids must hold ids, integers >= 0, got dtype <U1"),
+        (np.zeros((0, 3), int), ValueError, r"ids must not be empty, got shape \(0, 3\)"),
+        (np.zeros((1, 1, 1, 1), int), ValueError, r"1 to 3 spatial axes, got shape \(1, 1, 1, 1\)"),
+    ],
+)
+def test_what_is_no_map_of_ids_is_refused(array, error, text):
+    with pytest.raises(error, match=text):
+        compact_ids(array)
+
+
+def test_overlaps_of_arrays_that_differ_in_shape_are_refused():
+    with pytest.raises(ValueError, match=r"same shape, got \(2, 2\) and \(2, 3\)"):
+        id_overlaps(np.ones((2, 2), int), np.ones((2, 3), int))

@@ -210,7 +210,7 @@ def test_wrong_input_is_refused_by_name(change, error, text):
 
 
 def test_without_numba_the_loss_is_refused_before_training(monkeypatch):
-    for name in ("barrier", "barrier.cut", "barrier.propagation", "barrier.contours", "compiled"):
+    for name in ("barrier", "barrier_fronts", "barrier_contours", "compiled"):
         monkeypatch.delitem(sys.modules, f"monai_boundary.kernels.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError, match="pip install numba"):

@@ -15,7 +15,10 @@ from scipy import sparse
 from scipy.stats import entropy
 
 from monai_boundary.metrics import INSTANCE_SCORES, cremi_target, instance_scores
+from monai_boundary.metrics.instances import id_borders
 from tests.strategies import shapes
+
+HUGE = 2**63 + 11
 
 
 def by_pairs(pred: np.ndarray, target: np.ndarray) -> tuple[float, float]:
@@ -181,3 +184,60 @@ def test_laws(pair, seed, value):
     assert all(math.isfinite(value) and value >= 0 for value in values.values()), values
     assert all(value <= 1 + 1e-12 for name, value in values.items() if "rand" in name)
     assert scores.voi <= 2 * math.log2(max(2, pred.size))
+
+
+def brute_borders(ids: np.ndarray, width: float, spacing: tuple[float, ...]) -> np.ndarray:
+    """From the definition: every voxel against every voxel."""
+    places = list(np.ndindex(ids.shape))
+
+    def at_border(place):
+        steps = [np.abs(np.subtract(place, other)).sum() for other in places]
+        return any(step == 1 and ids[place] != ids[other] for step, other in zip(steps, places, strict=True))
+
+    edge = [place for place in places if at_border(place)]
+    near = np.zeros(ids.shape, bool)
+    for place in places:
+        gaps = [np.linalg.norm(np.subtract(place, other) * spacing) for other in edge]
+        near[place] = bool(gaps) and min(gaps) <= width + 1e-4
+    return near
+
+
+@pytest.mark.parametrize("width", [0.0, 1.0, 2.3, 4.0])
+def test_borders_are_those_of_the_definition(rng, width):
+    ids = np.kron(rng.integers(0, 4, (2, 2, 2)), np.ones((2, 3, 4), int))
+    ids[0, 0, 0] = 9
+    spacing = (2.0, 1.0, 1.5)
+    assert (id_borders(ids, width, spacing) == brute_borders(ids, width, spacing)).all()
+
+
+@pytest.mark.parametrize("width", [0.0, 4.0, 9.0])
+def test_borders_per_slice_see_no_neighbour_in_other_slices(rng, width):
+    ids = np.kron(rng.integers(0, 3, (3, 2, 2)), np.ones((1, 4, 4), int))
+    ids[1] = 7  # one object fills the slice: no border in it
+    found = id_borders(ids, width, (40.0, 4.0, 3.0), per_slice=True)
+    assert not found[1].any()
+    for index in (0, 2):
+        assert (found[index] == brute_borders(ids[index], width, (4.0, 3.0))).all()
+
+
+def test_borders_of_huge_neighbouring_ids_are_found():
+    ids = np.array([HUGE, HUGE, HUGE + 1], np.uint64)
+    assert id_borders(ids).tolist() == [False, True, True]
+
+
+def test_wrong_width_spacing_and_slices_of_borders_are_refused():
+    with pytest.raises(ValueError, match=r"width must be finite and >= 0, got -1"):
+        id_borders(np.ones((2, 2), int), -1)
+    with pytest.raises(ValueError, match=r"per spatial axis \(2\), got \(1.0,\)"):
+        id_borders(np.ones((2, 2), int), 1, (1,))
+    with pytest.raises(ValueError, match=r"slice axis and others with per_slice=True, got shape \(2,\)"):
+        id_borders(np.ones(2, int), 1, per_slice=True)
+
+
+def test_borders_of_what_is_no_map_of_ids_are_refused():
+    with pytest.raises(ValueError, match="ids must hold ids >= 0, got -3"):
+        id_borders(np.array([1, -3]))
+    with pytest.raises(TypeError, match="ids must hold ids, integers >= 0, got dtype <U1"):
+        id_borders(np.array(["a"]))
+    with pytest.raises(ValueError, match=r"ids must not be empty, got shape \(0, 3\)"):
+        id_borders(np.zeros((0, 3), int))

@@ -12,8 +12,7 @@ from monai_boundary._check import check_choice
 from monai_boundary.datasets.checks import SPLITS
 from monai_boundary.datasets.em.cremi import NO_OBJECT
 from monai_boundary.datasets.em.volume import EmVolume, check_volumes, slice_range
-from monai_boundary.kernels.ids import compact_ids
-from monai_boundary.kernels.regions import region_distance
+from monai_boundary.kernels.regions import compact_ids, region_distance
 
 __all__ = ["EmSlices", "EmVolumes"]
 

@@ -3,7 +3,8 @@
 The barrier of a path is the highest minus the lowest value on it, and the distance of two voxels the least barrier of
 the paths between them. A region holds the voxels that are strictly nearer to its seed than to any other seed. The
 distances come from one propagation of all fronts at once: like the propagation of the paper they are never below the
-exact ones, and mostly equal to them.
+exact ones, and mostly equal to them. `barrier_fronts` grows the fronts, `barrier_contours` reads regions and contours from
+them; here arguments are checked and both combined.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from monai_boundary._check import (
     check_per_axis,
     check_spatial_ndim,
 )
-from monai_boundary.kernels.barrier import contours
-from monai_boundary.kernels.barrier.propagation import (
+from monai_boundary.kernels import barrier_contours as contours
+from monai_boundary.kernels.barrier_fronts import (
     FLOAT_SLOT,
     LEVEL_SLOT,
     NUM_LEVELS,
@@ -33,7 +34,7 @@ from monai_boundary.kernels.barrier.propagation import (
     propagate_levels,
 )
 
-__all__ = ["BarrierCut", "barrier_weights", "minimum_barrier_cut"]
+__all__ = ["WEIGHTINGS", "BarrierCut", "barrier_weights", "minimum_barrier_cut"]
 
 Weighting = Literal["mean", "count", "area", "published"]
 WEIGHTINGS = ("mean", "count", "area", "published")
