@@ -266,15 +266,6 @@ def check_ids(name: str, ids: np.ndarray) -> np.ndarray:
     return ids
 
 
-def check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
-    """Raise ``ValueError`` when two tensors are on different devices."""
-    if tensor.device != other.device:
-        raise ValueError(
-            f"{name} and {other_name} must be on one device, got {tensor.device} and {other.device}; "
-            f"move {name} with .to({other_name}.device)"
-        )
-
-
 def check_activation(sigmoid: bool, softmax: bool, other_act: Callable | None) -> None:
     """Check MONAI's three exclusive activation arguments, with MONAI's texts."""
     if other_act is not None and not callable(other_act):

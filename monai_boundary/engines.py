@@ -21,7 +21,7 @@ from monai.engines import PrepareBatch
 from monai.engines.utils import IterationEvents
 from monai.utils import IgniteInfo, min_version, optional_import
 
-from monai_boundary.losses.target import TARGET_TRANSFORMS
+from monai_boundary.losses.region_boundary import TARGET_TRANSFORMS
 from monai_boundary.schedules import Schedule
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")

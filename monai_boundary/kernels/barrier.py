@@ -3,8 +3,8 @@
 The barrier of a path is the highest minus the lowest value on it, and the distance of two voxels the least barrier of
 the paths between them. A region holds the voxels that are strictly nearer to its seed than to any other seed. The
 distances come from one propagation of all fronts at once: like the propagation of the paper they are never below the
-exact ones, and mostly equal to them. `barrier_fronts` grows the fronts, `barrier_contours` reads regions and contours from
-them; here arguments are checked and both combined.
+exact ones, and mostly equal to them. `barrier_fronts` grows the fronts, `barrier_contours` reads regions and contours
+from them; here arguments are checked and both combined.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -85,7 +86,9 @@ def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> B
         >>> cut.regions.tolist(), cut.contour_voxels.tolist(), cut.contour_regions.tolist()
         ([1, 0, 2], [1, 1], [1, 2])
     """
-    return _cut(likelihood, seeds, connectivity)[0]
+    values, marks = as_numpy("likelihood", likelihood), as_numpy("seeds", seeds)
+    settings = cut_settings(check_spatial_ndim("likelihood", values.shape), connectivity=connectivity)
+    return _cut(values, marks, settings.steps)[0]
 
 
 def barrier_weights(
@@ -125,23 +128,54 @@ def barrier_weights(
         >>> barrier_weights(line, seeds, line > 0, dilation=0).tolist()
         [0.0, 1.0, 0.0]
     """
-    check_choice("weighting", weighting, WEIGHTINGS)
+    values, marks = as_numpy("likelihood", likelihood), as_numpy("seeds", seeds)
     target = check_mask("membrane", as_numpy("membrane", membrane))
-    reach = np.array(check_per_axis("dilation", dilation, target.ndim), np.int64)
-    cut, bounds = _cut(likelihood, seeds, connectivity)
-    if target.shape != cut.regions.shape:
-        raise ValueError(f"likelihood and membrane must share their shape, got {cut.regions.shape} and {target.shape}")
-    weights, num_regions = np.zeros(target.shape, np.float32), len(bounds) - 1
+    ndim = check_spatial_ndim("likelihood", values.shape)
+    if target.shape != values.shape:
+        raise ValueError(f"likelihood and membrane must share their shape, got {values.shape} and {target.shape}")
+    kept = tuple(dilation) if isinstance(dilation, list | np.ndarray) else dilation
+    return weigh_contours(values, marks, target, cut_settings(ndim, kept, weighting, connectivity))
+
+
+class CutSettings(NamedTuple):
+    """What the arguments of `barrier_weights` say on images of one number of axes.
+
+    Args:
+        steps: Int64 `(M, ndim)`, from a voxel to its neighbours and itself.
+        reach: Int64 `(ndim,)`, voxels that a contour is widened by.
+        weighting: See `barrier_weights`.
+    """
+
+    steps: np.ndarray
+    reach: np.ndarray
+    weighting: Weighting
+
+
+@lru_cache(typed=True)
+def cut_settings(
+    ndim: int, dilation: int | tuple[int, ...] = 3, weighting: Weighting = "mean", connectivity: int = 1
+) -> CutSettings:
+    """Check the arguments of `barrier_weights` once for all images of `ndim` axes."""
+    check_choice("weighting", weighting, WEIGHTINGS)
+    reach = np.array(check_per_axis("dilation", dilation, ndim), np.int64)
+    steps = np.argwhere(ndimage.generate_binary_structure(ndim, check_connectivity(connectivity, ndim))) - 1
+    return CutSettings(steps, reach, weighting)
+
+
+def weigh_contours(values: np.ndarray, seeds: np.ndarray, membrane: np.ndarray, settings: CutSettings) -> np.ndarray:
+    """`barrier_weights` of arrays of one shape, the membrane bool: what images of the same settings are cut with."""
+    cut, bounds = _cut(values, seeds, settings.steps)
+    weights, num_regions = np.zeros(values.shape, np.float32), len(bounds) - 1
     if len(cut.contour_voxels) == 0:
         return weights
     kinds = {"area": contours.EACH_REGION_ONE, "published": contours.PUBLISHED}
     contours.stamp_weights(
         cut.contour_voxels,
         bounds,
-        np.array(target.shape, np.int64),
-        reach,
-        target.ravel(),
-        kinds.get(weighting, contours.EACH_VOXEL_ONE),
+        np.array(values.shape, np.int64),
+        settings.reach,
+        membrane.ravel(),
+        kinds.get(settings.weighting, contours.EACH_VOXEL_ONE),
         weights.ravel(),
     )
     scale = {
@@ -149,20 +183,17 @@ def barrier_weights(
         "count": weights.size,
         "area": 1.0,
         "published": num_regions * weights.size / 10,
-    }[weighting]
+    }[settings.weighting]
     weights /= np.float32(scale)
     return weights
 
 
-def _cut(likelihood: Any, seeds: Any, connectivity: int) -> tuple[BarrierCut, np.ndarray]:
+def _cut(values: np.ndarray, seeds: np.ndarray, steps: np.ndarray) -> tuple[BarrierCut, np.ndarray]:
     """Return the cut, and where each region begins and ends in its `contour_voxels`."""
-    values, marks = as_numpy("likelihood", likelihood), as_numpy("seeds", seeds)
-    ndim = check_spatial_ndim("likelihood", values.shape)
-    steps = np.argwhere(ndimage.generate_binary_structure(ndim, check_connectivity(connectivity, ndim))) - 1
-    values, (voxels, ids, starts) = _as_likelihood(values), _by_label(marks, values.shape)
-    levels, shape, inside = values.dtype == np.uint8, values.shape, (slice(1, -1),) * ndim
+    values, (voxels, ids, starts) = _as_likelihood(values), _by_label(seeds, values.shape)
+    levels, shape, inside = values.dtype == np.uint8, values.shape, (slice(1, -1),) * values.ndim
     framed = np.pad(values, 1)
-    strides = np.array([math.prod(framed.shape[axis + 1 :]) for axis in range(ndim)], np.int64)
+    strides = np.array([math.prod(framed.shape[axis + 1 :]) for axis in range(values.ndim)], np.int64)
     offsets = np.sort(steps @ strides)
     offsets = offsets[offsets != 0]
     slots = np.zeros(2 * framed.size, LEVEL_SLOT if levels else FLOAT_SLOT)

@@ -1,21 +1,20 @@
-"""Losses with MONAI's interface, one file each.
+"""Losses with MONAI's interface, one file for each boundary term.
 
-`target` defines what every loss accepts, checks and masks; `region_boundary` is the base of the combined losses;
+`contract` defines what every loss accepts, checks and masks; `region_boundary` is the base of the combined losses;
 `map_agreement` checks the first distance map. Targets are made by `monai_boundary.transforms`, weights over the epochs
 by `monai_boundary.schedules`, and losses for nnU-Net's targets are in `nnunet_trainers`.
 """
 
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.boundary import BoundaryLoss
-from monai_boundary.losses.boundary_aware import BoundaryAwareLoss
+from monai_boundary.losses.boundary_aware import BoundaryAwareLoss, CrossEntropyBoundaryAwareLoss
 from monai_boundary.losses.boundary_f1 import BoundaryF1Loss
 from monai_boundary.losses.boundary_f1_iou import BoundaryF1IoULoss
 from monai_boundary.losses.collapse import CollapseGuard, CollapseWarning, foreground_shares
-from monai_boundary.losses.cross_entropy_boundary_aware import CrossEntropyBoundaryAwareLoss
 from monai_boundary.losses.deep_supervision import DeepSupervisionLoss
-from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
+from monai_boundary.losses.generalized_dice import GeneralizedDiceBoundaryLoss, GeneralizedDiceLoss
 from monai_boundary.losses.gradient_share import GradientShareWarning, Share
-from monai_boundary.losses.region_boundary import GeneralizedDiceBoundaryLoss, RegionBoundaryLoss
+from monai_boundary.losses.region_boundary import RegionBoundaryLoss
 from monai_boundary.losses.sensitivity_specificity import SensitivitySpecificityLoss
 from monai_boundary.losses.topology import TopologyLoss
 

@@ -20,10 +20,9 @@ from monai_boundary.kernels.distance import (
     preset_options,
 )
 from monai_boundary.losses._fused import fusible, map_sum
-from monai_boundary.losses.contract import TargetContract
+from monai_boundary.losses.contract import TargetContract, as_float32, check_mask_values, check_output
 from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
 from monai_boundary.losses.target import TargetLoss
-from monai_boundary.losses.values import as_float32, check_mask_values, check_output
 from monai_boundary.transforms.spacing import MissingSpacingWarning, batch_spacing
 
 __all__ = ["BoundaryLoss"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import check_fraction, check_ignore_index, check_number
-from monai_boundary.losses.values import (
+from monai_boundary.losses.contract import (
     check_label_values,
     check_mask_values,
     counted_mask,

@@ -1,4 +1,8 @@
-"""The contract between a loss, a network's output and its target: what is accepted, checked, counted and masked."""
+"""The contract between a loss, a network's output and its target: what is accepted, checked, counted and masked.
+
+Values are looked at on the CPU only: elsewhere that would stall every step, and in a compiled loss it cannot be traced.
+The transforms check there.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,21 @@ from typing import Any, NamedTuple
 import torch
 from monai.data import MetaTensor
 
-from monai_boundary._check import check_activation, check_ignore_index, check_same_device
-from monai_boundary.losses.values import (
-    as_float32,
-    check_label_values,
-    check_mask_values,
-    check_output,
-    counted_mask,
-    label_numbers,
-    without_unsigned,
-)
+from monai_boundary._check import check_activation, check_ignore_index
+from monai_boundary._labels import WHOLE
 
-__all__ = ["Counted", "Pair", "TargetContract"]
+__all__ = [
+    "Counted",
+    "Pair",
+    "TargetContract",
+    "as_float32",
+    "check_label_values",
+    "check_mask_values",
+    "check_output",
+    "counted_mask",
+    "label_numbers",
+    "without_unsigned",
+]
 
 
 class Pair(NamedTuple):
@@ -53,8 +60,7 @@ class TargetContract:
     """What a loss makes of the output and the target it is called with: MONAI's settings, and voxels that do not count.
 
     Voxels that do not count are taken out before the activation, so that NaN or infinity there reaches neither the loss
-    nor the gradient. The values of a target are looked at on the CPU only: elsewhere that would stall every step, and
-    in a compiled loss it cannot be traced. The transforms check there.
+    nor the gradient.
 
     Args:
         include_background: Whether channel 0 counts.
@@ -119,7 +125,7 @@ class TargetContract:
             )
         if target.is_complex():
             raise TypeError(f"target must hold real numbers, got {target.dtype}")
-        check_same_device("target", target, "input", input)
+        _check_same_device("target", target, "input", input)
         channels = input.shape[1]
         if self.to_onehot_y and channels == 1:
             self._warn("to_onehot_y=True")
@@ -190,7 +196,7 @@ class TargetContract:
         """
         if not isinstance(values, torch.Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(values).__name__}")
-        check_same_device(name, values, "input", like)
+        _check_same_device(name, values, "input", like)
         if first and values.ndim == like.ndim and values.shape[1] == like.shape[1] + first:
             values = values[:, first:]
         if values.shape != like.shape:
@@ -204,3 +210,96 @@ class TargetContract:
     def _warn(self, setting: str) -> None:
         if not self.quiet:
             warnings.warn(f"single channel prediction, `{setting}` ignored.", stacklevel=5)
+
+
+def check_output(input: Any) -> None:
+    """Raise unless `input` is a floating tensor `(B, C, *S)` with 1 to 3 spatial axes, none of them empty."""
+    if not isinstance(input, torch.Tensor):
+        raise TypeError(f"input must be a tensor (B, C, *S), got {type(input).__name__}")
+    if not 3 <= input.ndim <= 5 or input.numel() == 0:
+        raise ValueError(
+            f"input must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
+        )
+    if not input.is_floating_point():
+        raise TypeError(f"input must be floating point logits or probabilities, got {input.dtype}")
+
+
+def as_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision to float32: sums of probability times distance leave its range. float64 stays."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def without_unsigned(values: torch.Tensor) -> torch.Tensor:
+    """Return 16, 32 and 64 unsigned bits, which torch can hardly compare, as int64, and any other type as it is."""
+    return values.long() if values.dtype in (torch.uint16, torch.uint32, torch.uint64) else values
+
+
+def label_numbers(labels: torch.Tensor) -> torch.Tensor:
+    """Return labels in a type that can be compared; floats that scaling has moved off a whole number are put back."""
+    if not labels.is_floating_point():
+        return without_unsigned(labels)
+    whole = labels.round()
+    return torch.where((labels - whole).abs() < WHOLE, whole, labels)
+
+
+def counted_mask(values: torch.Tensor, ignore_index: int | None) -> torch.Tensor | None:
+    """Return where `values` are not `ignore_index`, or ``None`` where their type cannot hold it, so that all count."""
+    if ignore_index is None:
+        return None
+    if values.dtype == torch.bool:
+        holds = ignore_index in (0, 1)
+    else:
+        limits = (torch.finfo if values.is_floating_point() else torch.iinfo)(values.dtype)
+        holds = limits.min <= ignore_index <= limits.max
+    return values != ignore_index if holds else None
+
+
+def check_label_values(name: str, labels: torch.Tensor, num_classes: int, ignore_index: int | None = None) -> None:
+    """Raise ``ValueError`` unless all labels that count, the others being 0, are whole numbers below `num_classes`."""
+    wrong = _outside(labels, num_classes - 1)
+    if wrong is None:
+        return
+    remedy = "check the label map or the network's channels, or name a value to leave out as ignore_index"
+    if labels.is_floating_point() and (labels[wrong] != labels[wrong].round()).any():
+        remedy = "labels are whole numbers: resample label maps with mode='nearest'"
+    raise ValueError(
+        f"{name} must hold labels in [0, {num_classes - 1}] or ignore_index={ignore_index}, got "
+        f"{_some(labels, wrong)}; {remedy}"
+    )
+
+
+def check_mask_values(name: str, masks: torch.Tensor, ignore_index: int | None = None) -> None:
+    """Raise ``ValueError`` unless all values that count, the others being 0, lie in [0, 1]."""
+    wrong = _outside(masks, 1, fractions=True)
+    if wrong is not None:
+        raise ValueError(
+            f"{name} must lie in [0, 1] or equal ignore_index={ignore_index}, got {_some(masks, wrong)}; divide a mask "
+            "of 0 and 255 by 255, or name a value to leave out as ignore_index"
+        )
+
+
+def _outside(values: torch.Tensor, highest: int, fractions: bool = False) -> torch.Tensor | None:
+    """Return where `values` are not in [0, highest], NaN among them, or are fractions; ``None`` if nowhere."""
+    if torch.compiler.is_compiling() or values.device.type != "cpu" or values.dtype == torch.bool:
+        return None
+    low, high = torch.aminmax(values)  # the usual case, in one pass
+    broken = None if fractions or not values.is_floating_point() else values != values.round()
+    slack = WHOLE if fractions and values.is_floating_point() else 0
+    if low >= -slack and high <= highest + slack:
+        return broken if broken is not None and broken.any() else None
+    outside = ~((values >= -slack) & (values <= highest + slack))
+    return outside if broken is None else outside | broken
+
+
+def _some(values: torch.Tensor, wrong: torch.Tensor) -> str:
+    found = torch.unique(values[wrong])[:5].tolist()
+    return f"{', '.join(f'{value:g}' for value in found)} among its values, at {int(wrong.sum())} voxels"
+
+
+def _check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+    """Raise ``ValueError`` when two tensors are on different devices."""
+    if tensor.device != other.device:
+        raise ValueError(
+            f"{name} and {other_name} must be on one device, got {tensor.device} and {other.device}; "
+            f"move {name} with .to({other_name}.device)"
+        )

@@ -9,10 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_boundary._check import check_number
+from monai_boundary.losses.contract import as_float32
 from monai_boundary.losses.gradient_share import Heads, gradient_norms
-from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target
-from monai_boundary.losses.target import split_target
-from monai_boundary.losses.values import as_float32
+from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target, split_target
 
 __all__ = ["DeepSupervisionLoss", "resample_nearest", "sum_over_heads"]
 

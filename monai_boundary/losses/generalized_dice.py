@@ -1,15 +1,21 @@
-"""Generalized Dice with an ignore index, compilable without graph breaks."""
+"""Generalized Dice with an ignore index, compilable without graph breaks; alone, and with the boundary loss."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from monai_boundary._check import check_number
+from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
+from monai_boundary.losses.boundary import BoundaryLoss
+from monai_boundary.losses.gradient_share import Share
+from monai_boundary.losses.region_boundary import Mode, RegionBoundaryLoss
 from monai_boundary.losses.target import SMOOTH, Counted, TargetLoss
 
-__all__ = ["GeneralizedDiceLoss"]
+__all__ = ["GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss"]
 
 #: Share of the voxels below which a class weighs no more: its inverse square is a float32.
 _SMALLEST = 1e-12
@@ -81,3 +87,64 @@ class GeneralizedDiceLoss(TargetLoss):
         total = predicted + volume
         score = (2 * (weights * overlap).sum(-1) + self.smooth) / ((weights * total).sum(-1) + self.smooth)
         return self.reduce(1 - score)
+
+
+class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
+    """Generalized Dice plus the boundary loss of the foreground, for logits and label maps.
+
+    Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
+
+    Args:
+        preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha
+            under extreme imbalance. ``"published"``: map of the published code. It sets the maps that the loss computes
+            itself.
+        alpha: See `RegionBoundaryLoss`.
+        mode: See `RegionBoundaryLoss`.
+        to_onehot_y: Whether the target is a label map.
+        sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
+        softmax: ``None`` for a softmax unless another activation is given; ``False`` without one for a network that
+            returns probabilities.
+        other_act: Function that makes probabilities of the input, instead.
+        include_background: Whether the boundary term counts channel 0; generalized Dice always does. So it does with
+            `sigmoid`, where channel 0 is no background.
+        ignore_index: Value of the target at voxels that do not count.
+        options: Map settings in place of the preset's.
+        **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`.
+
+    References:
+        Kervadec et al., MIDL 2019, eq. 7; MedIA 2021, section 2.4.
+
+    Example:
+        >>> loss = GeneralizedDiceBoundaryLoss()
+        >>> loss(torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)).isfinite().item()
+        True
+    """
+
+    def __init__(  # noqa: PLR0913 - those of both losses
+        self,
+        preset: Preset = "robust",
+        alpha: float | Share = 0.01,
+        mode: Mode = "rebalance",
+        *,
+        to_onehot_y: bool = True,
+        sigmoid: bool = False,
+        softmax: bool | None = None,
+        other_act: Callable | None = None,
+        include_background: bool = False,
+        ignore_index: int | None = None,
+        options: DistanceMapOptions | None = None,
+        **boundary: Any,
+    ) -> None:
+        shared: dict[str, Any] = {
+            "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
+            "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
+        }  # fmt: skip
+        map_options = preset_options(preset) if options is None else options
+        self.boundary: BoundaryLoss
+        super().__init__(
+            GeneralizedDiceLoss(**shared),
+            BoundaryLoss(include_background=include_background or sigmoid, options=map_options, **shared, **boundary),
+            alpha=alpha,
+            mode=mode,
+        )
+        self.boundary.contract = replace(self.boundary.contract, quiet=True)  # generalized Dice has said it

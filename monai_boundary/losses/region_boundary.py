@@ -1,19 +1,15 @@
-"""A region loss and a boundary loss in one, weighted by alpha: base of the combined losses; generalized Dice."""
+"""A region loss and a boundary loss in one, weighted by alpha: base of the combined losses, and their target."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
-from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.contract import TargetContract
-from monai_boundary.losses.generalized_dice import GeneralizedDiceLoss
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
     Heads,
@@ -22,13 +18,16 @@ from monai_boundary.losses.gradient_share import (
     gradient_norms,
     weigh_by_share,
 )
-from monai_boundary.losses.target import split_target
 
-__all__ = ["GeneralizedDiceBoundaryLoss", "Mode", "RegionBoundaryLoss", "Target"]
+__all__ = ["TARGET_TRANSFORMS", "Mode", "RegionBoundaryLoss", "Target", "split_target"]
 
 Mode = Literal["rebalance", "increase", "complement"]
 #: A label, or label and what the loss wants beside it as they pass through a MONAI engine.
 Target = torch.Tensor | Mapping[str, torch.Tensor]
+#: What a loss may want beside the label, and the transform that makes it.
+TARGET_TRANSFORMS = {
+    "distance_map": "SignedDistanceMapd", "target_boundary": "BoundaryBandd", "seeds": "RegionSeedsd"
+}  # fmt: skip
 _MODES: tuple[Mode, ...] = ("rebalance", "increase", "complement")
 
 
@@ -57,6 +56,7 @@ class RegionBoundaryLoss(nn.Module):
         ValueError: `mode` is unknown, or a weight is negative, not finite or, under ``"complement"``, above 1.
 
     Example:
+        >>> from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss
         >>> loss = RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True), BoundaryLoss(softmax=True), alpha=0.25)
         >>> loss.term_weights
         (0.75, 0.25)
@@ -241,62 +241,18 @@ class RegionBoundaryLoss(nn.Module):
         return f"{weights}, mode={self.mode!r}"
 
 
-class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
-    """Generalized Dice plus the boundary loss of the foreground, for logits and label maps.
+def split_target(target: Any, beside: torch.Tensor | None, name: str) -> tuple[Any, torch.Tensor | None]:
+    """Return the label and what the loss wants beside it, given apart or as the one target of a MONAI engine.
 
-    Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
-
-    Args:
-        preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha
-            under extreme imbalance. ``"published"``: map of the published code. It sets the maps that the loss computes
-            itself.
-        alpha: See `RegionBoundaryLoss`.
-        mode: See `RegionBoundaryLoss`.
-        to_onehot_y: Whether the target is a label map.
-        sigmoid: Sigmoid channels, for one-channel or overlapping targets, instead of softmax.
-        softmax: ``None`` for a softmax unless another activation is given; ``False`` without one for a network that
-            returns probabilities.
-        other_act: Function that makes probabilities of the input, instead.
-        include_background: Whether the boundary term counts channel 0; generalized Dice always does. So it does with
-            `sigmoid`, where channel 0 is no background.
-        ignore_index: Value of the target at voxels that do not count.
-        options: Map settings in place of the preset's.
-        **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`.
-
-    References:
-        Kervadec et al., MIDL 2019, eq. 7; MedIA 2021, section 2.4.
-
-    Example:
-        >>> loss = GeneralizedDiceBoundaryLoss()
-        >>> loss(torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)).isfinite().item()
-        True
+    Raises:
+        ValueError: The target of an engine lacks one of them.
     """
-
-    def __init__(  # noqa: PLR0913 - those of both losses
-        self,
-        preset: Preset = "robust",
-        alpha: float | Share = 0.01,
-        mode: Mode = "rebalance",
-        *,
-        to_onehot_y: bool = True,
-        sigmoid: bool = False,
-        softmax: bool | None = None,
-        other_act: Callable | None = None,
-        include_background: bool = False,
-        ignore_index: int | None = None,
-        options: DistanceMapOptions | None = None,
-        **boundary: Any,
-    ) -> None:
-        shared: dict[str, Any] = {
-            "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
-            "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
-        }  # fmt: skip
-        map_options = preset_options(preset) if options is None else options
-        self.boundary: BoundaryLoss
-        super().__init__(
-            GeneralizedDiceLoss(**shared),
-            BoundaryLoss(include_background=include_background or sigmoid, options=map_options, **shared, **boundary),
-            alpha=alpha,
-            mode=mode,
+    if not isinstance(target, Mapping):
+        return target, beside
+    missing = [key for key in ("label", name) if key not in target]
+    if missing:
+        raise ValueError(
+            f"target must hold label and {name}, got no {', '.join(missing)} among {sorted(target)}; use "
+            f"PrepareBatchTarget({name!r}), and put {TARGET_TRANSFORMS.get(name, 'what makes it')} into the transforms"
         )
-        self.boundary.contract = replace(self.boundary.contract, quiet=True)  # generalized Dice has said it
+    return target["label"], target[name]

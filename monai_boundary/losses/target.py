@@ -1,10 +1,9 @@
-"""Base of the losses that compare an output with a target, and the target that passes through a MONAI engine."""
+"""Base of the losses that compare an output with a target."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass
-from typing import Any
 
 import torch
 from monai.utils import LossReduction
@@ -12,14 +11,10 @@ from torch.nn.modules.loss import _Loss
 
 from monai_boundary.losses.contract import Counted, TargetContract
 
-__all__ = ["SMOOTH", "TARGET_TRANSFORMS", "Counted", "TargetLoss", "split_target"]
+__all__ = ["SMOOTH", "Counted", "TargetLoss"]
 
 #: Added above and below in the ratios of all losses here.
 SMOOTH = 1e-5
-#: What a loss may want beside the label, and the transform that makes it.
-TARGET_TRANSFORMS = {
-    "distance_map": "SignedDistanceMapd", "target_boundary": "BoundaryBandd", "seeds": "RegionSeedsd"
-}  # fmt: skip
 
 
 @dataclass(eq=False, repr=False)
@@ -85,20 +80,3 @@ class TargetLoss(_Loss):
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
         return f"include_background={self.contract.include_background}, reduction={self.reduction!r}"
-
-
-def split_target(target: Any, beside: torch.Tensor | None, name: str) -> tuple[Any, torch.Tensor | None]:
-    """Return the label and what the loss wants beside it, given apart or as the one target of a MONAI engine.
-
-    Raises:
-        ValueError: The target of an engine lacks one of them.
-    """
-    if not isinstance(target, Mapping):
-        return target, beside
-    missing = [key for key in ("label", name) if key not in target]
-    if missing:
-        raise ValueError(
-            f"target must hold label and {name}, got no {', '.join(missing)} among {sorted(target)}; use "
-            f"PrepareBatchTarget({name!r}), and put {TARGET_TRANSFORMS.get(name, 'what makes it')} into the transforms"
-        )
-    return target["label"], target[name]
