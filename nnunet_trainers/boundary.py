@@ -76,7 +76,7 @@ class nnUNetTrainerBoundaryPublished(nnUNetTrainerBoundary):
 
 
 class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):
-    """nnU-Net's own loss, kept at weight 1, and the boundary loss with a weight rising to 0.3 (docs/collapse.md)."""
+    """nnU-Net's own loss, kept at weight 1, and the boundary loss with a weight rising to 0.3 (docs/evidence)."""
 
     boundary_schedule: ClassVar[Schedule] = Increase(end=0.3)
 

@@ -66,7 +66,7 @@ class BoundaryMixin(_WholeCheckpoints):
     Attributes:
         boundary_map: Settings of the distance maps, and of what the loss expects. They are maps of the patch: with the
             default's clip and ``absent="far"``, maps of the whole volume trained no better network
-            (docs/patch_maps.md).
+            (docs/evidence/patch_maps.md).
         boundary_schedule: Weights of the region and the boundary term over the epochs.
         boundary_pause: Train on the region term alone while the predicted foreground, of any class, is all but gone.
         distance_maps_on: ``"workers"``: the processes of the data loader make the maps. ``"device"``: the training

@@ -50,8 +50,8 @@ def aicd(losses: tuple[str, ...], seeds: tuple[int, ...], quick: bool, **given: 
 def pinholes(losses: tuple[str, ...], seeds: tuple[int, ...]) -> Plan:
     """Ask how much of the boundary F1 of the synthetic experiment comes from pinholes.
 
-    Trains as docs/remote_evidence.md does, keeps the predictions of all 200 scored images, and scores them before and
-    after a median of 5 x 5 pixels that closes pinholes.
+    Trains as docs/evidence/remote_sensing.md does, keeps the predictions of all 200 scored images, and scores them
+    before and after a median of 5 x 5 pixels that closes pinholes.
     """
     shared = AicdSettings(epochs=12, score_every=12, size=192, features=(8, 16, 32, 64))
     return Plan(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -155,7 +155,8 @@ def train_setting(run: Run, volumes: Sequence[PatientVolume], title: str) -> dic
     """Train and score one setting."""
     setting = SETTINGS[run["setting"]]
     set_determinism(run["seed"])
-    region = {"gdl": GeneralizedDiceLoss, "dicece": DiceCELoss}[setting.region](softmax=True, to_onehot_y=True)
+    kind = {"gdl": partial(GeneralizedDiceLoss, scale_free=False), "dicece": DiceCELoss}[setting.region]
+    region = kind(softmax=True, to_onehot_y=True)
     loss = RegionBoundaryLoss(region, BoundaryLoss(include_background=False, softmax=True))
     keys = ("image", "label", "distance_map")
     flips = Compose([RandFlipd(keys, 0.5, axis) for axis in (0, 1)]).set_random_state(run["seed"])

@@ -43,6 +43,12 @@ class MembraneLoss:
     published: tuple[Figure, Figure, Figure] | None = None
 
 
+def _monai_dice_and_boundary() -> GeneralizedDiceBoundaryLoss:
+    loss = GeneralizedDiceBoundaryLoss(sigmoid=True, to_onehot_y=False)
+    loss.region.scale_free = False
+    return loss
+
+
 LOSSES: dict[str, MembraneLoss] = {
     "bce": MembraneLoss("BCE", BinaryCrossEntropyLoss),
     "bce+bal": MembraneLoss("BCE + BAL, mean, alpha 1", CrossEntropyBoundaryAwareLoss, "bce"),
@@ -65,7 +71,7 @@ LOSSES: dict[str, MembraneLoss] = {
     ),
     "gdl+boundary": MembraneLoss(
         "generalized Dice + boundary",
-        partial(GeneralizedDiceBoundaryLoss, sigmoid=True, to_onehot_y=False),
+        _monai_dice_and_boundary,
         schedule=Rebalance(),
         published=((0.7621, 0.0336), (1.4576, 0.2064), (0.5888, 0.1649)),
     ),

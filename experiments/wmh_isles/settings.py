@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from monai.losses import DiceCELoss
@@ -57,7 +58,7 @@ class RunSettings(Budget):
 
 def make_loss(setting: Setting, preset: Preset) -> RegionBoundaryLoss:
     """Return the loss for logits `(B, 2, H, W)` and labels `(B, 1, H, W)`."""
-    kind = {"gdl": GeneralizedDiceLoss, "dicece": DiceCELoss}[setting.region]
+    kind = {"gdl": partial(GeneralizedDiceLoss, scale_free=False), "dicece": DiceCELoss}[setting.region]
     boundary = BoundaryLoss(include_background=False, softmax=True, to_onehot_y=True, options=preset_options(preset))
     return RegionBoundaryLoss(kind(softmax=True, to_onehot_y=True), boundary)
 

@@ -15,9 +15,10 @@ from tests.cli.calling import assert_fails
 DOCS = Path(__file__).parents[2] / "docs"
 #: The page that shows the table of each experiment.
 PAGES = {
-    "ms": "protocol.md", "wmh-phantoms": "protocol.md", "collapse": "collapse.md", "patch-maps": "patch_maps.md",
-    "hippocampus": "evidence.md", "ms-nnunet": "evidence.md", "isbi2012": "em_evidence.md", "gala": "em_evidence.md",
-    "aicd": "remote_evidence.md", "buildings": "remote_evidence.md", "evidence flair": "evidence/lesions.md",
+    "ms": "published_protocol.md", "wmh-phantoms": "published_protocol.md", "collapse": "collapse.md",
+    "patch-maps": "patch_maps.md", "hippocampus": "nnunet.md", "ms-nnunet": "nnunet.md",
+    "isbi2012": "electron_microscopy.md", "gala": "electron_microscopy.md", "aicd": "remote_sensing.md",
+    "buildings": "remote_sensing.md", "evidence flair": "lesions.md",
 }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ def test_the_tables_of_the_docs_are_made_of_the_committed_lines(name, run, tmp_p
     result = run(*name.split(), "--table", DOCS / "results" / f"{name.replace('-', '_').replace(' ', '_')}.jsonl")
     assert result.exit_code == 0, result.output
     printed = [line for line in result.stdout.splitlines() if line.startswith("|")]
-    page = (DOCS / PAGES[name]).read_text().splitlines()
+    page = (DOCS / "evidence" / PAGES[name]).read_text().splitlines()
     assert len(printed) > 4
     assert not [line for line in printed if line not in page]
 

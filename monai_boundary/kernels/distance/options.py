@@ -71,7 +71,7 @@ class DistanceMapOptions:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-#: Survives short and long runs under extreme imbalance; see docs/collapse.md for the runs it was chosen from.
+#: Survives short and long runs under extreme imbalance; see docs/evidence/collapse.md for the runs it was chosen from.
 ROBUST = DistanceMapOptions(clip=10.0, absent="far", normalize="clip", balance=0.5)
 #: The published code: Kervadec et al., MIDL 2019.
 PUBLISHED = DistanceMapOptions(convention="kervadec")
