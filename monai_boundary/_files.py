@@ -8,11 +8,14 @@ import json
 import os
 import re
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,6 +24,8 @@ __all__ = [
     "copy_file",
     "file_digest",
     "is_full",
+    "is_lock",
+    "only_writer",
     "part_pattern",
     "replacing",
     "write_bytes",
@@ -32,6 +37,7 @@ __all__ = [
 
 #: How torch and NumPy, and so tifffile, say that a disk took only a part; they pass on no number.
 _SHORT_WRITE = re.compile(r"unexpected pos \d+ vs \d+|file write failed|\d+ requested and \d+ written")
+_LOCK = ".monai-boundary."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of the process
 #: What a spreadsheet takes for the beginning of a formula, in half and full width.
 _FORMULA = tuple("=+-@\t\n＝＋－＠")  # noqa: RUF001
@@ -85,6 +91,48 @@ def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+@contextmanager
+def only_writer(folder: str | os.PathLike[str], name: str = "run") -> Iterator[None]:
+    """Keep other runs from writing to `folder` meanwhile, in other processes and on other machines, too.
+
+    A second run says that it waits, and for what. The system takes the lock from a run that was killed.
+
+    Args:
+        folder: Made where it is missing, and removed again if nothing is in it in the end.
+        name: Runs of different names do not wait for each other.
+
+    Raises:
+        OSError: The folder may not be written.
+    """
+    folder = Path(folder)
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_LOCK}{name}.lock"
+    lock = FileLock(path, thread_local=False)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            sys.stderr.write(f"another run of monai-boundary writes to {folder}: this one waits until it ends\n")
+            lock.acquire()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes it itself
+            path.unlink()  # while it is held: whoever waits for it then sees that it is gone, and makes another
+        lock.release()
+        for one in missing:
+            with suppress(OSError):
+                one.rmdir()
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a file is what `only_writer` locks."""
+    return path.name.startswith(_LOCK)
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -4,11 +4,12 @@ import errno
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from monai_boundary._files import part_pattern, replacing, write_csv, write_json, write_text
+from monai_boundary._files import only_writer, part_pattern, replacing, write_csv, write_json, write_text
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -131,3 +132,45 @@ def test_every_writer_keeps_the_old_file_on_a_full_disk_and_names_path_and_space
         name = line.split()[0]
         said = rf"{name} (27|28) {tmp_path}/{name} .*: the file takes (at least )?[\d.e+-]+ MB, [\d.e+-]+ MB are free"
         assert re.fullmatch(said, line), line
+
+
+HOLD = """
+import sys, time
+from monai_boundary._files import only_writer
+with only_writer(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_run_waits_until_the_first_ends_or_is_killed(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    folder, entered = tmp_path / "a" / "out", threading.Event()
+
+    def second() -> None:
+        with only_writer(folder):
+            entered.set()
+            (folder / "scores").touch()
+
+    first = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
+    assert first.stdout.readline() == b"held\n"
+    waiting = threading.Thread(target=second)
+    waiting.start()
+    assert not entered.wait(1)
+    first.kill()  # as with kill -9: it cannot take its lock away
+    first.wait()
+    first.stdout.close()
+    waiting.join(60)
+    assert f"another run of monai-boundary writes to {folder}: this one waits until it ends" in capfd.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["scores"]
+
+
+def test_a_folder_in_which_nothing_was_written_goes_again_and_runs_of_other_names_do_not_wait(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "a" / "b", "1-of-2"), only_writer(tmp_path / "a" / "b", "2-of-2"):
+        assert len(list((tmp_path / "a" / "b").iterdir())) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(FileExistsError, match=str(tmp_path / "out")), only_writer(tmp_path / "out"):
+        pass

@@ -77,24 +77,28 @@ def evaluate(  # noqa: PLR0913 - one argument per option
       buildings  IoU, boundary F1, precision, recall of GeoTIFFs, such as train/gt of INRIA;
                  takes only --theta and --unit, and writes no report
     """  # noqa: D301
+    from monai_boundary._files import only_writer
+
     if protocol == "buildings":
         if images or labels or ignore_index is not None:
             raise click.UsageError("--images, --label and --ignore-index must not be given with --protocol buildings")
         from monai_boundary.evaluation.tiles import evaluate_tiles, write_tile_tables
 
-        _guard(output / "summary.json", force)
-        tiles = evaluate_tiles(pred, gt, theta, unit)
-        written = dict(zip(("table", "summary"), write_tile_tables(tiles, output), strict=True))
+        with only_writer(output):
+            _guard(output / "summary.json", force)
+            tiles = evaluate_tiles(pred, gt, theta, unit)
+            written = dict(zip(("table", "summary"), write_tile_tables(tiles, output), strict=True))
         _finish(_tile_lines(tiles), tiles, written, "tiles")
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
     settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance)
-    _guard(output / "report.html", force)
-    result = evaluate_folder(pred, gt, settings)
-    written = dict(zip(("table", "summary"), write_tables(result, output), strict=True))
-    title = f"{pred.resolve().name}: {protocol} scores"
-    written["report"] = write_report(result, output / "report.html", images, worst, title)
+    with only_writer(output):
+        _guard(output / "report.html", force)
+        result = evaluate_folder(pred, gt, settings)
+        written = dict(zip(("table", "summary"), write_tables(result, output), strict=True))
+        title = f"{pred.resolve().name}: {protocol} scores"
+        written["report"] = write_report(result, output / "report.html", images, worst, title)
     _finish(_case_lines(result), result, written, "cases")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monai_boundary._check import check_ignore_index
-from monai_boundary._files import file_digest, part_pattern
+from monai_boundary._files import file_digest, only_writer, part_pattern
 from monai_boundary.datasets.datalist import read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
@@ -56,6 +56,8 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
 ) -> Precomputed:
     """Make the distance map of every whole volume of a data set; those that are there, intact and up to date, are kept.
 
+    A second run of the same share into the same folder waits until the first has ended; runs of other shares do not.
+
     Args:
         data: A datalist or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
         out: Folder of the maps, for one choice of settings.
@@ -81,12 +83,11 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     labels, folder = _find_labels(data), Path(out).absolute()
     settings = MapSettings(options, num_classes, include_background, ignore_index)
     chosen = _share(list(labels), shard)
-    folder.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder)
-    for case, record in read_records(folder).items():
-        require_settings(folder / f"{case}{ENDING}", record, settings.content())
     result, jobs = Precomputed(folder), []
-    with _executor(workers, dask, result) as pool:
+    with only_writer(folder, (shard or "1/1").replace("/", "-of-")), _executor(workers, dask, result) as pool:
+        _remove_abandoned(folder)
+        for case, record in read_records(folder).items():
+            require_settings(folder / f"{case}{ENDING}", record, settings.content())
         for case in tqdm(chosen, desc="check", unit="map", disable=not progress):
             job = Job(case, labels[case], folder / f"{case}{ENDING}", settings)
             reason = _outdated(job) if job.path.is_file() else ""

@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_boundary._files import only_writer
 from monai_boundary.datasets import write_volume
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, find_pairs, write_report, write_tables
 from monai_boundary.evaluation.matching import read_pair
@@ -312,6 +314,21 @@ def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple
     assert run("evaluate", *folders, "-o", tmp_path / "out", *options).exit_code == 0
     scores = json.loads((tmp_path / "out" / "summary.json").read_text())["labels"]["1"]["scores"]
     assert scores["hd95_mm"]["max"] == 30.0
+
+
+def test_a_second_command_waits_and_replaces_nothing_unasked(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with ThreadPoolExecutor(1) as pool:
+        with only_writer(out):
+            waiting = pool.submit(run, "evaluate", *folders, "-o", out)
+            with pytest.raises(TimeoutError):
+                waiting.result(2)
+            (out / "report.html").touch()  # by the first
+        done = waiting.result()
+    assert done.exit_code == 2
+    assert f"writes to {out}: this one waits until it ends" in done.stderr
+    assert "report.html must not exist, got earlier results; pass --force" in done.stderr
+    assert [path.name for path in out.iterdir()] == ["report.html"]
 
 
 @pytest.mark.parametrize(("number", "text"), [(5, "x0, x1, x2, x3, x4\n"), (6, "x0, x1, x2, x3, x4, ...\n")])

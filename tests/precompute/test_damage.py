@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -99,20 +100,31 @@ def test_what_killed_workers_left_is_removed_and_what_others_write_is_not(data: 
     assert sorted(out.glob(".*")) == sorted([foreign, *living])
 
 
-def test_two_jobs_over_the_same_cases_do_not_disturb_each_other(data: Path, tmp_path: Path, monkeypatch) -> None:
-    write, out, inner = Path.write_bytes, tmp_path / "maps", []
+@pytest.mark.parametrize("shard", [None, "2/2"])
+def test_two_jobs_over_the_same_cases_do_not_disturb_each_other(
+    data: Path, tmp_path: Path, monkeypatch, capfd: pytest.CaptureFixture, shard: str | None
+) -> None:
+    write, out, others = Path.write_bytes, tmp_path / "maps", []
 
     def write_and_let_the_other_run(path: Path, given: bytes) -> int:
         size = write(path, given)
-        if path.name.startswith(".p1.b2nd") and not inner:  # this one's part lies there, not yet in its place
-            inner.append(None)
-            inner[0] = precompute_maps(data, out, **GIVEN)
+        if path.name.startswith(".p1.b2nd") and not others:  # this one's part lies there, not yet in its place
+            others.append(pool.submit(precompute_maps, data, out, shard=shard, **GIVEN))
+            if shard is None:
+                while f"writes to {out}: this one waits" not in capfd.readouterr().err:
+                    time.sleep(0.01)
+                assert not others[0].done()
+            else:
+                others[0].result(60)
         return size
 
-    monkeypatch.setattr(Path, "write_bytes", write_and_let_the_other_run)
-    assert precompute_maps(data, out, **GIVEN).made == ALL
-    assert inner[0].made == ["p1", "p2"]
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(Path, "write_bytes", write_and_let_the_other_run)
+        assert precompute_maps(data, out, **GIVEN).made == ALL
+        other = others[0].result()
+    assert (other.made, other.kept) == (([], ALL) if shard is None else (["p1"], []))
     assert precompute_maps(data, out, **GIVEN).kept == ALL
+    assert not list(out.glob(".*"))
 
 
 def test_a_map_that_another_run_recomputed_or_removed_is_noticed(data: Path, maps: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -167,14 +168,15 @@ def case_files(case: str, test: bool, channels: int) -> tuple[list[str], str]:
     return images, f"labels{kind}/{case}.nii.gz"
 
 
-def write_case(read: ReadCase, folder: Path, found: FoundCase) -> None:
-    """Write a case below `folder`.
+def write_case(read: ReadCase, folder: Path, found: FoundCase) -> dict[str, str]:
+    """Write a case below `folder`, and return the SHA-256 of each file by its name there.
 
     All files are written beside their places first and then moved, so that a full disk or a kill leaves no file that
     is half a volume.
     """
     images, label = case_files(found.name, found.place.test, len(read.images))
     arrays = dict(zip(images, read.images, strict=True)) | ({} if read.label is None else {label: read.label})
+    digests = {}
     with ExitStack() as stack:
         for name, array in arrays.items():
             image = nib.Nifti1Image(array, read.affine)
@@ -182,3 +184,5 @@ def write_case(read: ReadCase, folder: Path, found: FoundCase) -> None:
             image.set_sform(read.affine, 1)
             content = nifti_bytes(image)
             stack.enter_context(replacing(folder / name, len(content))).write_bytes(content)
+            digests[name] = hashlib.sha256(content).hexdigest()
+    return digests

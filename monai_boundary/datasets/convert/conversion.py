@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import write_json
+from monai_boundary._files import file_digest, is_lock, only_writer, write_json
 from monai_boundary.datasets.convert.case import FoundCase, case_files, find_cases, read_case, write_case
 from monai_boundary.datasets.convert.challenges import CHALLENGES, Challenge
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
@@ -61,27 +62,25 @@ class _Record:
 
     def __init__(self, folder: Path, channels: int, overwrite: bool) -> None:
         self._folder, self._channels, self._notes = folder, channels, folder / "conversion"
-        # In this order: another run makes the record before anything else, perhaps just now.
-        filled = folder.exists() and any(folder.iterdir())
+        filled = folder.exists() and any(not is_lock(path) for path in folder.iterdir())
         if filled and not self._notes.is_dir() and not overwrite:
             raise FileExistsError(f"{folder} must be new or made by this command, got other files in it; pass --force")
-        self.sources: dict[str, list | None] = {
-            path.stem: None if overwrite else json.loads(path.read_text())
-            for path in sorted(self._notes.glob("*.json"))
+        self._done: dict[str, dict[str, Any] | None] = {
+            path.stem: None if overwrite else _note(path) for path in sorted(self._notes.glob("*.json"))
         }
 
     def begin(self) -> None:
         """Mark the folder as this command's and no data set, so that a kill from here on is seen and resumed."""
         self._notes.mkdir(parents=True, exist_ok=True)
-        for case, done in self.sources.items():
+        for case, done in self._done.items():
             if done is None:
                 write_json(self._notes / f"{case}.json", None)
         for name in _LISTS:
             (self._folder / name).unlink(missing_ok=True)
 
-    def add(self, case: FoundCase) -> None:
-        """Note that a case is written whole."""
-        write_json(self._notes / f"{case.name}.json", case.sources())
+    def add(self, case: FoundCase, sources: list, digests: dict[str, str]) -> None:
+        """Note that a case is written whole: from which files, and the SHA-256 of what was written."""
+        write_json(self._notes / f"{case.name}.json", {"sources": sources, "written": digests})
 
     def files(self, case: FoundCase) -> set[Path]:
         """Return the files that a case has in the data set."""
@@ -95,13 +94,17 @@ class _Record:
         return {file for file in files if file.is_file()}
 
     def is_done(self, case: FoundCase) -> bool:
-        """Whether an earlier run wrote this case, from the files that are there now."""
-        unchanged = not case.problems and self.sources.get(case.name) == case.sources()
-        return unchanged and self.files(case) <= self.written(case.name)
+        """Whether an earlier run wrote this case, from the files that are there now, and nobody changed it since."""
+        done = self._done.get(case.name)
+        if case.problems or done is None or done["sources"] != case.sources():
+            return False
+        digests = {self._folder / name: digest for name, digest in done["written"].items()}
+        files = self.files(case)
+        return files <= self.written(case.name) and all(file_digest(file) == digests.get(file) for file in files)
 
     def refuse_changes(self, cases: dict[str, FoundCase]) -> None:
         """Refuse to mix two states of the source: nnU-Net takes every file in imagesTr, in the lists or not."""
-        for name, done in self.sources.items():
+        for name, done in self._done.items():
             if done is None or not self.written(name):
                 continue
             if name not in cases or cases[name].problems:
@@ -109,17 +112,26 @@ class _Record:
                 raise FileExistsError(
                     f"{name} in {self._folder} cannot be made again: {reason}; pass --force to remove it"
                 )
-            if done != cases[name].sources():
+            if done["sources"] != cases[name].sources():
                 raise FileExistsError(f"{name} in {self._folder} was made from other files; pass --force to replace it")
 
     def remove_stale(self, good: list[FoundCase]) -> None:
         """Remove what earlier runs wrote and this one did not: a case that is gone or damaged, a label that is gone."""
         current, names = {file for case in good for file in self.files(case)}, {case.name for case in good}
-        for name in self.sources:
+        for name in self._done:
             for file in self.written(name) - current:
                 file.unlink()
             if name not in names:
                 (self._notes / f"{name}.json").unlink(missing_ok=True)
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """Return what was noted of a case; ``None`` where it has to be written again."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # cut off, or edited by hand
+        return None
+    return note if isinstance(note, dict) and {"sources", "written"} <= set(note) else None
 
 
 def convert_challenge(
@@ -143,7 +155,8 @@ def convert_cases(
 
     Every case is read whole and checked before it is written. A case that is damaged or incomplete is skipped, and the
     result says why. ``dataset.json``, without which nnU-Net takes no folder for a data set, is written last; a run that
-    was broken off goes on where it stopped.
+    was broken off goes on where it stopped. A case that an earlier run wrote is kept if its files are still what that
+    run wrote. A second run into the same folder waits until the first has ended.
 
     Args:
         challenge: One of `CHALLENGES`, or one of your own.
@@ -157,7 +170,7 @@ def convert_cases(
     Raises:
         ValueError: `source` holds no case, or `target` lies inside it.
         FileExistsError: The data set's folder was not made by this function, or from other files; see `overwrite`.
-        OSError: The disk is full, or a file may not be read.
+        OSError: The disk is full, or the target may not be written.
     """
     number = challenge.dataset_id if dataset_id is None else dataset_id
     if not 1 <= number <= 999:
@@ -171,15 +184,16 @@ def convert_cases(
     counts = Counter(case.place.test for case in cases)
     result = Conversion(folder, (counts[False], counts[True]), challenge.expected, challenge.split)
     result.skipped |= dict.fromkeys(links, "a link to a folder is not followed")
-    record = _Record(folder, len(challenge.channels), overwrite)
-    record.refuse_changes({case.name: case for case in cases})
-    for case in tqdm(cases, desc=f"convert {challenge.dataset_name}", unit="case", disable=not progress):
-        _convert_case(case, challenge, record, result, dry_run)
-    good = [case for case in cases if case.name in {*result.written, *result.kept}]
-    result.splits = _splits(cases, challenge, {case.name for case in good})
-    if not dry_run and good:
-        record.remove_stale(good)
-        _write_lists(result, challenge, good)
+    with nullcontext() if dry_run else only_writer(folder):
+        record = _Record(folder, len(challenge.channels), overwrite)
+        record.refuse_changes({case.name: case for case in cases})
+        for case in tqdm(cases, desc=f"convert {challenge.dataset_name}", unit="case", disable=not progress):
+            _convert_case(case, challenge, record, result, dry_run)
+        good = [case for case in cases if case.name in {*result.written, *result.kept}]
+        result.splits = _splits(cases, challenge, {case.name for case in good})
+        if not dry_run and good:
+            record.remove_stale(good)
+            _write_lists(result, challenge, good)
     return result
 
 
@@ -188,17 +202,17 @@ def _convert_case(case: FoundCase, challenge: Challenge, record: _Record, result
         result.kept.append(case.name)
         return
     try:
+        sources = [] if case.problems else case.sources()  # before it is read: it may change meanwhile
         read = read_case(case, challenge)
-    except ValueError as error:
-        result.skipped[case.name] = str(error)
+    except (ValueError, OSError, MemoryError) as error:  # of this case alone
+        result.skipped[case.name] = str(error) or "it does not fit into memory"
         return
     if read.notes:
         result.notes[case.name] = read.notes
     if not dry_run:
         if not result.written:
             record.begin()
-        write_case(read, result.folder, case)
-        record.add(case)
+        record.add(case, sources, write_case(read, result.folder, case))
     result.written.append(case.name)
 
 

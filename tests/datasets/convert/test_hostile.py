@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_boundary.datasets.convert.case import write_case
+from monai_boundary.datasets.convert.case import read_case, write_case
 from tests.cli.calling import assert_fails
 from tests.datasets.convert import trees
 from tests.datasets.convert.trees import convert
@@ -243,14 +243,53 @@ def test_a_data_set_that_is_being_written_is_none(
 
 
 def test_two_runs_at_once_mix_no_case(source: Path, tmp_path: Path) -> None:
+    """They have one name and number for other images: one of them is refused, and nothing of it is in the folder."""
+    other = trees.wmh(tmp_path / "two" / "download")
+    for number, path in enumerate(sorted(other.rglob("pre/*.nii.gz"))):
+        trees.volume(path, seed=900 + number)
+
+    def run(download: Path) -> object:
+        try:
+            return convert(download, tmp_path / "raw")
+        except FileExistsError as error:
+            return error
+
     with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda _: convert(source, tmp_path / "raw"), range(2)))
-    for case in (source / "GE3T" / "0", source / "Utrecht" / "101"):
+        runs = dict(zip((source, other), pool.map(run, (source, other)), strict=True))
+    ((used, result),) = [(download, run) for download, run in runs.items() if not isinstance(run, FileExistsError)]
+    (refused,) = [str(run) for run in runs.values() if isinstance(run, FileExistsError)]
+    assert "was made from other files; pass --force to replace it" in refused
+    for case in used.glob("*/*"):
         for channel, name in enumerate((FLAIR, T1)):
-            written = runs[0].folder / "imagesTr" / f"{case.parent.name}_{case.name}_{channel:04d}.nii.gz"
+            written = result.folder / "imagesTr" / f"{case.parent.name}_{case.name}_{channel:04d}.nii.gz"
             np.testing.assert_array_equal(nib.load(written).get_fdata(), nib.load(case / name).get_fdata())
-    assert len(convert(source, tmp_path / "raw").kept) == 6
-    assert not list(runs[0].folder.rglob(".*"))
+    assert len(convert(used, tmp_path / "raw").kept) == 6
+    assert not list(result.folder.rglob(".*"))
+
+
+@pytest.mark.parametrize("change", ["image", "label", "note"])
+def test_what_was_changed_since_it_was_written_is_written_again(change: str, source: Path, tmp_path: Path) -> None:
+    folder = convert(source, tmp_path / "raw").folder
+    names = {"image": "imagesTr/GE3T_0_0001.nii.gz", "label": "labelsTr/GE3T_0.nii.gz"}
+    path = folder / names.get(change, "conversion/GE3T_0.json")
+    intact = path.read_bytes()
+    path.write_bytes(intact[:-20] if change == "note" else (folder / "imagesTr" / "GE3T_1_0001.nii.gz").read_bytes())
+    result = convert(source, tmp_path / "raw")
+    assert (result.written, len(result.kept)) == (["GE3T_0"], 5)
+    assert path.read_bytes() == intact
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied", "T1.nii.gz")])
+def test_a_case_that_cannot_be_read_stops_no_other(error: Exception, source: Path, tmp_path: Path, monkeypatch) -> None:
+    def read(found, challenge):
+        if found.name == "Singapore_50":
+            raise error
+        return read_case(found, challenge)
+
+    monkeypatch.setattr("monai_boundary.datasets.convert.conversion.read_case", read)
+    result = convert(source, tmp_path / "raw")
+    assert (list(result.skipped), len(result.written)) == (["Singapore_50"], 5)
+    assert result.skipped["Singapore_50"]
 
 
 @pytest.mark.parametrize(
