@@ -90,27 +90,36 @@ def slices_split(data: Path, fold: str) -> Split:
 
 
 @cache
-def section_cases(data: Path, labels: str) -> tuple[Case, ...]:
-    """Read 13 neighbouring EM sections at half their size: pixels of 9.2 nm."""
-    return tuple(
-        image_case(image.stem, image.stem, standardised(grey(image, (512, 512))), mask_of(label, (512, 512)))
-        for image, label in _pairs(data / "vnc_sstem", labels)
-    )
+def section_cases(data: Path, folder: str, labels: str) -> tuple[Case, ...]:
+    """Read neighbouring EM sections at half their size: pixels of 9.2 nm (VNC) or 8 nm (ISBI 2012)."""
+    cases = []
+    for image, label in _pairs(data / folder, labels):
+        size = (512, 512) if folder == "vnc_sstem" else (256, 256)
+        mask = mask_of(label, size)
+        if folder == "isbi2012":  # its labels are the cells
+            mask = 1 - mask
+        cases.append(
+            image_case(image.stem, f"{folder} {image.stem}", standardised(1 + grey(image, size)), mask, folder)
+        )
+    return tuple(cases)
 
 
 def sections_split(data: Path, fold: str, labels: str) -> Split:
-    """Report a third of the sections that lie together; of the others the two farthest from these validate."""
-    cases = section_cases(data, labels)
-    parts = np.array_split(np.arange(len(cases)), 3)
-    test = set(parts[int(fold)].tolist())
-    rest = sorted((number for number in range(len(cases)) if number not in test),
-                  key=lambda number: -min(abs(number - other) for other in test))  # fmt: skip
-    valid = set(rest[:2])
-    return Split(
-        [case for number, case in enumerate(cases) if number not in test | valid],
-        [cases[number] for number in sorted(valid)],
-        [cases[number] for number in sorted(test)],
-    )
+    """Report a third of the sections of a stack, that lie together; of the others the two farthest off validate.
+
+    Args:
+        data: Folder of real data.
+        fold: Number, and after it the stack unless it is VNC: the two are of one tissue, so that neither may train for
+            the other.
+        labels: Folder of the masks.
+    """
+    part, *stack = fold.split()
+    cases = section_cases(data, stack[0] if stack else "vnc_sstem", labels)
+    test = np.array_split(np.arange(len(cases)), 3)[int(part)]
+    distance = np.abs(np.arange(len(cases))[:, None] - test).min(1)
+    valid = np.argsort(-distance, kind="stable")[:2]
+    train = [number for number in np.flatnonzero(distance) if number not in valid]
+    return Split(*([cases[number] for number in chosen] for chosen in (train, valid, test)))
 
 
 @cache

@@ -26,9 +26,10 @@ class Comparison:
     Args:
         control: Mean of the control.
         difference: Mean of arm minus control.
-        low, high: 95 % bootstrap interval of the difference; NaN for a single pair.
+        low, high: 95 % bootstrap interval (BCa) of the difference; NaN below `ENOUGH` pairs.
         p: Of Wilcoxon's signed-rank test, corrected by Holm; NaN below `ENOUGH` pairs.
         pairs: Groups that were compared.
+        lower, higher: Pairs in which the arm has the lower, and the higher score.
         seeds: Seeds in the mean of each.
         detectable: Smallest difference that a t-test of as many pairs with this spread finds in four of five trials.
     """
@@ -39,6 +40,8 @@ class Comparison:
     high: float
     p: float
     pairs: int
+    lower: int
+    higher: int
     seeds: int
     detectable: float
 
@@ -104,16 +107,15 @@ def _compare(part: pd.DataFrame) -> Comparison:
     count = len(change)
     low = high = p = detectable = np.nan
     if count > 1:
-        spread = change.std(ddof=1)
-        detectable = float(stats.t.ppf([0.975, 0.8], count - 1).sum() * spread / count**0.5)
-        low = high = change.mean()
-        if spread > 0:
-            low, high = stats.bootstrap((change,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+        detectable = stats.t.ppf([0.975, 0.8], count - 1).sum() * stats.sem(change)
     if count >= ENOUGH:
-        p = float(stats.wilcoxon(change).pvalue) if change.any() else 1.0
+        p = stats.wilcoxon(change).pvalue if change.any() else 1.0
+        low = high = change.mean()  # what scipy has no interval for: differences that are all the same
+        if np.ptp(change) > 0:
+            low, high = stats.bootstrap((change,), np.mean, rng=np.random.default_rng(0)).confidence_interval
     return Comparison(
-        float(by_group["control"].mean()), float(change.mean()), float(low), float(high), p, count,
-        int(part["seeds"].max()), detectable,
+        float(by_group["control"].mean()), float(change.mean()), float(low), float(high), float(p), count,
+        int((change < 0).sum()), int((change > 0).sum()), int(part["seeds"].max()), float(detectable),
     )  # fmt: skip
 
 

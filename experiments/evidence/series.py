@@ -98,7 +98,8 @@ SERIES = {
         building_scores,
     ),
     "membranes": Series(
-        partial(sections_split, labels="labels"), THIRDS, MEMBRANES, ("voi", "adapted_rand_index", "cremi_score"),
+        partial(sections_split, labels="labels"), (*THIRDS, *(f"{part} isbi2012" for part in THIRDS)), MEMBRANES,
+        ("voi", "adapted_rand_index", "cremi_score"),
         ((("BCE", "control"), ("BCE", "BAL share .2")), (("BCE", "BAL, alpha 1"), ("BCE", "BAL share .5"))),
         membrane_scores, membrane_agreement,
     ),

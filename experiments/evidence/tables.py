@@ -36,17 +36,23 @@ def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
     found = {key: each for key, each in found.items() if key[1] != CONTROL}
     if not found:
         return f"**{name}**: no pair yet."
-    pairs = sorted({each.pairs for each in found.values()})
-    count = f"{pairs[0]} to {pairs[-1]} pairs" if len(pairs) > 1 else f"{pairs[0]} pairs"
-    told = [
-        f"{arm} beside {loss}, {POINTS[point]}: {number(each.difference, True)} of {number(each.control)} "
-        f"[{number(each.low, True)}, {number(each.high, True)}]"
-        for (loss, arm, point), each in found.items() if each.decided
-    ]  # fmt: skip
-    if told:
-        return f"**{name}**, {count}: the interval excludes zero for " + "; ".join(told) + "."
-    why = f"; fewer than {ENOUGH} decide nothing" if pairs[-1] < ENOUGH else ""
-    return f"**{name}**: no effect shown yet, {count}{why}."
+    pairs = max(each.pairs for each in found.values())
+    shown = [f"{arm} beside {loss}, {POINTS[point]}, {interval(each)} of {number(each.control)}"
+             for (loss, arm, point), each in found.items() if each.decided]  # fmt: skip
+    sight = "; ".join(
+        f"{arm} beside {loss} {number(each.difference, True)} of {number(each.control)}, lower in {each.lower} and "
+        f"higher in {each.higher} of {each.pairs} pairs"
+        for (loss, arm, point), each in found.items() if point == "plain"
+    )  # fmt: skip
+    if shown:
+        return f"**{name}**: the interval excludes zero for {'; '.join(shown)}. At .5: {sight}."
+    few = f"; fewer than {ENOUGH} decide nothing" if pairs < ENOUGH else ""
+    return f"**{name}**: no effect shown yet, {pairs} pairs{few}. At .5: {sight}."
+
+
+def interval(each: Comparison) -> str:
+    """Return the difference and its interval."""
+    return f"{number(each.difference, True)} [{number(each.low, True)}, {number(each.high, True)}]"
 
 
 def means(table: pd.DataFrame, columns: dict[str, str]) -> str:
@@ -60,12 +66,11 @@ def means(table: pd.DataFrame, columns: dict[str, str]) -> str:
 
 def changes(found: dict[str, dict[tuple[str, str, str], Comparison]], columns: dict[str, str]) -> str:
     """Return a line per score, arm and point: the paired difference that `differences` explains."""
-    header = ("score", "loss", "arm", "prediction", "compared with", "difference, 95 %", "Holm p", "pairs", "seeds",
-              "could have shown")  # fmt: skip
+    header = ("score", "loss", "arm", "prediction", "compared with", "difference, 95 %", "lower, higher", "Holm p",
+              "pairs", "seeds", "could have shown")  # fmt: skip
     lines = [
-        [columns[score], loss, arm, POINTS[point], number(each.control),
-         f"{number(each.difference, True)} [{number(each.low, True)}, {number(each.high, True)}]", number(each.p),
-         each.pairs, each.seeds, number(each.detectable)]
+        [columns[score], loss, arm, POINTS[point], number(each.control), interval(each), f"{each.lower}, {each.higher}",
+         number(each.p), each.pairs, each.seeds, number(each.detectable)]
         for score, arms in found.items() for (loss, arm, point), each in arms.items()
     ]  # fmt: skip
     return markdown(header, lines)

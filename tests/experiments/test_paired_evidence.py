@@ -192,6 +192,7 @@ def test_pairs_are_means_over_seeds_and_over_the_cases_of_a_group():
     assert (found.pairs, found.seeds) == (2, 2)
     assert found.control == pytest.approx((0.25 + 0.5) / 2)
     assert found.difference == pytest.approx((0.05 + 0.2) / 2)
+    assert (found.lower, found.higher) == (0, 2)
     assert math.isnan(found.p)
     assert not found.decided
 
@@ -211,6 +212,7 @@ def test_interval_test_and_detectable_effect_are_those_of_scipy():
     assert (half.low, half.high) == pytest.approx(
         stats.t.interval(0.95, 11, change.mean(), stats.sem(change)), abs=0.01
     )
+    assert half.detectable == pytest.approx(stats.t.ppf([0.975, 0.8], 11).sum() * change.std(ddof=1) / 12**0.5)
     assert half.p == pytest.approx(3 * stats.wilcoxon(change).pvalue)
     same = found["Dice+CE", "share .2", "plain"]
     assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
@@ -238,14 +240,17 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
     few = [row("control", 0, {"a": 0.1, "b": 0.3}), row("share .5", 0, {"a": 0.5, "b": 0.6})]
     series = replace(SERIES_OF_BLOBS, main=("dice", "f1"))
     text = tables(few, series)
-    assert "**Dice**: no effect shown yet, 2 pairs; fewer than 6 decide nothing." in text
-    assert "| Dice | Dice+CE | share .5 | at .5 | 0.200 | +0.350 [" in text
+    assert (
+        "**Dice**: no effect shown yet, 2 pairs; fewer than 6 decide nothing. At .5: share .5 beside Dice+CE +0.350 of "
+        "0.200, lower in 0 and higher in 2 of 2 pairs." in text
+    )
+    assert "| Dice | Dice+CE | share .5 | at .5 | 0.200 | +0.350 [-, -] | 0, 2 | - | 2 | 1 |" in text
     names = "abcdefg"
     many = [row("control", 0, {n: 0.1 * i for i, n in enumerate(names)}),
             row("share .5", 0, {n: 0.1 * i + 0.2 + 0.01 * i for i, n in enumerate(names)})]  # fmt: skip
-    assert "**Dice**, 7 pairs: the interval excludes zero for share .5 beside Dice+CE, at .5: +0.230" in tables(
-        many, series
-    )
+    text = tables(many, series)
+    assert "**Dice**: the interval excludes zero for share .5 beside Dice+CE, at .5, +0.230 [" in text
+    assert "lower in 0 and higher in 7 of 7 pairs." in text
     assert "**Dice**: no pair yet." in tables(few[:1], series)
     assert evidence_figure([*few, row("control", 0, {"a": 0.1}, "generalized Dice")], series).axes
 
@@ -285,7 +290,7 @@ def test_a_late_rise_is_that_over_the_best_point_before():
 @pytest.mark.parametrize("name", SERIES)
 def test_a_series_trains_on_its_data(name):
     series = SERIES[name]
-    whole = series.split(data_folder(), series.folds[0])
+    whole = series.split(data_folder(), series.folds[-1])
     for part in (whole.train, whole.valid, whole.test):
         assert part
         assert all(case.image.shape[2:] == case.label.shape[1:] for case in part)
@@ -293,5 +298,5 @@ def test_a_series_trains_on_its_data(name):
     split = Split(whole.train[:4], [whole.valid[0].slices(slice(8))], [whole.test[0].slices(slice(8))])
     settings = replace(TINY, edge=series.settings.edge, epochs=1)
     (loss, arm), *_ = series.tiers[0][::-1]
-    run = {"data": name, "loss": loss, "arm": arm, "fold": series.folds[0], "seed": 0, **asdict(settings)}
+    run = {"data": name, "loss": loss, "arm": arm, "fold": series.folds[-1], "seed": 0, **asdict(settings)}
     assert train_arm(run, split, series, "")["cases"][0]["plain"].keys() <= series.columns.keys()
