@@ -14,9 +14,18 @@ from torch import nn
 
 from monai_boundary._check import check_choice
 from monai_boundary.datasets.datalist import SPLITS
-from monai_boundary.datasets.em import EmSlices, EmVolume, EmVolumes, fold_volumes, slice_range, volume_shape
+from monai_boundary.datasets.em import (
+    IGNORE,
+    UNLABELLED,
+    EmSlices,
+    EmVolume,
+    EmVolumes,
+    fold_volumes,
+    slice_range,
+    volume_shape,
+)
 
-__all__ = ["LikelihoodPredictor", "crop_that_fits", "items_of_split", "scope_of"]
+__all__ = ["LikelihoodPredictor", "crop_that_fits", "ignored_value", "items_of_split", "scope_of"]
 
 Items = EmSlices | EmVolumes
 
@@ -24,6 +33,11 @@ Items = EmSlices | EmVolumes
 def scope_of(items: Items) -> str:
     """Return what one item is, and so what ids and scores are of: ``"slice"`` or ``"volume"``."""
     return "slice" if isinstance(items, EmSlices) else "volume"
+
+
+def ignored_value(target: str) -> int:
+    """Return what ``"membrane"`` or ``"ids"`` of the items hold where nobody labelled, to be ignored in scores."""
+    return UNLABELLED if target == "ids" else IGNORE
 
 
 def items_of_split(
@@ -43,7 +57,8 @@ def items_of_split(
         dims: 2 for slices, 3 for volumes.
         fold: Which block of each volume validates, see `fold_volumes`.
         folds: Number of blocks.
-        target: ``"membrane"`` or ``"ids"``, which every item must have; ``None`` where labels are not needed.
+        target: ``"membrane"`` or ``"ids"``, which every item must have; ``None`` where labels are not needed. Ids are
+            `UNLABELLED` where nobody labelled, see `ignored_value`.
         per_slice: Whether membranes that follow from ids are found slice by slice in volumes, too, see `EmVolumes`.
 
     Raises:
@@ -66,7 +81,10 @@ def items_of_split(
         masks = [volume.name for volume in found if volume.kind != "ids"]
         if target == "ids" and masks:
             raise ValueError(f"target must be 'membrane' for volumes with masks, got 'ids' for {', '.join(masks)}")
-    return EmSlices(found) if dims == 2 else EmVolumes(found, per_slice=per_slice)
+    number = UNLABELLED if target == "ids" else 0
+    if dims == 2:
+        return EmSlices(found, unlabelled=number)
+    return EmVolumes(found, per_slice=per_slice, unlabelled=number)
 
 
 def crop_that_fits(

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from monai_boundary._files import write_csv, write_json
-from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
+from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, ignored_value, scope_of
 from monai_boundary.metrics import INSTANCE_SCORES, LikelihoodSegmentation, ThresholdSweepMetric
 from monai_boundary.metrics.likelihood import THRESHOLDS
 
@@ -63,6 +63,7 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
         segmentation=segmentation,
         target_is_membrane=target == "membrane",
         border=border,
+        ignore_index=ignored_value(target),
     )
     rows, unit = [], scope_of(items)
     for item in tqdm(items, desc="evaluate", unit=unit, total=len(items), disable=not progress):

@@ -61,7 +61,7 @@ class BarrierCut:
     contour_regions: np.ndarray
 
 
-def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> BarrierCut:
+def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1, *, valid: Any = None) -> BarrierCut:
     """Cut an image of boundary likelihood into the regions of its seeds.
 
     Args:
@@ -69,6 +69,8 @@ def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> B
             point is taken as float32 and costs about three times as much.
         seeds: Integers `(*S)`, 0 for no seed; a label may stand at several voxels.
         connectivity: Axes along which neighbours may differ: 1 for 4 (6 in 3D) neighbours, 2 for 8 (18), 3 for 26.
+        valid: Bool `(*S)`, the voxels that count; ``None`` for all. The others are as what lies outside the image: no
+            path goes through them, and they are of no region and on no contour, whatever they hold.
 
     Returns:
         NumPy arrays, also for tensors. The same input gives the same output on every machine.
@@ -88,7 +90,7 @@ def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1) -> B
     """
     values, marks = as_numpy("likelihood", likelihood), as_numpy("seeds", seeds)
     settings = cut_settings(check_spatial_ndim("likelihood", values.shape), connectivity=connectivity)
-    return _cut(values, marks, settings.steps)[0]
+    return _cut(values, marks, settings.steps, _check_valid(valid, values.shape))[0]
 
 
 def barrier_weights(
@@ -99,6 +101,7 @@ def barrier_weights(
     dilation: int | Sequence[int] = 3,
     weighting: Weighting = "mean",
     connectivity: int = 1,
+    valid: Any = None,
 ) -> np.ndarray:
     """Return the weight of every voxel in the boundary-aware loss, which is the sum of weight times cross-entropy.
 
@@ -112,6 +115,7 @@ def barrier_weights(
             number of voxels (equation 4); ``"area"`` the mean over the regions of the mean over their contour;
             ``"published"`` as in the published code, without the constant that it adds.
         connectivity: See `minimum_barrier_cut`.
+        valid: See `minimum_barrier_cut`; elsewhere weights are 0, and nothing is counted.
 
     Returns:
         Float32 `(*S)`; all 0 with fewer than two labels among the seeds, since then there is nothing to cut.
@@ -134,7 +138,8 @@ def barrier_weights(
     if target.shape != values.shape:
         raise ValueError(f"likelihood and membrane must share their shape, got {values.shape} and {target.shape}")
     kept = tuple(dilation) if isinstance(dilation, list | np.ndarray) else dilation
-    return weigh_contours(values, marks, target, cut_settings(ndim, kept, weighting, connectivity))
+    counted = _check_valid(valid, values.shape)
+    return weigh_contours(values, marks, target, counted, settings=cut_settings(ndim, kept, weighting, connectivity))
 
 
 class CutSettings(NamedTuple):
@@ -162,10 +167,18 @@ def cut_settings(
     return CutSettings(steps, reach, weighting)
 
 
-def weigh_contours(values: np.ndarray, seeds: np.ndarray, membrane: np.ndarray, settings: CutSettings) -> np.ndarray:
-    """`barrier_weights` of arrays of one shape, the membrane bool: what images of the same settings are cut with."""
-    cut, bounds = _cut(values, seeds, settings.steps)
-    weights, num_regions = np.zeros(values.shape, np.float32), len(bounds) - 1
+def weigh_contours(
+    values: np.ndarray,
+    seeds: np.ndarray,
+    membrane: np.ndarray,
+    valid: np.ndarray | None = None,
+    *,
+    settings: CutSettings,
+) -> np.ndarray:
+    """`barrier_weights` of arrays of one shape, membrane and valid bool: what images of the same settings are cut with."""
+    cut, bounds = _cut(values, seeds, settings.steps, valid)
+    counted = np.ones(values.shape, bool) if valid is None else np.ascontiguousarray(valid)
+    weights, num_regions, total = np.zeros(values.shape, np.float32), len(bounds) - 1, int(counted.sum())
     if len(cut.contour_voxels) == 0:
         return weights
     kinds = {"area": contours.EACH_REGION_ONE, "published": contours.PUBLISHED}
@@ -175,21 +188,36 @@ def weigh_contours(values: np.ndarray, seeds: np.ndarray, membrane: np.ndarray, 
         np.array(values.shape, np.int64),
         settings.reach,
         membrane.ravel(),
+        counted.ravel(),
         kinds.get(settings.weighting, contours.EACH_VOXEL_ONE),
         weights.ravel(),
     )
     scale = {
         "mean": weights.sum(dtype=np.float64),
-        "count": weights.size,
+        "count": total,
         "area": 1.0,
-        "published": num_regions * weights.size / 10,
+        "published": num_regions * total / 10,
     }[settings.weighting]
     weights /= np.float32(scale)
     return weights
 
 
-def _cut(values: np.ndarray, seeds: np.ndarray, steps: np.ndarray) -> tuple[BarrierCut, np.ndarray]:
+def _check_valid(valid: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    if valid is None:
+        return None
+    counted = check_mask("valid", as_numpy("valid", valid))
+    if counted.shape != shape:
+        raise ValueError(f"likelihood and valid must share their shape, got {shape} and {counted.shape}")
+    return counted
+
+
+def _cut(
+    values: np.ndarray, seeds: np.ndarray, steps: np.ndarray, valid: np.ndarray | None
+) -> tuple[BarrierCut, np.ndarray]:
     """Return the cut, and where each region begins and ends in its `contour_voxels`."""
+    blocked = None if valid is None else ~valid
+    if blocked is not None and seeds.shape == values.shape:
+        values, seeds = np.where(blocked, values.dtype.type(0), values), np.where(blocked, seeds.dtype.type(0), seeds)
     values, (voxels, ids, starts) = _as_likelihood(values), _by_label(seeds, values.shape)
     levels, shape, inside = values.dtype == np.uint8, values.shape, (slice(1, -1),) * values.ndim
     framed = np.pad(values, 1)
@@ -200,6 +228,8 @@ def _cut(values: np.ndarray, seeds: np.ndarray, steps: np.ndarray) -> tuple[Barr
     slots["barrier"] = -1
     empty = NUM_LEVELS if levels else np.inf
     slots["barrier"].reshape(*framed.shape, 2)[inside] = empty
+    if blocked is not None:
+        slots["barrier"].reshape(*framed.shape, 2)[inside][blocked] = -1
     places = (np.stack(np.unravel_index(voxels, shape), axis=-1) + 1) @ strides
     labels = np.repeat(np.arange(1, len(ids) + 1), np.diff(starts))
     if levels:
@@ -208,12 +238,14 @@ def _cut(values: np.ndarray, seeds: np.ndarray, steps: np.ndarray) -> tuple[Barr
         propagate_floats(framed.ravel(), slots, places, labels, offsets)
     winners, *distances = contours.read_slots(slots, framed.size, float(empty))
     regions = np.full(framed.shape, contours.FRAME, np.int32)
-    regions[inside] = 0
+    regions[inside] = 0 if blocked is None else np.where(blocked, contours.FRAME, 0)
     contour, bounds = contours.grow_regions(winners, places, starts, offsets, ids, regions.ravel())
     unframed = np.ravel_multi_index([place - 1 for place in np.unravel_index(contour, framed.shape)], shape)
     regions, nearest, second = (
         np.ascontiguousarray(array.reshape(framed.shape)[inside]) for array in (regions, *distances)
     )
+    if blocked is not None:
+        regions[blocked], nearest[blocked], second[blocked] = 0, np.inf, np.inf
     cut = BarrierCut(regions, nearest, second, unframed.astype(np.int64), np.repeat(ids, np.diff(bounds)))
     return cut, bounds
 

@@ -105,7 +105,7 @@ def _grow_along(members, size, mark, region, stride, length, reach):  # type: ig
 
 
 @compiled()
-def _shares(kind, members, membrane, num_regions):  # type: ignore[no-untyped-def]
+def _shares(kind, members, membrane, num_regions, total):  # type: ignore[no-untyped-def]
     """Return the weights of one region on membrane and off it."""
     if kind == EACH_REGION_ONE:
         share = 1.0 / (num_regions * len(members))
@@ -114,12 +114,12 @@ def _shares(kind, members, membrane, num_regions):  # type: ignore[no-untyped-de
         positive = 0
         for voxel in members:
             positive += membrane[voxel]
-        return 1.0 - positive / len(membrane), PUBLISHED_BALANCE * positive / len(membrane)
+        return 1.0 - positive / total, PUBLISHED_BALANCE * positive / total
     return 1.0, 1.0
 
 
 @compiled()
-def stamp_weights(contour, bounds, shape, reach, membrane, kind, weights):  # type: ignore[no-untyped-def]
+def stamp_weights(contour, bounds, shape, reach, membrane, counted, kind, weights):  # type: ignore[no-untyped-def]
     """Add up in `weights` what each region gives to the voxels of its dilated contour.
 
     A box is the dilation along one axis after the other.
@@ -130,12 +130,13 @@ def stamp_weights(contour, bounds, shape, reach, membrane, kind, weights):  # ty
         shape: Int64, sizes of the axes.
         reach: Int64, voxels to each side of the contour, per axis.
         membrane: Bool `(N,)`.
+        counted: Bool `(N,)`, the voxels that may have a weight.
         kind: `EACH_VOXEL_ONE` gives 1, `EACH_REGION_ONE` 1 / (K * size of the dilated contour), `PUBLISHED` the weights
             of the class-balanced cross-entropy of the published code.
         weights: Float32 `(N,)`, changed in place.
     """
     mark, members = np.full(len(weights), -1, np.int32), np.empty(len(weights), np.int64)
-    num_regions = len(bounds) - 1
+    num_regions, total = len(bounds) - 1, counted.sum()
     for region in range(num_regions):
         size = 0
         for voxel in contour[bounds[region] : bounds[region + 1]]:
@@ -146,8 +147,13 @@ def stamp_weights(contour, bounds, shape, reach, membrane, kind, weights):  # ty
         for axis in range(len(shape)):
             stride //= shape[axis]
             size = _grow_along(members, size, mark, region, stride, shape[axis], reach[axis])
+        grown, size = size, 0
+        for index in range(grown):
+            if counted[members[index]]:
+                members[size] = members[index]
+                size += 1
         if size == 0:
             continue
-        on, off = _shares(kind, members[:size], membrane, num_regions)
+        on, off = _shares(kind, members[:size], membrane, num_regions, total)
         for index in range(size):
             weights[members[index]] += on if membrane[members[index]] else off

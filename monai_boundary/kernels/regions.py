@@ -15,10 +15,23 @@ import torch
 from scipy import ndimage, sparse
 
 from monai_boundary._check import NEIGHBOURS, as_numpy, check_connectivity, check_ids, check_number, check_spacing
-from monai_boundary.kernels.distance import label_distance
+from monai_boundary.kernels.distance import distance_transform, label_distance
 
-__all__ = ["IdOverlaps", "compact_ids", "connected_components", "id_overlaps", "region_distance", "region_seeds"]
+__all__ = [
+    "RESERVED_IDS",
+    "IdOverlaps",
+    "compact_ids",
+    "connected_components",
+    "id_overlaps",
+    "near_other_regions",
+    "region_distance",
+    "region_seeds",
+    "unlabelled_voxels",
+]
 
+#: Ids that CREMI keeps for voxels that are of no object and of no membrane: nobody labelled them, invalid, outside.
+RESERVED_IDS = (2**64 - 1, 2**64 - 2, 2**64 - 3)
+_FIRST_RESERVED = np.uint64(min(RESERVED_IDS))
 _BLOCK = 1 << 22  # voxels looked at together: bounds the memory beside the arrays
 
 
@@ -74,12 +87,24 @@ def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
     return regions
 
 
+def unlabelled_voxels(ids: np.ndarray) -> np.ndarray:
+    """Return bool `(*S)`, where `ids` holds one of `RESERVED_IDS`; only unsigned 64 bits can.
+
+    Example:
+        >>> unlabelled_voxels(np.array([2**64 - 2, 0, 7], np.uint64)).tolist()
+        [True, False, False]
+    """
+    if ids.dtype.kind != "u" or ids.dtype.itemsize < 8:
+        return np.zeros(ids.shape, bool)
+    return np.asarray(ids >= _FIRST_RESERVED)
+
+
 def compact_ids(ids: np.ndarray | torch.Tensor, background: Sequence[int] = (0,)) -> tuple[np.ndarray, int]:
     """Give objects the ids 1 to K in the order of their ids, which fit every tensor type.
 
     Args:
         ids: Ids `(*S)`, integers >= 0 of any width, 1 to 3 axes.
-        background: Ids that mean no object and become 0; CREMI's is 2**64 - 1.
+        background: Ids that mean no object and become 0; those of CREMI are 0 and `RESERVED_IDS`.
 
     Returns:
         Int32 ids `(*S)` and K, the number of objects.
@@ -124,7 +149,9 @@ class IdOverlaps:
 
 
 def id_overlaps(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> IdOverlaps:
-    """Count the voxels of every pair of ids; voxels where `target` is 0 are left out.
+    """Count the voxels of every pair of ids; voxels where `target` is 0 or one of `RESERVED_IDS` are left out.
+
+    In `pred` reserved ids are 0, no object.
 
     Neighbouring voxels mostly hold one pair, so runs of equal pairs are counted, and only these are sorted. Memory
     beside the arrays depends on the number of pairs, not on the voxels or on the size of the ids.
@@ -173,9 +200,10 @@ def _runs(target: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     """Pair and length of every run of equal pairs where the target is not 0."""
     starts = _starts(target, pred)
     lengths = np.diff(starts, append=target.size)
-    kept = target[starts] > 0
-    starts = starts[kept]
-    return target[starts], pred[starts], lengths[kept]
+    first, second = target[starts], pred[starts]
+    second[second >= _FIRST_RESERVED] = 0
+    kept = (first > 0) & (first < _FIRST_RESERVED)
+    return first[kept], second[kept], lengths[kept]
 
 
 def _sum_pairs(target: np.ndarray, pred: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -209,6 +237,46 @@ def region_distance(regions: Any, spacing: Sequence[float] | None = None, image_
     distance = label_distance(np.pad(array.astype(np.uint32), edge), spacing)
     inside = tuple(slice(width, width + size) for (width, _), size in zip(edge, array.shape, strict=True))
     return np.ascontiguousarray(distance[inside])
+
+
+def near_other_regions(
+    regions: Any, width: float, spacing: Sequence[float] | None = None, unlabelled: np.ndarray | None = None
+) -> np.ndarray:
+    """Find the voxels at most `width` from a voxel of another region, or of none, whatever lies outside the image.
+
+    Args:
+        regions: See `region_distance`.
+        width: In the unit of `spacing`.
+        spacing: See `region_distance`.
+        unlabelled: Bool `(*S)`, voxels of which nobody knows the region. They are as what lies outside the image: no
+            voxel is near another region because of them, and none of them is.
+
+    Returns:
+        Bool `(*S)`.
+
+    Example:
+        >>> near_other_regions(np.array([1, 1, 2, 2, 2, 3]), 1, unlabelled=np.arange(6) == 5).tolist()
+        [False, True, True, False, False, False]
+    """
+    array = check_ids("regions", as_numpy("regions", regions))
+    spacing = check_spacing(spacing, array.ndim)
+    if unlabelled is None or not unlabelled.any():
+        return np.asarray(region_distance(array, spacing, image_edge=False) <= width)
+    known, limit = ~unlabelled, width * (1 + 1e-6)  # distances are float32
+    near = known & (region_distance(np.where(known, array, 0), spacing, image_edge=False) <= width)
+    # Beside unlabelled voxels the distance may be that to them: there each neighbour is looked at.
+    unsure = near & (array > 0) & (distance_transform(unlabelled, spacing, reach=2 * limit) <= limit)
+    places = np.argwhere(unsure)
+    reach = [int(limit // size) for size in spacing]
+    steps = np.indices([2 * one + 1 for one in reach]).reshape(array.ndim, -1).T - reach
+    found = np.zeros(len(places), bool)
+    for step in steps[np.linalg.norm(steps * spacing, axis=1) <= limit]:
+        others = places + step
+        inside = ((others >= 0) & (others < array.shape)).all(1)
+        here, there = tuple(places[inside].T), tuple(others[inside].T)
+        found[inside] |= known[there] & (array[there] != array[here])
+    near[unsure] = found
+    return near
 
 
 def region_seeds(

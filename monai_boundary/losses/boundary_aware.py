@@ -63,7 +63,8 @@ class BoundaryAwareLoss(_Loss):
         quantize: Cut on 256 levels of the probability. ``False``: on float32, at three times the cost.
         double_sigmoid: Take the cross-entropy of the sigmoid of the probability, as the published code does. It never
             is 0 then.
-        ignore_index: Value of the target at voxels that do not count: no contour has a weight there.
+        ignore_index: Value of the target at voxels that do not count, 255 as `RegionSeeds` writes it. The cut takes
+            them for what lies outside the image, and no contour has a weight there.
         threads: Threads of the cut; ``None`` for those of torch.
         reduction: ``"mean"`` or ``"sum"`` over samples, or ``"none"``: `(B,)`.
 
@@ -136,21 +137,24 @@ class BoundaryAwareLoss(_Loss):
 
     def value(self, pair: Pair, seeds: torch.Tensor) -> torch.Tensor:
         """Return the loss of what `read` returned."""
-        weights = self.compute_weights(pair.logits, pair.target, seeds)
-        if pair.valid is not None:
-            weights = weights * pair.valid
+        weights = self.compute_weights(pair.logits, pair.target, seeds, pair.valid)
         scores = torch.sigmoid(pair.logits) if self.double_sigmoid else pair.logits
         values = F.binary_cross_entropy_with_logits(scores, pair.target.to(scores.dtype), reduction="none")
         samples = (weights * values).flatten(1).sum(1)
         return {"mean": samples.mean, "sum": samples.sum}.get(self.reduction, lambda: samples)()
 
     @torch.no_grad()
-    def compute_weights(self, input: torch.Tensor, target: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-        """Return the weight of every voxel, float32 `(B, 1, *S)` on the device of `input`; arguments as of the call."""
+    def compute_weights(
+        self, input: torch.Tensor, target: torch.Tensor, seeds: torch.Tensor, valid: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the weight of every voxel, float32 `(B, 1, *S)` on the device of `input`; arguments as of the call.
+
+        `valid`, bool `(B, 1, *S)`, holds the voxels that count.
+        """
         axis = None if self.slice_axis is None else check_slice_axis(self.slice_axis, input.ndim - 2)
         probs = torch.sigmoid(input)
         likelihood = (probs * 255).to(torch.uint8) if self.quantize else probs.float()
-        samples = _samples([likelihood, seeds, target > 0.5], axis)
+        samples = _samples([likelihood, seeds, target > 0.5, *([] if valid is None else [valid])], axis)
         kernel = import_module(_KERNEL)
         dilation = tuple(self.dilation) if isinstance(self.dilation, list) else self.dilation
         settings = kernel.cut_settings(samples[0].ndim - 1, dilation, self.weighting, self.connectivity)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_boundary._check import as_numpy, check_number
+from monai_boundary._check import as_numpy, check_ignore_index, check_number, check_same_shape
+from monai_boundary.kernels.regions import unlabelled_voxels
 from monai_boundary.metrics.case_metric import CaseMetric
 from monai_boundary.metrics.instances import INSTANCE_SCORES, cremi_target, instance_scores
 from monai_boundary.metrics.likelihood import THRESHOLDS, LikelihoodSegmentation, check_thresholds
@@ -38,6 +39,9 @@ class InstanceMetric(CaseMetric):
             the connectivity of `segmentation`; else they are ids.
         border: Score as the CREMI challenge does, see `cremi_target`: voxels up to this distance from a border of the
             target do not count, and id 0 counts. ``None``: all voxels count except those with id 0.
+        ignore_index: Value of targets at voxels that nobody labelled, whether ids or membranes; so are ids that CREMI
+            reserves, 2**64 - 3 and above. They do not count, and objects do not run through them: a likelihood is taken
+            for membrane there.
         **settings: Others of `CaseMetric`; the spacing is in the unit of `border`. Volumes without objects in the
             target have no score. The mean is that of the volumes' scores, for the CREMI score too.
 
@@ -57,9 +61,12 @@ class InstanceMetric(CaseMetric):
         segmentation: LikelihoodSegmentation | None = None,
         target_is_membrane: bool = False,
         border: float | None = None,
+        ignore_index: int | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(scores, **settings)
+        check_ignore_index(ignore_index)
+        self.ignore_index = ignore_index
         if segmentation is not None and not isinstance(segmentation, LikelihoodSegmentation):
             raise TypeError(f"segmentation must be a LikelihoodSegmentation or None, got {type(segmentation).__name__}")
         if border is not None:
@@ -70,22 +77,30 @@ class InstanceMetric(CaseMetric):
 
     def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
         """Return one row per segmentation of the prediction."""
-        ids = self._target_ids(as_numpy("y", target)[0], spacing)
-        results = [instance_scores(found, ids) for found in self._segmentations(as_numpy("y_pred", pred)[0], spacing)]
+        found, truth = as_numpy("y_pred", pred)[0], as_numpy("y", target)[0]
+        unlabelled = unlabelled_voxels(truth)
+        if self.ignore_index is not None:
+            unlabelled = unlabelled | (truth == self.ignore_index)
+        if self.segmentation is not None and unlabelled.any():
+            check_same_shape("y_pred", found, "y", truth)
+            found = np.where(unlabelled, 1, found)
+        ids = self._target_ids(truth, unlabelled, spacing)
+        results = [instance_scores(one, ids) for one in self._segmentations(found, spacing)]
         return [[getattr(result, name) for name in self.scores] for result in results]
 
     def _segmentations(self, pred: np.ndarray, spacing: Sequence[float] | None) -> Iterator[np.ndarray]:
         yield pred if self.segmentation is None else self.segmentation(pred, spacing)
 
-    def _target_ids(self, target: np.ndarray, spacing: Sequence[float] | None) -> np.ndarray:
+    def _target_ids(self, target: np.ndarray, unlabelled: np.ndarray, spacing: Sequence[float] | None) -> np.ndarray:
+        """Ids of the target, 0 where it does not count."""
         if self.target_is_membrane:
             settings = self.segmentation or LikelihoodSegmentation()
-            return LikelihoodSegmentation(connectivity=settings.connectivity)(target)
+            return LikelihoodSegmentation(connectivity=settings.connectivity)(np.where(unlabelled, 1, target))
         if self.border is None:
-            return target
+            return np.where(unlabelled, 0, target) if unlabelled.any() else target
         if spacing is None:
             raise ValueError("spacing must be given with border, got None; CREMI's is (40, 4, 4) nm")
-        return cremi_target(target, self.border, spacing)
+        return np.where(unlabelled, 0, cremi_target(target, self.border, spacing))
 
 
 class VariationOfInformationMetric(InstanceMetric):

@@ -17,7 +17,7 @@ import torch
 
 from monai_boundary._check import as_numpy, check_ids, check_number, check_spacing
 from monai_boundary.kernels.distance import bounding_box, distance_transform
-from monai_boundary.kernels.regions import id_overlaps
+from monai_boundary.kernels.regions import id_overlaps, unlabelled_voxels
 
 __all__ = ["INSTANCE_SCORES", "InstanceScores", "cremi_target", "id_borders", "instance_scores"]
 
@@ -74,12 +74,12 @@ class InstanceScores:
 def instance_scores(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> InstanceScores:
     """Score a segmentation into objects, 1 to 3 axes, ids of any width.
 
-    Voxels where the target is 0 do not count. Where the prediction is 0 they do: for the variation of information they
-    are one object like others, for the adapted Rand error each is an object of its own. Memory beside the arrays does
-    not grow with their size.
+    Voxels where the target is 0, or an id that CREMI reserves (2**64 - 3 and above), do not count. Where the prediction
+    is 0 they do: for the variation of information they are one object like others, for the adapted Rand error each is
+    an object of its own. Memory beside the arrays does not grow with their size.
 
     Args:
-        pred: Ids `(*S)`, integers >= 0; 0 means no object, such as membrane.
+        pred: Ids `(*S)`, integers >= 0; 0 and reserved ids mean no object, such as membrane.
         target: The same of the ground truth; `cremi_target` makes it as CREMI does.
 
     Returns:
@@ -124,7 +124,7 @@ def cremi_target(
     """Prepare the ids of a CREMI volume for scoring as the challenge does: voxels near borders do not count.
 
     Every id grows by one, so that voxels with id 0 count as an object; only those near a border between two ids get 0,
-    and those with the id 2**64 - 1, which means unlabelled.
+    and those with an id that CREMI reserves: 2**64 - 1 unlabelled, 2**64 - 2 invalid, 2**64 - 3 outside.
 
     Args:
         ids: Ids `(Z, Y, X)` or of one slice `(Y, X)`, integers >= 0.
@@ -144,8 +144,8 @@ def cremi_target(
     check_number("border", border, strict=False)
     near = id_borders(array, border, spacing, per_slice=array.ndim == 3)
     target = array.astype(np.uint64)
-    target += np.uint64(1)  # 2**64 - 1 wraps around to 0, on purpose
-    target[near] = 0
+    target += np.uint64(1)
+    target[near | unlabelled_voxels(array)] = 0
     return target
 
 

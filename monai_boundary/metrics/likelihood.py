@@ -17,10 +17,11 @@ from monai_boundary._check import (
     check_connectivity,
     check_fraction,
     check_number,
+    check_same_shape,
     check_spacing,
     check_spatial_ndim,
 )
-from monai_boundary.kernels.regions import connected_components
+from monai_boundary.kernels.regions import connected_components, unlabelled_voxels
 from monai_boundary.metrics.instances import InstanceScores, instance_scores
 
 __all__ = ["THRESHOLDS", "LikelihoodSegmentation", "Membrane", "check_thresholds", "threshold_sweep"]
@@ -98,7 +99,7 @@ def threshold_sweep(
 
     Args:
         likelihood: Of membrane, floats in [0, 1] `(*S)`, 1 to 3 axes.
-        target: Ids `(*S)`, see `instance_scores`.
+        target: Ids `(*S)`, see `instance_scores`. No object runs through voxels with an id that CREMI reserves.
         thresholds: In [0, 1], each once.
         segmentation: All other settings; ``None`` for the defaults.
         spacing: Voxel size, for membranes given to the nearest object.
@@ -117,6 +118,11 @@ def threshold_sweep(
         {0.3: 0.0, 0.5: 1.0}
     """
     settings = segmentation or LikelihoodSegmentation()
+    unlabelled = unlabelled_voxels(as_numpy("target", target))
+    if unlabelled.any():
+        likelihood = as_numpy("likelihood", likelihood)
+        check_same_shape("likelihood", likelihood, "target", unlabelled)
+        likelihood = np.where(unlabelled, 1, likelihood)
     bar = tqdm(check_thresholds(thresholds), desc="thresholds", unit="threshold", disable=not progress)
     return {value: instance_scores(replace(settings, threshold=value)(likelihood, spacing), target) for value in bar}
 

@@ -13,11 +13,22 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import as_numpy, check_choice, check_mask, check_number, check_slice_axis, check_spatial_ndim
-from monai_boundary.kernels.regions import connected_components, region_distance, region_seeds
+from monai_boundary._check import (
+    as_numpy,
+    check_choice,
+    check_ids,
+    check_ignore_index,
+    check_mask,
+    check_number,
+    check_slice_axis,
+    check_spatial_ndim,
+)
+from monai_boundary.kernels.regions import connected_components, near_other_regions, region_seeds, unlabelled_voxels
 from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
+
+_IGNORE = 255  # of the membrane: nobody knows
 
 
 @dataclass(eq=False)
@@ -41,10 +52,13 @@ class RegionSeeds(Transform):
             ``None`` for regions across slices.
         spacing: Voxel size, one per spatial axis; ``None`` for that of the MetaTensor, else 1 with a warning.
         image_edge: Whether the edge of the image bounds regions, which keeps seeds away from it.
+        ignore_index: Value of `labels` at voxels that nobody labelled. They bound regions and are no membrane. Ids that
+            CREMI reserves, 2**64 - 3 and above, always are such voxels.
 
     Returns:
         Seeds, int32 `(1, *S)` with a number of its own at one voxel per region and 0 elsewhere, and membrane, uint8
-        `(1, *S)` of 0 and 1; of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
+        `(1, *S)` of 0 and 1, and of 255 where nobody labelled, for ``ignore_index=255`` of the loss; of the kind of the
+        input (MetaTensor, tensor or array), on its device, with its affine.
 
     Raises:
         TypeError: Labels or settings of a wrong kind.
@@ -69,8 +83,10 @@ class RegionSeeds(Transform):
     slice_axis: int | None = None
     spacing: Sequence[float] | None = None
     image_edge: bool = True
+    ignore_index: int | None = None
 
     def __post_init__(self) -> None:
+        check_ignore_index(self.ignore_index)
         check_choice("source", self.source, ("instances", "membrane"))
         for name in ("min_region_size", "membrane_width"):
             check_number(name, getattr(self, name), strict=False)
@@ -86,27 +102,38 @@ class RegionSeeds(Transform):
         if array.shape[0] != 1:
             raise ValueError(f"labels must have one channel, (1, *S), got shape {array.shape}; use one map of ids")
         spacing = image_spacing(labels, self.spacing, ndim)
-        ids = ~check_mask("labels", array[0]) if self.source == "membrane" else array[0]
+        ids, unlabelled = self._ids(array[0])
         seeds, membrane = np.zeros(ids.shape, np.int32), np.zeros(ids.shape, np.uint8)
         axis = check_slice_axis(self.slice_axis, ndim)
         parts = [()] if axis is None else [(slice(None),) * axis + (index,) for index in range(ids.shape[axis])]
         in_slice = [size for index, size in enumerate(spacing) if index != axis]
         count = 0  # labels go on from slice to slice
         for part in parts:
-            found, membrane[part] = self._seeds(ids[part], in_slice)
+            found, membrane[part] = self._seeds(ids[part], in_slice, unlabelled[part])
             seeds[part] = np.where(found > 0, found + count, 0)
             count += int(found.max())
         return _like(labels, seeds[None]), _like(labels, membrane[None])
 
-    def _seeds(self, ids: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    def _ids(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, and bool where nobody labelled; there they are 0."""
+        unlabelled = unlabelled_voxels(labels)
+        if self.ignore_index is not None:
+            unlabelled = unlabelled | (labels == self.ignore_index)
+        known = np.where(unlabelled, 0, labels) if unlabelled.any() else labels
+        ids = ~check_mask("labels", known) & ~unlabelled if self.source == "membrane" else check_ids("labels", known)
+        return ids, unlabelled
+
+    def _seeds(
+        self, ids: np.ndarray, spacing: Sequence[float], unlabelled: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         regions = connected_components(ids, self.connectivity)
         if self.membrane_width > 0:
             # Of the ids, not of the regions: parts of one id that a crop has cut apart do not bound each other.
             numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + (ids.min() > 0)
-            thin = region_distance(numbers, spacing, image_edge=False) <= self.membrane_width
+            thin = near_other_regions(numbers, self.membrane_width, spacing, unlabelled)
             regions = connected_components(np.where(thin, 0, regions), self.connectivity)
         seeds = region_seeds(regions, spacing, int(self.min_region_size), self.image_edge)
-        return seeds, (regions == 0).astype(np.uint8)
+        return seeds, np.where(unlabelled, _IGNORE, regions == 0).astype(np.uint8)
 
 
 def _like(reference: NdarrayOrTensor, values: np.ndarray) -> NdarrayOrTensor:

@@ -68,6 +68,20 @@ def test_the_bundle_trains_evaluates_and_predicts_cremi(cremi: Path, tmp_path: P
     assert Stored(path.with_name("sample_A+.hdf"), IDS_KEY).shape == (2, 56, 48)
 
 
+def test_the_bundle_trains_and_scores_where_somebody_labelled(tmp_path: Path) -> None:
+    image, ids = files.cells()
+    ids = ids.astype(np.uint64)
+    ids[:, :, 30:] = np.uint64(2**64 - 3)
+    files.write_cremi(tmp_path / "sample_A_20160501.hdf", ids, image)
+    for target in ("membrane", "ids"):
+        border = 4.0 if target == "ids" else None
+        done = run(tmp_path, tmp_path / target, "train.json", max_epochs=1, warmup=0, target=target, border=border)
+        assert done.parser.get_parsed_content("train#trainer").state.metrics["boundary_term"] > 0
+        assert np.isfinite(done.parser.get_parsed_content("validate#evaluator").state.best_metric)
+    item = done.parser.get_parsed_content("train#items")[0]
+    assert (item["membrane"][0] == 255).tolist() == (ids[2] == 2**64 - 3).tolist()
+
+
 def test_crops_turn_with_their_membranes_and_have_seeds_of_their_own(cremi: Path, tmp_path: Path) -> None:
     done = run(cremi, tmp_path, "train.json", max_epochs=1, crops=8, **{"optimizer#lr": 0.0})
     crops = [crop for crops in done.parser.get_parsed_content("train#dataset") for crop in crops]

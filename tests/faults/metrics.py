@@ -136,10 +136,10 @@ def the_sweep_scores_one_threshold(right, likelihood, target, thresholds=(0.5,),
 
 
 @fault(f"{METRICS}.instance_metrics:InstanceMetric._target_ids", *VOLUMES)
-def the_truth_has_other_neighbours_than_the_prediction(right, self, target, spacing):
+def the_truth_has_other_neighbours_than_the_prediction(right, self, *rest):
     kept, self.segmentation = self.segmentation, None
     try:
-        return right(self, target, spacing)
+        return right(self, *rest)
     finally:
         self.segmentation = kept
 

@@ -68,13 +68,13 @@ def the_band_of_the_background_takes_the_place_of_the_first_class(right, self, a
 
 
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._seeds", *SEEDS)
-def seeds_come_from_the_regions_before_the_membrane(right, self, ids, spacing):
+def seeds_come_from_the_regions_before_the_membrane(right, self, ids, *rest):
     width, self.membrane_width = self.membrane_width, 0
     try:
-        seeds = right(self, ids, spacing)[0]
+        seeds = right(self, ids, *rest)[0]
     finally:
         self.membrane_width = width
-    return seeds, right(self, ids, spacing)[1]
+    return seeds, right(self, ids, *rest)[1]
 
 
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeeds.__call__", *SEEDS)

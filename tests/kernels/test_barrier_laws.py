@@ -130,3 +130,35 @@ def test_heap_grows_with_the_fronts():
     levels, floats = (minimum_barrier_cut(values.astype(kind), seeds) for kind in (np.uint8, np.float32))
     assert (levels.distance == floats.distance).all()
     assert (levels.regions == floats.regions).all()
+
+
+@given(seeded_images(), KINDS, st.data())
+def test_blocked_voxels_are_as_those_outside_the_image(image, kind, data):
+    values, seeds, connectivity = image
+    axis = data.draw(st.integers(0, values.ndim - 1))
+    before, behind = data.draw(st.tuples(st.integers(0, 2), st.integers(1, 2)))
+    widths = [(before, behind) if index == axis else (0, 0) for index in range(values.ndim)]
+    padded, marks = np.pad(values, widths, constant_values=3), np.pad(seeds, widths, constant_values=77)
+    valid = np.pad(np.ones(values.shape, bool), widths)
+    alone = minimum_barrier_cut(values.astype(kind), seeds, connectivity)
+    cut = minimum_barrier_cut(padded.astype(kind), marks, connectivity, valid=valid)
+    for name in ("regions", "distance", "second_distance"):
+        np.testing.assert_array_equal(getattr(cut, name)[valid].reshape(values.shape), getattr(alone, name))
+    assert not cut.regions[~valid].any()
+    assert np.isinf(cut.distance[~valid]).all()
+    places = np.flatnonzero(valid)[alone.contour_voxels]
+    assert sorted(zip(cut.contour_voxels, cut.contour_regions, strict=True)) == sorted(
+        zip(places, alone.contour_regions, strict=True)
+    )
+
+
+@given(seeded_images())
+def test_no_path_goes_through_blocked_voxels(image):
+    values, seeds, connectivity = image
+    valid = values != 5
+    wall = np.where(valid, values, 5)
+    cut = minimum_barrier_cut(wall, seeds, connectivity, valid=valid)
+    changed = minimum_barrier_cut(np.where(valid, values, 0), np.where(valid, seeds, 3), connectivity, valid=valid)
+    np.testing.assert_array_equal(cut.regions, changed.regions)
+    np.testing.assert_array_equal(cut.contour_voxels, changed.contour_voxels)
+    assert valid.ravel()[cut.contour_voxels].all()

@@ -20,6 +20,7 @@ from monai_boundary.kernels.regions import (
     id_overlaps,
     region_distance,
     region_seeds,
+    unlabelled_voxels,
 )
 from tests.oracles import brute_force_distance
 from tests.strategies import shapes, spacings
@@ -203,3 +204,18 @@ def test_what_is_no_map_of_ids_is_refused(array, error, text):
 def test_overlaps_of_arrays_that_differ_in_shape_are_refused():
     with pytest.raises(ValueError, match=r"same shape, got \(2, 2\) and \(2, 3\)"):
         id_overlaps(np.ones((2, 2), int), np.ones((2, 3), int))
+
+
+def test_reserved_ids_are_no_objects_in_either_map():
+    reserved = 2**64 - np.arange(1, 4, dtype=object)
+    target = np.array([*reserved, 0, 5, 5, 2**64 - 4], np.uint64)
+    pred = np.array([1, 1, 1, 1, 2**64 - 2, 9, 1], np.uint64)
+    table = id_overlaps(pred, target)
+    assert table.target.tolist() == [5, 5, 2**64 - 4]
+    assert table.pred.tolist() == [0, 9, 1]
+    assert (
+        unlabelled_voxels(target).tolist()
+        == unlabelled_voxels(target.astype(">u8")).tolist()
+        == [True] * 3 + [False] * 4
+    )
+    assert not unlabelled_voxels(np.array([2**32 - 1], np.uint32)).any()

@@ -51,6 +51,27 @@ def test_gradient_pulls_the_gap_up_and_is_weight_times_error():
     assert logits.grad[0, 0, 0, 6] == logits.grad.min() < 0
 
 
+@pytest.mark.parametrize("hole", [0.0, float("nan"), 50.0])
+@pytest.mark.parametrize("weighting", ["mean", "count", "area", "published"])
+def test_voxels_that_nobody_labelled_are_as_those_outside_the_image(weighting, hole):
+    """Value and gradient of an image with such a part are those of the image without it."""
+    logits, membrane, seeds = cells((7, 12))
+    pad = (0, 0, 3, 2)
+    wide = F.pad(logits, pad, value=hole).requires_grad_()
+    target = F.pad(membrane.float(), pad, value=255)
+    marks = F.pad(seeds, pad, value=9)  # such a seed does not flood anything
+    narrow = logits.clone().requires_grad_()
+    values = [
+        BoundaryAwareLoss(dilation=2, weighting=weighting, ignore_index=255)(wide, target, marks),
+        BoundaryAwareLoss(dilation=2, weighting=weighting)(narrow, membrane, seeds),
+    ]
+    close(*values)
+    assert values[0] > 0
+    first, second = (torch.autograd.grad(value, z)[0] for value, z in zip(values, (wide, narrow), strict=True))
+    close(first[:, :, 3:-2], second)
+    assert not first[:, :, :3].any()
+
+
 @pytest.mark.parametrize("labels", [0, 1])
 def test_fewer_than_two_regions_give_an_exact_zero_with_a_graph(labels):
     logits, membrane, seeds = cells((7, 12))

@@ -41,6 +41,32 @@ def likelihood(phantom):
     return 1 - phantom.image
 
 
+@pytest.mark.parametrize("kind", ["membrane", "ids", "border", "reserved"])
+def test_what_nobody_labelled_is_as_what_lies_outside_the_image(phantom, likelihood, kind):
+    """No score changes with what is predicted there, and none counts it."""
+    shape = likelihood.shape
+    noise = [torch.rand(shape, generator=torch.Generator().manual_seed(seed)).numpy() for seed in (0, 1)]
+    wide = [np.concatenate([likelihood, part, 0 * part]).astype(np.float32) for part in noise]
+    wide[1][-1] = np.nan
+    truth = (phantom.ids == 0).astype(np.uint8) if kind == "membrane" else phantom.ids.astype(np.uint64)
+    settings = {"segmentation": LikelihoodSegmentation(0.4), "target_is_membrane": kind == "membrane"}
+    settings |= {"scores": ("voi_split", "voi_merge")}  # the others divide by the voxels of the whole array
+    if kind == "border":
+        settings |= {"border": 1.0, "spacing": (1.0, 1.0)}
+    number = {"membrane": 255, "reserved": 2**64 - 3}.get(kind, 2**31 - 1)
+    target = np.pad(truth, ((0, 2 * shape[0]), (0, 0)), constant_values=number)
+    metric = InstanceMetric(**settings, ignore_index=None if kind == "reserved" else number)
+    alone = InstanceMetric(**settings)
+    tensors = [torch.from_numpy(one)[None, None] for one in (*wide, target, likelihood.astype(np.float32), truth)]
+    scores = [metric(one, tensors[2])[0].tolist() for one in tensors[:2]]
+    assert scores[0] == scores[1]
+    if kind != "border":  # one lies along the labelled part
+        assert scores[0] == alone(*tensors[3:])[0].tolist()
+    if kind == "reserved":
+        (swept,) = threshold_sweep(wide[1], target, (0.4,), progress=False).values()
+        assert [swept.voi_split, swept.voi_merge] == pytest.approx(scores[0][0])
+
+
 @pytest.mark.parametrize("connectivity", [1, 2])
 @pytest.mark.parametrize("shape", [(20, 30), (6, 9, 8)])
 def test_objects_are_scipys_components_up_to_the_threshold(rng, shape, connectivity):

@@ -140,6 +140,25 @@ def test_cremi_target_leaves_out_the_unlabelled_and_six_pixels_of_4_nm_by_defaul
     assert np.flatnonzero(cremi_target(ids)[0, 0] == 0).tolist() == list(range(13, 27))
 
 
+@pytest.mark.parametrize("reserved", [2**64 - 1, 2**64 - 2, 2**64 - 3])
+@pytest.mark.parametrize("form", [np.uint64, ">u8"])
+def test_a_volume_half_of_which_nobody_labelled_scores_as_its_other_half(rng, reserved, form):
+    """On the grid of CREMI: what is predicted where nobody labelled counts for nothing."""
+    ids = np.kron(rng.integers(1, 9, (2, 3, 4)), np.ones((1, 6, 6), int)).astype(form)
+    pred = rng.integers(1, 5, ids.shape)
+    known = ids[:, :12].copy(), pred[:, :12]
+    ids[:, 12:] = reserved
+    scores = instance_scores(pred, ids)
+    halves = instance_scores(known[1], known[0])
+    assert (scores.voi_split, scores.voi_merge, scores.adapted_rand_recall) == (
+        halves.voi_split, halves.voi_merge, halves.adapted_rand_recall,
+    )  # fmt: skip
+    target = cremi_target(ids, border=8)
+    assert not target[:, 12:].any()
+    assert instance_scores(np.where(target == 0, 77, ids.astype(np.uint64)), target).voi == 0
+    np.testing.assert_array_equal(target[:, :9], cremi_target(known[0], border=8)[:, :9])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

@@ -119,7 +119,51 @@ def test_loader_crops_collates_and_hands_over_int32_seeds(ids):
         )
 
 
+RESERVED = np.array([2**64 - 1, 2**64 - 2, 2**64 - 3], np.uint64)
+
+
+@pytest.mark.parametrize("width", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("slice_axis", [None, 0])
+@pytest.mark.parametrize("form", [np.uint64, ">u8", ">u2", np.int32])
+def test_what_nobody_labelled_is_as_what_lies_outside_the_image(rng, width, slice_axis, form):
+    """Neither membrane nor neuron: seeds and membrane beside it are those of the labelled part alone."""
+    part = np.kron(rng.integers(0, 4, (2, 3, 3)), np.ones((1, 4, 4), int))[None]
+    whole = np.pad(part, ((0, 0), (0, 0), (2, 1), (3, 0))).astype(form)
+    unlabelled = np.pad(np.zeros(part.shape, bool), ((0, 0), (0, 0), (2, 1), (3, 0)), constant_values=True)
+    wide = np.dtype(form).itemsize == 8
+    whole[unlabelled] = rng.choice(RESERVED, unlabelled.sum()) if wide else 99
+    settings = {"spacing": (3.0, 1.0, 1.0), "membrane_width": width, "slice_axis": slice_axis}
+    seeds, membrane = RegionSeeds(**settings, ignore_index=None if wide else 99)(whole)
+    expected_seeds, expected = RegionSeeds(**settings)(part)
+    assert (membrane[unlabelled] == 255).all()
+    assert not seeds[unlabelled].any()
+    np.testing.assert_array_equal(membrane[~unlabelled], expected.ravel())
+    np.testing.assert_array_equal(seeds[~unlabelled] > 0, expected_seeds.ravel() > 0)
+
+
+def test_membranes_beside_unlabelled_voxels_are_found_voxel_by_voxel(rng):
+    ids = rng.integers(1, 4, (1, 14, 15))
+    ids[0, rng.random((14, 15)) < 0.5] = 9
+    _, membrane = RegionSeeds(membrane_width=2.3, spacing=(1.0, 1.5), ignore_index=9)(ids)
+    places = np.argwhere(ids[0] < 9)
+    gaps = np.linalg.norm((places[:, None] - places) * (1.0, 1.5), axis=-1)
+    names = ids[0][tuple(places.T)]
+    expected = ((gaps <= 2.3) & (names[:, None] != names)).any(1)
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(membrane[0][tuple(places.T)], expected)
+    assert (membrane[ids == 9] == 255).all()
+
+
+def test_masks_keep_what_nobody_labelled():
+    mask = np.array([[[0, 0, 1, 0, 255, 255]] * 4], np.uint8)
+    seeds, membrane = RegionSeeds("membrane", spacing=PIXELS, ignore_index=255)(mask)
+    np.testing.assert_array_equal(membrane, mask)
+    assert sorted(seeds[seeds > 0]) == [1, 2]
+    assert not seeds[..., 4:].any()
+
+
 WRONG = [
+    ({"ignore_index": 1.5}, TypeError, "ignore_index must be None or an integer"),
     ({"source": "cells"}, ValueError, "source must be one of"),
     ({"connectivity": 3}, ValueError, "connectivity must be 1 for 4 neighbours"),
     ({"membrane_width": -1.0}, ValueError, "membrane_width must be finite and >= 0"),

@@ -11,12 +11,14 @@ Import it by its own name, because it needs torch. Reading HDF5 files needs h5py
 """
 
 from monai_boundary.datasets.em.cremi import cremi_volumes
-from monai_boundary.datasets.em.items import EmSlices, EmVolumes
+from monai_boundary.datasets.em.items import IGNORE, UNLABELLED, EmSlices, EmVolumes
 from monai_boundary.datasets.em.lists import gala_volumes, isbi2012_volumes, snemi3d_volumes
 from monai_boundary.datasets.em.stored import Stored
 from monai_boundary.datasets.em.volume import EmVolume, fold_volumes, slice_range, volume_shape
 
 __all__ = [
+    "IGNORE",
+    "UNLABELLED",
     "EmSlices",
     "EmVolume",
     "EmVolumes",

@@ -14,11 +14,12 @@ from monai_boundary.datasets.em.hdf5 import hdf5_holds, open_hdf5
 from monai_boundary.datasets.em.lists import found_volumes
 from monai_boundary.datasets.em.stored import HDF5_ENDINGS, Stored
 from monai_boundary.datasets.em.volume import EmVolume
+from monai_boundary.kernels.regions import RESERVED_IDS
 
 __all__ = ["NO_OBJECT", "cremi_volumes"]
 
-#: Ids that CREMI gives to voxels of no object: background, nobody labelled them, invalid, outside the volume.
-NO_OBJECT = (0, 2**64 - 1, 2**64 - 2, 2**64 - 3)
+#: Ids that CREMI gives to voxels of no object: background, and those it reserves.
+NO_OBJECT = (0, *RESERVED_IDS)
 _NAME = re.compile(r"sample_?(?P<sample>[a-z])(?P<test>\+?)(?P<rest>.*)", re.IGNORECASE)
 _RAW, _IDS = "volumes/raw", "volumes/labels/neuron_ids"
 Point = tuple[float, float, float]

@@ -12,9 +12,14 @@ from monai_boundary._check import check_choice
 from monai_boundary.datasets.checks import SPLITS
 from monai_boundary.datasets.em.cremi import NO_OBJECT
 from monai_boundary.datasets.em.volume import EmVolume, check_volumes, slice_range
-from monai_boundary.kernels.regions import compact_ids, region_distance
+from monai_boundary.kernels.regions import compact_ids, near_other_regions, unlabelled_voxels
 
-__all__ = ["EmSlices", "EmVolumes"]
+__all__ = ["IGNORE", "UNLABELLED", "EmSlices", "EmVolumes"]
+
+#: Value of ``"membrane"`` where nobody labelled.
+IGNORE = 255
+#: A number that ids of voxels which nobody labelled may get, and no object has.
+UNLABELLED = int(np.iinfo(np.int32).max)
 
 
 class EmSlices(Dataset):
@@ -27,29 +32,32 @@ class EmSlices(Dataset):
     * the image holds the values as stored (0 to 255 for bytes): scale them in `transform`;
     * ``"membrane"`` is 1 on membranes, the target of `BoundaryAwareLoss`. Where volumes hold ids it is derived from
       them slice by slice: voxels of no object, and those of objects at most the volume's `membrane_width` from a voxel
-      of another id. Unlabelled voxels come out as membrane;
-    * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits, and
-      those from 2**64 - 3 on that CREMI gives to voxels without label, do not fit a tensor: ids are counted through,
-      and an object has the same number in the slices of one item only;
+      of another id. Where nobody labelled it is 255, for ``ignore_index=255`` of losses and metrics;
+    * ``"ids"`` are there where volumes hold ids: 1 to K in the item, 0 for no object. Numbers of 64 bits do not fit a
+      tensor: ids are counted through, and an object has the same number in the slices of one item only. Where nobody
+      labelled, as the ids from 2**64 - 3 on that CREMI reserves say, they are `unlabelled`;
     * without labels there is neither.
 
     Args:
         volumes: As `isbi2012_volumes`, `snemi3d_volumes`, `cremi_volumes` and `gala_volumes` list them.
         split: Keep the volumes of this split; ``None`` keeps all.
+        unlabelled: Number of the ids of voxels that nobody labelled. 0 does for scores without a border. With a border
+            0 counts as an object: take one that no object has, such as `UNLABELLED`, and give it to the metric as
+            `ignore_index`.
 
     Raises:
         ValueError: Two volumes have one name, none is left, or arrays do not lie on one grid. Also what `Stored`
             raises; voxels are looked at when they are read.
     """
 
-    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None) -> None:
-        self.volumes = _of_split(volumes, split)
+    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None, *, unlabelled: int = 0) -> None:
+        self.volumes, self._unlabelled = _of_split(volumes, split), unlabelled
         parts = [(volume, z, z + 1) for volume in self.volumes for z in range(*slice_range(volume))]
         super().__init__(parts)
 
     def _transform(self, index: int) -> dict[str, Any]:
         volume, start, stop = self.data[index]  # one slice `(1, H, W)` is channel first already
-        return _read(volume, start, stop, per_slice=True) | {"spacing": volume.spacing[1:]}
+        return _read(volume, start, stop, True, self._unlabelled) | {"spacing": volume.spacing[1:]}
 
 
 class EmVolumes(Dataset):
@@ -60,15 +68,18 @@ class EmVolumes(Dataset):
         split: See `EmSlices`.
         per_slice: Derive membranes slice by slice: two objects that lie on top of one another in neighbouring sections
             share none, for sections are many pixels thick. ``False`` for isotropic volumes, where they do.
+        unlabelled: See `EmSlices`.
     """
 
-    def __init__(self, volumes: Sequence[EmVolume], split: str | None = None, per_slice: bool = True) -> None:
-        self.volumes, self._per_slice = _of_split(volumes, split), per_slice
+    def __init__(
+        self, volumes: Sequence[EmVolume], split: str | None = None, per_slice: bool = True, *, unlabelled: int = 0
+    ) -> None:
+        self.volumes, self._per_slice, self._unlabelled = _of_split(volumes, split), per_slice, unlabelled
         super().__init__([(volume, *slice_range(volume)) for volume in self.volumes])
 
     def _transform(self, index: int) -> dict[str, Any]:
         volume, start, stop = self.data[index]
-        item = _read(volume, start, stop, self._per_slice)
+        item = _read(volume, start, stop, self._per_slice, self._unlabelled)
         arrays = {key: value[None] for key, value in item.items() if isinstance(value, np.ndarray)}
         return item | arrays | {"spacing": volume.spacing}
 
@@ -83,19 +94,25 @@ def _of_split(volumes: Sequence[EmVolume], split: str | None) -> list[EmVolume]:
     return found
 
 
-def _read(volume: EmVolume, start: int, stop: int, per_slice: bool) -> dict[str, Any]:
+def _read(volume: EmVolume, start: int, stop: int, per_slice: bool, number: int) -> dict[str, Any]:
     """Return slices as an item of arrays `(D, H, W)`."""
     item = {"image": _read_image(volume, start, stop), "case": volume.name, "slices": (start, stop)}
     if volume.labels is None:
         return item
     array = volume.labels.read(start, stop)
+    unlabelled = unlabelled_voxels(array)
+    if volume.unlabelled is not None:
+        unlabelled = unlabelled | (array == volume.unlabelled)
+        array = np.where(unlabelled, 0, array)
     if volume.kind != "ids":
-        return item | {"membrane": _membrane(array, volume.kind, str(volume.labels))}
+        membrane = _membrane(array, volume.kind, str(volume.labels))
+        return item | {"membrane": np.where(unlabelled, np.uint8(IGNORE), membrane)}
     try:
         ids = compact_ids(array, background=NO_OBJECT)[0]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{volume.labels} is no map of ids: {error}") from None
-    return item | {"ids": ids, "membrane": _derived(ids, volume, per_slice)}
+    membrane = _derived(ids, unlabelled, volume, per_slice)
+    return item | {"ids": np.where(unlabelled, np.int32(number), ids), "membrane": membrane}
 
 
 def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
@@ -113,16 +130,17 @@ def _read_image(volume: EmVolume, start: int, stop: int) -> np.ndarray:
     return values
 
 
-def _derived(ids: np.ndarray, volume: EmVolume, per_slice: bool) -> np.ndarray:
-    """Uint8 `(D, H, W)`, 1 where the ids of a volume leave membranes."""
+def _derived(ids: np.ndarray, unlabelled: np.ndarray, volume: EmVolume, per_slice: bool) -> np.ndarray:
+    """Uint8 `(D, H, W)`, 1 where the ids of a volume leave membranes, `IGNORE` where nobody labelled."""
     width, spacing = volume.membrane_width, volume.spacing
     if not width:
-        return np.asarray(ids == 0, np.uint8)
-    if per_slice:
-        distance = np.stack([region_distance(part, spacing[1:], image_edge=False) for part in ids])
+        found = ids == 0
+    elif per_slice:
+        pairs = zip(ids, unlabelled, strict=True)
+        found = np.stack([near_other_regions(part, width, spacing[1:], unknown) for part, unknown in pairs])
     else:
-        distance = region_distance(ids, spacing, image_edge=False)
-    return np.asarray(distance <= width, np.uint8)
+        found = near_other_regions(ids, width, spacing, unlabelled)
+    return np.asarray(np.where(unlabelled, IGNORE, found), np.uint8)
 
 
 def _membrane(array: np.ndarray, kind: str, source: str) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from monai_boundary._check import check_choice, check_number, check_spacing
+from monai_boundary._check import check_choice, check_ignore_index, check_number, check_spacing
 from monai_boundary.datasets.checks import check_entries
 from monai_boundary.datasets.em.stored import Stored
 
@@ -25,13 +26,15 @@ class EmVolume:
         labels: Ids or masks; ``None`` where there are none.
         kind: What `labels` holds: ``"ids"`` of objects, 0 for none; ``"interior"``, a mask that is 0 on membranes and
             1 or 255 in cells; ``"membrane"``, the reverse.
-        spacing: Voxel size in nm (z, y, x).
+        spacing: Voxel size in nm (z, y, x). One that is thickest along x or y, with no fewer voxels there than along
+            z, is taken for one in another order, and refused.
         split: ``"training"``, ``"validation"`` or ``"test"``.
         slices: First slice of `labels` (of `image` where there are none) and the one behind the last; ``None`` for all.
         offset: Voxel of `image` at which the first voxel of `labels` lies: images may reach beyond their labels.
         membrane_width: Voxels of objects at most this far, in nm, from a voxel of another id are membrane, too, as in
             `RegionSeeds`: the pixel size where ids touch, 0 where voxels of id 0 lie between them.
         origin: Place of the first voxel of `image`, in nm (z, y, x): where predictions lie, too.
+        unlabelled: Value of `labels` where nobody labelled; so are the ids that CREMI reserves, 2**64 - 3 and above.
     """
 
     name: str
@@ -44,15 +47,35 @@ class EmVolume:
     offset: tuple[int, int, int] = (0, 0, 0)
     membrane_width: float = 0.0
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    unlabelled: int | None = None
 
 
 def check_volumes(volumes: Sequence[EmVolume]) -> None:
-    """Raise ``ValueError`` when two volumes have one name, or a kind, split, spacing or width is none."""
+    """Raise ``ValueError`` when two volumes have one name, or a kind, split, spacing or width cannot be."""
     check_entries("volumes", [(volume.name, volume.split, volume.image.path) for volume in volumes])
     for volume in volumes:
         check_choice(f"kind of {volume.name}", volume.kind, ("ids", "interior", "membrane"))
         check_spacing(volume.spacing, 3)
         check_number(f"membrane_width of {volume.name}", volume.membrane_width, strict=False)
+        check_ignore_index(volume.unlabelled)
+        _check_order(volume)
+
+
+def _check_order(volume: EmVolume) -> None:
+    """Refuse voxel sizes that are plausible only from x to z: the thick sections last, along the many voxels."""
+    sizes = list(volume.spacing)
+    thick = max(range(3), key=sizes.__getitem__)
+    thin = sizes[:thick] + sizes[thick + 1 :]
+    if thick == 0 or not math.isclose(*thin, rel_tol=0.01) or math.isclose(sizes[thick], thin[0], rel_tol=0.01):
+        return
+    shape = volume.image.shape
+    if shape[thick] >= shape[0]:
+        turned = (sizes[thick], *thin)
+        raise ValueError(
+            f"spacing of {volume.name} must be (z, y, x), got {volume.spacing} for {shape} voxels, which looks like "
+            f"(x, y, z): sections thicker than pixels come first; pass spacing={turned}, or mend the attribute "
+            "resolution of the file"
+        )
 
 
 def volume_shape(volume: EmVolume) -> tuple[int, int, int]:

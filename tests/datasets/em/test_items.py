@@ -14,6 +14,8 @@ from scipy.spatial.distance import cdist
 from monai_boundary import RegionSeeds
 from monai_boundary.datasets import MembranePhantoms
 from monai_boundary.datasets.em import (
+    IGNORE,
+    UNLABELLED,
     EmSlices,
     EmVolume,
     EmVolumes,
@@ -81,6 +83,42 @@ def test_items_and_the_transform_derive_the_same_membranes(tmp_path: Path) -> No
     item = EmSlices([volume(tmp_path, files.blocks(), membrane_width=8.0)])[2]
     membrane = RegionSeeds(membrane_width=8.0, spacing=(4.0, 4.0))(item["ids"])[1]
     np.testing.assert_array_equal(membrane, item["membrane"])
+
+
+@pytest.mark.parametrize("reserved", [2**64 - 1, 2**64 - 2, 2**64 - 3])
+@pytest.mark.parametrize("per_slice", [True, False])
+@pytest.mark.parametrize("width", [0.0, 4.0, 9.0])
+def test_what_nobody_labelled_is_no_membrane(tmp_path: Path, reserved: int, per_slice: bool, width: float) -> None:
+    """The labelled half of a volume has the membranes that it would have alone."""
+    ids = files.blocks(shape=(3, 24, 20)).astype(np.uint64)
+    ids[:, 3] = 0
+    half = ids[:, :12].copy()
+    ids[:, 12:] = reserved
+    (tmp_path / "half").mkdir()
+    settings = {"membrane_width": width, "spacing": (8.0, 4.0, 4.0)}
+    item, alone = (
+        EmVolumes([volume(root, array, **settings)], per_slice=per_slice)[0]
+        for root, array in ((tmp_path, ids), (tmp_path / "half", half))
+    )
+    assert (item["membrane"][0, :, 12:] == IGNORE).all()
+    np.testing.assert_array_equal(item["membrane"][0, :, :12], alone["membrane"][0])
+    np.testing.assert_array_equal(item["ids"][0, :, :12], alone["ids"][0])
+    assert not item["ids"][0, :, 12:].any()
+    marked = EmSlices([volume(tmp_path, ids, **settings)], unlabelled=UNLABELLED)[1]
+    assert (marked["ids"][0, 12:] == UNLABELLED).all()
+    assert (marked["membrane"][0, 12:] == IGNORE).all()
+
+
+@pytest.mark.parametrize("kind", ["ids", "interior", "membrane"])
+def test_a_value_of_its_own_may_say_that_nobody_labelled(tmp_path: Path, kind: str) -> None:
+    mask = np.where(files.interior() > 0, 1, 0).astype(np.uint8)
+    mask[:, :5] = 7
+    item = EmSlices([volume(tmp_path, mask, kind, unlabelled=7)])[2]
+    assert (item["membrane"][0, :5] == IGNORE).all()
+    np.testing.assert_array_equal(item["membrane"][0, 5:], mask[2, 5:] == (kind == "membrane"))
+    if kind != "ids":
+        with pytest.raises(ValueError, match="must be a mask of 0 and 255"):
+            EmSlices([volume(tmp_path, mask, kind)])[2]
 
 
 @pytest.mark.parametrize("top", [1, 255])
