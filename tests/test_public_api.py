@@ -31,7 +31,8 @@ PARTS = {
     },
     barrier: {"WEIGHTINGS", "BarrierCut", "barrier_weights", "minimum_barrier_cut"},
     regions: {
-        "IdOverlaps", "compact_ids", "connected_components", "id_overlaps", "region_distance", "region_seeds",
+        "RESERVED_IDS", "IdOverlaps", "compact_ids", "connected_components", "id_overlaps", "near_other_regions",
+        "region_distance", "region_seeds", "unlabelled_voxels",
     },
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",

@@ -175,7 +175,7 @@ def weigh_contours(
     *,
     settings: CutSettings,
 ) -> np.ndarray:
-    """`barrier_weights` of arrays of one shape, membrane and valid bool: what images of the same settings are cut with."""
+    """`barrier_weights` of arrays of one shape, the masks bool: what images of the same settings are cut with."""
     cut, bounds = _cut(values, seeds, settings.steps, valid)
     counted = np.ones(values.shape, bool) if valid is None else np.ascontiguousarray(valid)
     weights, num_regions, total = np.zeros(values.shape, np.float32), len(bounds) - 1, int(counted.sum())
