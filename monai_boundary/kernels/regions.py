@@ -88,7 +88,13 @@ def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
 
 
 def unlabelled_voxels(ids: np.ndarray) -> np.ndarray:
-    """Return bool `(*S)`, where `ids` holds one of `RESERVED_IDS`; only unsigned 64 bits can.
+    """Find the voxels that hold one of `RESERVED_IDS`; only unsigned 64 bits can.
+
+    Args:
+        ids: Ids `(*S)`.
+
+    Returns:
+        Bool `(*S)`.
 
     Example:
         >>> unlabelled_voxels(np.array([2**64 - 2, 0, 7], np.uint64)).tolist()
