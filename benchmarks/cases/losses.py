@@ -22,7 +22,7 @@ from monai_boundary.losses import BoundaryF1Loss, BoundaryLoss
 __all__ = ["CASES"]
 
 SPACING = (3.0, 1.0, 1.0)
-SMOOTH = 1e-5
+SMOOTH, SMOOTH_VOXELS = 1e-5, 1e5  # as of the loss: in pixels of so many
 Step = tuple[torch.Tensor, torch.Tensor | None]
 
 
@@ -65,8 +65,9 @@ def _plain_loss(logits: torch.Tensor, of_target: tuple[torch.Tensor, torch.Tenso
     target_boundary, target_extended = of_target
     boundary, extended = _plain_boundary(torch.sigmoid(logits), theta)
     over = list(range(2, logits.ndim))
-    precision = ((boundary * target_extended).sum(over) + SMOOTH) / (boundary.sum(over) + SMOOTH)
-    recall = ((target_boundary * extended).sum(over) + SMOOTH) / (target_boundary.sum(over) + SMOOTH)
+    smooth = SMOOTH * logits[0, 0].numel() / SMOOTH_VOXELS
+    precision = ((boundary * target_extended).sum(over) + smooth) / (boundary.sum(over) + smooth)
+    recall = ((target_boundary * extended).sum(over) + smooth) / (target_boundary.sum(over) + smooth)
     return (1 - 2 * precision * recall / (precision + recall)).mean()
 
 

@@ -22,7 +22,7 @@ class BoundaryF1Loss(TargetLoss):
 
     P is the share of the predicted boundary that lies in the extended target boundary, R the share of the target
     boundary in the extended prediction's. Both get `smooth` above and below, so with boundary sums M of the
-    prediction and G of the target, in voxels:
+    prediction and G of the target, in voxels of 100,000 that count:
 
     * Prediction equal to the target: exactly 0. As P and R are at most 1 this is the minimum, but not the only one:
       every prediction whose boundary stays within (theta - 1) / 2 voxels scores 0, the inverted mask among them.
@@ -45,7 +45,8 @@ class BoundaryF1Loss(TargetLoss):
             best; ``(1, 3, 3)`` leaves slices of thick-sliced volumes apart.
         theta: Odd width of the window that extends it: the tolerance is (theta - 1) / 2 voxels along each axis and
             diagonally. Smaller than the least distance between two objects.
-        smooth: > 0, added above and below in P and R.
+        smooth: > 0, added above and below in P and R, in voxels of 100,000 that count: an image of twice the
+            resolution, with windows of twice the reach, scores alike.
         ignore_index: Value of targets at voxels that do not count. A given target boundary says so itself.
 
     Raises:
@@ -123,16 +124,18 @@ class BoundaryF1Loss(TargetLoss):
         """1 - F1 of each class `(B, C)`, `(C,)` with `batch`, reduced; eqs. 3 and 4."""
         on_target = band == BAND_BOUNDARY
         near_target = (band == 1) | on_target
-        predicted = soft_boundary(probs, self.theta0, band != BAND_IGNORED if masked else None)
+        valid = band != BAND_IGNORED if masked else None
+        voxels = self.counted_voxels(probs, valid)
+        predicted = soft_boundary(probs, self.theta0, valid)
         near_predicted = box_max_pool(predicted, self.theta)
-        precision = self._share(predicted * near_target.to(predicted.dtype), predicted)
+        precision = self._share(predicted * near_target.to(predicted.dtype), predicted, voxels)
         target = on_target.to(predicted.dtype)
-        recall = self._share(target * near_predicted, target)
+        recall = self._share(target * near_predicted, target, voxels)
         return self.reduce(1 - 2 * precision * recall / (precision + recall))
 
-    def _share(self, part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    def _share(self, part: torch.Tensor, whole: torch.Tensor, voxels: torch.Tensor | int) -> torch.Tensor:
         over = self.summed_axes(whole.ndim)
-        return (part.sum(over) + self.smooth) / (whole.sum(over) + self.smooth)
+        return self.smoothed(part.sum(over), whole.sum(over), self.smooth, voxels)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""

@@ -33,7 +33,7 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
         to_onehot_y: Whether the target is a label map.
         include_background: Whether channel 0 counts in the boundary and IoU terms; cross-entropy always counts it.
         batch: Sum over the batch before dividing, in the boundary and IoU terms.
-        smooth: > 0, added above and below in the boundary and IoU terms; a class absent from both scores an IoU of 1.
+        smooth: > 0, of the boundary and IoU terms, see `BoundaryF1Loss`; a class absent from both scores an IoU of 1.
         ignore_index: Value of the target at voxels that do not count.
 
     Raises:
@@ -113,7 +113,7 @@ class IoULoss(TargetLoss):
     MONAI's ``DiceLoss(jaccard=True)`` has no ignore index before 1.6.
 
     Args:
-        smooth: > 0, added above and below; a class absent from both scores an IoU of 1.
+        smooth: > 0, see `SensitivitySpecificityLoss`; a class absent from both scores an IoU of 1.
         include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index: See `TargetLoss`.
     """
 
@@ -129,4 +129,5 @@ class IoULoss(TargetLoss):
         over = self.summed_axes(probs.ndim)
         overlap = (probs * target).sum(over)
         union = probs.sum(over) + target.sum(over) - overlap
-        return self.reduce(1 - (overlap + self.smooth) / (union + self.smooth))
+        voxels = self.counted_voxels(probs, counted.valid)
+        return self.reduce(1 - self.smoothed(overlap, union, self.smooth, voxels))

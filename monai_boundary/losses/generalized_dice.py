@@ -78,7 +78,7 @@ class GeneralizedDiceLoss(TargetLoss):
         over = self.summed_axes(probs.ndim)
         overlap, volume, predicted = (part.sum(over) for part in (probs * target, target, probs))  # (B, C) or (C,)
         if self.scale_free:
-            voxels = probs.numel() // volume.numel() if counted.valid is None else counted.valid.sum(over).clamp(min=1)
+            voxels = self.counted_voxels(probs, counted.valid)
             overlap, volume, predicted = overlap / voxels, volume / voxels, predicted / voxels
         weights = volume.clamp(min=_SMALLEST if self.scale_free else 1e-8).square().reciprocal() * (volume > 0)
         weights = torch.where(volume > 0, weights, weights.amax(dim=-1, keepdim=True))

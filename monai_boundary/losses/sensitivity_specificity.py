@@ -25,7 +25,7 @@ class SensitivitySpecificityLoss(TargetLoss):
         include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index: See `BoundaryLoss`.
         batch: Sum over the batch before dividing.
         lam: Weight of the specificity in [0, 1].
-        smooth: > 0, added above and below.
+        smooth: > 0, added above and below, in voxels of 100,000 that count: patches of any size score alike.
 
     Raises:
         TypeError, ValueError: See `BoundaryLoss`, or `lam` is outside [0, 1].
@@ -52,12 +52,13 @@ class SensitivitySpecificityLoss(TargetLoss):
         """Return the loss of what `contract.count` returned."""
         probs, inside, valid, _ = counted
         outside = 1 - inside if valid is None else torch.where(valid, 1 - inside, 0)
-        sensitivity, specificity = self._share(probs, inside), self._share(1 - probs, outside)
+        voxels = self.counted_voxels(probs, valid)
+        sensitivity, specificity = self._share(probs, inside, voxels), self._share(1 - probs, outside, voxels)
         return self.reduce(1 - self.lam * specificity - (1 - self.lam) * sensitivity)
 
-    def _share(self, found: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    def _share(self, found: torch.Tensor, where: torch.Tensor, voxels: torch.Tensor | int) -> torch.Tensor:
         over = self.summed_axes(where.ndim)
-        return ((found * where).sum(over) + self.smooth) / (where.sum(over) + self.smooth)
+        return self.smoothed((found * where).sum(over), where.sum(over), self.smooth, voxels)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""

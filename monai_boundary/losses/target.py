@@ -11,10 +11,13 @@ from torch.nn.modules.loss import _Loss
 
 from monai_boundary.losses.contract import Counted, TargetContract
 
-__all__ = ["SMOOTH", "Counted", "TargetLoss"]
+__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "TargetLoss"]
 
 #: Added above and below in the ratios of all losses here.
 SMOOTH = 1e-5
+#: Where the ratio is one of voxels, that is in voxels of so many that count. In voxels of whatever a patch has, a class
+#: that is absent and hardly predicted would cost another value in a patch of another size.
+SMOOTH_VOXELS = 1e5
 
 
 @dataclass(eq=False, repr=False)
@@ -76,6 +79,19 @@ class TargetLoss(_Loss):
     def summed_axes(self, ndim: int) -> list[int]:
         """Return the axes of `(B, C, *S)` that sums run over."""
         return [*([0] if self.batch else []), *range(2, ndim)]
+
+    def counted_voxels(self, values: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor | int:
+        """Return how many voxels count, 1 at least, in each of the sums over `summed_axes` of `values` `(B, C, *S)`."""
+        if valid is None:
+            return values.numel() // values.shape[1] // (1 if self.batch else values.shape[0])
+        return valid.sum(self.summed_axes(valid.ndim)).clamp(min=1)
+
+    def smoothed(
+        self, part: torch.Tensor, whole: torch.Tensor, smooth: float, voxels: torch.Tensor | int
+    ) -> torch.Tensor:
+        """Return part / whole, sums over `voxels` of them, with `smooth` per `SMOOTH_VOXELS` added above and below."""
+        added = smooth * voxels / SMOOTH_VOXELS
+        return (part + added) / (whole + added)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""

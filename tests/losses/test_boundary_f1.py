@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.networks import one_hot
 
 from monai_boundary import BoundaryBand, BoundaryF1Loss
+from monai_boundary.losses.target import SMOOTH_VOXELS
 from tests.losses.samples import building, labels_like, value_and_gradient
 from tests.strategies import logits_and_maps
 
@@ -44,7 +45,8 @@ def test_value_and_gradient_are_those_of_the_equations(shape, theta0, theta):
     target = one_hot(labels, 3)
     loss = BoundaryF1Loss(theta0=theta0, theta=theta, softmax=True, reduction="none")
     ours = value_and_gradient(loss, logits, target)
-    theirs = value_and_gradient(lambda z, t: published(z.softmax(1), t, theta0, theta, 1e-5), logits, target)
+    smooth = 1e-5 * labels[0].numel() / SMOOTH_VOXELS
+    theirs = value_and_gradient(lambda z, t: published(z.softmax(1), t, theta0, theta, smooth), logits, target)
     assert torch.equal(ours[0], theirs[0])
     assert torch.equal(ours[1], theirs[1])
 
@@ -99,7 +101,7 @@ def test_so_does_a_shift_within_the_tolerance_and_the_inverted_mask():
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_target_without_boundary(value):
-    target, loss = torch.full((1, 1, 16, 16), value), BoundaryF1Loss(smooth=0.5)
+    target, loss = torch.full((1, 1, 16, 16), value), BoundaryF1Loss(smooth=0.5 * SMOOTH_VOXELS / 256)
     for flat in (0.0, 0.3, 1.0):
         assert float(loss(torch.full_like(target, flat), target)) == 0
     boundary = 20.0  # of a 6 x 6 box
@@ -112,7 +114,8 @@ def test_target_without_boundary(value):
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_prediction_without_boundary(value):
     target = building()
-    assert float(BoundaryF1Loss(smooth=0.5)(torch.full_like(target, value), target)) == pytest.approx(20 / 21)
+    loss = BoundaryF1Loss(smooth=0.5 * SMOOTH_VOXELS / 256)
+    assert float(loss(torch.full_like(target, value), target)) == pytest.approx(20 / 21)
 
 
 def test_object_cut_by_the_edge_has_no_boundary_there():
