@@ -69,6 +69,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
 
     Writes cases.csv, summary.json and report.html, with box plots, misses and pictures of the worst cases.
     PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr.
+    A file that takes more than 8 GB of memory is refused; MONAI_BOUNDARY_MAX_GB raises that.
 
     \b
       wmh        Dice, HD95, volume difference, lesion recall and F1; label 2 ignored

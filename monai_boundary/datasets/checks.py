@@ -1,16 +1,21 @@
-"""What all readers check: that a file is there, that what reads it is installed, that no two entries have one name."""
+"""What all readers check: files that are there and not too large, installed libraries, names of entries."""
 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SPLITS", "check_entries", "check_readable", "import_extra"]
+__all__ = ["SPLITS", "TooLargeError", "check_entries", "check_readable", "check_size", "import_extra"]
 
 SPLITS = ("training", "validation", "test")
+
+
+class TooLargeError(ValueError):
+    """A file whose arrays take more memory than they may."""
 
 
 def check_readable(path: Path) -> None:
@@ -19,6 +24,25 @@ def check_readable(path: Path) -> None:
         raise FileNotFoundError(f"{path} does not exist; check the path")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path} must be readable; change its permissions")
+
+
+def check_size(source: object, size: int) -> None:
+    """Raise `TooLargeError` when the arrays of a file take more than 8 GB, or than MONAI_BOUNDARY_MAX_GB says.
+
+    A header that is damaged, or made to do harm, claims any size; the system would kill the process that believes it.
+    """
+    given = os.environ.get("MONAI_BOUNDARY_MAX_GB", "8")
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = math.nan
+    if not limit > 0:
+        raise ValueError(f"MONAI_BOUNDARY_MAX_GB must be a number of GB > 0, got {given!r}; unset it for 8")
+    if size > limit * 1e9:
+        raise TooLargeError(
+            f"{source} must take at most {limit:g} GB of memory, got {size / 1e9:.3g} GB; if it is right that large, "
+            f"set the environment variable MONAI_BOUNDARY_MAX_GB to {math.ceil(size / 1e9)}"
+        )
 
 
 def import_extra(module: str, extra: str, what: str) -> Any:

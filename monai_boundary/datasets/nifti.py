@@ -7,6 +7,8 @@ reports can read files quickly.
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -16,12 +18,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import aff2axcodes
+from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
 from monai_boundary._files import write_bytes
 from monai_boundary._geometry import affine_spacing
 from monai_boundary._labels import near_integers
+from monai_boundary.datasets.checks import TooLargeError, check_size
 
 __all__ = [
     "NIFTI_ENDINGS",
@@ -39,6 +42,7 @@ __all__ = [
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 _GZIP = b"\x1f\x8b"
+_HEADER, _CHUNK = 540, 1 << 20  # bytes: of the header of NIfTI 2, the larger one; read at once
 #: What nibabel, gzip and NumPy raise for a damaged file.
 _DAMAGE = (ImageFileError, HeaderDataError, EOFError, OverflowError, TypeError, ValueError, MemoryError, zlib.error)
 
@@ -75,9 +79,11 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
 
     Raises as `read_image`, and ``ValueError`` when values are negative, fractional or not finite.
     """
-    volume = _read(Path(path), np.float64)
-    values = near_integers(volume.array)
-    if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0:
+    volume = _read(Path(path), None)
+    whole = volume.array.dtype.kind in "iu"
+    values = volume.array if whole else near_integers(volume.array)
+    wrong = not whole and (not np.isfinite(values).all() or (values != np.rint(values)).any())
+    if wrong or values.min() < 0:
         raise ValueError(
             f"{path} must hold labels (integers >= 0), got values in [{values.min():g}, {values.max():g}], some "
             "negative, fractional or not finite; pass the label map, not the image; resample it with nearest neighbour"
@@ -118,14 +124,24 @@ def nifti_bytes(image: nib.Nifti1Image, compressed: bool = True) -> bytes:
     return gzip.compress(content, compresslevel=1, mtime=0) if compressed else content
 
 
-def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float32) -> tuple[np.ndarray, np.ndarray]:
+def load_nifti(
+    path: str | os.PathLike[str], dtype: type[np.floating] | None = np.float32
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the voxels `(x, y, z)` and the affine of a NIfTI file as they are stored; 2-D slices get a third axis.
+
+    Args:
+        path: The file.
+        dtype: Of the voxels; ``None`` for that of the file where it has unscaled integers, else float64.
 
     Raises as `read_image`.
     """
     try:
-        image = _whole_image(Path(path))
+        image = _whole_image(Path(path), np.dtype(dtype or np.float64))
         values = np.asarray(image.dataobj, dtype=dtype)  # the data are read here, so truncation shows here
+        if dtype is None and values.dtype.kind not in "iu":
+            values = values.astype(np.float64)
+    except TooLargeError:
+        raise
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; check the path") from error
     except (*_DAMAGE, OSError) as error:
@@ -148,21 +164,35 @@ def load_nifti(path: str | os.PathLike[str], dtype: type[np.floating] = np.float
     return values.reshape((*values.shape, 1)[:3]), affine
 
 
-def _whole_image(path: Path) -> Any:
-    """Read to the end of the stream, where gzip keeps its checksum: nibabel stops before, and a flipped bit passes."""
-    content = path.read_bytes()
-    if content[:2] == _GZIP:
-        content = gzip.decompress(content)
-    for kind in (nib.Nifti1Image, nib.Nifti2Image):
-        if kind.header_class.may_contain_header(content):
-            return kind.from_bytes(content)
-    raise ImageFileError("no header of a NIfTI file")
+def _whole_image(path: Path, dtype: np.dtype) -> Any:
+    """Read what the header announces, and to the end of the stream: there gzip keeps its checksum.
+
+    nibabel stops before, and a flipped bit passes. Size and voxels of `dtype` are checked before they are in memory.
+    """
+    with path.open("rb") as file:
+        compressed = file.read(2) == _GZIP
+    with gzip.open(path) if compressed else path.open("rb") as stream:
+        content = stream.read(_HEADER)
+        kinds = (nib.Nifti1Image, nib.Nifti2Image)
+        kind = next((kind for kind in kinds if kind.header_class.may_contain_header(content)), None)
+        if kind is None:
+            raise ImageFileError("no header of a NIfTI file")
+        header = kind.header_class.from_fileobj(io.BytesIO(content))
+        voxels = math.prod(int(size) for size in header.get_data_shape())
+        size = header.get_data_offset() + voxels * header.get_data_dtype().itemsize
+        check_size(path, max(size, voxels * dtype.itemsize))
+        content += stream.read(max(size - len(content), 0))
+        while compressed and (rest := stream.read(_CHUNK)):
+            size += len(rest)
+            check_size(path, size)
+    return kind.from_bytes(content)
 
 
-def _read(path: Path, dtype: type[np.floating]) -> Volume:
+def _read(path: Path, dtype: type[np.floating] | None) -> Volume:
     values, affine = load_nifti(path, dtype)
-    upright = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
+    turns = io_orientation(affine)
+    upright = affine @ inv_ornt_aff(turns, values.shape)
     # the header holds float32: 0.1 reads as 0.10000000149
-    spacing = tuple(round(step, 6) for step in affine_spacing(upright.affine, 3)[::-1])
+    spacing = tuple(round(step, 6) for step in affine_spacing(upright, 3)[::-1])
     codes = "".join(code or "?" for code in aff2axcodes(affine))
-    return Volume(np.asarray(upright.dataobj, dtype).T, spacing, upright.affine, codes)
+    return Volume(apply_orientation(values, turns).T, spacing, upright, codes)

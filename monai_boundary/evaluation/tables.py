@@ -38,7 +38,7 @@ def score_each(
         try:
             found[case] = score(case, *pair)
         except (ValueError, OSError, MemoryError) as error:
-            failed[case] = str(error)
+            failed[case] = str(error) or "it does not fit into memory"  # what NumPy's MemoryError may not say
     return found
 
 

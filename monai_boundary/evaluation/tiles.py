@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from monai_boundary._check import check_choice, check_number
+from monai_boundary.datasets.checks import check_size
 from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskReader, Tile, TileReader, potsdam_codes
 from monai_boundary.datasets.remote.codes import BINARY
 from monai_boundary.datasets.remote.tiles import raster_files
@@ -136,6 +137,7 @@ def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
     """Uint8 `(H, W)`, decoded by strips: the colours of a whole tile would take twelve times its size."""
     with MaskReader(path, codes) as reader:
         height, width = reader.shape
+        check_size(path, height * width)
         labels = np.empty((height, width), np.uint8)
         for top in range(0, height, _STRIP):
             rows = slice(top, min(top + _STRIP, height))

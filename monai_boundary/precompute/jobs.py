@@ -21,7 +21,7 @@ from monai_boundary.map_store import MapRecord, encode_map
 
 __all__ = ["Job", "MapSettings", "run_jobs"]
 
-_REFUSED = (ValueError, TypeError, OSError)  # faults of one case; all else ends a worker
+_REFUSED = (ValueError, TypeError, OSError, MemoryError)  # faults of one case; all else ends a worker
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,7 @@ def _summary(errors: dict[str, BaseException], kept: str) -> Exception:
             f"a worker was killed, as happens when memory runs out, and {len(killed)} maps were not made; {kept}; run "
             "the same command again, with fewer workers if it was the memory"
         )
-    reasons = "; ".join(f"{case}: {error}" for case, error in list(errors.items())[:3])
+    reasons = "; ".join(
+        f"{case}: {str(error) or 'it does not fit into memory'}" for case, error in list(errors.items())[:3]
+    )
     return ValueError(f"{len(errors)} cases have no map: {reasons}; {kept}; repair these and run it again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-from monai_boundary.datasets.checks import check_readable, import_extra
+from monai_boundary.datasets.checks import TooLargeError, check_readable, check_size, import_extra
 
 __all__ = ["TIFF_ENDINGS", "SliceFolder", "TiffStack", "import_tifffile", "open_tiff"]
 
@@ -73,13 +74,17 @@ def _natural(text: str) -> list[int | str]:
 def _read_slice(path: Path) -> np.ndarray:
     if path.suffix.lower() in TIFF_ENDINGS:
         with open_tiff(path) as stack:
-            slices = stack[:]
-        if len(slices) != 1:
-            raise ValueError(f"{path} must hold one slice, got {len(slices)}; pass a stack as a file, not its folder")
-        return np.asarray(slices[0])
+            if (depth := stack.shape[0]) != 1:
+                raise _NoStackError(f"{path} must hold one slice, got {depth}; pass a stack as a file, not its folder")
+            check_size(path, math.prod(stack.shape) * stack.dtype.itemsize)
+            return np.asarray(stack[:][0])
     check_readable(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
-        array: np.ndarray = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        reader.ReadImageInformation()
+        check_size(path, math.prod(reader.GetSize()) * 2 * reader.GetNumberOfComponents())
+        array: np.ndarray = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"{path} must be a complete PNG, got: {reason}; download or copy it again") from error
@@ -102,7 +107,7 @@ class TiffStack:
                 f"{path} must hold grey slices (D, H, W), got shape {shape} with {samples} samples per pixel; "
                 "convert colours to grey"
             )
-        self.shape = (1, *shape)[-3:]
+        self.shape, self.dtype = (1, *shape)[-3:], file.series[0].dtype
         self._file = file
 
     def __getitem__(self, part: slice) -> np.ndarray:
@@ -127,7 +132,7 @@ def open_tiff(path: Path) -> Iterator[TiffStack]:
         try:
             with tifffile.TiffFile(path) as file:
                 yield TiffStack(path, file)
-        except _NoStackError:
+        except (_NoStackError, TooLargeError):
             raise
         except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
             remedy = "pip install imagecodecs" if "imagecodecs" in str(error) else "download or copy it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_boundary.datasets.checks import check_size
 from monai_boundary.datasets.em.hdf5 import open_hdf5
 from monai_boundary.datasets.em.stacks import TIFF_ENDINGS, SliceFolder, open_tiff
 
@@ -48,6 +50,9 @@ class Stored:
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return the slices from `start` up to `stop` as stored."""
         with self._open() as array:
+            if not isinstance(array, SliceFolder):  # whose slices are checked one by one
+                depth = len(range(*slice(start, stop).indices(array.shape[0])))
+                check_size(self, depth * math.prod(array.shape[1:]) * array.dtype.itemsize)
             return np.asarray(array[start:stop])
 
     @property

@@ -1,0 +1,124 @@
+"""NIfTI files: read to the end of their stream, and no larger than memory may be."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_boundary.datasets import read_image, read_labels, write_volume
+from monai_boundary.datasets.nifti import load_nifti
+from monai_boundary.evaluation import evaluate_folder
+from monai_boundary.precompute import precompute_maps
+from tests.datasets.convert import trees
+from tests.datasets.convert.trees import convert
+
+LIMIT = "MONAI_BOUNDARY_MAX_GB"
+
+
+def claims(path: Path, shape: tuple[int, ...], zeros: int) -> Path:
+    """Write a header of uint8 voxels of `shape`, and `zeros` zeros behind it."""
+    header = nib.Nifti2Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header["sform_code"], header["magic"] = 1, b"n+2"
+    header["srow_x"][0] = header["srow_y"][1] = header["srow_z"][2] = 1
+    header["vox_offset"] = 544
+    with gzip.open(path, "wb", 1) as stream:
+        stream.write(header.binaryblock + bytes(4))
+        for _ in range(zeros // 10**6):
+            stream.write(bytes(10**6))
+        stream.write(bytes(zeros % 10**6))
+    return path
+
+
+#: Shape in the header, voxels in the stream, and the limit.
+HUGE = {
+    "a header that claims all": ((100_000,) * 3, 10, "8"),
+    "a header that claims more than int64": ((2**31 - 1,) * 5, 10, "8"),
+    "a stream that goes on behind its voxels": ((4, 4, 4), 60_000_000, "0.05"),
+    "a stream as the header has it": ((100, 1000, 1000), 100_000_000, "0.05"),
+}
+
+
+@pytest.mark.parametrize(("shape", "zeros", "limit"), HUGE.values(), ids=HUGE)
+@pytest.mark.parametrize("read", [read_image, read_labels])
+def test_what_does_not_fit_is_refused_before_it_is_in_memory(
+    read, shape, zeros: int, limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = claims(tmp_path / "a.nii.gz", shape, zeros)
+    monkeypatch.setenv(LIMIT, limit)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"a\.nii\.gz must take at most {limit} GB of memory, got .*set .*{LIMIT}"):
+        read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+def test_the_limit_can_be_raised_and_must_be_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = claims(tmp_path / "a.nii.gz", (5, 5, 5), 2_000_000)
+    monkeypatch.setenv(LIMIT, "0.001")
+    with pytest.raises(ValueError, match=r"at most 0\.001 GB"):
+        read_labels(path)
+    monkeypatch.setenv(LIMIT, "0.01")
+    assert read_labels(path).array.shape == (5, 5, 5)
+    for wrong in ("many", "-1", "nan", "0"):
+        monkeypatch.setenv(LIMIT, wrong)
+        with pytest.raises(ValueError, match=rf"{LIMIT} must be a number of GB > 0, got '{wrong}'"):
+            read_labels(path)
+
+
+def test_a_folder_loses_only_the_case_that_does_not_fit(tmp_path: Path) -> None:
+    mask = np.zeros((6, 8, 8), np.uint8)
+    mask[2:4, 2:5, 2:5] = 1
+    folders = [tmp_path / name for name in ("pred", "truth", "maps")]
+    for folder in folders[:2]:
+        folder.mkdir()
+        for case in "abc":
+            write_volume(folder / f"{case}.nii.gz", mask, (1.0, 1.0, 1.0))
+    claims(folders[0] / "a.nii.gz", (100_000,) * 3, 10)
+    claims(folders[1] / "b.nii.gz", (100_000,) * 3, 10)
+    result = evaluate_folder(*folders[:2], progress=False)
+    assert ([row.case for row in result.rows], list(result.failed)) == (["c"], ["a", "b"])
+    with pytest.raises(
+        ValueError, match=r"1 cases have no map: b: .*b\.nii\.gz must take at most 8 GB.*2 of 3 maps are fin"
+    ):
+        precompute_maps(folders[1], folders[2], 2, progress=False)
+    source = trees.wmh(tmp_path / "download")
+    claims(source / "Singapore" / "50" / "pre" / "T1.nii.gz", (100_000,) * 3, 10)
+    assert list(convert(source, tmp_path / "raw").skipped) == ["Singapore_50"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.float64, ">i4"])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (1, -1, -1)])
+def test_labels_of_every_type_and_orientation_are_what_nibabel_reads(dtype, flips, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 5, (5, 6, 7)).astype(dtype)
+    affine = np.diag([*(step * size for step, size in zip(flips, (2.0, 1.0, 3.0), strict=True)), 1.0])
+    affine = affine[:, [1, 0, 2, 3]] if flips[0] < 0 else affine
+    nib.save(nib.Nifti1Image(values, affine), tmp_path / "a.nii.gz")
+    upright = nib.as_closest_canonical(nib.load(tmp_path / "a.nii.gz"))
+    found = read_labels(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(found.array, np.asarray(upright.dataobj).T)
+    np.testing.assert_array_equal(found.affine, upright.affine)
+    assert found.array.dtype == np.int64
+
+
+def test_no_flipped_bit_of_a_compressed_file_passes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    write_volume(tmp_path / "a.nii.gz", rng.integers(0, 9, (8, 16, 16), np.int16), (1.0, 1.0, 1.0))
+    whole, intact = load_nifti(tmp_path / "a.nii.gz")[0], (tmp_path / "a.nii.gz").read_bytes()
+    for place in rng.integers(10, len(intact), 200).tolist():  # behind gzip's own header, of which a name is no part
+        flipped = bytearray(intact)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "a.nii.gz").write_bytes(flipped)
+        try:
+            found = load_nifti(tmp_path / "a.nii.gz")[0]
+        except ValueError as error:
+            assert "complete NIfTI file" in str(error)  # noqa: PT017 - few flips change nothing
+        else:
+            assert (found == whole).all()
