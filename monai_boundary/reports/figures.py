@@ -115,6 +115,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
     kind = destination.suffix.lstrip(".").lower()
     if kind not in formats:
         raise ValueError(f"{destination} must end in one of {', '.join(sorted(formats))}, got {destination.suffix!r}")
+    if not destination.parent.is_dir():
+        raise FileNotFoundError(f"{destination} must lie in a folder that exists, got none at {destination.parent}")
     with replacing(destination) as part:
         figure.savefig(part, format=kind, dpi=dpi, facecolor="white")
     return destination
