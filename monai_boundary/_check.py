@@ -136,7 +136,9 @@ def as_numpy(name: str, array: Any) -> np.ndarray:
     """Return an array or tensor, on any device, as NumPy array."""
     if not isinstance(array, torch.Tensor):
         return np.asarray(array)
-    array = plain_tensor(name, array).cpu()
+    array = (
+        (array if array.device.type == "cpu" else plain_tensor(name, array).cpu()).as_subclass(torch.Tensor).detach()
+    )
     values: np.ndarray = (array.float() if array.dtype == torch.bfloat16 else array).numpy()  # NumPy has no bfloat16
     return values
 
@@ -222,8 +224,10 @@ def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
     """Return `labels` as integers in [0, num_classes), `ignore_index` excepted; see `check_integers`."""
-    check_ignore_index(ignore_index)
-    labels = check_integers("labels", labels)
+    if ignore_index is not None:
+        check_ignore_index(ignore_index)
+    if labels.dtype.kind not in "biu":
+        labels = check_integers("labels", labels)
     low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < num_classes:  # the usual case costs two reductions and no mask
         return labels

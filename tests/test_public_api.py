@@ -35,7 +35,8 @@ PARTS = {
         "region_distance", "region_seeds", "unlabelled_voxels",
     },
     transforms: {
-        "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd",
+        "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd", "MissingSpacingWarning",
+        "ShearedAffineWarning",
         "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",
         "RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd",
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",

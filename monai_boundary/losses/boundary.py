@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 
 from monai_boundary._check import check_choice, check_spacing
+from monai_boundary._geometry import MissingSpacingWarning, batch_spacing
 from monai_boundary.kernels.distance import (
     BACKENDS,
     Backend,
@@ -23,7 +24,6 @@ from monai_boundary.losses._fused import fusible, map_sum
 from monai_boundary.losses.contract import TargetContract, as_float32, check_mask_values, check_output
 from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
 from monai_boundary.losses.target import TargetLoss
-from monai_boundary.transforms.spacing import MissingSpacingWarning, batch_spacing
 
 __all__ = ["BoundaryLoss"]
 

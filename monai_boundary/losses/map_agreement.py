@@ -14,7 +14,7 @@ import torch
 from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.kernels.pooling import box_min_pool
 from monai_boundary.losses.contract import label_numbers
-from monai_boundary.transforms.map_record import recorded_options
+from monai_boundary.transforms.distance_map import recorded_options
 
 __all__ = ["FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_options", "label_masks"]
 

@@ -17,8 +17,8 @@ from monai.data import MetaTensor
 from monai.metrics import CumulativeIterationMetric, do_metric_reduction
 
 from monai_boundary._check import as_numpy, check_count, check_ignore_index, check_labels
+from monai_boundary._geometry import image_spacing
 from monai_boundary._labels import near_integers
-from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["CaseMetric", "MaskMetric", "Spacing"]
 
@@ -96,7 +96,7 @@ class CaseMetric(CumulativeIterationMetric):
                 f"spacing must be 'affine' with a MetaTensor target, got {chosen!r} and a {type(target).__name__}; "
                 "pass the voxel size, or None to measure in voxels"
             )
-        return image_spacing(target, None, target.ndim - 1)
+        return image_spacing(target, target.ndim - 1)
 
     def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
         if y is None or y_pred.shape != y.shape or y.ndim < 3 or (self.one_channel and y.shape[1] != 1):

@@ -11,13 +11,13 @@ import torch
 from monai.data import MetaTensor
 
 from monai_boundary._check import as_numpy, check_connectivity, check_ignore_index, check_number
+from monai_boundary._geometry import image_spacing
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
 from monai_boundary.metrics.buildings import score_buildings
 from monai_boundary.metrics.case_metric import CaseMetric, MaskMetric, Spacing
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
 from monai_boundary.metrics.score_sets import PROTOCOLS, check_scores, score_pair
 from monai_boundary.metrics.surface import Empty, check_empty
-from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["BoundaryF1Metric", "BuildingMetric", "LesionMetric", "ProtocolMetric", "SurfaceDistanceMetric"]
 
@@ -134,7 +134,7 @@ class ProtocolMetric(MaskMetric):
         units = any(name.endswith(("_mm", "_ml")) or name == "surface_dice" for name in self._measured)
         if chosen is not None or not (units or isinstance(target, MetaTensor)):
             return chosen
-        return image_spacing(target, None, target.ndim - 1)
+        return image_spacing(target, target.ndim - 1)
 
     def measure(
         self, pred: np.ndarray, target: np.ndarray, _: np.ndarray | None, spacing: Sequence[float] | None

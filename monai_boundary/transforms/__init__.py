@@ -4,6 +4,7 @@ Array transforms and their dictionary forms, and readers of stored maps. The num
 the files of stored maps in `monai_boundary.map_store`.
 """
 
+from monai_boundary._geometry import MissingSpacingWarning, ShearedAffineWarning
 from monai_boundary.transforms.boundary_band import BoundaryBand, BoundaryBandD, BoundaryBandd, BoundaryBandDict
 from monai_boundary.transforms.distance_map import (
     SignedDistanceMap,
@@ -29,6 +30,7 @@ __all__ = [
     "BoundaryBandD",
     "BoundaryBandDict",
     "BoundaryBandd",
+    "MissingSpacingWarning",
     "PrecomputedDistanceMapD",
     "PrecomputedDistanceMapDict",
     "PrecomputedDistanceMapd",
@@ -40,6 +42,7 @@ __all__ = [
     "RescaleDistanceMapD",
     "RescaleDistanceMapDict",
     "RescaleDistanceMapd",
+    "ShearedAffineWarning",
     "SignedDistanceMap",
     "SignedDistanceMapD",
     "SignedDistanceMapDict",

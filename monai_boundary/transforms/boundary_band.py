@@ -24,7 +24,7 @@ from monai_boundary._check import (
     counted_channels,
 )
 from monai_boundary.kernels.pooling import boundary_band
-from monai_boundary.transforms.dictionary_twin import DictionaryTwin
+from monai_boundary.transforms.distance_map import DictionaryTwin
 
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
 

@@ -1,16 +1,22 @@
-"""Labels to signed distance maps as a MONAI transform pair."""
+"""Labels to signed distance maps as a MONAI transform pair, and what a map says of itself in its metadata.
+
+MONAI's crops, flips, caches, collating and decollating carry metadata along. Collating knows no ``None`` and wants the
+same keys and types in each sample, so the settings are plain values: no clip is infinity, no normalisation ``"none"``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
-from monai.transforms import Transform
-from monai.utils import TransformBackends, convert_to_dst_type
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
 
 from monai_boundary._check import (
     as_numpy,
@@ -20,6 +26,7 @@ from monai_boundary._check import (
     counted_channels,
     plain_tensor,
 )
+from monai_boundary._geometry import image_spacing
 from monai_boundary.kernels.distance import (
     BACKENDS,
     Backend,
@@ -30,11 +37,16 @@ from monai_boundary.kernels.distance import (
     masks_distance_map,
     preset_options,
 )
-from monai_boundary.transforms.dictionary_twin import DictionaryTwin
-from monai_boundary.transforms.map_record import record_map
-from monai_boundary.transforms.spacing import image_spacing
 
-__all__ = ["SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd"]
+__all__ = [
+    "OPTIONS_KEY", "SPACING_KEY", "DictionaryTwin", "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict",
+    "SignedDistanceMapd", "record_map", "recorded_options",
+]  # fmt: skip
+
+OPTIONS_KEY = "distance_map_options"
+SPACING_KEY = "distance_map_spacing"
+
+_NONE = {"clip": math.inf, "normalize": "none"}
 
 
 class SignedDistanceMap(Transform):
@@ -100,7 +112,7 @@ class SignedDistanceMap(Transform):
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
         values: Any = labels if isinstance(labels, torch.Tensor) else np.asarray(labels)
-        spacing = image_spacing(labels, None, max(1, values.ndim - 1)) if self.spacing is None else self.spacing
+        spacing = image_spacing(labels, max(1, values.ndim - 1)) if self.spacing is None else self.spacing
         if self.num_classes is None:
             maps: NdarrayOrTensor = self._maps_of_masks(values, spacing)
         else:
@@ -119,6 +131,40 @@ class SignedDistanceMap(Transform):
         array = check_onehot(as_numpy("labels", channels))
         found: np.ndarray = masks_distance_map(array, spacing, self.options, backend=self._backend)
         return found
+
+
+class DictionaryTwin(MapTransform):
+    """Base of the dictionary transforms with one result per key.
+
+    Args:
+        keys: Keys of the label maps.
+        output_keys: One key per label key; ``None``: `name` for a single key, else ``"<key>_<name>"``.
+        allow_missing_keys: Pass over absent keys.
+        transform: Array transform.
+        name: What the transform gives.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_keys: KeysCollection | None,
+        allow_missing_keys: bool,
+        transform: Callable[[NdarrayOrTensor], NdarrayOrTensor],
+        name: str,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        default = (name,) if len(self.keys) == 1 else tuple(f"{key}_{name}" for key in self.keys)
+        self.output_keys = ensure_tuple_rep(output_keys, len(self.keys)) if output_keys is not None else default
+        if len(set(self.output_keys)) != len(self.keys):
+            raise ValueError(f"output_keys must name one key per label key ({len(self.keys)}), got {self.output_keys}")
+        self.transform = transform
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Return `data` with what the transform gives added."""
+        d = dict(data)
+        for key, output_key in self.key_iterator(d, self.output_keys):
+            d[output_key] = self.transform(d[key])
+        return d
 
 
 class SignedDistanceMapd(DictionaryTwin):
@@ -150,3 +196,27 @@ class SignedDistanceMapd(DictionaryTwin):
 
 
 SignedDistanceMapD = SignedDistanceMapDict = SignedDistanceMapd
+
+
+def record_map(maps: object, options: DistanceMapOptions, spacing: Sequence[float]) -> None:
+    """Write the settings and the spacing of `maps` `(C, *S)` into its metadata, where it has any."""
+    if isinstance(maps, MetaTensor):
+        values = vars(options).items()
+        maps.meta[OPTIONS_KEY] = {name: _NONE[name] if value is None else value for name, value in values}
+        maps.meta[SPACING_KEY] = [float(size) for size in spacing]
+
+
+def recorded_options(maps: object) -> set[DistanceMapOptions]:
+    """Return the settings that a map or a batch of maps was made with; empty where it does not say."""
+    record = maps.meta.get(OPTIONS_KEY) if isinstance(maps, MetaTensor) else None
+    if not record:
+        return set()
+    if isinstance(record["convention"], str):
+        return {_options(record)}
+    columns = [column.tolist() if hasattr(column, "tolist") else column for column in record.values()]
+    return {_options(dict(zip(record, row, strict=True))) for row in zip(*columns, strict=True)}
+
+
+def _options(record: dict[str, Any]) -> DistanceMapOptions:
+    values: dict[str, Any] = {name: None if _NONE.get(name) == value else value for name, value in record.items()}
+    return DistanceMapOptions(**values)

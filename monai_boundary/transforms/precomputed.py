@@ -16,8 +16,7 @@ from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.map_store import MapRecord, MapStore
-from monai_boundary.transforms.dictionary_twin import DictionaryTwin
-from monai_boundary.transforms.map_record import record_map
+from monai_boundary.transforms.distance_map import DictionaryTwin, record_map
 
 __all__ = ["PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd"]
 

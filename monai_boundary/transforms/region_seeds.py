@@ -21,10 +21,11 @@ from monai_boundary._check import (
     check_mask,
     check_number,
     check_slice_axis,
+    check_spacing,
     check_spatial_ndim,
 )
+from monai_boundary._geometry import image_spacing
 from monai_boundary.kernels.regions import connected_components, near_other_regions, region_seeds, unlabelled_voxels
-from monai_boundary.transforms.spacing import image_spacing
 
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
 
@@ -101,7 +102,7 @@ class RegionSeeds(Transform):
         ndim = check_spatial_ndim("labels", array.shape, channels=1)
         if array.shape[0] != 1:
             raise ValueError(f"labels must have one channel, (1, *S), got shape {array.shape}; use one map of ids")
-        spacing = image_spacing(labels, self.spacing, ndim)
+        spacing = image_spacing(labels, ndim) if self.spacing is None else check_spacing(self.spacing, ndim)
         ids, unlabelled = self._ids(array[0])
         seeds, membrane = np.zeros(ids.shape, np.int32), np.zeros(ids.shape, np.uint8)
         axis = check_slice_axis(self.slice_axis, ndim)

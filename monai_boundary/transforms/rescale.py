@@ -11,9 +11,8 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends
 
-from monai_boundary.transforms.dictionary_twin import DictionaryTwin
-from monai_boundary.transforms.map_record import SPACING_KEY
-from monai_boundary.transforms.spacing import image_spacing
+from monai_boundary._geometry import image_spacing
+from monai_boundary.transforms.distance_map import SPACING_KEY, DictionaryTwin
 
 __all__ = ["RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd"]
 
@@ -51,7 +50,7 @@ class RescaleDistanceMap(Transform):
                 f"distance_map must carry meta[{SPACING_KEY!r}], got none; make it with SignedDistanceMapd, and "
                 "cache it with VerifiedPersistentDataset or PersistentDataset(track_meta=True, weights_only=False)"
             )
-        present = image_spacing(distance_map, None, len(recorded))
+        present = image_spacing(distance_map, len(recorded))
         factors = np.asarray(recorded, dtype=float) / present
         factor = float(factors.mean())
         if np.abs(factors / factor - 1).max() > self.tolerance:

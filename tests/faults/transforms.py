@@ -15,10 +15,10 @@ TRANSFORMS = "monai_boundary.transforms"
 
 
 @fault("monai_boundary._geometry:affine_spacing", *SPACING)
-def spacing_comes_from_the_rows_of_the_affine(right, affine, ndim, stacklevel=2):
+def spacing_comes_from_the_rows_of_the_affine(right, affine, *rest):
     turned = np.array(affine, float)
     turned[:-1, :-1] = turned[:-1, :-1].T
-    return right(turned, ndim, stacklevel)
+    return right(turned, *rest)
 
 
 @fault("monai_boundary._geometry:affine_spacing", *SPACING)
@@ -26,17 +26,17 @@ def spacing_is_in_the_order_of_another_reader(right, *args, **kwargs):
     return right(*args, **kwargs)[::-1]
 
 
-@fault(f"{TRANSFORMS}.spacing:batch_spacing", *SPACING, "losses/test_boundary_loss.py")
+@fault("monai_boundary._geometry:batch_spacing", *SPACING, "losses/test_boundary_loss.py")
 def every_sample_has_the_spacing_of_the_first(right, images, ndim):
     return None if (found := right(images, ndim)) is None else found[:1] * len(found)
 
 
-@fault(f"{TRANSFORMS}.map_record:record_map", *CARRIED, *MAPS)
+@fault(f"{TRANSFORMS}.distance_map:record_map", *CARRIED, *MAPS)
 def a_map_does_not_say_how_it_was_made(right, *args):
     return None
 
 
-@fault(f"{TRANSFORMS}.map_record:recorded_options", "losses/test_map_agreement.py")
+@fault(f"{TRANSFORMS}.distance_map:recorded_options", "losses/test_map_agreement.py")
 def a_batch_has_the_options_of_its_first_map(right, maps):
     return set(list(right(maps[:1] if maps.ndim > 4 else maps))[:1])
 
@@ -52,12 +52,12 @@ def fractional_masks_are_cut_off(right, channels):
     return right(channels.astype(np.uint8))
 
 
-@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *KINDS)
+@fault(f"{TRANSFORMS}.distance_map:DictionaryTwin.__call__", *KINDS)
 def every_key_gets_the_map_of_the_first(right, self, data):
     return right(self, {**data, **{key: data[self.keys[0]] for key in self.keys if key in data}})
 
 
-@fault(f"{TRANSFORMS}.dictionary_twin:DictionaryTwin.__call__", *KINDS)
+@fault(f"{TRANSFORMS}.distance_map:DictionaryTwin.__call__", *KINDS)
 def the_sample_of_the_caller_is_written_into(right, self, data):
     return data.update(right(self, data)) or data
 

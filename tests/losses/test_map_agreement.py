@@ -29,9 +29,9 @@ from monai_boundary import (
     RescaleDistanceMapd,
     SignedDistanceMapd,
 )
+from monai_boundary._geometry import MissingSpacingWarning
 from monai_boundary.kernels.distance import CONVENTIONS, PUBLISHED, ROBUST
 from monai_boundary.losses.map_agreement import FirstMapCheck, MapMismatchWarning, check_signs, label_masks
-from monai_boundary.transforms.spacing import MissingSpacingWarning
 
 KEYS = ["label", "distance_map"]
 LINEAR, TRILINEAR = ["nearest", "bilinear"], ["nearest", "trilinear"]

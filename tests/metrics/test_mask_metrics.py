@@ -15,6 +15,7 @@ from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric
 from monai.networks.utils import one_hot
 from scipy import ndimage
 
+from monai_boundary._geometry import MissingSpacingWarning
 from monai_boundary.metrics import (
     PROTOCOLS,
     BoundaryF1Metric,
@@ -29,7 +30,6 @@ from monai_boundary.metrics import (
     surface_distances,
 )
 from monai_boundary.metrics.ignite import BuildingScores, ProtocolScores
-from monai_boundary.transforms.spacing import MissingSpacingWarning
 
 SPACING = (1.5, 1.0, 4.0)
 AFFINE = torch.diag(torch.tensor([*SPACING, 1.0], dtype=torch.float64))

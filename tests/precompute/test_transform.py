@@ -17,7 +17,7 @@ from monai_boundary import PrecomputedDistanceMapd, RescaleDistanceMapd, SignedD
 from monai_boundary.datasets import write_volume
 from monai_boundary.map_store import MapStore
 from monai_boundary.precompute import precompute_maps
-from monai_boundary.transforms.map_record import recorded_options
+from monai_boundary.transforms.distance_map import recorded_options
 from tests.precompute.conftest import ALL, GIVEN, OPTIONS, whole
 
 LOAD = [mt.LoadImaged("label"), mt.EnsureChannelFirstd("label")]

@@ -9,7 +9,7 @@ from monai.data import DataLoader, decollate_batch
 
 from monai_boundary import DistanceMapOptions, SignedDistanceMap, signed_distance_map
 from monai_boundary.kernels import PUBLISHED, ROBUST
-from monai_boundary.transforms.map_record import record_map, recorded_options
+from monai_boundary.transforms.distance_map import record_map, recorded_options
 from tests import oracles
 from tests.transforms.images import SPACING, on_grid
 

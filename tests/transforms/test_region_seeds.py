@@ -10,8 +10,8 @@ from monai.transforms import Compose, EnsureTyped, Flip, RandSpatialCropd, Spati
 from scipy import ndimage
 
 from monai_boundary import RegionSeeds, RegionSeedsd
+from monai_boundary._geometry import MissingSpacingWarning
 from monai_boundary.kernels.regions import connected_components, region_seeds
-from monai_boundary.transforms.spacing import MissingSpacingWarning
 
 PIXELS = (1.0, 1.0)
 

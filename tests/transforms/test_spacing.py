@@ -11,8 +11,8 @@ from monai.data import DataLoader, MetaTensor, NibabelReader
 from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Orientationd, Spacingd, SpatialCrop, SqueezeDim
 
 from monai_boundary import SignedDistanceMap, SignedDistanceMapd, signed_distance_map
+from monai_boundary._geometry import MissingSpacingWarning, ShearedAffineWarning, batch_spacing, image_spacing
 from monai_boundary.datasets.nifti import read_labels
-from monai_boundary.transforms.spacing import MissingSpacingWarning, ShearedAffineWarning, batch_spacing, image_spacing
 from tests.transforms.images import SPACING, on_grid, with_affine
 
 MM = {"num_classes": 3, "preset": None}
@@ -45,7 +45,7 @@ def test_spacing_comes_from_the_columns_of_the_affine_unless_given(labels, colum
 
 def test_spacing_of_a_tilted_volume_is_that_of_its_voxels(labels):
     for axis in range(3):
-        assert image_spacing(with_affine(labels, *tilted(30, axis)), None, 3) == pytest.approx((0.9, 0.9, 4.0))
+        assert image_spacing(with_affine(labels, *tilted(30, axis)), 3) == pytest.approx((0.9, 0.9, 4.0))
 
 
 def test_spacing_of_2d_images_comes_from_affines_of_either_size(labels):
@@ -113,7 +113,7 @@ def test_slice_squeezed_from_an_upright_volume_keeps_its_spacing(labels):
     for axis in range(3):
         part = SqueezeDim(axis + 1)(image.narrow(axis + 1, 0, 1))
         expected = tuple(size for index, size in enumerate(SPACING) if index != axis)
-        assert image_spacing(part, None, 2) == expected
+        assert image_spacing(part, 2) == expected
 
 
 def test_samples_of_a_batch_have_spacings_of_their_own(labels):

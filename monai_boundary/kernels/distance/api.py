@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from monai_boundary._check import as_numpy, check_labels, check_mask, plain_tensor
-from monai_boundary.kernels.distance import edt_engine
 from monai_boundary.kernels.distance.options import Absent, Convention, DistanceMapOptions, Normalize
 from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
 from monai_boundary.kernels.distance.torch_engine import (
@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
+# Imported where they are used: numba compiles at its first import.
+_FOLDER = "monai_boundary.kernels.distance"
+_ENGINES = {"numba": f"{_FOLDER}.numba_engine", "edt": f"{_FOLDER}.edt_engine", "scipy": f"{_FOLDER}.edt_engine"}
 
 
 class DeviceMemoryWarning(RuntimeWarning):
@@ -72,7 +75,8 @@ def distance_transform(
         raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
     if isinstance(values, torch.Tensor):
         return _like(mask, device_seed_distance(values[None, None], plan)[0, 0])
-    distance = _engine(plan).seed_distance(np.ascontiguousarray(values.transpose(plan.order)), plan)
+    seeds = np.ascontiguousarray(values.transpose(plan.order))
+    distance = import_module(_ENGINES[plan.engine]).seed_distance(seeds, plan)
     return _like(mask, distance.transpose(np.argsort(plan.order)))
 
 
@@ -276,17 +280,9 @@ def _write_maps(
 ) -> np.ndarray:
     """Maps of masks in the order of the plan, seen in the order of the array."""
     maps = np.empty((count, *shape), np.float32)
-    _engine(plan).write_maps(maps, masks, valid, plan, paired)
+    import_module(_ENGINES[plan.engine]).write_maps(maps, masks, valid, plan, paired)
     in_order: np.ndarray = maps.transpose(0, *(1 + np.argsort(plan.order)))
     return in_order
-
-
-def _engine(plan: Plan) -> Any:
-    if plan.engine != "numba":
-        return edt_engine
-    from monai_boundary.kernels.distance import numba_engine  # compiles at its first import
-
-    return numba_engine
 
 
 def _device_or_cpu(

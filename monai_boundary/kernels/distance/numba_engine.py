@@ -257,10 +257,9 @@ def write_maps(
         plan: See `Plan`.
         paired: Whether there are two channels, and channel 0 is the map of what the mask leaves.
     """
-    shape, spacing = _on_three_axes(maps.shape[1:], plan)
-    volumes, counted = maps.reshape(-1, *shape), None if valid is None else valid.reshape(shape)
+    volumes, counted = maps.reshape(-1, *plan.volume), None if valid is None else valid.reshape(plan.volume)
     for index, mask in enumerate(masks, start=int(paired)):
-        inside = mask.reshape(shape) if counted is None else mask.reshape(shape) & counted
+        inside = mask.reshape(plan.volume) if counted is None else mask.reshape(plan.volume) & counted
         channels = [(volumes[index], 1), (volumes[0], 0)] if paired else [(volumes[index], 1)]
         count = np.count_nonzero(inside)
         others = (inside.size if counted is None else np.count_nonzero(counted)) - count
@@ -271,7 +270,7 @@ def write_maps(
                 if counted is not None:
                     channel[~counted] = 0.0
             continue
-        box = _measure_both(volumes[index], inside, counted, spacing, plan)
+        box = _measure_both(volumes[index], inside, counted, plan)
         if paired:
             crop = tuple(slice(*box[axis : axis + 2]) for axis in (0, 2, 4))
             np.negative(volumes[1][crop], out=volumes[0][crop])
@@ -282,21 +281,10 @@ def write_maps(
 
 def seed_distance(seeds: np.ndarray, plan: Plan) -> np.ndarray:
     """Distance in mm to the nearest True voxel of bool `(*S)`, which has one; C order."""
-    shape, spacing = _on_three_axes(seeds.shape, plan)
-    distance = np.empty(shape, np.float32)
-    _measure(seeds.reshape(shape).view(np.uint8), _whole(shape), *_settings(spacing, plan), False, distance)
+    distance, weights = np.empty(plan.volume, np.float32), np.square(plan.volume_spacing).astype(np.float32)
+    mask, reach = seeds.reshape(plan.volume).view(np.uint8), plan.reach / plan.unit
+    _measure(mask, _whole(plan.volume), weights, plan.unit, reach, False, distance)
     return distance.reshape(seeds.shape)
-
-
-def _on_three_axes(shape: Sequence[int], plan: Plan) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Shape and spacing in units of the kept axes, behind others of one voxel."""
-    others = (1,) * (3 - len(plan.kept))
-    return others + tuple(shape[axis] for axis in plan.kept), others + plan.unit_spacing
-
-
-def _settings(spacing: tuple[float, ...], plan: Plan) -> tuple[np.ndarray, float, float]:
-    """Weights, unit and reach for `_measure`."""
-    return np.square(spacing).astype(np.float32), plan.unit, plan.reach / plan.unit
 
 
 def _whole(shape: Sequence[int]) -> np.ndarray:
@@ -304,12 +292,10 @@ def _whole(shape: Sequence[int]) -> np.ndarray:
     return np.array([end for size in shape for end in (0, size)])
 
 
-def _measure_both(
-    out: np.ndarray, inside: np.ndarray, valid: np.ndarray | None, spacing: tuple[float, ...], plan: Plan
-) -> np.ndarray:
+def _measure_both(out: np.ndarray, inside: np.ndarray, valid: np.ndarray | None, plan: Plan) -> np.ndarray:
     """Write distances from both sides, negative inside, NaN where not valid; returns the box beyond which none are."""
-    settings = _settings(spacing, plan)
-    crop = bounding_box(inside, spacing, settings[-1])
+    settings = (np.square(plan.volume_spacing).astype(np.float32), plan.unit, plan.reach / plan.unit)
+    crop = bounding_box(inside, plan.volume_spacing, settings[-1])
     box = np.array([end for part in crop for end in (part.start, part.stop)])
     if valid is None:
         _measure(inside.view(np.uint8), box, *settings, True, out)

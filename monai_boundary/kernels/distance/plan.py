@@ -43,6 +43,8 @@ class Plan(NamedTuple):
         kept: Axes of more than one voxel; the others add nothing to a distance.
         unit: What engines measure in, in mm: their squares then stay in the range of float32.
         unit_spacing: Spacing of the kept axes in units.
+        volume: Voxels along three axes, the kept ones last.
+        volume_spacing: Spacing of these in units.
         reach: Distances in mm from here on may come out as anything as large.
         shifts: What is added to signed distances outside and inside, in mm: where the zero level lies.
         clip: Limit of the values in mm; inf for none.
@@ -58,6 +60,8 @@ class Plan(NamedTuple):
     kept: tuple[int, ...]
     unit: float
     unit_spacing: tuple[float, ...]
+    volume: tuple[int, ...]
+    volume_spacing: tuple[float, ...]
     reach: float
     shifts: tuple[float, float]
     clip: float
@@ -109,13 +113,16 @@ def make_plan(
     # would pass 1e-4 mm on 256 voxels.
     widths = [voxel[axis] for axis in kept]
     unit = widths[-1] if max(widths) <= _SAFE_RATIO * widths[-1] else max(widths)
+    unit_spacing, others = tuple(width / unit for width in widths), (1,) * (3 - len(kept))
     return Plan(
         engine=engine,
         order=order,
         spacing=voxel,
         kept=kept,
         unit=unit,
-        unit_spacing=tuple(width / unit for width in widths),
+        unit_spacing=unit_spacing,
+        volume=others + tuple(counts[axis] for axis in kept),
+        volume_spacing=others + unit_spacing,
         # what is farther than the clip, the largest shift and a margin for rounding ends at the clip
         reach=1.001 * (clip + max(1.0, smallest)) if reach is None else reach,
         shifts=(outside, inside),
