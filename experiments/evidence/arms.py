@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from monai.losses import DiceCELoss
@@ -29,7 +29,7 @@ CONTROL = "control"
 CLIP = DistanceMapOptions(clip=10.0, absent="far", normalize="clip")
 #: What a boundary term wants beside the label: a map of these settings, or the seeds of the regions.
 Beside = DistanceMapOptions | Literal["seeds"] | None
-_TWO_CLASSES = {"softmax": True, "to_onehot_y": True}
+_TWO_CLASSES: dict[str, Any] = {"softmax": True, "to_onehot_y": True}
 
 
 @dataclass(frozen=True)

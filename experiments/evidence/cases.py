@@ -94,7 +94,8 @@ def fitted(array: np.ndarray, edge: int = 16) -> np.ndarray:
 def standardised(image: np.ndarray) -> np.ndarray:
     """Return float32 of mean 0 and standard deviation 1 over what is not 0."""
     body = image[image > 0]
-    return ((image - body.mean()) / max(float(body.std()), 1e-6)).astype(np.float32)
+    scaled: np.ndarray = (image - body.mean()) / max(float(body.std()), 1e-6)
+    return scaled.astype(np.float32)
 
 
 @dataclass
@@ -147,7 +148,7 @@ class Patches(Dataset):
         if self.beside == "seeds":
             membrane = RegionSeeds("membrane", min_region_size=20, spacing=(1.0, 1.0))
             parts["seeds"] = np.asarray(membrane(parts["label"])[0])
-        axes, turns = [axis for axis in (1, 2) if generator.random() < 0.5], int(generator.integers(4))
+        axes, turns = tuple(axis for axis in (1, 2) if generator.random() < 0.5), int(generator.integers(4))
         return {
             key: torch.from_numpy(
                 np.rot90(np.flip(part, axes), turns, (1, 2)).astype(_KINDS.get(key, np.float32)).copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
     return figure
 
 
-def _curves(axis, rows: Sequence[Run], loss: str) -> None:
+def _curves(axis: Any, rows: Sequence[Run], loss: str) -> None:
     known = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
     for color, arm in zip(COLORS, known, strict=False):
         for number, row in enumerate(row for row in rows if row["arm"] == arm):
@@ -41,7 +42,7 @@ def _curves(axis, rows: Sequence[Run], loss: str) -> None:
     axis.legend(frameon=False, fontsize=8)
 
 
-def _dots(axis, pairs, name: str) -> None:
+def _dots(axis: Any, pairs: Any, name: str) -> None:
     arms = [arm for arm in ARMS if arm != CONTROL and arm in set(pairs["arm"])]
     for place, arm in enumerate(arms):
         part = pairs[pairs["arm"] == arm]

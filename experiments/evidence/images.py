@@ -138,7 +138,8 @@ def apart(ids: np.ndarray) -> np.ndarray:
     height, width = ids.shape
     around = [padded[row : row + height, column : column + width] for row in range(3) for column in range(3)]
     other: np.ndarray = np.any([(part > 0) & (part != ids) for part in around], axis=0)
-    return (ids > 0) & ~other
+    kept: np.ndarray = (ids > 0) & ~other
+    return kept
 
 
 def nuclei_split(data: Path, fold: str) -> Split:

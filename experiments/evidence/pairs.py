@@ -125,4 +125,4 @@ def holm(values: Sequence[float]) -> list[float]:
     order = np.argsort(p)[: int(np.isfinite(p).sum())]
     corrected = np.full(len(p), np.nan)
     corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return corrected.tolist()
+    return [float(value) for value in corrected]

@@ -42,7 +42,7 @@ def nucleus_scores(pred: np.ndarray, target: np.ndarray, spacing: Sequence[float
     (found, count), (true, objects) = (ndimage.label(mask) for mask in (pred, target))
     pairs = np.unique(np.stack([found[pred & target], true[pred & target]]), axis=1)
     per_found, per_true = np.bincount(pairs[0], minlength=count + 1), np.bincount(pairs[1], minlength=objects + 1)
-    more = {"merges": int((per_found - 1).clip(min=0).sum()), "splits": int((per_true - 1).clip(min=0).sum())}
+    more: Scores = {"merges": int((per_found - 1).clip(min=0).sum()), "splits": int((per_true - 1).clip(min=0).sum())}
     return object_scores(pred, target, spacing) | _rounded(more)
 
 

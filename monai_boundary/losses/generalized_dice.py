@@ -140,6 +140,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
             "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
         }  # fmt: skip
         map_options = preset_options(preset) if options is None else options
+        self.region: GeneralizedDiceLoss
         self.boundary: BoundaryLoss
         super().__init__(
             GeneralizedDiceLoss(**shared),
