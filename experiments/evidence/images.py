@@ -38,9 +38,9 @@ def mask_of(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def image_case(name: str, group: str, image: np.ndarray, mask: np.ndarray, kind: str = "") -> Case:
-    """Make a case of an image `(H, W)` or `(C, H, W)` and its mask."""
+    """Make a case of an image `(H, W)` or `(C, H, W)` and its mask, large enough for a patch of any series."""
     channels = image[None] if image.ndim == 2 else image
-    return Case(name, group, fitted(channels[None]), fitted(mask[None]), kind=kind)
+    return Case(name, group, fitted(channels[None], EDGE), fitted(mask[None], EDGE), kind=kind)
 
 
 def _pairs(folder: Path, labels: str = "labels") -> Iterator[tuple[Path, Path]]:

@@ -92,8 +92,8 @@ def compare(table: pd.DataFrame, score: str) -> dict[tuple[str, str, str], Compa
     """Compare in a score as `differences` says, by loss, arm and point; Holm's correction is over the arms."""
     pairs = differences(table, score)
     found: dict[tuple[str, str, str], Comparison] = {}
-    own = pairs["arm"] == CONTROL
-    for _, family in pairs.groupby([own, "loss", "point"], observed=True):
+    added = pairs["arm"] != CONTROL
+    for _, family in pairs.groupby([added, "loss", "point"], observed=True):
         arms = {key: _compare(part) for key, part in family.groupby(KEYS, observed=True)}
         corrected = holm([each.p for each in arms.values()])
         for (key, each), p in zip(arms.items(), corrected, strict=True):

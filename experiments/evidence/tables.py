@@ -41,17 +41,24 @@ def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
              for (loss, arm, point), each in found.items() if each.decided]  # fmt: skip
     sight = "; ".join(
         f"{arm} beside {loss} {number(each.difference, True)} of {number(each.control)}, lower in {each.lower} and "
-        f"higher in {each.higher} of {each.pairs} pairs"
+        f"higher in {each.higher} of {plural(each.pairs)}"
         for (loss, arm, point), each in found.items() if point == "plain"
     )  # fmt: skip
     if shown:
         return f"**{name}**: the interval excludes zero for {'; '.join(shown)}. At .5: {sight}."
     few = f"; fewer than {ENOUGH} decide nothing" if pairs < ENOUGH else ""
-    return f"**{name}**: no effect shown yet, {pairs} pairs{few}. At .5: {sight}."
+    return f"**{name}**: no effect shown yet, {plural(pairs)}{few}. At .5: {sight}."
+
+
+def plural(pairs: int) -> str:
+    """Return a number of pairs in words."""
+    return f"{pairs} pair{'s' if pairs > 1 else ''}"
 
 
 def interval(each: Comparison) -> str:
-    """Return the difference and its interval."""
+    """Return the difference, and its interval where there is one."""
+    if math.isnan(each.low):
+        return number(each.difference, True)
     return f"{number(each.difference, True)} [{number(each.low, True)}, {number(each.high, True)}]"
 
 

@@ -244,7 +244,7 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
         "**Dice**: no effect shown yet, 2 pairs; fewer than 6 decide nothing. At .5: share .5 beside Dice+CE +0.350 of "
         "0.200, lower in 0 and higher in 2 of 2 pairs." in text
     )
-    assert "| Dice | Dice+CE | share .5 | at .5 | 0.200 | +0.350 [-, -] | 0, 2 | - | 2 | 1 |" in text
+    assert "| Dice | Dice+CE | share .5 | at .5 | 0.200 | +0.350 | 0, 2 | - | 2 | 1 |" in text
     names = "abcdefg"
     many = [row("control", 0, {n: 0.1 * i for i, n in enumerate(names)}),
             row("share .5", 0, {n: 0.1 * i + 0.2 + 0.01 * i for i, n in enumerate(names)})]  # fmt: skip
@@ -294,6 +294,7 @@ def test_a_series_trains_on_its_data(name):
     for part in (whole.train, whole.valid, whole.test):
         assert part
         assert all(case.image.shape[2:] == case.label.shape[1:] for case in part)
+        assert all(min(case.label.shape[1:]) >= series.settings.edge for case in part)
     assert not {case.group for case in whole.train} & {case.group for case in whole.test}
     split = Split(whole.train[:4], [whole.valid[0].slices(slice(8))], [whole.test[0].slices(slice(8))])
     settings = replace(TINY, edge=series.settings.edge, epochs=1)
