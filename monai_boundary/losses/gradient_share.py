@@ -17,6 +17,7 @@ from monai_boundary.losses.contract import as_float32
 __all__ = ["GradientBalance", "GradientShareWarning", "Heads", "Share", "gradient_norms", "weigh_by_share"]
 
 Heads = torch.Tensor | Sequence[torch.Tensor]
+Gradients = Sequence[torch.Tensor | None]
 Terms = Callable[[Any], tuple[torch.Tensor, ...]]
 
 
@@ -56,8 +57,11 @@ class GradientBalance(nn.Module):
     With the norms r of the region term and b of the boundary term at the logits of the main head, alpha =
     share / (1 - share) * r / b. It is taken of the moving averages, and of the present batch where that gives less: in
     no batch that is measured is the share larger than asked for. A batch moves the averages if it holds foreground and
-    both norms are finite and above 0; any other has the weight of those before it. All values stay on the device, and
-    are the same on all ranks.
+    both norms are finite and above 0; any other has the weight of those before it.
+
+    The norms of a batch that is spread over ranks are root mean squares over the ranks whose part holds foreground. For
+    losses that are means over the samples their ratio is that of the whole batch in one process. All values stay on the
+    device, and are the same on all ranks.
 
     Args:
         momentum: Of the moving averages, per batch.
@@ -93,10 +97,13 @@ class GradientBalance(nn.Module):
             now: Gradient norms of the region and the boundary term, `(2,)`.
             foreground: Bool `()`, whether the batch holds any.
         """
-        if self.norms.device != now.device:
-            self.to(now.device)
-        now = now.float()
-        measured = torch.cat([now.square() * foreground, foreground.float().view(1)])
+        if (self.norms.device, self.norms.dtype) != (
+            now.device,
+            torch.float32,
+        ):  # a module in half precision has this one
+            self.to(now.device, torch.float32)
+        now, foreground = now.float(), foreground.as_subclass(torch.Tensor)
+        measured = torch.cat([torch.where(foreground, now.square(), 0), foreground.float().view(1)])
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(measured)
         now = (measured[:2] / measured[2].clamp(min=1)).sqrt()  # root mean square over the ranks with foreground
@@ -155,7 +162,7 @@ def weigh_by_share(
     no gradient.
 
     Args:
-        heads: Logits, or the logits of several heads, the main one first.
+        heads: Logits, or the logits of several heads, the main one first. A head that no term uses gets no gradient.
         terms: Returns region term, boundary term, and others of weight 1.
         combine: Returns their weighted sum.
         set_ratio: Takes the two norms at the main head, sets the weights, and returns them, `(2,)`.
@@ -164,14 +171,15 @@ def weigh_by_share(
     leaves = [output.detach().requires_grad_() for output in outputs]
     values = terms(leaves[0] if isinstance(heads, torch.Tensor) else leaves)
     gradients = _gradients(values, leaves)
-    weights = set_ratio(torch.stack([rows[0].norm() for rows in gradients[:2]]))
-    factors = [*weights.unbind(), *[None] * (len(values) - 2)]
-    totals = []
-    for column in zip(*gradients, strict=True):
-        rows = [row if factor is None else factor * row for factor, row in zip(factors, column, strict=True)]
-        totals.append(sum(rows[1:], start=rows[0]))
+    factors: list[torch.Tensor | float] = [*set_ratio(_norms(gradients)).unbind(), *[1.0] * (len(values) - 2)]
+    totals: dict[int, torch.Tensor] = {}
+    for factor, row in zip(factors, gradients, strict=True):
+        for head, part in enumerate(row):
+            if part is not None:
+                totals[head] = totals[head] + factor * part if head in totals else factor * part
     value = combine(*(value.detach() for value in values))
-    total: torch.Tensor = _WithGradient.apply(value, len(outputs), *outputs, *totals)
+    used = [outputs[head] for head in totals]
+    total: torch.Tensor = _WithGradient.apply(value, len(used), *used, *totals.values())
     return total
 
 
@@ -186,24 +194,29 @@ def gradient_norms(heads: Heads, terms: Terms) -> tuple[float, float]:
     leaves = [as_float32(head).detach().requires_grad_() for head in outputs]
     with torch.enable_grad():
         values = terms(leaves[0] if isinstance(heads, torch.Tensor) else leaves)
-        region, boundary = _gradients(values[:2], leaves)
-    return float(region[0].norm()), float(boundary[0].norm())
+        region, boundary = _norms(_gradients(values[:2], leaves)).tolist()
+    return region, boundary
 
 
-def _gradients(values: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """Return the gradient of each term at each head; a head that a term does not use has the gradient 0."""
-    rows: dict[int, list[torch.Tensor]] = {}
+def _norms(gradients: Sequence[Gradients]) -> torch.Tensor:
+    """Return the norms of the gradients of the first two terms at the main head, a plain tensor `(2,)`."""
+    region, boundary = (row[0] for row in gradients[:2])
+    assert region is not None  # noqa: S101 - or _gradients raises
+    found = [region.norm(), torch.zeros_like(region).norm() if boundary is None else boundary.norm()]
+    return torch.stack(found).as_subclass(torch.Tensor)
+
+
+def _gradients(values: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> list[Gradients]:
+    """Return the gradient of each term at each head, ``None`` where a term does not use it."""
+    rows: dict[int, Gradients] = {}
     # The region term comes last and frees its graph: a compiled one, as nnU-Net's Dice, allows one way back only.
     for index in [*range(1, len(values)), 0]:
-        found: Sequence[torch.Tensor | None] = [None] * len(leaves)
+        rows[index] = [None] * len(leaves)
         if values[index].requires_grad:
-            found = torch.autograd.grad(values[index], leaves, retain_graph=index != 0, allow_unused=True)
-        if index == 0 and found[0] is None:
-            raise ValueError(
-                "region must have a gradient at the logits for a share of it, got none; it must be made of the input "
-                "without detach, argmax or a threshold"
-            )
-        rows[index] = [
-            torch.zeros_like(leaf) if part is None else part for part, leaf in zip(found, leaves, strict=True)
-        ]
+            rows[index] = torch.autograd.grad(values[index], leaves, retain_graph=index != 0, allow_unused=True)
+    if rows[0][0] is None:
+        raise ValueError(
+            "region must have a gradient at the logits for a share of it, got none; it must be made of the input "
+            "without detach, argmax or a threshold"
+        )
     return [rows[index] for index in range(len(values))]

@@ -9,6 +9,7 @@ rank.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,10 +19,11 @@ import pytest
 import torch
 
 from monai_boundary import Increase, Rebalance
+from monai_boundary.losses.gradient_share import GradientBalance
 from tests.ddp import worker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ORDERLY = ("whole", "cut", "wait")
+ORDERLY = ("whole", "cut", "wait", "share")
 EXPECTED = {
     "whole": [Rebalance().weights(epoch, worker.EPOCHS) for epoch in range(worker.EPOCHS)],
     "cut": [Rebalance().weights(epoch, worker.EPOCHS) for epoch in range(worker.EPOCHS)],
@@ -72,7 +74,7 @@ def test_two_ranks_train_the_network_of_one_process(trained: Path, scenario: str
 
 
 @pytest.mark.cli
-@pytest.mark.parametrize("scenario", ORDERLY)
+@pytest.mark.parametrize("scenario", EXPECTED)
 def test_weights_of_each_epoch_are_those_of_the_schedule_on_every_rank(trained: Path, scenario: str) -> None:
     for process in ("single", 0, 1):
         assert weights(trained, scenario, process) == EXPECTED[scenario], process
@@ -81,12 +83,43 @@ def test_weights_of_each_epoch_are_those_of_the_schedule_on_every_rank(trained: 
 @pytest.mark.cli
 @pytest.mark.parametrize("scenario", ORDERLY)
 def test_terms_among_the_metrics_are_the_means_over_both_ranks(trained: Path, scenario: str) -> None:
-    single = rows(trained, scenario, "single", "metrics")
-    assert len(single) == worker.EPOCHS
     for rank in range(2):
+        single = rows(trained, scenario, "single", "metrics")
+        assert len(single) == worker.EPOCHS
         for row, expected in zip(rows(trained, scenario, rank, "metrics"), single, strict=True):
-            assert row == pytest.approx(expected, abs=1e-9)
-            assert set(row) == {"region_weight", "alpha", "region_term", "boundary_term"}
+            # The gradients of a batch in one process are those of a mean over twice the samples.
+            gradients = {key: row.pop(key) for key in ("region_gradient", "boundary_gradient") if key in row}
+            assert gradients == pytest.approx({key: math.sqrt(2) * expected.pop(key) for key in gradients}, rel=1e-5)
+            assert row == pytest.approx(expected, rel=1e-5, abs=1e-9)
+            keys = {"region_weight", "alpha", "region_term", "boundary_term"}
+            assert set(row) == keys | ({"gradient_share"} if gradients else set())
+            assert bool(gradients) is (scenario == "share")
+
+
+@pytest.mark.cli
+def test_alpha_of_a_share_is_in_every_step_that_of_the_whole_batch_in_one_process(trained: Path) -> None:
+    single, *ranks = (rows(trained, "share", process, "steps") for process in ("single", 0, 1))
+    assert ranks[0] == ranks[1]  # to the bit, or the ranks would part
+    for found, expected in zip(ranks[0], single, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+    alphas = [alpha for _, alpha in single]
+    assert len(set(alphas)) == len(alphas) == worker.EPOCHS * worker.SAMPLES // 2
+    assert min(alphas) > 0
+
+
+@pytest.mark.cli
+def test_norms_of_the_ranks_are_root_mean_squares_over_those_with_foreground(trained: Path) -> None:
+    ranks = [json.loads((trained / f"balance {rank}.json").read_text()) for rank in range(2)]
+    assert ranks[0] == ranks[1]
+    pooled = [(math.sqrt((9 + 16) / 2), math.sqrt((1 + 4) / 2)), (3.0, 1.0), (1.0, 0.5)]  # NaN without foreground: no
+    balance = GradientBalance()
+    for row, norms in zip(ranks[0], pooled, strict=False):
+        ratio = float(balance(torch.tensor(norms), torch.tensor(True)))
+        assert row == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]
+    for row in ranks[0][3:5]:  # none has foreground; one is infinite: the weight of the batches before
+        assert row == [pytest.approx(float(balance.ratio)), ranks[0][2][1]]
+    ratio = float(balance(torch.tensor([1.0, math.sqrt(0.125)]), torch.tensor(True)))  # one rank alone has a boundary
+    assert ranks[0][5] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]
 
 
 @pytest.mark.cli

@@ -6,7 +6,9 @@ python -m torch.distributed.run --standalone --nproc_per_node=2 -m tests.ddp.wor
 from __future__ import annotations
 
 import json
+import math
 import sys
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_boundary import SignedDistanceMap
+from monai_boundary.losses.gradient_share import GradientBalance, GradientShareWarning
 
 EPOCHS, SAMPLES = 3, 4
 # Word for word from multi_gpu_train.json of MONAI's model zoo
@@ -37,13 +40,24 @@ WAIT = {
     "tolerance": 0.04,
     "latest": 1.0,
 }
+SHARE = {"_target_": "monai_boundary.GradientShare", "end": 0.3, "ramp": 0.5}
 # Scenario: the schedule, the handlers, and whether the ranks but the first lose the last two.
 SCENARIOS: dict[str, tuple[dict, list[dict], bool]] = {
     "whole": (REBALANCE, [RESTORE, ALPHA, TERMS], False),
     "cut": (REBALANCE, [RESTORE, ALPHA, TERMS, STATS, STATS], True),
     "wait": (WAIT, [RESTORE, ALPHA, TERMS, STATS, STATS], True),
+    "share": (SHARE, [RESTORE, ALPHA, TERMS], False),
     "alpha last": (REBALANCE, [RESTORE, TERMS, STATS, ALPHA], True),
 }
+#: Gradient norms of region and boundary term of each batch, and whether it holds foreground, on either rank.
+NORMS = [
+    [(3.0, 1.0, True), (4.0, 2.0, True)],
+    [(3.0, 1.0, True), (math.nan, 5.0, False)],
+    [(2.0, 7.0, False), (1.0, 0.5, True)],
+    [(2.0, 7.0, False), (9.0, 1.0, False)],
+    [(2.0, 7.0, True), (math.inf, 1.0, True)],
+    [(1.0, 0.0, True), (1.0, 0.5, True)],
+]
 
 
 def samples() -> list[dict[str, torch.Tensor]]:
@@ -108,11 +122,23 @@ def train(scenario: str, folder: Path) -> None:
         with (folder / f"{name} {kind}.jsonl").open("a") as stream:
             stream.write(json.dumps(row) + "\n")
 
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: note("steps", loss.term_weights))
     # At the start of the epoch, and written at once: ranks that lack a handler break off at its end.
     trainer.add_event_handler(Events.EPOCH_STARTED, lambda: note("weights", loss.term_weights))
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: note("metrics", trainer.state.metrics))
     trainer.run()
     torch.save(module.state_dict(), folder / f"{name}.pt")
+
+
+def balance(folder: Path) -> None:
+    """Take `NORMS` as this rank, and write the ratio and the averages of each batch."""
+    share, rank = GradientBalance(), dist.get_rank()
+    found = []
+    for row in NORMS:
+        region, boundary, foreground = row[rank]
+        ratio = share(torch.tensor([region, boundary]), torch.tensor(foreground))
+        found.append((float(ratio), share.norms.tolist()))
+    (folder / f"balance {rank}.json").write_text(json.dumps(found))
 
 
 def main() -> None:
@@ -121,6 +147,9 @@ def main() -> None:
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
     for scenario in scenarios:
         train(scenario, Path(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradientShareWarning)
+        balance(Path(folder))
     dist.destroy_process_group()
 
 

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import nn
 
 from monai_boundary import (
@@ -16,9 +17,12 @@ from monai_boundary import (
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
     GradientShare,
+    Increase,
     RegionBoundaryLoss,
     Share,
     SignedDistanceMap,
+    WaitForRegion,
+    Warmup,
     suggest_alpha,
 )
 from monai_boundary.losses import CrossEntropyBoundaryAwareLoss, GradientShareWarning
@@ -114,6 +118,84 @@ def test_half_precision_and_loss_scaling_do_not_move_it():
     assert gradient.dtype == torch.float16
     single = half.detach().float().requires_grad_()
     close(gradient.float() / 2**14, torch.autograd.grad(expected(single, *target), single)[0], rtol=1e-2, atol=1e-6)
+
+
+def test_a_gradient_scaler_steps_as_if_it_were_not_there():
+    batches = [batch(seed) for seed in range(3)]
+    found = []
+    for scaler in (torch.amp.GradScaler("cpu", init_scale=2.0**12), torch.amp.GradScaler("cpu", enabled=False)):
+        network, loss = torch.nn.Conv2d(2, 2, 1), GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+        torch.nn.init.eye_(network.weight[..., 0, 0].data)
+        torch.nn.init.zeros_(network.bias)
+        optimizer = torch.optim.SGD(network.parameters(), 0.5)
+        for logits, *target in batches:
+            optimizer.zero_grad()
+            scaler.scale(loss(network(logits.detach()), *target)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        found.append((network.state_dict(), loss.state_dict()))
+    close(found[0], found[1], rtol=1e-5, atol=1e-7)
+
+
+def test_accumulated_gradients_are_the_mean_of_those_of_the_parts():
+    loss, parts = GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), [batch(seed) for seed in range(3)]
+    network = torch.nn.Conv2d(2, 2, 1)
+    expected = torch.zeros_like(network.weight)
+    again = copy.deepcopy(loss)
+    for logits, *target in parts:
+        (loss(network(logits.detach()), *target) / 3).backward()
+        expected += torch.autograd.grad(again(network(logits.detach()), *target), network.weight)[0] / 3
+    close(network.weight.grad, expected)
+    assert loss.gradient_norms == again.gradient_norms
+
+
+def test_a_head_of_weight_0_gets_no_gradient():
+    loss = DeepSupervisionLoss(GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), (1.0, 0.0))
+    logits, *target = batch()
+    low = torch.full((2, 2, 6, 6), math.inf, requires_grad=True)
+    loss([logits, low], *target).backward()
+    assert logits.grad.isfinite().all()
+    assert low.grad is None  # as without a share: weight decay would move the parameters of a gradient of zeros
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_module_in_another_precision_keeps_its_averages_in_float32(dtype):
+    loss, plain = (GeneralizedDiceBoundaryLoss(alpha=Share(0.3)) for _ in range(2))
+    loss.to(dtype)  # as trainers in pure half precision do with all modules
+    for seed in range(4):
+        logits, *target = batch(seed)
+        loss(logits, *target)
+        plain(logits, *target)
+    assert loss.gradient_norms == plain.gradient_norms
+    assert loss.alpha == plain.alpha
+
+
+def test_meta_tensors_do_not_stay_in_the_loss():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    logits, *target = batch()
+    loss(*(MetaTensor(tensor) for tensor in (logits, *target))).backward()
+    assert {name: type(tensor) for name, tensor in loss.named_buffers()} == dict.fromkeys(
+        ("_weights", "balance.norms", "balance.unusable"), torch.Tensor
+    )
+    assert share_of(loss, logits, *target) == pytest.approx(0.3, rel=1e-4)
+
+
+@pytest.mark.parametrize("first", [Warmup(2, GradientShare(ramp=0)), WaitForRegion(GradientShare(ramp=0), 1, 0.5, 1.0)])
+def test_the_share_starts_after_epochs_of_the_region_term_alone(first):
+    loss, history = GeneralizedDiceBoundaryLoss(), []
+    for epoch in range(4):
+        loss.term_weights = first.weights(epoch, 4, history)
+        logits, *target = batch(epoch)
+        loss(logits, *target)
+        if epoch < 2:
+            assert loss.term_weights == (1, 0)
+            assert loss.gradient_norms is None
+        else:
+            assert share_of(loss, logits, *target) <= 0.2 * (1 + 1e-4)
+            assert loss.alpha > 0
+        history.append(0.5 + 0.1 * (epoch == 0))  # settles after the second epoch
+    loss.term_weights = Increase(end=0.3).weights(3, 4)
+    assert loss.term_weights == (1, 0.3)
 
 
 def test_deep_supervision_measures_at_the_first_head():
@@ -270,3 +352,17 @@ def test_suggested_alpha_is_that_of_the_first_step():
     suggested = suggest_alpha(loss, lambda _: logits, [(None, *target)], share=0.2)
     loss(logits, *target)
     assert loss.alpha == pytest.approx(suggested, rel=1e-5)
+
+
+def test_the_state_is_in_the_checkpoint_of_the_module_that_holds_the_loss():
+    class Module(nn.Module):  # as a LightningModule does
+        def __init__(self):
+            super().__init__()
+            self.network, self.loss = nn.Conv2d(2, 2, 1), GeneralizedDiceBoundaryLoss(alpha=Share(0.2))
+
+    first, second = Module(), Module()
+    logits, *target = batch()
+    first.loss(first.network(logits), *target)
+    second.load_state_dict(first.state_dict())  # strict
+    assert second.loss.gradient_norms == first.loss.gradient_norms
+    second.load_state_dict({key: value for key, value in first.state_dict().items() if "norms" not in key})
