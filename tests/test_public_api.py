@@ -26,7 +26,7 @@ PUBLIC = {
 }  # fmt: skip
 PARTS = {
     kernels: {
-        "PUBLISHED", "ROBUST", "DistanceMapOptions", "boundary_band", "box_max_pool", "box_min_pool",
+        "CLIPPED", "PUBLISHED", "ROBUST", "DistanceMapOptions", "boundary_band", "box_max_pool", "box_min_pool",
         "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
     },
     barrier: {"WEIGHTINGS", "BarrierCut", "barrier_weights", "minimum_barrier_cut"},

@@ -16,7 +16,9 @@ __all__ = ["precompute"]
 @click.argument("data", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--num-classes", required=True, type=click.IntRange(min=2), help="Including the background.")
-@click.option("--preset", type=click.Choice(("robust", "published")), help="Settings of the maps.  [default: robust]")
+@click.option(
+    "--preset", type=click.Choice(("robust", "clipped", "published")), help="Settings of the maps.  [default: robust]"
+)
 @click.option("--clip", metavar="MM", help="Limit of the distances in mm, or none: maps in mm instead of a preset.")
 @click.option("--ignore-index", type=int, metavar="N", help="Label of voxels that do not count.")
 @click.option("--include-background", is_flag=True, help="Compute a map of class 0, too.")

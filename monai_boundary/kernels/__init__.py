@@ -6,6 +6,7 @@ are in `monai_boundary.transforms`, losses in `monai_boundary.losses`.
 """
 
 from monai_boundary.kernels.distance import (
+    CLIPPED,
     PUBLISHED,
     ROBUST,
     DistanceMapOptions,
@@ -16,6 +17,7 @@ from monai_boundary.kernels.distance import (
 from monai_boundary.kernels.pooling import boundary_band, box_max_pool, box_min_pool, soft_boundary
 
 __all__ = [
+    "CLIPPED",
     "PUBLISHED",
     "ROBUST",
     "DistanceMapOptions",

@@ -96,8 +96,8 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
 
     Args:
         preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha
-            under extreme imbalance. ``"published"``: map of the published code. It sets the maps that the loss computes
-            itself.
+            under extreme imbalance. ``"clipped"``: the same without the balance. ``"published"``: map of the published
+            code. It sets the maps that the loss computes itself.
         alpha: See `RegionBoundaryLoss`.
         mode: See `RegionBoundaryLoss`.
         to_onehot_y: Whether the target is a label map.

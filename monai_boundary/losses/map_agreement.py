@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import CLIPPED, PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.kernels.pooling import box_min_pool
 from monai_boundary.losses.contract import label_numbers
 from monai_boundary.transforms.distance_map import recorded_options
@@ -24,7 +24,7 @@ _TOLERATED = 0.05
 #: Voxels that label (nearest) and map (linear) may be apart where both were resampled.
 _REACH = 2
 
-_PRESETS = {ROBUST: "preset='robust'", PUBLISHED: "preset='published'"}
+_PRESETS = {ROBUST: "preset='robust'", CLIPPED: "preset='clipped'", PUBLISHED: "preset='published'"}
 
 #: Masks `(B, C, *S)` of the label for the channels of the map; the voxels that count, `(B, 1, *S)` or `(B, C, *S)`.
 Masks = tuple[torch.Tensor, torch.Tensor | None]

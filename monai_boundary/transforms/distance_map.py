@@ -61,8 +61,8 @@ class SignedDistanceMap(Transform):
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
             input is one-hot or multi-label `(C, *S)`, each channel a mask of its own; channels may overlap.
-        preset: ``"robust"``, as the losses expect by default, or ``"published"``: the named settings; any of the
-            settings below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
+        preset: ``"robust"``, as the losses expect by default, ``"clipped"`` or ``"published"``: the named settings;
+            any of those below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
         spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. A bare
             array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
         include_background: Whether channel 0 has a map.

@@ -18,6 +18,7 @@ from monai_boundary.kernels.distance.api import (
 from monai_boundary.kernels.distance.edt_engine import label_distance
 from monai_boundary.kernels.distance.finish import finish_distances
 from monai_boundary.kernels.distance.options import (
+    CLIPPED,
     CONVENTIONS,
     PUBLISHED,
     ROBUST,
@@ -29,6 +30,7 @@ from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarnin
 
 __all__ = [
     "BACKENDS",
+    "CLIPPED",
     "CONVENTIONS",
     "PUBLISHED",
     "ROBUST",

@@ -1,4 +1,4 @@
-"""The settings of a signed distance map, and the two named sets of them.
+"""The settings of a signed distance map, and the named sets of them.
 
 A map and the weight of the boundary term belong together: alpha = 0.1 on a map in mm is another loss than alpha = 0.1
 on a map scaled to [-1, 1]. One object therefore carries the settings to the kernel, the transforms, the losses
@@ -13,12 +13,12 @@ from typing import Literal
 
 from monai_boundary._check import check_choice, check_fraction, check_number
 
-__all__ = ["CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
+__all__ = ["CLIPPED", "CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
 
 Convention = Literal["half", "centre", "kervadec", "kervadec_mm"]
 Absent = Literal["zero", "far"]
 Normalize = Literal["clip", "diagonal", "max"]
-Preset = Literal["robust", "published"]
+Preset = Literal["robust", "clipped", "published"]
 
 CONVENTIONS: tuple[Convention, ...] = ("half", "centre", "kervadec", "kervadec_mm")
 
@@ -73,12 +73,14 @@ class DistanceMapOptions:
 
 #: Survives short and long runs under extreme imbalance; see docs/evidence/collapse.md for the runs it was chosen from.
 ROBUST = DistanceMapOptions(clip=10.0, absent="far", normalize="clip", balance=0.5)
+#: The same without the balance, which under a fixed share of the gradient trades lesion precision for recall.
+CLIPPED = ROBUST.replace(balance=0.0)
 #: The published code: Kervadec et al., MIDL 2019.
 PUBLISHED = DistanceMapOptions(convention="kervadec")
 
-_PRESETS: dict[str, DistanceMapOptions] = {"robust": ROBUST, "published": PUBLISHED}
+_PRESETS: dict[str, DistanceMapOptions] = {"robust": ROBUST, "clipped": CLIPPED, "published": PUBLISHED}
 
 
 def preset_options(preset: Preset) -> DistanceMapOptions:
-    """Return the options of a named preset: ``"robust"`` or ``"published"``."""
+    """Return the options of a named preset: ``"robust"``, ``"clipped"`` or ``"published"``."""
     return _PRESETS[check_choice("preset", preset, tuple(_PRESETS))]

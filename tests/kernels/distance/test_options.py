@@ -203,6 +203,7 @@ def test_balance_sees_counted_voxels_only(rng):
 def test_presets_are_named(labels):
     assert preset_options("published") is PUBLISHED
     assert preset_options("robust") is ROBUST
+    assert preset_options("clipped") == ROBUST.replace(balance=0)
     assert DistanceMapOptions(convention="kervadec") == PUBLISHED
     assert not PUBLISHED.bounded
     assert ROBUST.bounded
