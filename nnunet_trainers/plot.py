@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from monai_boundary._files import replacing
 
@@ -40,59 +41,97 @@ def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
     FigureCanvasAgg(figure)
     weights, terms, shares, *more = figure.subplots(3 + shared, 1, sharex=True)
     figure.suptitle(title, fontsize=11)
-    _lines(weights, log, {"alpha": ("boundary weight alpha", _ORANGE), "region_weight": ("region weight", _BLUE)})
-    for epoch, paused in enumerate(log["alpha_paused"]):
-        if paused == 1:
-            weights.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0, label="paused")
-    weights.set_ylabel("weight")
-    if shared:  # alpha rises over orders of magnitude while the map's gradient falls
-        weights.set_yscale("log", nonpositive="mask")
-    handles = {handle.get_label(): handle for handle in [*weights.lines, *weights.patches]}  # "paused" once
-    weights.legend(handles=list(handles.values()), fontsize=9, frameon=False)
+    if shared:
+        _draw_share(weights, log)
+    else:
+        _lines(weights, log, {"alpha": ("boundary weight alpha", _ORANGE), "region_weight": ("region weight", _BLUE)})
+        weights.set_ylabel("weight")
+        _mark_pauses(weights, log)
+        _legend(weights)
     _lines(terms, log, {"region_term": ("region term", _BLUE)})
-    terms.set_ylabel("region term")
     right = terms.twinx()
     _lines(right, log, {"boundary_term": ("boundary term", _ORANGE)})
-    right.set_ylabel("boundary term")
-    right.grid(visible=False)
-    for axis, color in ((terms, _BLUE), (right, _ORANGE)):
-        axis.yaxis.label.set_color(color)
-        axis.tick_params(axis="y", colors=color)
-    terms.legend(handles=[*terms.lines, *right.lines], fontsize=9, frameon=False)
-    right.get_legend().remove()
+    _colour(terms, "region term", _BLUE)
+    _colour(right, "boundary term", _ORANGE)
+    _legend(terms, right)
     classes = {**_per_class(log["foreground_true"], "true"), **_per_class(log["foreground_predicted"], "predicted")}
     names = {key: (key, _GREEN if key.startswith("true") else _PINK) for key in classes}
     _lines(shares, classes, names)
     for line in shares.lines:  # classes are told apart by their dashes
         line.set_linestyle(_DASHES[int(str(line.get_label()).rpartition(" ")[2]) % len(_DASHES) - 1])
-    shares.legend(fontsize=9, frameon=False, ncols=2)
+    _legend(shares)
     if any(value > 0 for values in classes.values() for value in values):
-        shares.set_yscale("log", nonpositive="mask")
+        _logarithmic(shares)
     shares.set_ylabel("foreground share\nof the validation patches")
     last = shares
     for last in more:
-        _draw_gradients(last, log)
+        pulls = _weighted_gradients(log)
+        names = {"region": ("region weight x gradient", _BLUE), "boundary": ("alpha x gradient", _ORANGE)}
+        _lines(last, pulls, names)
+        _logarithmic(last)
+        last.set_ylabel("gradient norm at the logits")
+        _legend(last)
     last.set_xlabel("epoch")
     last.xaxis.get_major_locator().set_params(integer=True)
     with replacing(path) as part:
         figure.savefig(part, format="png")
 
 
-def _draw_gradients(axes: Any, log: Mapping[str, Sequence]) -> None:
-    """Draw both gradient norms as they are weighted, and the share that was asked for on an axis of its own."""
-    pulls = {
-        "region": [weight * norm for weight, norm in zip(log["region_weight"], log["region_gradient"], strict=True)],
-        "boundary": [alpha * norm for alpha, norm in zip(log["alpha"], log["boundary_gradient"], strict=True)],
-    }
-    _lines(axes, pulls, {"region": ("region weight x gradient", _BLUE), "boundary": ("alpha x gradient", _ORANGE)})
-    axes.set_yscale("log", nonpositive="mask")
-    axes.set_ylabel("gradient norm at the logits")
+def _draw_share(axes: Any, log: Mapping[str, Sequence]) -> None:
+    """Draw alpha, which rises over orders of magnitude, and on an axis of its own the share that it gives."""
+    _lines(axes, log, {"alpha": ("boundary weight alpha", _ORANGE)})
+    _logarithmic(axes)
+    _colour(axes, "alpha", _ORANGE)
+    pulls = _weighted_gradients(log)
+    had = [
+        boundary / (region + boundary) if region + boundary > 0 else math.nan
+        for region, boundary in zip(pulls["region"], pulls["boundary"], strict=True)
+    ]
     right = axes.twinx()
-    _lines(right, log, {"gradient_share": ("share asked for", _GREEN)})
-    right.set(ylim=(0, 1), ylabel="share of the boundary term")
-    right.grid(visible=False)
-    right.get_legend().remove()
-    axes.legend(handles=[*axes.lines, *right.lines], fontsize=9, frameon=False)
+    right.plot(range(len(had)), log["gradient_share"], color=_GREEN, linestyle="dashed", label="share asked for")
+    _lines(right, {"had": had}, {"had": ("share of the gradient", _GREEN)})
+    _colour(right, "share of the boundary term", _GREEN)
+    right.set_ylim(0, 1.3 * max(share for share in [*had, *log["gradient_share"]] if share > 0))
+    _mark_pauses(axes, log)
+    _legend(axes, right)
+
+
+def _weighted_gradients(log: Mapping[str, Sequence]) -> dict[str, list[float]]:
+    """Both gradient norms, times the weights of their terms; NaN where there was no share."""
+    shared = [share > 0 for share in log["gradient_share"]]
+    pairs = {"region": ("region_weight", "region_gradient"), "boundary": ("alpha", "boundary_gradient")}
+    return {
+        name: [w * g if kept else math.nan for w, g, kept in zip(log[weight], log[norm], shared, strict=True)]
+        for name, (weight, norm) in pairs.items()
+    }
+
+
+def _mark_pauses(axes: Any, log: Mapping[str, Sequence]) -> None:
+    for epoch, paused in enumerate(log["alpha_paused"]):
+        if paused == 1:
+            axes.axvspan(epoch - 0.5, epoch + 0.5, color=_PINK, alpha=0.25, linewidth=0, label="paused")
+
+
+def _logarithmic(axes: Any) -> None:
+    """Take a logarithmic axis with plain numbers at 1, 2 and 5."""
+    axes.set_yscale("log", nonpositive="mask")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}" if high < 300 * low else NullFormatter())
+
+
+def _colour(axes: Any, label: str, color: str) -> None:
+    axes.set_ylabel(label, color=color)
+    axes.tick_params(axis="y", which="both", colors=color)
+
+
+def _legend(axes: Any, *others: Any) -> None:
+    """Name the lines and areas of the panel above it, each once."""
+    drawn = [handle for one in (axes, *others) for handle in (*one.lines, *one.patches)]
+    handles = {handle.get_label(): handle for handle in drawn}
+    axes.legend(handles=list(handles.values()), fontsize=9, frameon=False, loc="lower left", bbox_to_anchor=(0, 1),
+                ncols=min(4, len(handles)), borderaxespad=0.2)  # fmt: skip
 
 
 def _per_class(epochs: Sequence[Sequence[float] | float], name: str) -> dict[str, list[float]]:
@@ -102,9 +141,8 @@ def _per_class(epochs: Sequence[Sequence[float] | float], name: str) -> dict[str
     return {f"{name}, class {k + 1}": [row[k] for row in rows] for k in range(count)}
 
 
-def _lines(axes: object, log: Mapping[str, Sequence], names: Mapping[str, tuple[str, str]]) -> None:
+def _lines(axes: Any, log: Mapping[str, Sequence], names: Mapping[str, tuple[str, str]]) -> None:
     for key, (label, color) in names.items():
         marker = "o" if len(log[key]) <= 100 else None  # a short run is seen, a long one stays a line
-        axes.plot(range(len(log[key])), log[key], color=color, label=label, marker=marker, markersize=3)  # type: ignore[attr-defined]
-    axes.legend(fontsize=9, frameon=False)  # type: ignore[attr-defined]
-    axes.grid(alpha=0.25)  # type: ignore[attr-defined]
+        axes.plot(range(len(log[key])), log[key], color=color, label=label, marker=marker, markersize=3)
+    axes.grid(alpha=0.25)
