@@ -13,7 +13,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler  # noqa: E402
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: E402
 
 from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions  # noqa: E402
-from monai_boundary.schedules import Increase, Rebalance, Schedule  # noqa: E402
+from monai_boundary.schedules import Rebalance, Schedule  # noqa: E402
 from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin  # noqa: E402
 
 __all__ = [
@@ -64,7 +64,7 @@ class nnUNetTrainerGDL(RunLength, GeneralizedDiceMixin, nnUNetTrainer):
 
 
 class nnUNetTrainerBoundary(RunLength, BoundaryMixin, GeneralizedDiceMixin, nnUNetTrainer):
-    """Generalized Dice and the boundary loss, rebalanced over the epochs; maps clipped, scaled and half-balanced."""
+    """Generalized Dice and the boundary loss, which rises to a fifth of the gradient; maps clipped and scaled."""
 
 
 class nnUNetTrainerBoundaryPublished(nnUNetTrainerBoundary):
@@ -76,9 +76,7 @@ class nnUNetTrainerBoundaryPublished(nnUNetTrainerBoundary):
 
 
 class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):
-    """nnU-Net's own loss, kept at weight 1, and the boundary loss with a weight rising to 0.3 (docs/evidence)."""
-
-    boundary_schedule: ClassVar[Schedule] = Increase(end=0.3)
+    """nnU-Net's own loss, kept at weight 1, and the boundary loss, which rises to a fifth of the gradient."""
 
 
 class nnUNetTrainerBoundaryDemo(FewSteps, nnUNetTrainerBoundary):

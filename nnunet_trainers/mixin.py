@@ -16,9 +16,9 @@ from torch import nn
 
 from monai_boundary._check import check_choice
 from monai_boundary._files import part_pattern, replacing
-from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
-from monai_boundary.schedules import Rebalance, Schedule
+from monai_boundary.schedules import GradientShare, Schedule
 from nnunet_trainers.boundary_log import GRADIENT_KEYS, BoundaryLog, mean_over_ranks
 from nnunet_trainers.losses import RegionAndBoundary, TargetGeneralizedDice
 from nnunet_trainers.plot import plot_boundary_log
@@ -67,7 +67,8 @@ class BoundaryMixin(_WholeCheckpoints):
         boundary_map: Settings of the distance maps, and of what the loss expects. They are maps of the patch: with the
             default's clip and ``absent="far"``, maps of the whole volume trained no better network
             (docs/evidence/patch_maps.md).
-        boundary_schedule: Weights of the region and the boundary term over the epochs.
+        boundary_schedule: Weights of the region and the boundary term over the epochs, a number or a share of the
+            gradient.
         boundary_pause: Train on the region term alone while the predicted foreground, of any class, is all but gone.
         distance_maps_on: ``"workers"``: the processes of the data loader make the maps. ``"device"``: the training
             process makes them of each batch, on the GPU where there is one; the loader then ships none. ``"workers"``
@@ -75,8 +76,9 @@ class BoundaryMixin(_WholeCheckpoints):
             faster; without a GPU they are, since the CPU would make them between two steps.
     """
 
-    boundary_map: ClassVar[DistanceMapOptions] = ROBUST
-    boundary_schedule: ClassVar[Schedule] = Rebalance()
+    # From a lead on a few patients; the paired runs at convergence decide about both.
+    boundary_map: ClassVar[DistanceMapOptions] = CLIPPED
+    boundary_schedule: ClassVar[Schedule] = GradientShare(end=0.2)
     boundary_pause: ClassVar[bool] = True
     distance_maps_on: ClassVar[Literal["workers", "device"]] = "workers"
 
@@ -157,7 +159,7 @@ class BoundaryMixin(_WholeCheckpoints):
         """Run nnU-Net's step and add both terms to what it returns."""
         result = super().train_step(self._hand_over_maps(batch))
         region, boundary = (term.cpu().numpy() for term in (self.loss.region_term, self.loss.boundary_term))
-        return {**result, "region_term": region, "boundary_term": boundary}
+        return {**result, "region_term": region, "boundary_term": boundary, "alpha": self.loss.alpha}
 
     def validation_step(self, batch: dict) -> dict:
         """Run nnU-Net's step."""
@@ -189,6 +191,8 @@ class BoundaryMixin(_WholeCheckpoints):
         names = ("region_term", "boundary_term")
         terms = {name: float(mean_over_ranks(np.mean(outputs[name]), self.is_ddp)) for name in names}
         (region_weight, alpha), share = self.loss.term_weights, self.loss.gradient_share
+        if share is not None:  # each step has its own, the same on all ranks
+            alpha = float(np.mean(outputs["alpha"]))
         gradients = dict(zip(GRADIENT_KEYS, (share, *(self.loss.gradient_norms or (None, None))), strict=True))
         self.boundary_log.write(
             self.current_epoch, region_weight=region_weight, alpha=alpha, **terms,

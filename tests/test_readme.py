@@ -29,7 +29,7 @@ def test_training_loop_of_the_readme_trains(
 def test_trainer_variant_of_the_readme_is_a_class_with_its_settings() -> None:
     names: dict = {}
     exec(compile(BLOCKS[0], "README.md", "exec"), names)  # noqa: S102
-    assert names["nnUNetTrainerBoundaryClip5"].boundary_map.clip == 5.0
+    assert names["nnUNetTrainerDiceCEBoundaryClip5"].boundary_map.clip == 5.0
 
 
 def test_membrane_example_of_the_readme_adds_the_boundary_term_after_the_warm_up(

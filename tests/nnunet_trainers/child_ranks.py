@@ -35,8 +35,8 @@ def rank_main(rank: int, store: str, out: str) -> None:
     weight = sum(float(parameter.detach().double().abs().sum()) for parameter in trainer.network.parameters())
     steps = [0.1, 0.3] if rank == 0 else [0.5, 0.7]
     trainer.on_train_epoch_end(
-        [{key: np.array(step + shift) for key, shift in (("loss", 0), ("region_term", 1), ("boundary_term", 2))}
-         for step in steps]
+        [{**{key: np.array(step + shift) for key, shift in (("loss", 0), ("region_term", 1), ("boundary_term", 2))},
+          "alpha": trainer.loss.alpha} for step in steps]
     )  # fmt: skip
     counts = {"tp_hard": [100, 20], "fp_hard": [0, 40], "fn_hard": [300, 0]} if rank == 0 else {
         "tp_hard": [0, 10], "fp_hard": [30, 0], "fn_hard": [0, 70]

@@ -72,7 +72,8 @@ def pretend_epoch(trainer: nnUNetTrainer, predicted: float | list[float] = 100.0
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
     values = {"loss": 1.0, "region_term": region_term, "boundary_term": 0.25}
-    trainer.on_train_epoch_end([{key: np.array(value, np.float32) for key, value in values.items()}])
+    step = {key: np.array(value, np.float32) for key, value in values.items()}
+    trainer.on_train_epoch_end([{**step, "alpha": trainer.loss.alpha}])
     classes = len(trainer.label_manager.foreground_labels)
     found = np.broadcast_to(np.asarray(predicted, float), classes)
     result = {"tp_hard": found, "fp_hard": np.zeros(classes), "fn_hard": 100.0 - found}

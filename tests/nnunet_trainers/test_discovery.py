@@ -22,11 +22,11 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 import nnunet_trainers
-from nnunet_trainers import boundary, challenges, discovery_folder, require_nnunet
+from nnunet_trainers import boundary, challenges, discovery_folder, refine, require_nnunet
 from nnunet_trainers.boundary import nnUNetTrainerBoundary
 from tests.nnunet_trainers.running import build
 
-TRAINERS = {name: getattr(room, name) for room in (boundary, challenges) for name in room.__all__}
+TRAINERS = {name: getattr(room, name) for room in (boundary, challenges, refine) for name in room.__all__}
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_the_searched_folder_holds_one_module_with_a_name_of_its_own() -> None:
     assert importlib.util.find_spec("monai_boundary_trainer_discovery") is None  # not importable from elsewhere
 
 
-@pytest.mark.parametrize("name", boundary.__all__)
+@pytest.mark.parametrize("name", [*boundary.__all__, *refine.__all__])
 def test_trainers_have_nnunets_five_arguments_and_a_results_folder_of_their_own(name: str) -> None:
     found, expected = (inspect.signature(kind.__init__).parameters for kind in (TRAINERS[name], nnUNetTrainer))
     assert [(one.name, one.default) for one in found.values()] == [(p.name, p.default) for p in expected.values()]

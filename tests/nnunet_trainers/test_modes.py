@@ -10,6 +10,7 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
 
+from monai_boundary.schedules import GradientShare
 from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary, nnUNetTrainerGDL
 from nnunet_trainers.mixin import BoundaryMixin
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, REGIONS, REGIONS_IGNORE
@@ -51,10 +52,11 @@ def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple) -
     assert_trains(trainer)
     if isinstance(trainer, BoundaryMixin):
         log = trainer.boundary_log.values
-        assert log["alpha"] == [0.01]
+        assert log["gradient_share"] == [GradientShare().weights(0, trainer.num_epochs)[1].value]
+        assert log["alpha"][0] > 0
         assert log["region_weight"] == [1.0]
         assert log["alpha_paused"] == [0.0]
-        assert all(np.isfinite(log[key][0]) for key in ("region_term", "boundary_term"))
+        assert all(np.isfinite(log[key][0]) for key in ("region_term", "boundary_term", "region_gradient"))
         labels = trainer.label_manager
         foreground = labels.foreground_regions if labels.has_regions else labels.foreground_labels
         for shares in (log["foreground_true"][0], log["foreground_predicted"][0]):

@@ -41,12 +41,20 @@ def logged_weights(trainer: nnUNetTrainer) -> list[tuple[float, float]]:
     return list(zip(log["region_weight"], log["alpha"], strict=True))
 
 
+class Rebalanced(nnUNetTrainerBoundary):
+    boundary_schedule = Rebalance()
+
+
+class Increased(nnUNetTrainerDiceCEBoundary):
+    boundary_schedule = Increase(end=0.3)
+
+
 @pytest.mark.parametrize(
     ("trainer_class", "schedule"),
     [
-        (nnUNetTrainerBoundary, Rebalance()),
+        (Rebalanced, Rebalance()),
         (nnUNetTrainerBoundaryPublished, Rebalance(pace=100)),
-        (nnUNetTrainerDiceCEBoundary, Increase(end=0.3)),
+        (Increased, Increase(end=0.3)),
     ],
 )
 def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedule: Rebalance) -> None:
@@ -57,6 +65,16 @@ def test_every_epoch_has_the_weights_of_the_schedule(trainer_class: type, schedu
         assert trainer.loss.term_weights == schedule.weights(epoch, 6)
         assert_log_is_whole(trainer)
     assert logged_weights(trainer) == [schedule.weights(epoch, 6) for epoch in range(6)]
+
+
+@pytest.mark.parametrize("trainer_class", [nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary])
+def test_the_share_rises_to_a_fifth_of_the_gradient(trainer_class: type) -> None:
+    trainer = build(trainer_class)
+    trainer.num_epochs = 10
+    for _ in range(5):
+        pretend_epoch(trainer)
+    assert trainer.boundary_log.values["gradient_share"] == pytest.approx([0.2 / 3, 0.4 / 3, 0.2, 0.2, 0.2])
+    assert trainer.loss.term_weights[0] == 1
 
 
 def test_the_first_hundred_published_epochs_rise_by_a_hundredth_in_a_run_of_any_length() -> None:
@@ -76,7 +94,7 @@ def test_a_length_in_the_name_sets_epochs_and_learning_rate() -> None:
 
 
 def test_the_means_of_the_steps_are_logged() -> None:
-    trainer = build(nnUNetTrainerBoundary)
+    trainer = build(Rebalanced)
     trained, validated = run_epoch(trainer)
     log = trainer.boundary_log.values
     for key in ("region_term", "boundary_term"):
@@ -89,12 +107,12 @@ def test_the_means_of_the_steps_are_logged() -> None:
 
 
 def test_a_resumed_run_continues_log_and_alpha() -> None:
-    first = build(nnUNetTrainerBoundary)
+    first = build(Rebalanced)
     first.num_epochs = 5
     for _ in range(2):
         run_epoch(first, 1, 1)
     file = checkpoint(first)
-    second = build(nnUNetTrainerBoundary)
+    second = build(Rebalanced)
     second.num_epochs = 5
     second.load_checkpoint(file)
     run_epoch(second, 1, 1)
@@ -109,7 +127,7 @@ def test_a_stock_checkpoint_resumes_with_a_gap_in_the_log() -> None:
     for _ in range(2):
         run_epoch(stock, 1, 1)
     file = checkpoint(stock)
-    ours = build(nnUNetTrainerBoundary)
+    ours = build(Rebalanced)
     ours.load_checkpoint(file)
     assert_log_is_whole(ours)
     run_epoch(ours, 1, 1)
@@ -147,7 +165,7 @@ PAUSED = [0, 0, 0, 0, 0, 1, 1, 0, 0]
 
 
 def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_stopped() -> None:
-    trainer = build(nnUNetTrainerBoundary)
+    trainer = build(Rebalanced)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, predicted)
     assert trainer.boundary_log.values["alpha_paused"] == PAUSED
@@ -160,7 +178,7 @@ def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_s
 
 
 def test_the_loss_of_one_class_of_two_pauses_the_boundary_term() -> None:
-    trainer = build(nnUNetTrainerBoundary)
+    trainer = build(Rebalanced)
     for predicted in COLLAPSE:
         pretend_epoch(trainer, [100.0, predicted])
     assert trainer.boundary_log.values["alpha_paused"] == PAUSED
@@ -169,10 +187,10 @@ def test_the_loss_of_one_class_of_two_pauses_the_boundary_term() -> None:
 
 @pytest.mark.parametrize("epochs", [4, 5, 6, 7])
 def test_a_pause_is_the_same_after_resuming(epochs: int) -> None:
-    first = build(nnUNetTrainerBoundary)
+    first = build(Rebalanced)
     for predicted in COLLAPSE[:epochs]:
         pretend_epoch(first, predicted)
-    second = build(nnUNetTrainerBoundary)
+    second = build(Rebalanced)
     file = checkpoint(first)
     for _ in range(2):  # as --val_best does after --c; the guard must not count the epochs twice
         second.load_checkpoint(file)
@@ -193,7 +211,7 @@ def test_the_published_trainer_warns_of_a_collapse_and_goes_on() -> None:
 
 
 def test_both_pictures_are_written_every_epoch(pictures: None) -> None:
-    trainer = build(nnUNetTrainerBoundary)
+    trainer = build(Rebalanced)
     folder = Path(trainer.output_folder)
     pretend_epoch(trainer)
     first = (folder / "boundary.png").read_bytes()
