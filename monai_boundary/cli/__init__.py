@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from monai_boundary.cli.advise import advise
 from monai_boundary.cli.bundle import bundle
 from monai_boundary.cli.convert import convert
 from monai_boundary.cli.evaluate import evaluate
@@ -70,5 +71,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, inspect, export, bundle, convert, evaluate, reproduce, precompute):
+for command in (demo, nnunet_path, advise, inspect, export, bundle, convert, evaluate, reproduce, precompute):
     main.add_command(command)

@@ -26,17 +26,18 @@ Score = TypeVar("Score")
 
 
 def score_each(
-    files: Mapping[str, tuple[Path, Path]],
-    score: Callable[[str, Path, Path], Score],
+    files: Mapping[str, tuple[Path, ...]],
+    score: Callable[..., Score],
     failed: dict[str, str],
     unit: str,
     progress: bool,
+    title: str = "evaluate",
 ) -> dict[str, Score]:
-    """Score case by case; one that cannot be scored goes to `failed` with its reason and stops no other."""
+    """Score the files of each case; one that cannot be scored goes to `failed` with its reason and stops no other."""
     found = {}
-    for case, pair in tqdm(files.items(), desc="evaluate", unit=unit, disable=not progress):
+    for case, paths in tqdm(files.items(), desc=title, unit=unit, disable=not progress):
         try:
-            found[case] = score(case, *pair)
+            found[case] = score(case, *paths)
         except (ValueError, OSError, MemoryError) as error:
             failed[case] = str(error) or "it does not fit into memory"  # what NumPy's MemoryError may not say
     return found

@@ -6,6 +6,8 @@ from tests.faults.registry import fault
 
 CASES = ("evaluation/test_evaluation.py",)
 TILES = ("evaluation/test_tiles.py",)
+SURVEY = ("evaluation/test_label_survey.py",)
+ADVICE = ("evaluation/test_advice.py",)
 EVALUATION = "monai_boundary.evaluation"
 
 
@@ -93,3 +95,53 @@ def the_second_file_of_a_tile_wins(right, argument, folder):
         place = tiles._POTSDAM.match(path.stem)
         named[f"potsdam_{place[1]}_{place[2]}" if place else path.stem.lower()] = path
     return named or right(argument, folder)
+
+
+@fault(f"{EVALUATION}.label_figures:connected_components", *SURVEY)
+def lesions_that_touch_by_a_corner_are_two(right, labels, connectivity=1):
+    return right(labels)
+
+
+@fault(f"{EVALUATION}.label_figures:_measure", *SURVEY)
+def ignored_voxels_count(right, labels, wanted, boxes, counted):
+    return right(labels, wanted, boxes, labels.size)
+
+
+@fault(f"{EVALUATION}.label_figures:CaseLabels.voxel_size", *SURVEY)
+def every_voxel_is_1_mm(right, self):
+    return 1.0
+
+
+@fault(f"{EVALUATION}.label_figures:_round_boundary", *SURVEY)
+def a_disc_has_the_boundary_of_a_ball(right, sizes, ndim):
+    return right(sizes, 3)
+
+
+@fault(f"{EVALUATION}.label_survey:LabelSurvey.without", *SURVEY)
+def empty_cases_are_passed_over(right, self, name):
+    return []
+
+
+@fault(f"{EVALUATION}.advice:Advice.fits", *ADVICE)
+def names_decide_alone(right, self, name, figures):
+    import re
+
+    return bool(re.search(self.named, name, re.IGNORECASE))
+
+
+@fault(f"{EVALUATION}.advice:Finding.summary", *ADVICE)
+def data_without_a_gain_start_from_the_boundary_trainer(right, self):
+    return right(self) | {"start_from": self.advice.tool}
+
+
+@fault("monai_boundary.datasets.label_maps:_spacing", "datasets/test_label_maps.py")
+def the_resolution_of_a_screen_is_a_spacing(right, path, stored):
+    return ((1.0, *stored)[-3:], "mm")
+
+
+@fault("monai_boundary.datasets.label_maps:label_files", "datasets/test_label_maps.py")
+def test_cases_are_looked_at(right, dataset):
+    from monai_boundary.datasets import label_maps
+
+    label_maps._LOOKED_AT = ("training", "validation", "test")
+    return right(dataset)

@@ -1,0 +1,160 @@
+"""The label maps of a data set, without its images: where they lie, what their values mean, and their voxels.
+
+They come from a raw data set of nnU-Net, or of the Medical Segmentation Decathlon, or from a MONAI datalist. Volumes
+are NIfTI or whatever SimpleITK reads; 2D label maps are PNG, BMP or TIFF as well, as nnU-Net has them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - as everywhere
+
+from monai_boundary.datasets.checks import check_readable
+from monai_boundary.datasets.datalist import read_datalist
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, near_integers, read_labels
+
+__all__ = ["LabelFiles", "LabelMap", "label_files", "read_label_map"]
+
+_LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
+_PIXELS = (".png", ".bmp", ".tif", ".tiff")  # the resolution that such a file holds is that of a screen or a printer
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Where the label maps of a data set lie.
+
+    Args:
+        files: Label map by case.
+        classes: Values by the name of the class, several for a region; empty where the data set names none.
+        ignore_index: Value of voxels that do not count.
+    """
+
+    files: Mapping[str, Path]
+    classes: Mapping[str, tuple[int, ...]]
+    ignore_index: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """One label map: int64 `array` `(z, y, x)`, one slice for an image; `spacing` in the same order; its `unit`."""
+
+    array: np.ndarray
+    spacing: tuple[float, ...]
+    unit: str = "mm"
+
+
+def label_files(dataset: str | os.PathLike[str]) -> LabelFiles:
+    """Find the label maps of a data set; those of test cases are left alone.
+
+    Args:
+        dataset: Folder with ``dataset.json`` and ``labelsTr``, folder with a ``datalist.json``, or one of these files.
+
+    Raises:
+        ValueError: There is no such list, it cannot be read, or it holds no labelled case.
+        OSError: The folder does not exist.
+    """
+    path = Path(dataset)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; check the path")
+    folder = path if path.is_dir() else path.parent
+    raw = path.is_dir() or path.name == "dataset.json"
+    content = _description(folder / "dataset.json" if raw else path)
+    if raw and (folder / "labelsTr").is_dir():
+        files = _raw_files(folder, content)
+    else:
+        listed = "training" in content
+        splits = read_datalist(folder / "dataset.json" if raw and listed else path)
+        cases = [case for split in _LOOKED_AT for case in splits.get(split, ())]
+        files = {case.case: case.label for case in cases if case.label is not None}
+    if not files:
+        raise ValueError(f"{path} must hold labelled cases to train on, got none")
+    try:
+        classes, ignore_index = _classes(content.get("labels", {}))
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(
+            f"labels of {path} must be {{'name': value}} or {{'region': [values]}}, got {content['labels']!r}"
+        ) from None
+    return LabelFiles(dict(sorted(files.items())), classes, ignore_index)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be JSON, got {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold an object with 'labels' and more, got {type(content).__name__}")
+    return content
+
+
+def _raw_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the label maps of nnU-Net's raw data set: those it lists, or all in labelsTr of its file ending."""
+    if "dataset" in content:
+        return {str(case): folder / entry["label"] for case, entry in content["dataset"].items() if "label" in entry}
+    endings = [str(content["file_ending"])] if "file_ending" in content else list(NIFTI_ENDINGS)
+    found = {}
+    for file in sorted((folder / "labelsTr").iterdir()):
+        ending = next((ending for ending in endings if file.name.endswith(ending)), None)
+        if ending is not None and file.name[0] != ".":  # ._a is a shadow of macOS
+            found[file.name.removesuffix(ending)] = file
+    return found
+
+
+def _classes(named: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], int | None]:
+    """Classes of ``{"name": 1}``, regions ``{"name": [1, 2]}``, or nnU-Net 1's ``{"1": "name"}``; the ignored value."""
+    pairs = [(value, name) if isinstance(value, str) else (name, value) for name, value in named.items()]
+    values = {
+        str(name): tuple(int(each) for each in (value if isinstance(value, list | tuple) else [value]))
+        for name, value in pairs
+    }
+    ignored = values.pop("ignore", (None,))[0]
+    return {name: value for name, value in values.items() if value != (0,)}, ignored
+
+
+def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
+    """Read a label map; spacing is in mm, or 1 px for images that hold none.
+
+    A TIFF volume has its spacing in a JSON file beside it, as nnU-Net writes it.
+
+    Raises:
+        ValueError: The file is damaged, has colours, or holds anything but integers >= 0.
+        OSError: The file does not exist or may not be read.
+    """
+    path = Path(path)
+    if path.name.endswith(NIFTI_ENDINGS):
+        volume = read_labels(path)
+        return LabelMap(volume.array, volume.spacing)
+    check_readable(path)
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{path} must be a whole label map that SimpleITK reads, got: {reason}") from error
+    array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+    if channels > 1 and (array[..., :1] == array[..., :3]).all():  # grey, as ITK reads a BMP
+        array, channels = array[..., 0], 1
+    if channels != 1 or array.ndim not in (2, 3):
+        raise ValueError(f"{path} must hold one channel of labels, got shape {array.shape}; convert colours to labels")
+    values = near_integers(array)
+    if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0:
+        raise ValueError(f"{path} must hold labels (integers >= 0), got values in [{values.min()}, {values.max()}]")
+    planes = array.shape if array.ndim == 3 else (1, *array.shape)
+    return LabelMap(values.astype(np.int64).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
+
+
+def _spacing(path: Path, stored: tuple[float, ...]) -> tuple[tuple[float, ...], str]:
+    sidecar = path.with_suffix(".json")
+    if path.suffix.lower() in _PIXELS and not sidecar.is_file():
+        return (1.0, 1.0, 1.0), "px"
+    found = json.loads(sidecar.read_text(encoding="utf-8"))["spacing"] if sidecar.is_file() else stored
+    spacing = tuple(float(size) for size in found)
+    return (spacing if len(spacing) == 3 else (1.0, *spacing)), "mm"

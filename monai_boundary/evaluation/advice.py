@@ -1,0 +1,169 @@
+"""What our evidence supports for which data. `ADVICE` is all of the knowledge; after a new series, edit a line there.
+
+An entry never says more than its page does. `verdict` is the word for it: ``"gain"`` where the interval of a paired
+series excludes zero, ``"lead"`` where a few runs point one way, ``"none"`` where no gain has been shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from monai_boundary.evaluation.label_figures import FIGURES
+from monai_boundary.evaluation.label_survey import LabelSurvey
+
+__all__ = ["ADVICE", "NOTHING_LIKE_IT", "STOCK", "Advice", "Finding", "advise"]
+
+#: The trainer without a boundary term.
+STOCK = "nnUNetTrainer"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A kind of data, and what has been shown for it.
+
+    Args:
+        kind: Name of the kind.
+        verdict: What has been shown: a gain, a lead, or no gain.
+        sentence: The verdict in words, with the data that it was shown on.
+        page: Where the evidence is, from the root of the repository; empty as long as there is no series.
+        when: Smallest and largest value of the figures (`LabelSurvey.figures`) of a class of this kind.
+        named: Pattern of the names of such classes, where figures cannot tell; searched without regard to case.
+        trainer: Of nnU-Net, with the boundary term.
+        bundle: MONAI bundle with it, where no trainer of nnU-Net has the loss.
+        map: Setting of the distance map.
+        share: Of the gradient, smallest and largest that the evidence supports.
+        beside: It is told beside the first other kind that fits, not in its place.
+    """
+
+    kind: str
+    verdict: Literal["gain", "lead", "none"]
+    sentence: str
+    page: str = ""
+    when: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    named: str = ""
+    trainer: str = "nnUNetTrainerDiceCEBoundary"
+    bundle: str = ""
+    map: str = ""
+    share: tuple[float, float] | None = None
+    beside: bool = False
+
+    def fits(self, name: str, figures: Mapping[str, float]) -> bool:
+        """Whether a class of this name and these figures is of this kind."""
+        inside = all(low <= figures[figure] <= high for figure, (low, high) in self.when.items())
+        return inside and bool(re.search(self.named, name, re.IGNORECASE))
+
+    def reason(self, figures: Mapping[str, float]) -> str:
+        """Return the figures that make a class one of this kind."""
+        words = {**FIGURES, "empty": "% of the cases without it"}
+        found = [f"{figures[figure]:.3g} {words[figure]}" for figure in self.when if figure in words]
+        return ", ".join([*(["its name"] if self.named else []), *found])
+
+    @property
+    def tool(self) -> str:
+        """What has the boundary term, with its settings."""
+        share = "" if self.share is None else f"{self.share[0]:g} to {self.share[1]:g} of the gradient"
+        settings = [f"{name} {value}" for name, value in (("map", self.map), ("share", share)) if value]
+        return ", ".join([f"bundle {self.bundle}" if self.bundle else self.trainer, *settings])
+
+
+_MANY = 1e9
+#: The first that fits a class is its kind; those that are `beside` come on top.
+ADVICE = (
+    Advice(
+        "membranes in images",
+        "lead",
+        "20 slices of ISBI 2012: the boundary-aware loss improved the CREMI score in six of six pairs of runs, "
+        "by 6 % on average. Part of that may be a shifted threshold.",
+        "docs/evidence/electron_microscopy.md",
+        when={"ndim": (2, 2), "enclosed": (50, 100), "thin": (3, _MANY)},
+        bundle="em_boundary_aware",
+    ),
+    Advice(
+        "membranes in volumes",
+        "none",
+        "One small block of FIB-SEM: no effect of the boundary-aware loss is established in 3D.",
+        "docs/evidence/electron_microscopy.md",
+        when={"ndim": (3, 3), "enclosed": (50, 100), "thin": (3, _MANY)},
+        bundle="em_boundary_aware",
+    ),
+    Advice(
+        "buildings",
+        "none",
+        "Aerial images: all that the boundary F1 loss gained came from pinholes, and IoU did not rise.",
+        "docs/evidence/remote_sensing.md",
+        when={"ndim": (2, 2)},
+        named=r"build|roof|house",
+        bundle="buildings_boundary_f1",
+    ),
+    Advice(
+        "vessels and other thin structures",
+        "none",
+        "No series of ours has such data yet.",
+        when={"thin": (3, _MANY)},
+    ),
+    Advice(
+        "lesions that are tiny and many",
+        "lead",
+        "The first patients of a paired series, a small 2D network: fewer false lesions at about the same Dice. "
+        "They are too few to decide, and a threshold or a size filter buys a part of it.",
+        "docs/evidence/lesions.md",
+        when={"share": (0, 1), "lesions": (2, _MANY)},
+        map="ROBUST.replace(balance=0.0)",
+        share=(0.2, 0.5),
+    ),
+    Advice(
+        "a single compact object in a volume",
+        "none",
+        "Hippocampus in nnU-Net, short runs: no gain in Dice, and none in HD95 beyond the spread of two folds.",
+        "docs/evidence/nnunet.md",
+        when={"ndim": (3, 3), "share": (1, 100), "largest": (90, 100)},
+    ),
+    Advice(
+        "objects in images",
+        "none",
+        "No series of ours has such data yet.",
+        when={"ndim": (2, 2), "share": (1, 100)},
+    ),
+    Advice(
+        "cases without the class",
+        "none",
+        "No series of ours has fewer false alarms in such cases.",
+        when={"empty": (10, 100)},
+        beside=True,
+    ),
+)
+#: For a class that nothing else fits.
+NOTHING_LIKE_IT = Advice("other data", "none", "No series of ours is like your data.")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of data that a data set holds: the entry of `ADVICE`, and the reason by the name of each such class."""
+
+    advice: Advice
+    classes: dict[str, str]
+
+    def summary(self) -> dict[str, Any]:
+        """Return it as JSON holds it; it starts from the stock trainer unless there is at least a lead."""
+        start = STOCK if self.advice.verdict == "none" else self.advice.tool
+        return {**asdict(self.advice), "classes": self.classes, "start_from": start}
+
+
+def advise(survey: LabelSurvey) -> list[Finding]:
+    """Return what the evidence supports for a data set, in the order of `ADVICE`; nothing without any foreground."""
+    reasons: dict[str, dict[str, str]] = {}
+    for name in survey.classes:
+        figures = survey.figures(name)
+        if figures["empty"] < 100:
+            for entry in _fitting(name, figures):
+                reasons.setdefault(entry.kind, {})[name] = entry.reason(figures)
+    return [Finding(entry, reasons[entry.kind]) for entry in (*ADVICE, NOTHING_LIKE_IT) if entry.kind in reasons]
+
+
+def _fitting(name: str, figures: Mapping[str, float]) -> list[Advice]:
+    found = [entry for entry in ADVICE if entry.fits(name, figures)]
+    kind = next((entry for entry in found if not entry.beside), NOTHING_LIKE_IT)
+    return [kind, *(entry for entry in found if entry.beside)]
