@@ -12,7 +12,7 @@ from monai_boundary.cli.options import PATH
 if TYPE_CHECKING:
     from monai_boundary.evaluation import Evaluation
     from monai_boundary.evaluation.tiles import TileEvaluation
-    from monai_boundary.metrics.surface import Empty
+    from monai_boundary.metrics.surface import Definition, Empty
 
 __all__ = ["evaluate"]
 
@@ -45,6 +45,9 @@ class _EmptyType(click.ParamType):
 @click.option("--empty", default="diagonal", show_default=True, type=_EmptyType(),
               help="Distance if one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
 @click.option("--tolerance", default=1.0, show_default=True, type=float, help="For surface Dice, in mm.")
+@click.option("--surface", "definition", default="voxels", show_default=True,
+              type=click.Choice(("voxels", "surface_elements")),
+              help="What surfaces are made of: voxels, as MONAI's, or elements by area, as DeepMind's.")  # fmt: skip
 @click.option("--theta", default=3.0, show_default=True, type=float,
               help="Boundary F1 (buildings): distance from which a pixel is wrong.")  # fmt: skip
 @click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Unit of --theta.")
@@ -60,6 +63,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     ignore_index: int | None,
     empty: Empty,
     tolerance: float,
+    definition: Definition,
     theta: float,
     unit: Literal["px", "m"],
     worst: int,
@@ -93,7 +97,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
-    settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance)
+    settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition)
     with only_writer(output):
         _guard(output / "report.html", force)
         result = evaluate_folder(pred, gt, settings)

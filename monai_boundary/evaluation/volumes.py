@@ -16,8 +16,8 @@ import pandas as pd
 from monai_boundary._check import check_choice, check_ignore_index
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
-from monai_boundary.metrics.score_sets import PROTOCOLS, score_pair
-from monai_boundary.metrics.surface import Empty, check_empty
+from monai_boundary.metrics.score_sets import PROTOCOLS, check_definition, score_pair
+from monai_boundary.metrics.surface import Definition, Empty, check_empty
 
 __all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder"]
 
@@ -34,6 +34,7 @@ class EvaluationSettings:
         ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own.
         empty: What distances are where only one side holds the class, see `SurfaceDistances`.
         tolerance_mm: Of the surface Dice.
+        definition: What surfaces are made of, see `surface_distances`; ``"voxels"`` for ``"wmh"``.
     """
 
     protocol: str = "surface"
@@ -41,10 +42,12 @@ class EvaluationSettings:
     ignore_index: int | None = None
     empty: Empty = "diagonal"
     tolerance_mm: float = 1.0
+    definition: Definition = "voxels"
 
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, tuple(PROTOCOLS))
         check_empty(self.empty)
+        check_definition(self.definition, self.protocol)
         check_ignore_index(self.ignore_index)
         if self.ignore_index is None:
             object.__setattr__(self, "ignore_index", _IGNORED.get(self.protocol))
@@ -178,7 +181,7 @@ def _score_case(
     for label in labels:
         scores = score_pair(
             settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
-            settings.empty, settings.tolerance_mm,
+            settings.empty, settings.tolerance_mm, definition=settings.definition,
         )  # fmt: skip
         found, true = (pred.array == label) & counted, target.array == label
         rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum())))

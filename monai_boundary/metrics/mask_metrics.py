@@ -16,8 +16,8 @@ from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
 from monai_boundary.metrics.buildings import score_buildings
 from monai_boundary.metrics.case_metric import CaseMetric, MaskMetric, Spacing
 from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
-from monai_boundary.metrics.score_sets import PROTOCOLS, check_scores, score_pair
-from monai_boundary.metrics.surface import Empty, check_empty
+from monai_boundary.metrics.score_sets import PROTOCOLS, check_definition, check_scores, score_pair
+from monai_boundary.metrics.surface import Definition, Empty, check_empty
 
 __all__ = ["BoundaryF1Metric", "BuildingMetric", "LesionMetric", "ProtocolMetric", "SurfaceDistanceMetric"]
 
@@ -99,6 +99,7 @@ class ProtocolMetric(MaskMetric):
         empty: What distances are where only one of the two holds the class, see `SurfaceDistances`.
         tolerance_mm: Of the surface Dice.
         slice_axis: Spatial axis across the slices, for ``"wmh"``; the last in MONAI's arrays.
+        definition: What surfaces are made of, see `surface_distances`; ``"voxels"`` for ``"wmh"``.
         **settings: Others of `MaskMetric`. Voxels with the label `ignore_index` are taken out of the prediction.
 
     Example:
@@ -118,6 +119,7 @@ class ProtocolMetric(MaskMetric):
         empty: Empty = "diagonal",
         tolerance_mm: float = 1.0,
         slice_axis: int = -1,
+        definition: Definition = "voxels",
         **settings: Any,
     ) -> None:
         chosen = (scores,) if isinstance(scores, str) else scores
@@ -126,7 +128,9 @@ class ProtocolMetric(MaskMetric):
         super().__init__((*self._measured, "missed") if chosen is None else chosen, **settings)
         check_empty(empty)
         check_number("tolerance_mm", tolerance_mm, strict=False)
+        check_definition(definition, protocol)
         self.protocol, self.empty, self.tolerance_mm, self.slice_axis = protocol, empty, tolerance_mm, slice_axis
+        self.definition: Definition = definition
 
     def case_spacing(self, target: torch.Tensor, given: Spacing) -> Sequence[float] | None:
         """Return the spacing of one case; without any, warn where a score has a unit."""
@@ -144,7 +148,7 @@ class ProtocolMetric(MaskMetric):
         if self._measured:
             values = score_pair(
                 self.protocol, pred, target, spacing, empty=self.empty, tolerance_mm=self.tolerance_mm,
-                slice_axis=self.slice_axis, scores=self._measured,
+                slice_axis=self.slice_axis, scores=self._measured, definition=self.definition,
             )  # fmt: skip
         found, true = bool(pred.any()), bool(target.any())
         return values | {"missed": float(true and not found), "false_alarm": float(found and not true)}

@@ -18,9 +18,16 @@ from monai_boundary._check import (
     check_spatial_ndim,
 )
 from monai_boundary.metrics.lesions import lesion_counts
-from monai_boundary.metrics.surface import Empty, check_empty, dice_score, surface_distances
+from monai_boundary.metrics.surface import (
+    DEFINITIONS,
+    Definition,
+    Empty,
+    check_empty,
+    dice_score,
+    surface_distances,
+)
 
-__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "score_pair"]
+__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_definition", "check_scores", "score_pair"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,15 @@ def check_scores(protocol: str, scores: Sequence[str] | None) -> tuple[str, ...]
     return tuple(scores)
 
 
+def check_definition(definition: str, protocol: str) -> None:
+    """Raise ``ValueError`` unless `definition` is one of a surface that the protocol can be scored with."""
+    check_choice("definition", definition, DEFINITIONS)
+    if definition != "voxels" and protocol == "wmh":
+        raise ValueError(
+            f"definition must be 'voxels' for the protocol 'wmh', got {definition!r}: its surfaces are those of slices"
+        )
+
+
 def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keyword
     protocol: str,
     pred: np.ndarray,
@@ -91,6 +107,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     tolerance_mm: float = 1.0,
     slice_axis: int = 0,
     scores: Sequence[str] | None = None,
+    definition: Definition = "voxels",
 ) -> dict[str, float]:
     """Score one class of a predicted label map.
 
@@ -108,6 +125,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         tolerance_mm: Of the surface Dice.
         slice_axis: Axis across the slices, for ``"wmh"``; 0 in arrays (z, y, x), 2 in MONAI's (x, y, z).
         scores: Names of the scores to compute, of those in ``PROTOCOLS[protocol]``; ``None`` for all.
+        definition: What surfaces are made of, see `surface_distances`; ``"voxels"`` for ``"wmh"``.
 
     Returns:
         One value per score. NaN where neither holds the class, except for lesion scores, which are then perfect; the
@@ -121,6 +139,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
     """
     names = check_scores(protocol, scores)
+    check_definition(definition, protocol)
     check_ignore_index(ignore_index)
     check_empty(empty)
     pred, target = np.asarray(pred), np.asarray(target)
@@ -140,7 +159,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         values["lesion_count_difference"] = float(lesions.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
         plane = slice_axis if protocol == "wmh" and target.ndim > 1 else None
-        surface = surface_distances(found, truth, spacing, plane)
+        surface = surface_distances(found, truth, spacing, plane, definition)
         values["hd95_mm"] = surface.hausdorff_mm(95, empty)
         values["hausdorff_mm"] = surface.hausdorff_mm(None, empty)
         values["average_mm"] = surface.average_mm(empty)

@@ -1,7 +1,9 @@
 """Distances between two surfaces, measured once and reduced in many ways.
 
 A voxel of a mask lies on the surface when one of its neighbours (2 per axis) is outside the mask or the array: the
-definition of `monai.metrics`, whose figures these are. The distances come from the package's own exact transform.
+definition of `monai.metrics`, whose figures these are. Every such voxel counts alike, whatever it has of the surface.
+DeepMind's ``surface-distance``, where the surface Dice comes from, weighs pieces of the surface by their area instead:
+``definition="surface_elements"``. The distances come from the package's own exact transform.
 """
 
 from __future__ import annotations
@@ -15,34 +17,49 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from monai_boundary._check import check_mask_pair, check_number, check_spacing
+from monai_boundary._check import check_choice, check_mask_pair, check_number, check_spacing
 from monai_boundary.kernels.distance import bounding_box, distance_transform
+from monai_boundary.metrics.surface_elements import element_areas, element_codes
 
-__all__ = ["Empty", "SurfaceDistances", "check_empty", "dice_score", "surface_distances", "surface_voxels"]
+__all__ = [
+    "DEFINITIONS",
+    "Definition",
+    "Empty",
+    "SurfaceDistances",
+    "check_empty",
+    "dice_score",
+    "surface_distances",
+    "surface_voxels",
+]
 
 # Distances are float32 or float64, by the way they were measured: one that equals the tolerance lies within it.
 _SLACK = 1e-5
 # A tree of the points beats a distance transform of the box while there are this many voxels per point.
 _VOXELS_PER_POINT = 8
 
+#: What a surface is made of, see `surface_distances`.
+Definition = Literal["voxels", "surface_elements"]
+DEFINITIONS: tuple[Definition, ...] = ("voxels", "surface_elements")
 #: What stands for a distance that does not exist because one of the two masks is empty.
 Empty = Literal["diagonal", "nan"] | float
 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distance in mm of every surface voxel of one mask to the surface of the other.
+    """Distance in mm of every surface voxel, or surface element, of one mask to the surface of the other.
 
     Where one mask is empty there are no distances; the reductions then return what `empty` says: ``"diagonal"`` (the
     default), the diagonal of the volume, ``"nan"``, or a value in mm. Where both are empty there is nothing to
     measure, and every reduction is NaN.
 
     Args:
-        pred_to_target: One distance per surface voxel of the prediction.
-        target_to_pred: One distance per surface voxel of the target.
+        pred_to_target: One distance per surface voxel (element) of the prediction.
+        target_to_pred: One distance per surface voxel (element) of the target.
         diagonal_mm: Diagonal of the volume.
         pred_empty: The prediction holds no voxel.
         target_empty: The target holds no voxel.
+        areas: Of the surface elements, of the prediction's and the target's, in mm (2D) or mm^2; ``None`` for voxels,
+            which all count alike.
     """
 
     pred_to_target: np.ndarray
@@ -50,9 +67,13 @@ class SurfaceDistances:
     diagonal_mm: float
     pred_empty: bool
     target_empty: bool
+    areas: tuple[np.ndarray, np.ndarray] | None = None
 
     def hausdorff_mm(self, percentile: float | None = None, empty: Empty = "diagonal") -> float:
-        """Larger of the two directed distances: of their maxima, or of their percentiles (linear interpolation).
+        """Larger of the two directed distances: of their maxima, or of their percentiles.
+
+        Percentiles interpolate linearly between voxels. Of surface elements it is the distance within which that
+        percentage of the area lies.
 
         Args:
             percentile: In [0, 100], 95 for HD95; ``None`` for the maximum.
@@ -63,18 +84,24 @@ class SurfaceDistances:
         if self.pred_empty or self.target_empty:
             return self._substitute(empty)
         rank = 100.0 if percentile is None else percentile
-        return max(float(np.percentile(side, rank)) for side in (self.pred_to_target, self.target_to_pred))
+        sides = self.pred_to_target, self.target_to_pred
+        if self.areas is None:
+            return max(float(np.percentile(side, rank)) for side in sides)
+        return max(_area_percentile(side, areas, rank) for side, areas in zip(sides, self.areas, strict=True))
 
     def average_mm(self, empty: Empty = "diagonal") -> float:
-        """Average symmetric surface distance: mean over the surface voxels of both masks together."""
+        """Average symmetric surface distance: mean over the surface of both masks together, by voxels or by area."""
         if self.pred_empty or self.target_empty:
             return self._substitute(empty)
-        return float(np.concatenate([self.pred_to_target, self.target_to_pred]).mean(dtype=np.float64))
+        distances = np.concatenate([self.pred_to_target, self.target_to_pred])
+        areas = None if self.areas is None else np.concatenate(self.areas)
+        return float(np.average(distances.astype(np.float64), weights=areas))
 
     def surface_dice(self, tolerance_mm: float) -> float:
-        """Share of the surface voxels of both masks that lie within `tolerance_mm` of the other surface.
+        """Share of the surface of both masks that lies within `tolerance_mm` of the other: of voxels, or of the area.
 
-        0 where one mask is empty, NaN where both are.
+        0 where one mask is empty, NaN where both are. By voxels it is MONAI's figure; by area, with
+        ``surface_distances(..., definition="surface_elements")``, that of the reference and its code.
 
         References:
             Nikolov et al., Deep learning to achieve clinically applicable segmentation, 2018 (normalised surface Dice).
@@ -83,8 +110,10 @@ class SurfaceDistances:
         if self.pred_empty or self.target_empty:
             return math.nan if self.pred_empty and self.target_empty else 0.0
         sides = (self.pred_to_target, self.target_to_pred)
-        reach = tolerance_mm * (1 + _SLACK)
-        return sum(int((side <= reach).sum()) for side in sides) / sum(side.size for side in sides)
+        areas = [np.ones(side.size) for side in sides] if self.areas is None else self.areas
+        near = [side <= tolerance_mm * (1 + _SLACK) for side in sides]
+        within = sum(float(area[part].sum()) for area, part in zip(areas, near, strict=True))
+        return within / sum(float(area.sum()) for area in areas)
 
     def _substitute(self, empty: Empty) -> float:
         check_empty(empty)
@@ -106,6 +135,7 @@ def surface_distances(
     target: np.ndarray | torch.Tensor,
     spacing: Sequence[float] | None = None,
     through_plane: int | None = None,
+    definition: Definition = "voxels",
 ) -> SurfaceDistances:
     """Measure the distances between the surfaces of two masks.
 
@@ -116,13 +146,21 @@ def surface_distances(
         through_plane: Axis across which neighbours do not make a surface, while the 8 within a slice do: the WMH
             challenge erodes every slice by a 3 x 3 box. ``None`` for faces along all axes. The distances are those of
             the whole volume either way.
+        definition: ``"voxels"``: a surface is a set of voxels that count alike, as in MONAI. ``"surface_elements"``: it
+            is made of the elements of marching squares (2 axes) or cubes (3 axes), which lie between the voxels and
+            count by their length or area, as in DeepMind's ``surface-distance``. Beyond the array all is outside.
 
     Returns:
         The distances, with the reductions as methods.
 
     Raises:
         TypeError: A mask is not bool or integers.
-        ValueError: Shapes differ, a mask holds other values than 0 and 1, or `spacing` is wrong.
+        ValueError: Shapes differ, a mask holds other values than 0 and 1, or `spacing` is wrong; surface elements of
+            one axis, or by slices.
+
+    References:
+        Nikolov et al., Deep learning to achieve clinically applicable segmentation, 2018; Lorensen and Cline, Marching
+        cubes, SIGGRAPH 1987.
 
     Example:
         >>> pred, target = np.zeros((2, 8, 8), bool), np.zeros((2, 8, 8), bool)
@@ -134,14 +172,34 @@ def surface_distances(
     spacing = check_spacing(spacing, first.ndim)
     if through_plane is not None and not -first.ndim <= through_plane < first.ndim:
         raise ValueError(f"through_plane must be one of the {first.ndim} axes, got {through_plane}")
+    if check_choice("definition", definition, DEFINITIONS) == "surface_elements" and first.ndim == 1:
+        raise ValueError("pred must have 2 or 3 axes for definition='surface_elements', got 1; use 'voxels'")
+    if definition == "surface_elements" and through_plane is not None:
+        raise ValueError(
+            f"through_plane must be None for definition='surface_elements', got {through_plane}; use 'voxels' for "
+            "surfaces slice by slice"
+        )
     diagonal = math.hypot(*(count * size for count, size in zip(first.shape, spacing, strict=True)))
     empty = not first.any(), not second.any()
     if any(empty):
         nothing = np.empty(0, np.float32)
         return SurfaceDistances(nothing, nothing, diagonal, *empty)
     box = bounding_box(first | second, spacing, 0.0)
+    if definition == "surface_elements":
+        codes, sizes = [element_codes(mask[box]) for mask in (first, second)], element_areas(spacing)
+        surfaces = [(code > 0) & (code < len(sizes) - 1) for code in codes]
+        areas = sizes[codes[0][surfaces[0]]], sizes[codes[1][surfaces[1]]]
+        return SurfaceDistances(*_both_ways(surfaces[0], surfaces[1], spacing), diagonal, *empty, areas)
     surfaces = [surface_voxels(mask[box], through_plane) for mask in (first, second)]
     return SurfaceDistances(*_both_ways(surfaces[0], surfaces[1], spacing), diagonal, *empty)
+
+
+def _area_percentile(distances: np.ndarray, areas: np.ndarray, rank: float) -> float:
+    """Smallest distance within which `rank` percent of the area lies."""
+    order = np.argsort(distances)
+    shares = np.cumsum(areas[order]) / areas.sum()
+    place = min(int(np.searchsorted(shares, rank / 100)), len(order) - 1)
+    return float(distances[order[place]])
 
 
 def _both_ways(first: np.ndarray, second: np.ndarray, spacing: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
