@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from monai_boundary._check import is_integer
 from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.inference import TileInferer, predict_tile
 
-__all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split"]
+__all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split", "with_bands"]
 
 _BUILDINGS = MaskCodes({0: 0, 255: 1})  # as INRIA stores them
 
@@ -41,8 +43,12 @@ def tiles_of_split(tiles: Sequence[Tile], split: str, validation: Sequence[str] 
     return found
 
 
-def folder_tiles(folder: str | os.PathLike[str]) -> list[Tile]:
+def folder_tiles(folder: str | os.PathLike[str], bands: Sequence[int] | None = None) -> list[Tile]:
     """Return every GeoTIFF of a folder as a tile without a mask, of the split ``"test"``, named as the file.
+
+    Args:
+        folder: It is searched with all folders in it.
+        bands: Numbers of the bands to read of each file, from 1; ``None`` for all but alpha.
 
     Raises:
         ValueError: There is none.
@@ -50,7 +56,29 @@ def folder_tiles(folder: str | os.PathLike[str]) -> list[Tile]:
     paths = raster_files(Path(folder))
     if not paths:
         raise ValueError(f"folder must hold .tif files, got none in {folder}")
-    return [Tile(path.stem, (Layer(path),), None, "test") for path in paths]
+    return [Tile(path.stem, (Layer(path, _numbers(bands)),), None, "test") for path in paths]
+
+
+def with_bands(tiles: Sequence[Tile], bands: Sequence[int] | None) -> list[Tile]:
+    """Return tiles of one layer each of which only `bands`, from 1, are read; ``None`` leaves them as they are.
+
+    Raises:
+        ValueError: A tile has several layers, or `bands` holds no numbers from 1 on.
+    """
+    if bands is None:
+        return list(tiles)
+    several = [tile.name for tile in tiles if len(tile.layers) > 1]
+    if several:
+        raise ValueError(f"bands must be None for tiles of several files, got {bands} for {several[0]}")
+    return [replace(tile, layers=(replace(tile.layers[0], bands=_numbers(bands)),)) for tile in tiles]
+
+
+def _numbers(bands: Sequence[int] | None) -> tuple[int, ...] | None:
+    if bands is None:
+        return None
+    if isinstance(bands, str) or not bands or not all(is_integer(band) and band >= 1 for band in bands):
+        raise ValueError(f"bands must be numbers of bands, from 1 on, got {bands!r}; such as [1, 2, 3]")
+    return tuple(int(band) for band in bands)
 
 
 class TilePredictor(nn.Module):
@@ -78,13 +106,14 @@ class TilePredictor(nn.Module):
         """
         if batch.shape[1] != self.subtrahend.shape[1]:
             raise ValueError(
-                f"tiles must have {self.subtrahend.shape[1]} channels as in training, got {batch.shape[1]}; choose "
-                "other channels or bands"
+                f"tiles must have {self.subtrahend.shape[1]} channels as in training, got {batch.shape[1]}; name the "
+                f"bands to read, as in --bands '{list(range(1, self.subtrahend.shape[1] + 1))}', or train with as many "
+                "numbers in subtrahend and divisor as the tiles have bands"
             )
         return torch.sigmoid(self.network((batch - self.subtrahend) / self.divisor))
 
 
-def predict_tiles(
+def predict_tiles(  # noqa: PLR0913 - all but the first by keyword, in JSON
     tiles: Sequence[Tile],
     network: nn.Module,
     output_dir: str | os.PathLike[str],
@@ -93,23 +122,31 @@ def predict_tiles(
     threshold: float = 0.5,
     overwrite: bool = False,
     progress: bool = True,
+    white: float | Literal["type"] | None = "type",
 ) -> list[Path]:
     """Predict tiles one after the other, each to ``<name>.tif`` with its georeference; see `predict_tile`.
 
-    A run that was broken off goes on: files that are there are kept, as they are whole, and counted in a line.
+    A run that was broken off goes on: files that are there are kept, as they are whole, and counted in a line. A tile
+    that cannot be read or predicted does not stop the others.
 
     Args:
         tiles: The tiles.
         network: From stored values to probabilities, such as `TilePredictor`.
         output_dir: Folder of the predictions; made where it does not exist.
         inferer: Windows, overlap, augmentation and device.
-        output: ``"labels"``: 0 and 255 = building; ``"values"``: the probability as float32.
+        output: ``"labels"``: 0 and 255 = building, 127 where the tile has no data; ``"values"``: the probability as
+            float32, NaN where the tile has no data.
         threshold: Probability above which a pixel is building.
         overwrite: Predict again what is there.
         progress: Show a progress bar.
+        white: Stored value that the network sees as 255, see `TileReader`.
 
     Returns:
         The files of all tiles.
+
+    Raises:
+        ValueError: Some tiles could not be predicted; each is named with the reason, once the others are done.
+        OSError: The disk is full.
     """
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,9 +154,18 @@ def predict_tiles(
     missing = [tile for tile in tiles if overwrite or not paths[tile.name].exists()]
     if len(missing) < len(paths):
         print(f"kept {len(paths) - len(missing)} predictions of an earlier run in {folder}; overwrite=True replaces")
+    failed: dict[str, str] = {}
     for tile in tqdm(missing, desc="predict", unit="tile", disable=not progress):
-        predict_tile(
-            tile.layers, paths[tile.name], network, inferer, output, _BUILDINGS if output == "labels" else None,
-            threshold, overwrite,
-        )  # fmt: skip
+        try:
+            predict_tile(
+                tile.layers, paths[tile.name], network, inferer, output, _BUILDINGS if output == "labels" else None,
+                threshold, overwrite, white,
+            )  # fmt: skip
+        except (ValueError, FileNotFoundError, PermissionError) as error:
+            failed[tile.name] = str(error)
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of {len(missing)} tiles could not be predicted; the others are in {folder}\n"
+            + "\n".join(f"{name}: {reason}" for name, reason in failed.items())
+        )
     return list(paths.values())

@@ -16,7 +16,8 @@ import pandas as pd
 from monai_boundary._check import check_choice, check_number
 from monai_boundary.datasets.checks import check_size
 from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskReader, Tile, TileReader, potsdam_codes
-from monai_boundary.datasets.remote.codes import BINARY
+from monai_boundary.datasets.remote.codes import BINARY, IGNORE
+from monai_boundary.datasets.remote.raster import import_rasterio
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
 from monai_boundary.evaluation.tables import score_each, statistics, write_tables
@@ -26,6 +27,9 @@ __all__ = ["TileEvaluation", "evaluate_tiles", "write_tile_tables"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _STRIP = 512  # rows decoded at once
+_FAR = 100  # pixels over which the scale of a projection is measured
+_SAME_SCALE = 0.01
+_RADIUS, _FLATTENING = 6378137.0, 1 / 298.257223563  # of WGS 84
 _SCORES = ("iou", "boundary_f1", "boundary_precision", "boundary_recall")
 
 
@@ -83,13 +87,14 @@ def evaluate_tiles(
 
     A prediction belongs to the mask of its name: ``austin1.tif`` to ``austin1.tif``, ``potsdam_2_13.tif`` to
     ``top_potsdam_2_13_label.tif``. Masks hold 0 and 1 or 255 = building; those of Potsdam hold its colours, of which
-    black is not counted.
+    black is not counted. Neither are pixels of a nodata value, but for 0, in one of both.
 
     Args:
         pred_dir: Folder with predictions, 0 and 1 or 255, or Potsdam's colours.
         gt_dir: Folder with masks, such as ``train/gt`` of INRIA.
         theta: Distance that still counts as wrong in the boundary F1.
-        unit: Of theta: pixels, or metres by the georeference of the prediction.
+        unit: Of theta: pixels, or metres on the ground by the georeference of the prediction. Projections that stretch,
+            such as Web Mercator, are taken into account.
         progress: Show a progress bar.
 
     Returns:
@@ -119,8 +124,10 @@ def _score(theta: float, unit: str, name: str, prediction: Path, mask: Path) -> 
     codes = _codes(mask)
     check_grids(Tile(name, (Layer(prediction),), mask, "test", codes))
     pred, target = _labels(prediction, _codes(prediction)), _labels(mask, codes)
+    missing = pred == IGNORE
+    pred[missing], target[missing] = 0, IGNORE
     with TileReader(prediction) as reader:
-        spacing = _metres(prediction, reader.georeference) if unit == "m" else None
+        spacing = _metres(prediction, reader.georeference, reader.shape) if unit == "m" else None
     return score_buildings(pred, target, theta, spacing)
 
 
@@ -136,6 +143,7 @@ def _codes(path: Path) -> MaskCodes:
 def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
     """Uint8 `(H, W)`, decoded by strips: the colours of a whole tile would take twelve times its size."""
     with MaskReader(path, codes) as reader:
+        reader.check_values()
         height, width = reader.shape
         check_size(path, height * width)
         labels = np.empty((height, width), np.uint8)
@@ -145,13 +153,41 @@ def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
     return labels
 
 
-def _metres(path: Path, place: Georeference | None) -> tuple[float, float]:
-    """Size (height, width) of a pixel in metres."""
+def _metres(path: Path, place: Georeference | None, shape: tuple[int, int]) -> tuple[float, float]:
+    """Size (height, width) of a pixel in metres on the ground."""
     if place is None or place.crs is None or not place.crs.is_projected:
         raise ValueError(f"{path} must have a georeference in a projected system for distances in metres, got "
                          f"{None if place is None else place.crs}; measure in pixels, unit='px'")  # fmt: skip
+    if place.affine is not place.transform:
+        raise ValueError(f"{path} must lie on the grid of its reference system for distances in metres, got ground "
+                         "control points or polynomials; warp it, or measure in pixels, unit='px'")  # fmt: skip
     factor, matrix = place.crs.linear_units_factor[1], place.transform
-    return math.hypot(matrix.b, matrix.e) * factor, math.hypot(matrix.a, matrix.d) * factor
+    stated = np.array([math.hypot(matrix.b, matrix.e), math.hypot(matrix.a, matrix.d)]) * factor
+    scales = np.array([_ground_steps(place, row, column) for row in (0, shape[0]) for column in (0, shape[1])]) / stated
+    scale = scales.mean(0)
+    if not np.isfinite(scale).all() or (np.abs(scales / scale - 1) > _SAME_SCALE).any():
+        raise ValueError(
+            f"{path} must have one scale throughout for distances in metres, got {scales.min():.3g} to "
+            f"{scales.max():.3g} in {place.crs}; warp it to UTM, or measure in pixels, unit='px'"
+        )
+    if (np.abs(scale - 1) <= _SAME_SCALE).all():  # as UTM and most national grids
+        scale = np.ones(2)
+    height, width = (stated * scale).tolist()
+    return height, width
+
+
+def _ground_steps(place: Georeference, row: float, column: float) -> tuple[float, float]:
+    """Metres on the ellipsoid from a pixel to the next row and to the next column."""
+    steps = np.array([(column, row, 1), (column, row + _FAR, 1), (column + _FAR, row, 1)]).T
+    x, y = (np.array(list(place.transform)).reshape(3, 3) @ steps)[:2]
+    east, north = np.radians(import_rasterio().warp.transform(place.crs, "OGC:CRS84", x, y))
+    flat = _FLATTENING * (2 - _FLATTENING)
+    curve = 1 - flat * math.sin(north[0]) ** 2
+    metres = np.hypot(
+        (north[1:] - north[0]) * (1 - flat) / curve**1.5, (east[1:] - east[0]) * math.cos(north[0]) / curve**0.5
+    )
+    down, right = (metres * _RADIUS / _FAR).tolist()
+    return down, right
 
 
 def _by_name(argument: str, folder: Path) -> dict[str, Path]:

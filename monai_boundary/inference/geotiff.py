@@ -27,7 +27,7 @@ _CACHE = 64 * 2**20  # bytes of GDAL's block cache, which otherwise takes 5 % of
 _BLOCK = 256  # side of the blocks in the file
 
 
-def predict_tile(
+def predict_tile(  # noqa: PLR0913 - three that every call gives, the rest by keyword
     source: str | os.PathLike[str] | Sequence[Layer],
     target: str | os.PathLike[str],
     network: Network,
@@ -36,8 +36,13 @@ def predict_tile(
     codes: MaskCodes | None = None,
     threshold: float = 0.5,
     overwrite: bool = False,
+    white: float | Literal["type"] | None = None,
 ) -> Path:
-    """Predict a tile and write the result as a GeoTIFF with the tile's georeference.
+    """Predict a tile and write the result as a GeoTIFF with the tile's georeference, ground control points included.
+
+    Where the tile has no data, see `TileReader`, the network sees 0, and the result has none: NaN in values; in labels
+    255, what the codes store for `IGNORE`, or a value that they leave free, such as 127 beside 0 and 255. It is the
+    nodata value of the file; a file of colours has a mask.
 
     The file is compressed and tiled. It is written beside `target` and moved there once whole, so that a run that
     fails or is killed leaves nothing that looks finished. Neither the tile nor the prediction is ever held whole.
@@ -54,6 +59,7 @@ def predict_tile(
             ``None`` stores the labels.
         threshold: For K = 1, in the unit of what the network returns: 0.5 for probabilities, 0 for logits.
         overwrite: Replace `target` where it exists.
+        white: Stored value that the network sees as 255, see `TileReader`.
 
     Returns:
         `target`.
@@ -70,13 +76,19 @@ def predict_tile(
     path = Path(target)
     if codes is not None and output == "values":
         raise ValueError("codes must be None for output='values', which has no labels; drop one of the two")
-    with import_rasterio().Env(GDAL_CACHEMAX=_CACHE), TileReader(source) as reader:
+    settings = {"GDAL_CACHEMAX": _CACHE, "GDAL_TIFF_INTERNAL_MASK": True}
+    with import_rasterio().Env(**settings), TileReader(source, white) as reader:
         _check_target(path, reader, overwrite)
         rows = (inferer or TileInferer()).rows(reader, network)
         stored = rows if output == "values" else (_stored(values, codes, limit) for values in rows)
+        empty = None
+        if reader.may_miss:
+            known = MaskCodes({0: 0}) if codes is None else codes
+            empty = np.array([np.nan], np.float32) if output == "values" else known.missing
+            stored = _without_data(stored, reader, empty)
         try:
             with eval_mode(network) if isinstance(network, torch.nn.Module) else nullcontext(), replacing(path) as part:
-                _write(part, reader, stored)
+                _write(part, reader, stored, empty)
         except import_rasterio().errors.RasterioIOError as error:
             raise OSError(
                 f"{path} must be written whole, got: {error}; check the free space and the permissions"
@@ -92,6 +104,21 @@ def _stored(values: np.ndarray, codes: MaskCodes | None, threshold: float) -> np
     return labels[None] if codes is None else codes.encode(labels)
 
 
+def _without_data(parts: Iterable[np.ndarray], tile: TileReader, empty: np.ndarray) -> Iterator[np.ndarray]:
+    """Put `empty` where the tile has no data, in rows that come from top to bottom."""
+    top = 0
+    for part in parts:
+        rows = slice(top, top + part.shape[1])
+        missing = tile.window(rows, slice(0, tile.shape[1]))[1]
+        if len(part) == 1 and part.dtype == np.uint8 and (part[0][~missing] == empty[0]).any():
+            raise ValueError(
+                f"network must return at most {empty[0]} classes for a tile with pixels without data, got a label "
+                f"{empty[0]}, which stands for them; pass codes"
+            )
+        yield np.where(missing, empty[:, None, None], part)
+        top = rows.stop
+
+
 def _check_target(path: Path, reader: TileReader, overwrite: bool) -> None:
     if path.exists() and any(path.samefile(file) for file in reader.files):
         raise ValueError(f"target must not be a file of the source, got {path}; choose another name")
@@ -101,11 +128,16 @@ def _check_target(path: Path, reader: TileReader, overwrite: bool) -> None:
         raise FileNotFoundError(f"folder of target must exist, got {path.parent}; make it first")
 
 
-def _write(path: Path, tile: TileReader, parts: Iterator[np.ndarray]) -> None:
-    """Write the next rows `(bands, some rows, W)` from top to bottom to a file on the grid of `tile`, and check it."""
+def _write(path: Path, tile: TileReader, parts: Iterator[np.ndarray], empty: np.ndarray | None) -> None:
+    """Write the next rows `(bands, some rows, W)` from top to bottom to a file on the grid of `tile`, and check it.
+
+    `empty` stands for no data.
+    """
     rasterio, first, sums = import_rasterio(), next(parts), []
     (height, width), place = tile.shape, tile.georeference
-    options = {} if place is None else {"crs": place.crs, "transform": place.transform}
+    options = {} if place is None else place.profile()
+    if empty is not None and len(empty) == 1:
+        options["nodata"] = empty[0].item()
     with without_georeference_warning():
         file = rasterio.open(
             path, "w", driver="GTiff", height=height, width=width, count=len(first), dtype=first.dtype,
@@ -114,12 +146,15 @@ def _write(path: Path, tile: TileReader, parts: Iterator[np.ndarray]) -> None:
         )  # fmt: skip
     with file:
         for rows, values in _whole_blocks(chain([first], parts)):
-            file.write(values, window=rasterio.windows.Window.from_slices(rows, slice(0, width)))
+            window = rasterio.windows.Window.from_slices(rows, slice(0, width))
+            file.write(values, window=window)
+            if empty is not None and len(empty) > 1:
+                file.write_mask((values != empty[:, None, None]).any(0), window=window)
             sums.append((rows, _checksum(values)))
     # GDAL does not report a disk that was full when the file was closed
     try:
         with TileReader(path) as reader:
-            same = all(_checksum(reader.read(rows, slice(0, width))) == one for rows, one in sums)
+            same = all(_checksum(reader.stored(rows, slice(0, width))) == one for rows, one in sums)
     except ValueError:  # a file that was cut short
         same = False
     if not same:

@@ -69,8 +69,8 @@ def contours_stand_on_an_image_of_another_grid(right, file, target):
 
 
 @fault(f"{EVALUATION}.tiles:_metres", *TILES)
-def metres_per_row_and_column_change_places(right, path, place):
-    return right(path, place)[::-1]
+def metres_per_row_and_column_change_places(right, *args):
+    return right(*args)[::-1]
 
 
 @fault(f"{EVALUATION}.tiles:TileEvaluation.iou", *TILES)

@@ -23,10 +23,13 @@ class MaskCodes:
             last one listed is written.
         nearest: Take other colours for the nearest one (Euclidean; the first listed of several) instead of refusing
             them, for masks that were resampled or compressed with loss.
+        one_of: Values of which a mask holds one only. Both together mean something else: a mask of 0, 1 and 255 has
+            buildings of 1, and 255 mostly is no data.
     """
 
     labels: Mapping[Any, int]
     nearest: bool = False
+    one_of: tuple[int, ...] = ()
 
     @property
     def bands(self) -> int:
@@ -80,6 +83,19 @@ class MaskCodes:
             stored[:, labels == label] = code[:, None]
         return stored
 
+    @property
+    def missing(self) -> np.ndarray:
+        """Uint8 `(bands,)` to store where there are no data: what `IGNORE` is stored as, else a value of no label."""
+        if IGNORE in self.labels.values():
+            return self.encode(np.array([[IGNORE]]))[:, 0, 0]
+        known = {tuple(code) for code in self._codes.tolist()}
+        # 127: programs that take every value above half for a class do not take it for one
+        tried = (0, 127, *range(1, 256)) if self.bands > 1 else (IGNORE, 127, *range(256))
+        free = next((value for value in tried if (value,) * self.bands not in known), None)
+        if free is None:
+            raise ValueError("codes must leave a value for pixels without data, got all 256; store fewer classes")
+        return np.full(self.bands, free, np.uint8)
+
     def _refusal(self, values: np.ndarray, counts: np.ndarray, source: str) -> str:
         order = np.argsort(-counts, kind="stable")
         listed = [tuple(value.tolist()) if len(value) > 1 else value.item() for value in values[order]]
@@ -103,4 +119,4 @@ def _pack(stored: np.ndarray) -> np.ndarray:
 
 
 #: 0 and 255 as INRIA and SpaceNet have them, or 0 and 1.
-BINARY = MaskCodes({0: 0, 1: 1, 255: 1})
+BINARY = MaskCodes({0: 0, 1: 1, 255: 1}, one_of=(1, 255))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from monai.data import Dataset
 from monai.data.utils import dense_patch_slices
 
-from monai_boundary.datasets.remote.raster import Georeference, MaskReader, TileReader
+from monai_boundary.datasets.remote.codes import IGNORE
+from monai_boundary.datasets.remote.raster import MaskReader, TileReader
 from monai_boundary.datasets.remote.tiles import Tile, check_tiles
 
 __all__ = ["TileWindows", "check_grids", "check_size", "window_grid"]
@@ -56,20 +57,30 @@ class TileWindows(Dataset):
     ``monai.data.Dataset(TileWindows(tiles), transform)`` feeds a DataLoader; files are opened anew in each access, so
     workers share nothing. An item is ``{"image": float32 (C, h, w), "label": uint8 (1, h, w), "case": name, "rows":
     (first, last + 1), "columns": (first, last + 1)}``, without ``"label"`` where the tile has no mask. Values of the
-    image are as stored (0 to 255 for bytes, metres for surface models): scale them in `transform`.
+    image are as stored (0 to 255 for bytes, metres for surface models): scale them in `transform`. Where an image has
+    no data, see `TileReader`, its values are 0 and the label is `IGNORE`.
 
     Args:
         tiles: As `inria_tiles` and `potsdam_tiles` list them, or made by hand.
         size: Pixels of a window, (height, width) or one number for both.
         overlap: Share of a window that its neighbour covers too, in [0, 1).
+        white: Stored value that becomes 255, see `TileReader`: ``"type"`` puts bytes and uint16 on one scale.
 
     Raises:
-        ValueError: Two tiles have one name, a mask has another size than its image, a tile is smaller than a window.
-            Also what `TileReader` raises; the pixels of a mask are looked at when they are read.
+        ValueError: Two tiles have one name, a mask has another size or place than its image, holds 1 and 255 without
+            saying what 255 is, or a tile is smaller than a window. Also what `TileReader` raises; the other values of a
+            mask are looked at when they are read.
     """
 
-    def __init__(self, tiles: Sequence[Tile], size: int | tuple[int, int] = 512, overlap: float = 0.0) -> None:
+    def __init__(
+        self,
+        tiles: Sequence[Tile],
+        size: int | tuple[int, int] = 512,
+        overlap: float = 0.0,
+        white: float | Literal["type"] | None = None,
+    ) -> None:
         check_tiles(tiles)
+        self._white = white
         windows: list[tuple[Tile, Window]] = []
         for tile in tiles:
             shape = check_grids(tile)
@@ -81,12 +92,14 @@ class TileWindows(Dataset):
 
     def _transform(self, index: int) -> dict[str, Any]:
         tile, (rows, columns) = self.data[index]
-        with TileReader(tile.layers) as image:
-            item: dict[str, Any] = {"image": image.read(rows, columns).astype(np.float32)}
+        with TileReader(tile.layers, self._white) as image:
+            values, missing = image.window(rows, columns)
+        item: dict[str, Any] = {"image": values.astype(np.float32)}
         if tile.mask is not None:
             place = f" (rows {rows.start} to {rows.stop - 1}, columns {columns.start} to {columns.stop - 1})"
             with MaskReader(tile.mask, tile.codes) as mask:
-                item["label"] = mask.labels(rows, columns, place)[None]
+                labels = mask.labels(rows, columns, place)
+            item["label"] = np.where(missing, np.uint8(IGNORE), labels)[None]
         return item | {
             "case": tile.name, "rows": (rows.start, rows.stop), "columns": (columns.start, columns.stop),
         }  # fmt: skip
@@ -96,7 +109,7 @@ def check_grids(tile: Tile) -> tuple[int, int]:
     """Return the size (H, W) of a tile.
 
     Raises:
-        ValueError: The mask has another size or place than the image.
+        ValueError: The mask has another size or place than the image, or values that exclude each other.
     """
     with TileReader(tile.layers) as image:
         shape, place = image.shape, image.georeference
@@ -110,17 +123,10 @@ def check_grids(tile: Tile) -> tuple[int, int]:
             )
         # A mask without georeference is common and lies on its image by its name; one from elsewhere is a mistake.
         if place is not None and mask.georeference is not None:
-            apart = _pixels_apart(shape, place, mask.georeference)
-            if apart > 1:
+            found = place.lies_elsewhere(mask.georeference, shape)
+            if found is not None:
                 raise ValueError(
-                    f"{tile.mask} must lie where its image lies, got corners {apart:g} pixels apart; "
-                    "check that both are of one tile"
+                    f"{tile.mask} must lie where its image lies, got {found}; check that both are of one tile"
                 )
+        mask.check_values()
     return shape
-
-
-def _pixels_apart(shape: tuple[int, int], first: Georeference, second: Georeference) -> float:
-    """How far two georeferences put the corners of a tile from each other, in pixels of the first."""
-    corners = np.array([[0, 0, 1], [shape[1], shape[0], 1]]).T
-    one, other = (np.array(list(place.transform)).reshape(3, 3) for place in (first, second))
-    return float(np.abs(np.linalg.solve(one, other @ corners) - corners).max())
