@@ -33,7 +33,7 @@ class Advice:
         named: Pattern of the names of such classes, where figures cannot tell; searched without regard to case.
         trainer: Of nnU-Net, with the boundary term.
         bundle: MONAI bundle with it, where no trainer of nnU-Net has the loss.
-        map: Setting of the distance map.
+        map: Preset of the distance map.
         share: Of the gradient, smallest and largest that the evidence supports.
         beside: It is told beside the first other kind that fits, not in its place.
     """
@@ -111,7 +111,7 @@ ADVICE = (
         "They are too few to decide, and a threshold or a size filter buys a part of it.",
         "docs/evidence/lesions.md",
         when={"share": (0, 1), "lesions": (2, _MANY)},
-        map="ROBUST.replace(balance=0.0)",
+        map="clipped",
         share=(0.2, 0.5),
     ),
     Advice(

@@ -32,7 +32,7 @@ def test_figures_verdict_settings_and_page_are_printed(run, phantoms):
     assert "lesions that are tiny and many: lesion why 0." in text
     assert "A lead only." in text
     assert "docs/evidence/lesions.md" in text
-    assert "nnUNetTrainerDiceCEBoundary, map ROBUST.replace(balance=0.0), share 0.2 to 0.5 of the gradient" in text
+    assert "nnUNetTrainerDiceCEBoundary, map clipped, share 0.2 to 0.5 of the gradient" in text
     assert "compare both by monai-boundary compare" in text
     assert "labels: 100%" in result.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from monai_boundary.datasets.label_maps import LabelMap
 from monai_boundary.evaluation.advice import ADVICE, NOTHING_LIKE_IT, STOCK, Advice, advise
 from monai_boundary.evaluation.label_figures import FIGURES, case_labels
 from monai_boundary.evaluation.label_survey import LabelSurvey, survey_labels
-from monai_boundary.kernels.distance import PUBLISHED, ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import preset_options
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = [*ADVICE, NOTHING_LIKE_IT]
@@ -41,13 +40,15 @@ def test_trainer_and_bundle_of_an_entry_exist(entry):
 
 
 @every_entry
-def test_settings_of_an_entry_are_those_that_the_package_takes(entry):
-    if entry.map:
-        options = eval(entry.map, {"ROBUST": ROBUST, "PUBLISHED": PUBLISHED})  # noqa: S307
-        assert isinstance(options, DistanceMapOptions)
-    if entry.share:
-        assert 0 < entry.share[0] <= entry.share[1] < 1
+def test_settings_of_an_entry_are_those_that_its_trainer_has(entry):
     assert set(entry.when) <= {*FIGURES, "ndim", "empty"}
+    if entry.map or entry.share:
+        pytest.importorskip("nnunetv2")
+        from nnunet_trainers.discovery import monai_boundary_trainer_discovery as trainers
+
+        trainer = getattr(trainers, entry.trainer)
+        assert trainer.boundary_map == preset_options(entry.map)
+        assert entry.share[0] <= trainer.boundary_schedule.end <= entry.share[1]
 
 
 def test_kinds_have_names_of_their_own():
@@ -122,8 +123,8 @@ def test_without_a_gain_or_a_lead_one_starts_from_the_stock_trainer(entry):
 
 
 def test_settings_are_told_with_the_trainer():
-    entry = Advice("kind", "gain", "", map="ROBUST", share=(0.1, 0.3))
-    assert entry.tool == "nnUNetTrainerDiceCEBoundary, map ROBUST, share 0.1 to 0.3 of the gradient"
+    entry = Advice("kind", "gain", "", map="clipped", share=(0.1, 0.3))
+    assert entry.tool == "nnUNetTrainerDiceCEBoundary, map clipped, share 0.1 to 0.3 of the gradient"
 
 
 @pytest.mark.real_data
@@ -134,13 +135,3 @@ def test_the_hippocampus_is_a_single_compact_object(data_dir):
     assert list(finding.classes) == ["Anterior", "Posterior"]
     assert len(survey.cases) == 100
     assert survey.table("Anterior")["lesions"].median() == 1
-
-
-def test_the_trainer_of_the_docs_has_the_settings_of_the_lead():
-    pytest.importorskip("nnunetv2")
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), flags=re.DOTALL)
-    names: dict = {}
-    exec(compile(block, "data.md", "exec"), names)  # noqa: S102
-    trainer, lead = names["nnUNetTrainerDiceCEBoundaryShare"], next(entry for entry in ADVICE if entry.share)
-    assert trainer.boundary_map == eval(lead.map, {"ROBUST": ROBUST})  # noqa: S307
-    assert lead.share[0] <= trainer.boundary_schedule.end <= lead.share[1]
