@@ -66,6 +66,8 @@ ARMS = {
     CONTROL: Arm(),
     "share .5": _boundary(GradientShare(end=0.5)),
     "share .2": _boundary(GradientShare(end=0.2)),
+    # where the network has found nothing by the end of the ramp, a share keeps it there
+    "share .5, late": _boundary(Warmup(0.4, GradientShare(end=0.5))),
     "published": _boundary(Rebalance(), PUBLISHED),
     "BF1 share .5": _f1(GradientShare(end=0.5)),
     "BF1 share .2": _f1(GradientShare(end=0.2)),

@@ -14,7 +14,7 @@ from experiments.evidence.figures import evidence_figure
 from experiments.evidence.series import SERIES
 from experiments.evidence.tables import tables
 from experiments.evidence.training import KEYS, planned_runs, train_arm
-from experiments.shared.commands import FILE, Plan, experiment, seeds_option
+from experiments.shared.commands import FILE, ListOf, Plan, experiment, seeds_option
 from experiments.shared.journal import Run
 from experiments.shared.tables import replace_between
 from monai_boundary.reports.figures import save_figure
@@ -32,10 +32,13 @@ def _command(name: str) -> click.Command:
     @seeds_option()
     @click.option("--quick", is_flag=True, help="Two steps, whose figures say nothing.")
     @click.option("--tiers", type=click.IntRange(1, 4), default=4, show_default=True, help="Of arms, the first ones.")
+    @click.option("--folds", type=ListOf(SERIES[name].folds), default=",".join(SERIES[name].folds), show_default=True)
     @click.option("--docs", type=FILE, help="Replace the tables of this series in this Markdown file, too.")
-    def command(data: Path, seeds: tuple[int, ...], quick: bool, tiers: int, docs: Path | None) -> Plan:
+    def command(
+        data: Path, seeds: tuple[int, ...], quick: bool, tiers: int, folds: tuple[str, ...], docs: Path | None
+    ) -> Plan:
         """Train what the journal lacks, the most telling runs first, and print the paired differences."""
-        series = replace(SERIES[name], tiers=SERIES[name].tiers[:tiers])
+        series = replace(SERIES[name], tiers=SERIES[name].tiers[:tiers], folds=folds)
         settings = replace(series.settings, **(QUICK if quick else {}))
 
         @cache

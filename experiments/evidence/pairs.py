@@ -15,6 +15,7 @@ from experiments.shared.journal import Run
 
 #: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
 ENOUGH = 6
+LEVEL = 0.05
 KEYS = ["loss", "arm", "point"]
 _PAIR = ["fold", "seed", "group", "case", "kind"]
 
@@ -47,8 +48,8 @@ class Comparison:
 
     @property
     def decided(self) -> bool:
-        """Whether the interval excludes zero, of enough pairs."""
-        return self.pairs >= ENOUGH and (self.low > 0 or self.high < 0)
+        """Whether the interval excludes zero, and the test agrees."""
+        return (self.low > 0 or self.high < 0) and self.p < LEVEL
 
 
 def score_table(rows: Sequence[Run]) -> pd.DataFrame:

@@ -54,7 +54,7 @@ class Series:
     main: tuple[str, ...] = ("false_objects", "f1", "hd95", "dice")
     tiers: tuple[Tier, ...] = (
         (("Dice+CE", "control"), ("Dice+CE", "share .5")),
-        (("Dice+CE", "share .2"), ("Dice+CE", "published")),
+        (("Dice+CE", "share .2"), ("Dice+CE", "share .5, late"), ("Dice+CE", "published")),
         (("generalized Dice", "control"), ("generalized Dice", "share .5")),
         (("generalized Dice", "share .2"), ("generalized Dice", "published")),
     )

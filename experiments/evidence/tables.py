@@ -37,7 +37,7 @@ def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
     if not found:
         return f"**{name}**: no pair yet."
     pairs = max(each.pairs for each in found.values())
-    shown = [f"{arm} beside {loss}, {POINTS[point]}, {interval(each)} of {number(each.control)}"
+    shown = [f"{arm} beside {loss}, {POINTS[point]}, {interval(each)} of {number(each.control)}, p {number(each.p)}"
              for (loss, arm, point), each in found.items() if each.decided]  # fmt: skip
     sight = "; ".join(
         f"{arm} beside {loss} {number(each.difference, True)} of {number(each.control)}, lower in {each.lower} and "
@@ -45,7 +45,7 @@ def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
         for (loss, arm, point), each in found.items() if point == "plain"
     )  # fmt: skip
     if shown:
-        return f"**{name}**: the interval excludes zero for {'; '.join(shown)}. At .5: {sight}."
+        return f"**{name}**: an effect of {'; '.join(shown)}. At .5: {sight}."
     few = f"; fewer than {ENOUGH} decide nothing" if pairs < ENOUGH else ""
     return f"**{name}**: no effect shown yet, {plural(pairs)}{few}. At .5: {sight}."
 

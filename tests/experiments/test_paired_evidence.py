@@ -249,7 +249,7 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
     many = [row("control", 0, {n: 0.1 * i for i, n in enumerate(names)}),
             row("share .5", 0, {n: 0.1 * i + 0.2 + 0.01 * i for i, n in enumerate(names)})]  # fmt: skip
     text = tables(many, series)
-    assert "**Dice**: the interval excludes zero for share .5 beside Dice+CE, at .5, +0.230 [" in text
+    assert "**Dice**: an effect of share .5 beside Dice+CE, at .5, +0.230 [" in text
     assert "lower in 0 and higher in 7 of 7 pairs." in text
     assert "**Dice**: no pair yet." in tables(few[:1], series)
     assert evidence_figure([*few, row("control", 0, {"a": 0.1}, "generalized Dice")], series).axes
