@@ -31,7 +31,8 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
 
     The folder is an nnU-Net raw data set (make DST your $nnUNet_raw) and, by its datalist.json with the published
     split, a data set for MONAI bundles and for "python -m experiments". Damaged or incomplete cases are skipped and
-    named. To continue an interrupted run, run the same command again.
+    named, and the command fails after the others are done. To continue an interrupted run, run the same command
+    again.
     """
     from monai_boundary.datasets.convert import convert_challenge
 
@@ -40,6 +41,8 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
         click.echo(line)
     if not result.written and not result.kept:
         raise click.ClickException(f"no case of {source} could be converted; the reasons are above")
+    if result.skipped:
+        raise click.ClickException(f"{len(result.skipped)} cases were skipped; the reasons are above")
 
 
 def _summary(result: Conversion, dry_run: bool) -> list[str]:

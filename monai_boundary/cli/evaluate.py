@@ -53,6 +53,7 @@ class _EmptyType(click.ParamType):
 @click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Unit of --theta.")
 @click.option("--worst", default=3, show_default=True, type=click.IntRange(min=0), help="Worst cases shown per class.")
 @click.option("--force", is_flag=True, help="Replace earlier results in the folder.")
+@click.option("--allow-missing", is_flag=True, help="A case that is in one folder alone is no error.")
 def evaluate(  # noqa: PLR0913 - one argument per option
     pred: Path,
     gt: Path,
@@ -68,11 +69,13 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     unit: Literal["px", "m"],
     worst: int,
     force: bool,
+    allow_missing: bool,
 ) -> None:
     """Score the predicted label maps in PRED against the ground truth in GT.
 
     Writes cases.csv, summary.json and report.html, with box plots, misses and pictures of the worst cases.
     PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr.
+    The command fails, after it has written all of that, if a case could not be scored; see --allow-missing.
     A file that takes more than 8 GB of memory is refused; MONAI_BOUNDARY_MAX_GB raises that.
 
     \b
@@ -93,7 +96,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
             _guard(output / "summary.json", force)
             tiles = evaluate_tiles(pred, gt, theta, unit)
             written = dict(zip(("table", "summary"), write_tile_tables(tiles, output), strict=True))
-        _finish(_tile_lines(tiles), tiles, written, "tiles")
+        _finish(_tile_lines(tiles), tiles, written, "tiles", allow_missing)
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
@@ -104,7 +107,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         written = dict(zip(("table", "summary"), write_tables(result, output), strict=True))
         title = f"{pred.resolve().name}: {protocol} scores"
         written["report"] = write_report(result, output / "report.html", images, worst, title)
-    _finish(_case_lines(result), result, written, "cases")
+    _finish(_case_lines(result), result, written, "cases", allow_missing)
 
 
 def _guard(path: Path, force: bool) -> None:
@@ -112,14 +115,21 @@ def _guard(path: Path, force: bool) -> None:
         raise FileExistsError(f"{path} must not exist, got earlier results; pass --force or another --output")
 
 
-def _finish(lines: list[str], result: Evaluation | TileEvaluation, written: dict[str, Path], things: str) -> None:
-    """Print the scores, what was lost and where all is; a case that could not be scored is an error."""
+def _finish(
+    lines: list[str], result: Evaluation | TileEvaluation, written: dict[str, Path], things: str, allow_missing: bool
+) -> None:
+    """Print the scores, what was lost and where all is; a case that was not scored is an error unless it may be."""
     lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
-    if lost := result.without_prediction:
-        lines.append(f"\nno prediction for {len(lost)} cases: {', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''}")
+    missing = {"prediction": result.without_prediction, "ground truth": [file.name for file in result.without_target]}
+    for what, lost in missing.items():
+        if lost:
+            more = ", ..." if len(lost) > 5 else ""
+            lines.append(f"\nno {what} for {len(lost)} cases: {', '.join(lost[:5])}{more}")
     click.echo("\n".join([*lines, "", *(f"{name}: {path}" for name, path in written.items())]))
     if result.failed:
         raise click.ClickException(f"{len(result.failed)} {things} could not be scored; the reasons are above")
+    if (count := sum(map(len, missing.values()))) and not allow_missing:
+        raise click.ClickException(f"{count} {things} are in one folder alone; pass --allow-missing if they may be")
 
 
 def _tile_lines(result: TileEvaluation) -> list[str]:

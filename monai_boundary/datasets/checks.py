@@ -5,11 +5,20 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-__all__ = ["SPLITS", "TooLargeError", "check_entries", "check_readable", "check_size", "import_extra"]
+__all__ = [
+    "SPLITS",
+    "TooLargeError",
+    "check_entries",
+    "check_names",
+    "check_readable",
+    "check_size",
+    "data_files",
+    "import_extra",
+]
 
 SPLITS = ("training", "validation", "test")
 
@@ -55,10 +64,33 @@ def import_extra(module: str, extra: str, what: str) -> Any:
         ) from error
 
 
+def data_files(folder: Path, endings: Sequence[str], below: bool = False) -> list[Path]:
+    """Return the files of these endings in a folder, or also below it, sorted.
+
+    Left out are hidden files, and the shadows that macOS adds. A link to a file that is not there is a file that cannot
+    be read, and whoever opens it says so.
+    """
+    return sorted(
+        path
+        for path in folder.glob("**/*" if below else "*")
+        if path.name.lower().endswith(tuple(endings))
+        and (path.is_file() or (path.is_symlink() and not path.exists()))
+        and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
+    )
+
+
+def check_names(kind: str, names: Iterable[str], place: str = "") -> None:
+    """Raise ``ValueError`` when a name cannot be that of a file here and elsewhere: results are stored under it."""
+    for name in names:
+        if PureWindowsPath(name).name != name or name.startswith(".") or not name.isprintable():
+            raise ValueError(f"names of {kind} must be names of files, got {name!r}{place}; rename it")
+
+
 def check_entries(kind: str, entries: Iterable[tuple[str, str, Path]]) -> None:
-    """Raise ``ValueError`` when two entries (name, split, file) of a list have one name, or a split is unknown."""
+    """Raise ``ValueError`` when two entries (name, split, file) have one name, or a name or a split is none."""
     files: dict[str, Path] = {}
     for name, split, file in entries:
+        check_names(kind, [name])
         if name in files:
             raise ValueError(
                 f"{kind} must have names of their own, got {name} for {files[name]} and {file}; "

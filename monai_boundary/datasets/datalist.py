@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from monai_boundary._files import write_json
-from monai_boundary.datasets.checks import SPLITS
+from monai_boundary.datasets.checks import SPLITS, check_names
 from monai_boundary.datasets.nifti import case_name
 
-__all__ = ["SPLITS", "CaseFiles", "read_datalist", "write_datalist"]
+__all__ = ["SPLITS", "CaseFiles", "class_values", "datalist_file", "read_datalist", "write_datalist"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,18 @@ def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[C
 
 
 def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
-    """Read the splits of a datalist, or of the ``datalist.json`` in a folder; paths are taken from where it lies.
+    """Read the splits of a datalist, or of the ``datalist.json`` or ``dataset.json`` in a folder.
+
+    The ``dataset.json`` of the Medical Segmentation Decathlon is one. Paths are taken from where the file lies. A case
+    has the name that is given, else that of its label, else that of its first image, without ``.nii.gz``.
 
     Raises:
-        ValueError: The file is no datalist, a case is named twice, or a file it names does not exist.
+        ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a file does not exist.
         OSError: The file does not exist.
     """
-    file = Path(path) / "datalist.json" if Path(path).is_dir() else Path(path)
+    file = datalist_file(path) or Path(path) / "datalist.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise TypeError(f"a {type(content).__name__}")
+        content = _content(file)
         splits = {
             split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content
         }
@@ -64,6 +66,7 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
             "monai-boundary convert writes one"
         ) from None
     cases = [case for entries in splits.values() for case in entries]
+    check_names("cases", [case.case for case in cases], f" in {file}")
     twice = sorted(name for name, count in Counter(case.case for case in cases).items() if count > 1)
     if twice:
         raise ValueError(f"{file} must name every case once, got {', '.join(twice[:5])} more than once")
@@ -74,10 +77,58 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
     return splits
 
 
+def datalist_file(path: str | os.PathLike[str]) -> Path | None:
+    """Return the datalist that a path means: a file, or what lists cases in a folder; ``None`` where nothing does."""
+    if not Path(path).is_dir():
+        return Path(path)
+    for name in ("datalist.json", "dataset.json"):  # nnU-Net's dataset.json lists no cases
+        file = Path(path) / name
+        if file.is_file() and (
+            name == "datalist.json" or any(isinstance(_read(file).get(key), list) for key in SPLITS)
+        ):
+            return file
+    return None
+
+
+def class_values(file: Path) -> set[int]:
+    """Return the classes that a ``dataset.json`` names, empty where there is none or it names none.
+
+    ``{"lesion": 1}`` as in nnU-Net, regions ``{"whole": [1, 2]}``, or ``{"1": "lesion"}`` as in nnU-Net 1 and the
+    Medical Segmentation Decathlon. A class ``ignore`` is left out.
+    """
+    named = _read(file).get("labels")
+    try:
+        pairs = [_named(*pair) for pair in named.items()]  # type: ignore[union-attr]
+        return {int(value) for name, values in pairs if name != "ignore" for value in values}
+    except (ValueError, TypeError, AttributeError):
+        return set()
+
+
+def _named(key: str, value: Any) -> tuple[str, list]:
+    """Name and values of a class, from either direction."""
+    if isinstance(value, str) and key.isdecimal():
+        return value, [key]
+    return key, value if isinstance(value, list) else [value]
+
+
+def _read(file: Path) -> dict:
+    try:
+        return _content(file)
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _content(file: Path) -> dict:
+    content = json.loads(file.read_text(encoding="utf-8-sig"))  # editors of Windows put a mark in front
+    if not isinstance(content, dict):
+        raise TypeError(f"a {type(content).__name__}")
+    return content
+
+
 def _case(entry: Mapping | str, folder: Path) -> CaseFiles:
     if isinstance(entry, str):  # as the Medical Segmentation Decathlon lists its test images
         entry = {"image": entry}
     image = entry["image"]
     files = tuple(folder / name for name in ([image] if isinstance(image, str) else image))
-    label = folder / entry["label"] if "label" in entry else None
+    label = None if entry.get("label") is None else folder / entry["label"]
     return CaseFiles(str(entry.get("case") or case_name(label or files[0])), files, label)

@@ -10,6 +10,7 @@ import gzip
 import io
 import math
 import os
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def same_grid(first: Volume, second: Volume, tolerance_mm: float = 1e-2) -> bool
 
 def case_name(path: Path) -> str:
     """Return the name of a NIfTI file without its ending."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return re.sub(r"(\.nii)?(\.gz)?$", "", path.name, count=1, flags=re.IGNORECASE)
 
 
 def same_affine(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray, tolerance_mm: float = 1e-2) -> bool:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_boundary.datasets.checks import data_files
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, read_labels, same_grid
 
 __all__ = ["Pairs", "find_image", "find_pairs", "read_pair"]
@@ -41,14 +42,14 @@ def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str])
     Raises:
         ValueError: A folder is none, holds no NIfTI file, a case has two predictions, or no case has one.
     """
-    truths = _nifti_files("gt_dir", Path(gt_dir), "*")
+    truths = _nifti_files("gt_dir", Path(gt_dir), below=False)
     targets = {case_name(file): file for file in truths}
     if len(targets) < len(truths):
         twice = next(file.name for file in truths if targets[case_name(file)] != file)
         raise ValueError(f"gt_dir must hold one label map per case, got {twice} and another of its name in {gt_dir}")
     found: dict[str, list[Path]] = defaultdict(list)
     stray = []
-    for file in _nifti_files("pred_dir", Path(pred_dir), "**/*"):
+    for file in _nifti_files("pred_dir", Path(pred_dir), below=True):
         name = case_name(file)
         owners = [case for case in targets if name == case or name.startswith(f"{case}_")]
         if owners:
@@ -73,12 +74,10 @@ def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str])
     )
 
 
-def _nifti_files(name: str, folder: Path, pattern: str) -> list[Path]:
+def _nifti_files(name: str, folder: Path, below: bool) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"{name} must be a folder, got {folder}")
-    named = (file for file in folder.glob(pattern) if file.name.endswith(NIFTI_ENDINGS))
-    # ._a is a shadow of macOS; a dangling link is a case that cannot be read, and is to be named as such
-    files = sorted(file for file in named if file.name[0] != "." and (file.is_file() or file.is_symlink()))
+    files = data_files(folder, NIFTI_ENDINGS, below)
     if not files:
         raise ValueError(f"{name} must hold .nii.gz or .nii files, got none in {folder}")
     return files

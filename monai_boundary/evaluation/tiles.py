@@ -43,6 +43,7 @@ class TileEvaluation:
         rows: Scores by tile.
         failed: Reason by tile that could not be scored.
         without_prediction: Masks that have no prediction.
+        without_target: Predictions that have no mask.
     """
 
     theta: float
@@ -50,6 +51,7 @@ class TileEvaluation:
     rows: dict[str, BuildingScore] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     without_prediction: list[str] = field(default_factory=list)
+    without_target: list[Path] = field(default_factory=list)
 
     @property
     def iou(self) -> float:
@@ -73,6 +75,7 @@ class TileEvaluation:
             "iou_of_all_pixels": None if math.isnan(self.iou) else self.iou,
             "scores": {name: statistics(table[name]) for name in _SCORES},
             "failed": self.failed, "without_prediction": self.without_prediction,
+            "without_target": [file.name for file in self.without_target],
         }  # fmt: skip
 
 
@@ -112,6 +115,7 @@ def evaluate_tiles(
         raise ValueError(f"pred_dir must hold predictions named as the masks of {gt_dir}, such as {next(iter(masks))}"
                          f".tif, got {', '.join(list(found)[:3])}")  # fmt: skip
     result.without_prediction = [name for name in masks if name not in found]
+    result.without_target = [file for name, file in found.items() if name not in masks]
     score = partial(_score, result.theta, unit)
     result.rows = score_each(pairs, score, result.failed, "tile", progress)
     return result

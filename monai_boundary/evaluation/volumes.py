@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from monai_boundary._check import check_choice, check_ignore_index
+from monai_boundary.datasets.datalist import class_values
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.score_sets import PROTOCOLS, check_definition, score_pair
@@ -190,7 +190,7 @@ def _score_case(
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:
     """Classes that nnU-Net's ``dataset.json`` names, or that the ground truth holds."""
-    values = _named_labels(gt_dir.absolute().parent / "dataset.json")
+    values = class_values(gt_dir.absolute().parent / "dataset.json")
     if not values - {0, ignore_index}:
         for files in cases.values():
             try:
@@ -198,14 +198,3 @@ def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: 
             except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
                 continue
     return sorted(values - {0, ignore_index}) or [1]
-
-
-def _named_labels(description: Path) -> set[int]:
-    """Classes in ``dataset.json``: ``{"name": 1}``, regions ``{"name": [1, 2]}``, or nnU-Net 1's ``{"1": "name"}``."""
-    try:
-        named = json.loads(description.read_text(encoding="utf-8"))["labels"].items()
-        pairs = [(value, int(name)) if isinstance(value, str) else (name, value) for name, value in named]
-        values = [value if isinstance(value, list) else [value] for name, value in pairs if name != "ignore"]
-        return {int(label) for region in values for label in region}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not of nnU-Net
-        return set()

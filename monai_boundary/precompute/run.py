@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from monai_boundary._check import check_ignore_index
 from monai_boundary._files import file_digest, only_writer, part_pattern
-from monai_boundary.datasets.datalist import read_datalist
+from monai_boundary.datasets.checks import check_names, data_files
+from monai_boundary.datasets.datalist import datalist_file, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 from monai_boundary.map_store import ENDING, read_record, read_records, require_blosc2, require_settings
@@ -59,7 +60,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     A second run of the same share into the same folder waits until the first has ended; runs of other shares do not.
 
     Args:
-        data: A datalist or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
+        data: A datalist (or the Medical Segmentation Decathlon's ``dataset.json``) or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
         out: Folder of the maps, for one choice of settings.
         num_classes: Classes including the background.
         options: Settings of the maps. They are stored as float16 where a clip or a normalisation bounds them.
@@ -106,21 +107,19 @@ def _find_labels(data: str | os.PathLike[str]) -> dict[str, Path]:
     path = Path(data).absolute()
     if not path.exists():
         raise FileNotFoundError(f"{data} must be a datalist.json or a folder of label maps, got nothing there")
-    if path.is_file() or (path / "datalist.json").is_file():
+    if datalist_file(path) is not None:
         listed = [entry for entries in read_datalist(path).values() for entry in entries]
         labels = {entry.case: entry.label for entry in listed if entry.label is not None}
         if without := len(listed) - len(labels):
             warnings.warn(f"{data}: {without} cases have no label and get no map", UserWarning, stacklevel=3)
     else:
-        files = [file for file in path.iterdir() if file.name.endswith(NIFTI_ENDINGS)]
+        files = data_files(path, NIFTI_ENDINGS)
         labels = {case_name(file): file for file in files}
         if len(labels) < len(files):
             raise ValueError(f"{data} must hold one label map per case, got a .nii and a .nii.gz of the same name")
     if not labels:
         raise ValueError(f"{data} must hold label maps *.nii.gz, or a datalist.json that names some, got neither")
-    unusable = [case for case in labels if Path(case).name != case or case.startswith(".")]
-    if unusable:
-        raise ValueError(f"names of cases must be names of files, got {unusable[0]!r}; rename it")
+    check_names("cases", labels)
     return dict(sorted(labels.items()))
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monai_boundary.datasets.datalist import read_datalist, write_datalist
+from monai_boundary.datasets.checks import check_entries, data_files
+from monai_boundary.datasets.datalist import class_values, read_datalist, write_datalist
+from monai_boundary.datasets.nifti import case_name
 
 
 def test_the_list_of_the_decathlon_is_read_and_dots_belong_to_names(tmp_path: Path) -> None:
@@ -20,6 +22,68 @@ def test_the_list_of_the_decathlon_is_read_and_dots_belong_to_names(tmp_path: Pa
     splits = read_datalist(tmp_path / "dataset.json")
     assert [case.case for case in splits["training"]] == ["1.3.6.1.4.0175", "1.3.6.1.4.0176"]
     assert [(case.case, case.label) for case in splits["test"]] == [("test", None)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "values"),
+    [
+        ({"background": 0, "lesion": 1}, {0, 1}),
+        ({"0": "background", "1": "lesion"}, {0, 1}),  # the Decathlon and nnU-Net 1
+        ({"background": "0", "lesion": "1"}, {0, 1}),
+        ({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "ignore": 4}, {0, 1, 2, 3}),
+        ({"0": "background", "1": "lesion", "2": "ignore"}, {0, 1}),
+        (None, set()),
+        ([0, 1], set()),
+        ({"a": "b"}, set()),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_classes_are_named_in_either_direction(labels: object, values: set, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}), encoding=encoding)
+    assert class_values(tmp_path / "dataset.json") == values
+    assert class_values(tmp_path / "none.json") == set()
+
+
+def test_the_folder_of_the_decathlon_is_a_datalist_and_that_of_nnunet_is_none(tmp_path: Path) -> None:
+    (tmp_path / "labelsTr").mkdir()
+    (tmp_path / "labelsTr" / "a.b.nii.gz").touch()
+    entry = {"image": "./labelsTr/a.b.nii.gz", "label": "./labelsTr/a.b.nii.gz"}
+    content = {"labels": {"0": "background"}, "numTest": 1, "training": [entry], "test": ["./labelsTr/a.b.nii.gz"]}
+    content["test"] = [{"case": "t", "image": "./labelsTr/a.b.nii.gz", "label": None}]
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    splits = read_datalist(tmp_path)
+    assert [(case.case, case.label is None) for cases in splits.values() for case in cases] == [
+        ("a.b", False),
+        ("t", True),
+    ]
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0}, "numTraining": 1}))
+    with pytest.raises(FileNotFoundError, match=r"datalist\.json"):
+        read_datalist(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "..", ".x", "a\\b", "C:x", "a\nb", "a\0b"])
+def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.nii.gz").touch()
+    content = {"training": [{"case": name, "image": "a.nii.gz", "label": "a.nii.gz"}]}
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=rf"names of cases must be names of files, got .* in {tmp_path}/datalist\.json"
+    ):
+        read_datalist(tmp_path)
+    with pytest.raises(ValueError, match="names of volumes must be names of files, got"):
+        check_entries("volumes", [(name, "training", tmp_path)])
+
+
+def test_files_are_listed_with_links_that_lead_nowhere_and_without_shadows(tmp_path: Path) -> None:
+    for name in ("b.nii", "A.NII.GZ", "._b.nii", "c.txt", "__MACOSX/d.nii", ".x/e.nii", "sub/f.nii"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.nii").mkdir()
+    (tmp_path / "gone.nii").symlink_to("nowhere.nii")
+    (tmp_path / "linked.nii").symlink_to("folder.nii", target_is_directory=True)
+    names = [str(path.relative_to(tmp_path)) for path in data_files(tmp_path, (".nii", ".nii.gz"), below=True)]
+    assert names == ["A.NII.GZ", "b.nii", "gone.nii", "sub/f.nii"]
+    assert [case_name(tmp_path / name) for name in names] == ["A", "b", "gone", "f"]
 
 
 def test_a_datalist_is_read_as_it_was_written_and_can_be_moved(splits, tmp_path):

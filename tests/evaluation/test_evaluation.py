@@ -331,6 +331,45 @@ def test_a_second_command_waits_and_replaces_nothing_unasked(run, folders: tuple
     assert [path.name for path in out.iterdir()] == ["report.html"]
 
 
+def lost_prediction(pred: Path, truth: Path) -> None:
+    (pred / "good.nii.gz").unlink()
+
+
+def lost_truth(pred: Path, truth: Path) -> None:
+    (truth / "good.nii.gz").unlink()
+
+
+def dangling_truth(pred: Path, truth: Path) -> None:
+    (truth / "good.nii.gz").unlink()
+    (truth / "good.nii.gz").symlink_to("nowhere.nii.gz")
+
+
+def dangling_pair(pred: Path, truth: Path) -> None:
+    dangling_truth(pred, truth)
+    lost_prediction(pred, truth)
+
+
+LOST = {
+    lost_prediction: ("no prediction for 1 cases: good\n", "--allow-missing"),
+    lost_truth: ("no ground truth for 1 cases: good.nii.gz\n", "--allow-missing"),
+    dangling_pair: ("no prediction for 1 cases: good\n", "--allow-missing"),
+    dangling_truth: ("not scored: good: ", "1 cases could not be scored"),
+}
+
+
+@pytest.mark.parametrize("lose", LOST)
+def test_every_case_that_was_not_scored_is_said_and_is_an_error(
+    lose, run, folders: tuple[Path, Path], tmp_path
+) -> None:
+    lose(*folders)
+    said, error = LOST[lose]
+    done = run("evaluate", *folders, "-o", tmp_path / "out")
+    assert (done.exit_code, said in done.stdout, error in done.stderr) == (2, True, True)
+    assert {"cases.csv", "report.html", "summary.json"} == {path.name for path in (tmp_path / "out").iterdir()}
+    done = run("evaluate", *folders, "-o", tmp_path / "out", "--force", "--allow-missing")
+    assert (done.exit_code, said in done.stdout) == (0 if error == "--allow-missing" else 2, True)
+
+
 @pytest.mark.parametrize(("number", "text"), [(5, "x0, x1, x2, x3, x4\n"), (6, "x0, x1, x2, x3, x4, ...\n")])
 def test_the_command_says_that_it_names_only_some(
     number: int, text: str, run, folders: tuple[Path, Path], tmp_path: Path

@@ -139,7 +139,8 @@ def test_tables_hold_every_tile_and_valid_json(folders: tuple[Path, Path], tmp_p
 def test_the_command_prints_the_scores_and_guards_earlier_ones(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = ("evaluate", *folders, "--protocol", "buildings", "--theta", "2", "-o", tmp_path / "scores")
     result = run(*arguments)
-    assert result.exit_code == 0
+    assert result.exit_code == 2
+    assert "1 tiles are in one folder alone; pass --allow-missing if they may be" in result.stderr
     found = evaluate_tiles(*folders, theta=2, progress=False)
     assert "3 tiles, boundary F1 with theta 2 px" in result.stdout
     assert f"IoU of all pixels             {found.iou:.3f}" in result.stdout
@@ -151,3 +152,21 @@ def test_the_command_prints_the_scores_and_guards_earlier_ones(run, folders: tup
     broken = run(*arguments, "--force")
     assert (broken.exit_code, "1 tiles could not be scored; the reasons are above" in broken.stderr) == (2, True)
     assert "not scored: austin2: " in broken.stdout
+
+
+def test_tiles_of_one_folder_alone_and_links_that_lead_nowhere_are_said(
+    run, folders: tuple[Path, Path], tmp_path
+) -> None:
+    pred, truth = folders
+    (truth / "vienna1.tif").unlink()
+    files.write(pred / "tyrol1.tif", TRUE[0] * 255)
+    arguments = ("evaluate", *folders, "--protocol", "buildings", "-o", tmp_path / "scores")
+    done = run(*arguments)
+    assert (done.exit_code, "no ground truth for 1 tiles: tyrol1.tif" in done.stdout) == (2, True)
+    (pred / "tyrol1.tif").unlink()
+    assert run(*arguments, "--force").exit_code == 0
+    (truth / "Austin02.tif").unlink()
+    (truth / "Austin02.tif").symlink_to("nowhere.tif")
+    done = run(*arguments, "--force")
+    assert (done.exit_code, "not scored: austin2: " in done.stdout) == (2, True)
+    assert "does not exist" in done.stdout

@@ -28,8 +28,8 @@ def two_grids_are_compared_voxel_by_voxel(right, pred_file, target_file):
 
 
 @fault(f"{EVALUATION}.matching:_nifti_files", *CASES)
-def shadow_files_are_predictions(right, name, folder, pattern):
-    return sorted(folder.glob(pattern + "*.nii*")) or right(name, folder, pattern)
+def shadow_files_are_predictions(right, name, folder, below):
+    return sorted(folder.glob("**/*.nii*" if below else "*.nii*")) or right(name, folder, below)
 
 
 @fault(f"{EVALUATION}.volumes:evaluate_folder", *CASES)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-from monai_boundary.datasets.checks import TooLargeError, check_readable, check_size, import_extra
+from monai_boundary.datasets.checks import TooLargeError, check_readable, check_size, data_files, import_extra
 
 __all__ = ["TIFF_ENDINGS", "SliceFolder", "TiffStack", "import_tifffile", "open_tiff"]
 
@@ -30,11 +30,7 @@ class SliceFolder:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} does not exist; check the path")
-        found = [
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in _ENDINGS and path.is_file() and not path.name.startswith(".")
-        ]
+        found = data_files(folder, _ENDINGS)
         kinds = sorted({path.suffix.lower() for path in found})
         if len(kinds) != 1:
             raise ValueError(

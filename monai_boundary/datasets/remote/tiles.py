@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_boundary.datasets.checks import check_entries
+from monai_boundary.datasets.checks import check_entries, data_files
 from monai_boundary.datasets.remote.codes import BINARY, MaskCodes
 
 __all__ = ["Layer", "Tile", "check_tiles", "raster_files"]
@@ -52,11 +52,5 @@ def check_tiles(tiles: Sequence[Tile]) -> None:
 
 
 def raster_files(folder: Path) -> list[Path]:
-    """Return the GeoTIFFs below a folder, sorted, without hidden files and those that macOS adds to zips."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ENDINGS
-        and path.is_file()
-        and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-    )
+    """Return the GeoTIFFs below a folder, see `data_files`."""
+    return data_files(folder, ENDINGS, below=True)

@@ -315,7 +315,7 @@ def test_wrong_arguments_are_refused(
 def test_the_command_says_what_it_found_skipped_and_made(run, source: Path, tmp_path: Path) -> None:
     (source / CASE / "pre" / "T1.nii.gz").unlink()
     done = run("convert", "wmh", source, tmp_path / "raw")
-    assert done.exit_code == 0
+    assert (done.exit_code, "1 cases were skipped; the reasons are above" in done.stderr) == (2, True)
     for text in (
         "training cases found: 6 of 60 (not the whole data set)",
         "written: 5, from an earlier run: 0, skipped: 1",
@@ -326,8 +326,10 @@ def test_the_command_says_what_it_found_skipped_and_made(run, source: Path, tmp_
     ):
         assert text in done.stdout
     done = run("convert", "wmh", source, tmp_path / "other", "--dry-run")
-    assert (done.exit_code, (tmp_path / "other").exists()) == (0, False)
+    assert (done.exit_code, (tmp_path / "other").exists()) == (2, False)
     assert "nothing was written" in done.stdout
+    shutil.rmtree(source / CASE)
+    assert run("convert", "wmh", source, tmp_path / "other").exit_code == 0
 
 
 def test_the_command_fails_when_nothing_could_be_converted(run, source: Path, tmp_path: Path) -> None:
