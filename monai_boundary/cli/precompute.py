@@ -28,8 +28,8 @@ __all__ = ["precompute"]
 def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
     """Compute the signed distance map of every volume of DATA into the folder OUT, to read patches of it in training.
 
-    DATA is a datalist.json (also dataset.json of the Decathlon) or its folder, or a folder of NIfTI label maps. To continue an
-    interrupted run, run the same command again. Jobs on several machines take one shard each.
+    DATA is a datalist.json (also dataset.json of the Decathlon) or its folder, or a folder of NIfTI label
+    maps. To continue an interrupted run, run the same command again. Jobs on several machines take one shard each.
     """
     from monai_boundary.precompute import precompute_maps
 

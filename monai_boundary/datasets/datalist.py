@@ -51,7 +51,7 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
     has the name that is given, else that of its label, else that of its first image, without ``.nii.gz``.
 
     Raises:
-        ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a file does not exist.
+        ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a file is not there.
         OSError: The file does not exist.
     """
     file = datalist_file(path) or Path(path) / "datalist.json"

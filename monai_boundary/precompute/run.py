@@ -60,7 +60,8 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     A second run of the same share into the same folder waits until the first has ended; runs of other shares do not.
 
     Args:
-        data: A datalist (or the Medical Segmentation Decathlon's ``dataset.json``) or its folder, or a folder of NIfTI label maps such as nnU-Net's ``labelsTr``.
+        data: A datalist, see `read_datalist`, or its folder, or a folder of NIfTI label maps such as nnU-Net's
+            ``labelsTr``.
         out: Folder of the maps, for one choice of settings.
         num_classes: Classes including the background.
         options: Settings of the maps. They are stored as float16 where a clip or a normalisation bounds them.

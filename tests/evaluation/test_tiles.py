@@ -162,7 +162,7 @@ def test_tiles_of_one_folder_alone_and_links_that_lead_nowhere_are_said(
     files.write(pred / "tyrol1.tif", TRUE[0] * 255)
     arguments = ("evaluate", *folders, "--protocol", "buildings", "-o", tmp_path / "scores")
     done = run(*arguments)
-    assert (done.exit_code, "no ground truth for 1 tiles: tyrol1.tif" in done.stdout) == (2, True)
+    assert (done.exit_code, "no ground truth for 1 cases: tyrol1.tif" in done.stdout) == (2, True)
     (pred / "tyrol1.tif").unlink()
     assert run(*arguments, "--force").exit_code == 0
     (truth / "Austin02.tif").unlink()
