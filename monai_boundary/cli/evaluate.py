@@ -133,13 +133,15 @@ def _finish(
 
 
 def _tile_lines(result: TileEvaluation) -> list[str]:
+    from monai_boundary.evaluation.tiles import SCORES
+
     summary = result.summary()
     lines = [f"\n{summary['tiles']} tiles, boundary F1 with theta {result.theta:g} {result.unit}",
              f"  {'IoU of all pixels':26s}{_number(summary['iou_of_all_pixels'], 3)}",
              f"  {'per tile':26s}{'mean':>9s}{'sd':>9s}{'n':>6s}"]  # fmt: skip
-    for name, score in summary["scores"].items():
-        title = name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1")
-        lines.append(f"  {title:26s}{_number(score['mean'], 3)}{_number(score['sd'], 3)}{score['n']:6d}")
+    for name, metric in SCORES.items():
+        score = summary["scores"][name]
+        lines.append(f"  {metric.title:26s}{_number(score['mean'], 3)}{_number(score['sd'], 3)}{score['n']:6d}")
     return lines
 
 

@@ -22,15 +22,22 @@ from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
 from monai_boundary.evaluation.tables import score_each, statistics, write_tables
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
+from monai_boundary.metrics.score_sets import Metric, Protocol
 
-__all__ = ["TileEvaluation", "evaluate_tiles", "write_tile_tables"]
+__all__ = ["SCORES", "TileEvaluation", "evaluate_tiles", "write_tile_tables"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _STRIP = 512  # rows decoded at once
 _FAR = 100  # pixels over which the scale of a projection is measured
 _SAME_SCALE = 0.01
 _RADIUS, _FLATTENING = 6378137.0, 1 / 298.257223563  # of WGS 84
-_SCORES = ("iou", "boundary_f1", "boundary_precision", "boundary_recall")
+#: The scores of a tile by the name of their column.
+SCORES: Protocol = {
+    "iou": Metric("IoU", "higher"),
+    "boundary_f1": Metric("boundary F1", "higher"),
+    "boundary_precision": Metric("boundary precision", "higher"),
+    "boundary_recall": Metric("boundary recall", "higher"),
+}
 
 
 @dataclass
@@ -65,7 +72,7 @@ class TileEvaluation:
             (name, row.iou, row.boundary.f1, row.boundary.precision, row.boundary.recall, row.intersection, row.union)
             for name, row in self.rows.items()
         ]
-        return pd.DataFrame(lines, columns=["case", *_SCORES, "intersection", "union"])
+        return pd.DataFrame(lines, columns=["case", *SCORES, "intersection", "union"])
 
     def summary(self) -> dict[str, Any]:
         """Return the IoU of all pixels, and the statistics of each score over the tiles that have it."""
@@ -73,7 +80,7 @@ class TileEvaluation:
         return {
             "theta": self.theta, "unit": self.unit, "tiles": len(table),
             "iou_of_all_pixels": None if math.isnan(self.iou) else self.iou,
-            "scores": {name: statistics(table[name]) for name in _SCORES},
+            "scores": {name: statistics(table[name]) for name in SCORES},
             "failed": self.failed, "without_prediction": self.without_prediction,
             "without_target": [file.name for file in self.without_target],
         }  # fmt: skip
