@@ -13,6 +13,7 @@ import click
 
 from monai_boundary.cli.advise import advise
 from monai_boundary.cli.bundle import bundle
+from monai_boundary.cli.compare import compare
 from monai_boundary.cli.convert import convert
 from monai_boundary.cli.evaluate import evaluate
 from monai_boundary.cli.inspection import inspect
@@ -71,5 +72,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, nnunet_path, advise, inspect, export, bundle, convert, evaluate, reproduce, precompute):
+for command in (
+    demo, nnunet_path, advise, inspect, export, bundle, convert, evaluate, compare, reproduce, precompute,
+):  # fmt: skip
     main.add_command(command)

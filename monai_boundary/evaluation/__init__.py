@@ -1,8 +1,8 @@
 """Scores of folders of predictions: a row per case, a summary, a report.
 
 `volumes` scores NIfTI label maps by a protocol of `monai_boundary.metrics`, `tiles` GeoTIFFs of buildings. `matching`
-finds the files of each case; `tables` and `report` write the results. Scores of one pair of arrays are in
-`monai_boundary.metrics`.
+finds the files of each case; `tables` and `report` write the results. `compare` compares the results of several `runs`
+case by case, and `comparison_files` writes what it found. Scores of one pair of arrays are in `monai_boundary.metrics`.
 """
 
 from monai_boundary.evaluation.matching import Pairs, find_pairs

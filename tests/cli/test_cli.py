@@ -13,8 +13,8 @@ from experiments import EXPERIMENTS
 from tests.cli.calling import assert_fails
 
 COMMANDS = (
-    "demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "reproduce",
-    "precompute-maps",
+    "demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "compare",
+    "reproduce", "precompute-maps",
 )  # fmt: skip
 
 

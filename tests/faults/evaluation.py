@@ -5,6 +5,8 @@ import numpy as np
 from tests.faults.registry import fault
 
 CASES = ("evaluation/test_evaluation.py",)
+COMPARE = ("evaluation/test_compare.py",)
+PICTURE = ("reports/test_paired.py",)
 TILES = ("evaluation/test_tiles.py",)
 SURVEY = ("evaluation/test_label_survey.py",)
 ADVICE = ("evaluation/test_advice.py",)
@@ -145,3 +147,79 @@ def test_cases_are_looked_at(right, dataset):
 
     label_maps._LOOKED_AT = ("training", "validation", "test")
     return right(dataset)
+
+
+@fault(f"{EVALUATION}.compare:holm", *COMPARE)
+def p_values_are_multiplied_by_the_number_of_tests_each(right, p_values):
+    return [min(1.0, p * len(p_values)) if p is not None else float("nan") for p in p_values]
+
+
+@fault(f"{EVALUATION}.compare:_interval", *COMPARE)
+def the_interval_is_that_of_the_median(right, steps, seed):
+    from scipy import stats
+
+    low, high = stats.bootstrap((steps,), np.median, random_state=np.random.default_rng(seed)).confidence_interval
+    return float(low), float(high)
+
+
+@fault(f"{EVALUATION}.compare:_undecided", *COMPARE)
+def a_test_of_five_pairs_decides(right, steps):
+    return "" if np.count_nonzero(steps) == 5 else right(steps)
+
+
+@fault(f"{EVALUATION}.compare:_undecided", *COMPARE)
+def equal_pairs_count_as_evidence(right, steps):
+    return "" if len(steps) >= 6 and np.count_nonzero(steps) else right(steps)
+
+
+@fault(f"{EVALUATION}.compare:_why", *COMPARE)
+def an_infinite_score_is_called_nan(right, row):
+    return right(row).replace("infinite", "NaN")
+
+
+@fault(f"{EVALUATION}.compare:Comparison.ranks", *COMPARE)
+def runs_are_ranked_by_their_means(right, self):
+    table = right(self)
+    return table.rank(axis=1)
+
+
+@fault(f"{EVALUATION}.compare:Comparison.values", *COMPARE)
+def every_class_is_the_first(right, self, label, score):
+    return right(self, self.labels[0], score)
+
+
+@fault(f"{EVALUATION}.runs:common_cases", *COMPARE)
+def cases_are_dropped_without_a_word(right, runs, common=False):
+    return right(runs, True)
+
+
+@fault(f"{EVALUATION}.runs:_check_alike", *COMPARE)
+def runs_of_two_protocols_are_compared(right, runs):
+    return None
+
+
+@fault(f"{EVALUATION}.runs:_cases_file", *COMPARE)
+def one_folder_has_several_names(right, path):
+    file = right(path)
+    return path / "cases.csv" if path.is_dir() else file
+
+
+@fault(f"{EVALUATION}.runs:_read_summary", *COMPARE)
+def why_a_case_is_absent_is_forgotten(right, file):
+    return right(file)[0], {}
+
+
+@fault("monai_boundary.reports.paired:_draw_cases", *PICTURE)
+def cases_without_a_score_are_not_drawn(right, axis, panel, first, longest):
+    import dataclasses
+
+    known = np.isfinite(panel.values).all(axis=1)
+    cases = [case for case, kept in zip(panel.cases, known, strict=True) if kept]
+    return right(axis, dataclasses.replace(panel, cases=cases, values=panel.values[known]), first, longest)
+
+
+@fault("monai_boundary.reports.paired:_draw_differences", *PICTURE)
+def differences_are_the_wrong_way_round(right, axis, panel, runs, longest):
+    import dataclasses
+
+    return right(axis, dataclasses.replace(panel, values=-panel.values), runs, longest)
