@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -12,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from monai_boundary.evaluation.paired_tests import ALPHA, bootstrap_interval, holm, least_p, undecided, wilcoxon_p
 from monai_boundary.evaluation.runs import METRICS, Run, common_cases, read_runs, run_notes
 
-__all__ = ["Comparison", "PairedDifference", "compare_runs", "holm"]
-
-_ALPHA = 0.05
+__all__ = ["Comparison", "PairedDifference", "compare_runs"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ class Comparison:
             "settings": next((run.settings for run in self.runs if run.settings is not None), None),
             "missing": self.missing,
             "notes": self.notes,
-            "level": 1 - _ALPHA,
+            "level": 1 - ALPHA,
             "differences": [asdict(one) | {"better_is": METRICS[one.score].better} for one in self.differences],
             "ranks": ranks,
         }
@@ -155,22 +152,6 @@ def compare_runs(
     return Comparison(runs, chosen, differences, missing, [*run_notes(runs, missing), *_test_notes(differences)])
 
 
-def holm(p_values: Sequence[float | None]) -> list[float]:
-    """Return p values after Holm's step-down correction (Scandinavian Journal of Statistics 6, 1979), in their order.
-
-    What is NaN or ``None`` is no test: it stays NaN and counts for nothing.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03, 0.005, None])
-        [0.03, 0.06, 0.06, 0.02, nan]
-    """
-    values = pd.Series(p_values, dtype=float)
-    ordered = values.dropna().sort_values()
-    stepped = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
-    corrected: list[float] = stepped.reindex(values.index).tolist()
-    return corrected
-
-
 def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> PairedDifference:
     columns = {one.name: one.table.xs(label, level="label")[score] for one in (reference, run)}
     both = pd.DataFrame(columns)
@@ -179,50 +160,19 @@ def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> 
     steps = second - first
     gains = int((steps > 0).sum()), int((steps < 0).sum())
     better, worse = gains if METRICS[score].better == "higher" else gains[::-1]
-    undecided = _undecided(steps)
+    why = undecided(steps)
     return PairedDifference(
         label=label, score=score, reference=reference.name, run=run.name, pairs=len(steps),
         left_out={str(case): _why(row) for case, row in both[~finite].iterrows()},
         reference_mean=_mean(first), run_mean=_mean(second), difference=_mean(steps),
-        interval=_interval(steps, seed) if _least_p(len(steps)) <= _ALPHA else None,
+        interval=bootstrap_interval(steps, seed) if least_p(len(steps)) <= ALPHA else None,
         better=better, worse=worse,
-        p=None if undecided else float(stats.wilcoxon(steps).pvalue), p_holm=None, undecided=undecided,
+        p=None if why else wilcoxon_p(steps), p_holm=None, undecided=why,
     )  # fmt: skip
 
 
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _interval(steps: np.ndarray, seed: int) -> tuple[float, float]:
-    low = high = math.nan
-    for method in ("BCa", "percentile"):  # BCa has no interval for differences that are all the same
-        if math.isnan(low):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it has none
-                low, high = stats.bootstrap(
-                    (steps,), np.mean, confidence_level=1 - _ALPHA, method=method, batch=1000,
-                    random_state=np.random.default_rng(seed),
-                ).confidence_interval  # fmt: skip
-    return float(low), float(high)
-
-
-def _least_p(pairs: int) -> float:
-    """Return the smallest p that the test can give for so many pairs that differ."""
-    return float(stats.wilcoxon(np.arange(1.0, pairs + 1)).pvalue) if pairs else 1.0
-
-
-def _undecided(steps: np.ndarray) -> str:
-    """Say why the test cannot decide, whatever its outcome; nothing where it can. Equal pairs have no say in it."""
-    differ = int(np.count_nonzero(steps))
-    if _least_p(differ) <= _ALPHA:
-        return ""
-    if not len(steps):
-        return "no pair with a score in both"
-    if not differ:
-        return f"none of {len(steps)} pairs differs"
-    counted = f"{len(steps)} pairs" if differ == len(steps) else f"{differ} of {len(steps)} pairs that differ"
-    return f"no test can decide with {counted}: the smallest possible p is {_least_p(differ):g}"
 
 
 def _why(row: pd.Series) -> str:
@@ -237,17 +187,18 @@ def _why(row: pd.Series) -> str:
 
 
 def _test_notes(differences: Sequence[PairedDifference]) -> list[str]:
-    tests = [one for one in differences if one.p is not None]
-    weak = [one for one in tests if _least_p(one.better + one.worse) * len(tests) > _ALPHA]
+    tests = [(one.p, least_p(one.better + one.worse)) for one in differences if one.p is not None]
+    # Holm multiplies by the number of tests that are not smaller
+    weak = [least for _, least in tests if least * sum(p >= least for p, _ in tests) > ALPHA]
     notes = []
     if weak:
         notes.append(
             f"after Holm's correction over {len(tests)} tests, {len(weak)} of them cannot come below "
-            f"{_ALPHA} with so few pairs that differ; choose scores beforehand (--score) or score more cases"
+            f"{ALPHA} with so few pairs that differ; choose scores beforehand (--score) or score more cases"
         )
     if any(why != "NaN in both" for one in differences for why in one.left_out.values()):
         notes.append(
-            "a case that has a score in one run only is left out, be it missed or a false alarm; evaluate with "
-            "--empty diagonal, its default, counts it in distances"
+            "a case without a finite score in one of two runs is left out, be it missed or a false alarm; evaluate "
+            "with --empty diagonal, its default, counts it in distances"
         )
     return notes

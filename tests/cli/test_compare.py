@@ -58,7 +58,7 @@ def test_what_evaluate_writes_is_compared(run, scored: list[Path], tmp_path: Pat
     assert dice.startswith(f" Dice (+) {far.mean():.3f} {near.mean():.3f} {(near - far).mean():+.3f} [")
     assert dice.split()[-5:-2] == ["5", "1", "6"]
     assert " Dice: 1 left out, NaN in far: c6\n" in plain
-    assert "note: a case that has a score in one run only is left out" in plain
+    assert "note: a case without a finite score in one of two runs is left out" in plain
     assert re.search(r" class 1 Dice 1\.83 1\.17 6 cases\n", plain)
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [one["score"] for one in found["differences"]] == [

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from monai_boundary.evaluation.compare import Comparison, PairedDifference, compare_runs, holm
+from monai_boundary.evaluation.compare import Comparison, PairedDifference, compare_runs
 from monai_boundary.evaluation.comparison_files import comparison_panels, write_comparison
+from monai_boundary.evaluation.paired_tests import holm
 from monai_boundary.evaluation.runs import METRICS, common_cases, name_some, read_runs
 from monai_boundary.evaluation.tiles import SCORES, TileEvaluation
 from monai_boundary.evaluation.volumes import Evaluation, EvaluationSettings
@@ -221,7 +222,7 @@ def test_scores_that_are_not_finite_are_left_out_and_named(tmp_path: Path) -> No
     }  # fmt: skip
     assert (one.pairs, one.better, one.reference_mean) == (6, 6, 0.5)
     assert one.p == pytest.approx(2 / 64)
-    (note,) = [note for note in result.notes if "one run only" in note]
+    (note,) = [note for note in result.notes if "in one of two runs" in note]
     assert "--empty diagonal" in note
 
 
@@ -230,7 +231,7 @@ def test_both_nan_asks_for_no_note_and_without_any_pair_there_is_no_figure(tmp_p
     one = only(result)
     assert (one.pairs, one.undecided) == (0, "no pair with a score in both")
     assert one.difference is one.reference_mean is one.run_mean is one.interval is one.p is None
-    assert not any("one run only" in note for note in result.notes)
+    assert not any("in one of two runs" in note for note in result.notes)
     assert result.summary()["ranks"] == [{"label": 1, "score": "dice", "cases": 0, "mean_rank": None}]
 
 
@@ -240,6 +241,16 @@ def test_tests_that_holm_leaves_no_chance_are_named(tmp_path: Path, rng: np.rand
     (note,) = compare_runs(runs).notes
     assert note.startswith("after Holm's correction over 3 tests, 3 of them cannot come below 0.05 with so few pairs")
     assert compare_runs(runs, scores=["dice"]).notes == []
+
+
+def test_a_test_behind_stronger_ones_keeps_its_chance(tmp_path: Path) -> None:
+    runs = []
+    for k, name in enumerate("ab"):
+        few = [*(0.5 + k * np.arange(1, 7)), *[NAN] * 34]
+        runs.append(write_run(tmp_path / name, {"dice": 0.2 + k * np.linspace(0.1, 0.2, 40), "hd95_mm": few}))
+    result = compare_runs(runs)
+    assert [one.p_holm for one in result.differences] == [pytest.approx(0, abs=1e-6), pytest.approx(2 / 64)]
+    assert result.notes == []
 
 
 # Which runs are compared

@@ -149,12 +149,12 @@ def test_cases_are_looked_at(right, dataset):
     return right(dataset)
 
 
-@fault(f"{EVALUATION}.compare:holm", *COMPARE)
+@fault(f"{EVALUATION}.paired_tests:holm", *COMPARE)
 def p_values_are_multiplied_by_the_number_of_tests_each(right, p_values):
     return [min(1.0, p * len(p_values)) if p is not None else float("nan") for p in p_values]
 
 
-@fault(f"{EVALUATION}.compare:_interval", *COMPARE)
+@fault(f"{EVALUATION}.paired_tests:bootstrap_interval", *COMPARE)
 def the_interval_is_that_of_the_median(right, steps, seed):
     from scipy import stats
 
@@ -162,12 +162,12 @@ def the_interval_is_that_of_the_median(right, steps, seed):
     return float(low), float(high)
 
 
-@fault(f"{EVALUATION}.compare:_undecided", *COMPARE)
+@fault(f"{EVALUATION}.paired_tests:undecided", *COMPARE)
 def a_test_of_five_pairs_decides(right, steps):
     return "" if np.count_nonzero(steps) == 5 else right(steps)
 
 
-@fault(f"{EVALUATION}.compare:_undecided", *COMPARE)
+@fault(f"{EVALUATION}.paired_tests:undecided", *COMPARE)
 def equal_pairs_count_as_evidence(right, steps):
     return "" if len(steps) >= 6 and np.count_nonzero(steps) else right(steps)
 
