@@ -46,23 +46,23 @@ def compare(
     """  # noqa: D301
     from monai_boundary.evaluation.compare import compare_runs
 
-    if output is not None and (output / "comparison.json").exists() and not force:
-        raise FileExistsError(
-            f"{output / 'comparison.json'} must not exist, got earlier results; pass --force or another --output"
-        )
-    result = compare_runs(runs, scores or None, common, all_pairs, seed)
-    lines = [*_tables(result), *_ranks(result), *(f"\nnote: {note}" for note in result.notes)]
-    if output is not None:
-        from monai_boundary.evaluation.comparison_files import write_comparison
+    if output is None:
+        click.echo("\n".join(_lines(compare_runs(runs, scores or None, common, all_pairs, seed))))
+        return
+    from monai_boundary._files import only_writer
+    from monai_boundary.evaluation.comparison_files import write_comparison
 
-        lines += [
-            "",
-            *(
-                f"{kind}: {path}"
-                for kind, path in zip(("summary", "picture"), write_comparison(result, output), strict=True)
-            ),
-        ]
-    click.echo("\n".join(lines))
+    with only_writer(output):
+        earlier = output / "comparison.json"
+        if earlier.exists() and not force:
+            raise FileExistsError(f"{earlier} must not exist, got earlier results; pass --force or another --output")
+        result = compare_runs(runs, scores or None, common, all_pairs, seed)
+        summary, picture = write_comparison(result, output)
+    click.echo("\n".join([*_lines(result), "", f"summary: {summary}", f"picture: {picture}"]))
+
+
+def _lines(result: Comparison) -> list[str]:
+    return [*_tables(result), *_ranks(result), *(f"\nnote: {note}" for note in result.notes)]
 
 
 def _tables(result: Comparison) -> list[str]:

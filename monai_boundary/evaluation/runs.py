@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from monai_boundary.evaluation.tiles import SCORES as TILE_SCORES
+from monai_boundary.evaluation.volumes import EvaluationSettings
 from monai_boundary.metrics.score_sets import PROTOCOLS, Metric
 
 __all__ = ["METRICS", "Run", "common_cases", "name_some", "read_runs", "run_notes"]
@@ -173,7 +174,11 @@ def _read_summary(file: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
         return None, {}
     try:
         summary = json.loads(beside.read_text(encoding="utf-8"))
-        settings = summary.get("settings") or {name: summary[name] for name in ("theta", "unit")}
+        given = summary.get("settings")
+        # what an earlier version did not write, it did not offer either
+        settings = (
+            {**asdict(EvaluationSettings()), **given} if given else {key: summary[key] for key in ("theta", "unit")}
+        )
         settings = {key: value for key, value in settings.items() if key != "labels"}  # the table names the classes
         absent = dict.fromkeys(summary["without_prediction"], "no prediction")
         absent |= dict.fromkeys(summary["failed"], "not scored")

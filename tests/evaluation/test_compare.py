@@ -22,7 +22,14 @@ from monai_boundary.evaluation.volumes import Evaluation, EvaluationSettings
 from monai_boundary.metrics import PROTOCOLS
 
 NAN, INF = math.nan, math.inf
-SETTINGS = {"protocol": "surface", "labels": None, "ignore_index": None, "empty": "diagonal", "tolerance_mm": 1.0}
+SETTINGS = {
+    "protocol": "surface",
+    "labels": None,
+    "ignore_index": None,
+    "empty": "diagonal",
+    "tolerance_mm": 1.0,
+    "definition": "voxels",
+}
 
 
 def write_run(
@@ -349,6 +356,22 @@ def test_classes_are_told_by_the_tables_and_not_by_the_options(tmp_path: Path) -
     asked = SETTINGS | {"labels": [1]}
     runs = [write_run(tmp_path / "a", {"dice": [0.5]}), write_run(tmp_path / "b", {"dice": [0.5]}, asked)]
     assert len(read_runs(runs)) == 2
+
+
+def test_what_an_earlier_version_did_not_offer_it_had_at_its_default(tmp_path: Path) -> None:
+    earlier = {key: value for key, value in SETTINGS.items() if key != "definition"}
+    for name, settings in (
+        ("old", earlier),
+        ("new", SETTINGS),
+        ("area", SETTINGS | {"definition": "surface_elements"}),
+    ):
+        write_run(tmp_path / name, {"dice": [0.5]}, settings)
+    assert (
+        read_runs([tmp_path / "old", tmp_path / "new"])[0].settings
+        == read_runs([tmp_path / "new", tmp_path / "old"])[0].settings
+    )
+    with pytest.raises(ValueError, match="definition 'voxels' and 'surface_elements' in old and area"):
+        read_runs([tmp_path / "old", tmp_path / "area"])
 
 
 def test_another_threshold_of_buildings_is_refused_and_buildings_are_one_class(tmp_path: Path) -> None:
