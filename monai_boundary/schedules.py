@@ -246,7 +246,7 @@ def suggest_alpha(
         ValueError: No batch, `share` outside (0, 1), a region term without gradient, or a boundary term without (maps
             all zero?).
     """
-    odds = Share(share).odds
+    wanted = Share(share)
     region_norm = boundary_norm = 0.0
     for image, target, distance_map in batches:
         with torch.no_grad():
@@ -257,4 +257,4 @@ def suggest_alpha(
         raise ValueError(
             "batches must hold a batch whose boundary term has a gradient, got none; check the distance maps"
         )
-    return odds * region_norm / boundary_norm
+    return wanted.alpha(region_norm / boundary_norm, 1.0)

@@ -64,6 +64,7 @@ class RegionAndBoundary(RegionBoundaryLoss):
         options: DistanceMapOptions,
         ignore_label: int | None = None,
     ) -> None:
+        self.boundary: BoundaryLoss
         boundary = BoundaryLoss(
             include_background=regions, sigmoid=regions, softmax=not regions, options=options, check_map=False
         )  # the check is made here, where the whole target is
@@ -98,10 +99,14 @@ class RegionAndBoundary(RegionBoundaryLoss):
 
         return region, *sum_over_heads(term, heads, self.head_weights)
 
-    def has_foreground(self, label: torch.Tensor, channels: int) -> torch.Tensor:
-        """Return a bool `()`: whether a counted voxel of the target of full size is foreground."""
-        masks, valid = self._masks(label, channels if self.regions else channels - 1)
-        return masks.any() if valid is None else (masks & valid).any()
+    def foreground_masses(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return predicted and true foreground of each class in the target of full size."""
+        first = 0 if self.regions else 1
+        masks, valid = self._masks(label, logits.shape[1] - first)
+        probs = self.boundary.contract.activate(logits)[:, first:]
+        if valid is not None:
+            masks, probs = masks & valid, torch.where(valid, probs, 0)
+        return probs.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
 
     def _masks(self, target: torch.Tensor, channels: int) -> Masks:
         """Foreground masks of a target, and which voxels count."""

@@ -121,7 +121,7 @@ def test_a_mean_of_probability_times_map_and_the_norms_behind_a_share_stay(times
         norms = gradient_norms(z, lambda heads, y=y, m=m: (region(heads, y), loss(heads, None, m)))
         ratios.append(norms[0] / norms[1])
     assert ratios[1] == pytest.approx(ratios[0], rel=1e-4)  # alpha of a share
-    assert Share(0.5).odds == 1
+    assert Share(0.5).alpha(1.0, 1.0) == 1
     small = foreground_shares(logits[:, :1], target[:, :1])
     found = foreground_shares(large[0][:, :1], large[1][:, :1])
     assert np.array(found) == pytest.approx(np.array(small), rel=1e-6)

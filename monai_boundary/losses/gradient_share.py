@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed as dist
@@ -18,6 +18,7 @@ __all__ = ["GradientBalance", "GradientShareWarning", "Heads", "Share", "gradien
 
 Heads = torch.Tensor | Sequence[torch.Tensor]
 Gradients = Sequence[torch.Tensor | None]
+Number = TypeVar("Number", float, torch.Tensor)
 Terms = Callable[[Any], tuple[torch.Tensor, ...]]
 
 
@@ -41,10 +42,15 @@ class Share:
         if not 0 < check_fraction("share", self.value) < 1:
             raise ValueError(f"share must lie between 0 and 1, got {self.value}; 0.2 is a fifth of the gradient")
 
-    @property
-    def odds(self) -> float:
-        """Share over what is left of 1: alpha of two terms with equal gradient norms."""
-        return self.value / (1 - self.value)
+    def alpha(self, ratio: Number, found: Number) -> Number:
+        """Return the weight of the boundary term, relative to that of the region term.
+
+        Args:
+            ratio: Gradient norm of the region term over that of the boundary term.
+            found: Which part of the foreground is predicted, in [0, 1].
+        """
+        share = self.value * found
+        return share / (1 - share) * ratio
 
 
 class GradientShareWarning(UserWarning):
@@ -57,7 +63,10 @@ class GradientBalance(nn.Module):
     With the norms r of the region term and b of the boundary term at the logits of the main head, alpha =
     share / (1 - share) * r / b. It is taken of the moving averages, and of the present batch where that gives less: in
     no batch that is measured is the share larger than asked for. A batch moves the averages if it holds foreground and
-    both norms are finite and above 0; any other has the weight of those before it.
+    both norms are finite and above 0. Where they are not, the weight of the batches before is kept.
+
+    While the network predicts less foreground than there is, the share is that much smaller: the gradient of a boundary
+    term fades with the prediction, and a constant share of it would hold an empty prediction empty (docs/evidence).
 
     The norms of a batch that is spread over ranks are root mean squares over the ranks whose part holds foreground. For
     losses that are means over the samples their ratio is that of the whole batch in one process. All values stay on the
@@ -90,30 +99,44 @@ class GradientBalance(nn.Module):
         return _ratio(self.norms)
 
     @torch.no_grad()
-    def forward(self, now: torch.Tensor, foreground: torch.Tensor) -> torch.Tensor:
-        """Take the norms of a batch, and return the ratio for it, `()`.
+    def forward(
+        self, now: torch.Tensor, predicted: torch.Tensor, true: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take the norms of a batch.
 
         Args:
             now: Gradient norms of the region and the boundary term, `(2,)`.
-            foreground: Bool `()`, whether the batch holds any.
+            predicted: Predicted foreground of each class, `(K,)`: the sum of its probabilities.
+            true: Number of voxels of each class, `(K,)`.
+
+        Returns:
+            The ratio of the norms for this batch, `()`, and which part of the foreground is predicted, `()`: that of
+            the class of which least is, at most 1, and 1 in a batch without foreground.
         """
         if (self.norms.device, self.norms.dtype) != (
             now.device,
             torch.float32,
         ):  # a module in half precision has this one
             self.to(now.device, torch.float32)
-        now, foreground = now.float(), foreground.as_subclass(torch.Tensor)
-        measured = torch.cat([torch.where(foreground, now.square(), 0), foreground.float().view(1)])
+        now, masses = now.float(), torch.stack([predicted, true]).as_subclass(torch.Tensor).float()
+        foreground = masses[1].any()
+        squares = torch.cat([now.square(), now.new_ones(1)])
+        measured = torch.cat([torch.where(foreground, squares, 0), squares, masses.flatten()])
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(measured)
-        now = (measured[:2] / measured[2].clamp(min=1)).sqrt()  # root mean square over the ranks with foreground
+        some = measured[2] > 0
+        sums = torch.where(some, measured[:3], measured[3:6])
+        now = (sums[:2] / sums[2]).sqrt()  # root mean square over the ranks with foreground, or over all if none has
         usable = (now > 0).all() & now.isfinite().all()
-        self.unusable |= (measured[2] > 0) & ~usable
+        self.unusable |= some & ~usable
         averages = self.norms * self.momentum + now * (1 - self.momentum)
-        self.norms.copy_(torch.where(usable, averages, self.norms))
+        self.norms.copy_(torch.where(some & usable, averages, self.norms))
         if self.unusable.device.type == "cpu":
             self.warn()
-        return torch.where(usable, torch.minimum(self.ratio, _ratio(now)), self.ratio)
+        ratio = torch.where(usable, torch.minimum(self.ratio, _ratio(now)), self.ratio)
+        predicted, true = measured[6:].view(2, -1)
+        found = torch.where(true > 0, predicted / true, 1).amin().clamp(max=1)
+        return ratio, found.nan_to_num(1.0)
 
     def warn(self) -> None:
         """Say once that a batch could not be used; reads from the device."""
@@ -153,7 +176,7 @@ def weigh_by_share(
     heads: Heads,
     terms: Terms,
     combine: Callable[..., torch.Tensor],
-    set_ratio: Callable[[torch.Tensor], torch.Tensor],
+    weigh: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """Return the weighted sum of `terms`, weighted by the gradients that they have at `heads`.
 
@@ -165,13 +188,13 @@ def weigh_by_share(
         heads: Logits, or the logits of several heads, the main one first. A head that no term uses gets no gradient.
         terms: Returns region term, boundary term, and others of weight 1.
         combine: Returns their weighted sum.
-        set_ratio: Takes the two norms at the main head, sets the weights, and returns them, `(2,)`.
+        weigh: Takes the two norms at the main head, sets the weights, and returns them, `(2,)`.
     """
     outputs = [as_float32(head) for head in ([heads] if isinstance(heads, torch.Tensor) else heads)]
     leaves = [output.detach().requires_grad_() for output in outputs]
     values = terms(leaves[0] if isinstance(heads, torch.Tensor) else leaves)
     gradients = _gradients(values, leaves)
-    factors: list[torch.Tensor | float] = [*set_ratio(_norms(gradients)).unbind(), *[1.0] * (len(values) - 2)]
+    factors: list[torch.Tensor | float] = [*weigh(_norms(gradients)).unbind(), *[1.0] * (len(values) - 2)]
     totals: dict[int, torch.Tensor] = {}
     for factor, row in zip(factors, gradients, strict=True):
         for head, part in enumerate(row):

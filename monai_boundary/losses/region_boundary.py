@@ -132,7 +132,7 @@ class RegionBoundaryLoss(nn.Module):
         norms = self._balance().norms
         norms.copy_(norms.new_tensor((0.0, 0.0) if pair is None else pair))
         if self._share is not None:
-            self._weigh(self._balance().ratio)
+            self._weigh(self._balance().ratio, torch.tensor(1.0))
 
     @property
     def term_weights(self) -> tuple[float, float]:
@@ -148,7 +148,7 @@ class RegionBoundaryLoss(nn.Module):
         region = check_number("term_weights, region", pair[0], strict=False)
         if isinstance(pair[1], Share):
             self._share, self._pair = pair[1], (region, 0.0)
-            self._weigh(self._balance().ratio)
+            self._weigh(self._balance().ratio, torch.tensor(1.0))
             return
         boundary = check_number("term_weights, boundary", pair[1], strict=False)
         if self.mode == "complement" and abs(region + boundary - 1) > 1e-6:
@@ -169,9 +169,9 @@ class RegionBoundaryLoss(nn.Module):
             self._balance()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _weigh(self, ratio: torch.Tensor) -> torch.Tensor:
-        """Set the weights of a share where the region norm is `ratio` times the boundary norm, and return them."""
-        alpha = 0 * ratio if self._share is None else self._share.odds * ratio
+    def _weigh(self, ratio: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """Set the weights of a share from what `GradientBalance` returns, and return them."""
+        alpha = 0 * ratio if self._share is None else self._share.alpha(ratio, found.to(ratio.device))
         if self.mode == "complement":
             alpha = alpha / (1 + alpha)
             self._weights = torch.stack([1 - alpha, alpha])
@@ -205,7 +205,7 @@ class RegionBoundaryLoss(nn.Module):
             return self.combine(*terms(heads))
 
         def weigh(norms: torch.Tensor) -> torch.Tensor:
-            return self._weigh(self._balance()(norms, self.has_foreground(label, outputs[0].shape[1])))
+            return self._weigh(*self._balance()(norms, *self.foreground_masses(outputs[0].detach(), label)))
 
         total: torch.Tensor = weigh_by_share(heads, terms, self.combine, weigh)
         return total
@@ -214,15 +214,25 @@ class RegionBoundaryLoss(nn.Module):
         """Return the gradient norms of both unweighted terms at the logits; sets nothing. Arguments as of `terms`."""
         return gradient_norms(input, lambda logits: self.terms(logits, label, beside))
 
-    def has_foreground(self, label: torch.Tensor, channels: int) -> torch.Tensor:
-        """Return a bool `()`: whether a counted voxel of the label is foreground."""
-        contract: TargetContract | None = getattr(self.boundary, "contract", None)
-        if label.ndim > 1 and label.shape[1] == channels > 1 and not (contract and contract.include_background):
-            label = label[:, 1:]  # one-hot
-        foreground = label != 0
-        if contract is not None and contract.ignore_index is not None:
-            foreground = foreground & (label != contract.ignore_index)
-        return foreground.any()
+    def foreground_masses(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the predicted foreground of each class, its sum of probabilities, and the true one in voxels, `(K,)`.
+
+        Args:
+            logits: `(B, C, *S)`.
+            label: As of the call: labels, or a channel for each class.
+        """
+        contract: TargetContract | None = getattr(self.boundary, "contract", getattr(self.region, "contract", None))
+        label = (label if label.ndim == logits.ndim else label[:, None]).as_subclass(torch.Tensor)
+        channels = logits.shape[1]
+        mixed = channels > 1 and not (contract and contract.sigmoid)  # channel 0 then is the background
+        classes = torch.arange(int(mixed), channels, device=label.device).view(1, -1, *[1] * (label.ndim - 2))
+        masks = label[:, int(mixed) :] > 0.5 if label.shape[1] == channels else label == classes
+        valid = None if contract is None else contract.counted(label)
+        probs = masks if contract is None else contract.activate(logits)[:, int(mixed) :]
+        if valid is not None:
+            valid = valid[:, int(mixed) :] if valid.shape[1] > 1 else valid
+            masks, probs = masks & valid, torch.where(valid, probs, 0)
+        return probs.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""

@@ -114,12 +114,15 @@ def test_norms_of_the_ranks_are_root_mean_squares_over_those_with_foreground(tra
     pooled = [(math.sqrt((9 + 16) / 2), math.sqrt((1 + 4) / 2)), (3.0, 1.0), (1.0, 0.5)]  # NaN without foreground: no
     balance = GradientBalance()
     for row, norms in zip(ranks[0], pooled, strict=False):
-        ratio = float(balance(torch.tensor(norms), torch.tensor(True)))
-        assert row == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]
-    for row in ranks[0][3:5]:  # none has foreground; one is infinite: the weight of the batches before
-        assert row == [pytest.approx(float(balance.ratio)), ranks[0][2][1]]
-    ratio = float(balance(torch.tensor([1.0, math.sqrt(0.125)]), torch.tensor(True)))  # one rank alone has a boundary
-    assert ranks[0][5] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]
+        ratio = float(balance(torch.tensor(norms), torch.ones(1), torch.ones(1))[0])
+        assert row[:2] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]
+    empty, infinite, one = ranks[0][3:]
+    kept = float(balance.ratio)
+    assert empty[:2] == [pytest.approx(min(kept, math.sqrt((4 + 81) / (49 + 1)))), ranks[0][2][1]]  # no foreground
+    assert infinite[:2] == [pytest.approx(kept), ranks[0][2][1]]  # the weight of the batches before
+    ratio = float(balance(torch.tensor([1.0, math.sqrt(0.125)]), torch.ones(1), torch.ones(1))[0])
+    assert one[:2] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]  # one rank alone has a boundary
+    assert [row[2] for row in ranks[0]] == pytest.approx([6 / 16, 6 / 8, 6 / 8, 1, 6 / 16, 6 / 16])
 
 
 @pytest.mark.cli

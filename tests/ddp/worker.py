@@ -136,8 +136,9 @@ def balance(folder: Path) -> None:
     found = []
     for row in NORMS:
         region, boundary, foreground = row[rank]
-        ratio = share(torch.tensor([region, boundary]), torch.tensor(foreground))
-        found.append((float(ratio), share.norms.tolist()))
+        true = torch.tensor([8.0 if foreground else 0.0])
+        ratio, predicted = share(torch.tensor([region, boundary]), torch.tensor([3.0]), true)
+        found.append((float(ratio), share.norms.tolist(), float(predicted)))
     (folder / f"balance {rank}.json").write_text(json.dumps(found))
 
 

@@ -1,5 +1,7 @@
 """Faults of the boundary weight by its share of the gradient."""
 
+from dataclasses import replace
+
 import torch
 
 from tests.faults.registry import fault
@@ -11,25 +13,24 @@ LOSS = "monai_boundary.losses.region_boundary:RegionBoundaryLoss"
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def the_present_batch_does_not_cap_the_share(right, self, now, foreground):
-    right(self, now, foreground)
-    return self.ratio
+def the_present_batch_does_not_cap_the_share(right, self, now, predicted, true):
+    return self.ratio, right(self, now, predicted, true)[1]
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def a_batch_without_foreground_moves_the_averages(right, self, now, foreground):
-    return right(self, now, torch.ones_like(foreground))
+def a_batch_without_foreground_moves_the_averages(right, self, now, predicted, true):
+    return right(self, now, predicted, torch.ones_like(true))
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def nothing_is_averaged(right, self, now, foreground):
+def nothing_is_averaged(right, self, now, predicted, true):
     self.momentum = 0.0
-    return right(self, now, foreground)
+    return right(self, now, predicted, true)
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def the_norms_change_places(right, self, now, foreground):
-    return right(self, now.flip(0), foreground)
+def the_norms_change_places(right, self, now, predicted, true):
+    return right(self, now.flip(0), predicted, true)
 
 
 @fault(f"{BALANCE}.warn", *SHARE)
@@ -44,13 +45,21 @@ def the_suggestion_looks_at_half_of_the_batch(right, heads, terms):
 
 
 @fault(f"{LOSS}._weigh", *SHARE)
-def the_share_is_taken_for_the_odds(right, self, ratio):
-    return right(self, ratio if self._share is None else ratio * (1 - self._share.value))
+def the_share_is_taken_for_the_odds(right, self, ratio, found):
+    return right(self, ratio if self._share is None else ratio * (1 - self._share.value), found)
 
 
-@fault(f"{LOSS}.has_foreground", *SHARE)
-def ignored_voxels_are_foreground(right, self, label, channels):
-    return (label != 0).any()
+@fault(f"{LOSS}._weigh", *SHARE)
+def an_empty_prediction_gets_the_whole_share(right, self, ratio, found):
+    return right(self, ratio, torch.ones_like(found))
+
+
+@fault(f"{LOSS}.foreground_masses", *SHARE)
+def ignored_voxels_are_foreground(right, self, logits, label):
+    contract, self.boundary.contract = self.boundary.contract, replace(self.boundary.contract, ignore_index=None)
+    masses = right(self, logits, label)
+    self.boundary.contract = contract
+    return masses
 
 
 @fault(f"{LOSS}.weighted", *SHARE)

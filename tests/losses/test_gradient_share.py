@@ -26,6 +26,7 @@ from monai_boundary import (
     suggest_alpha,
 )
 from monai_boundary.losses import CrossEntropyBoundaryAwareLoss, GradientShareWarning
+from monai_boundary.losses.gradient_share import GradientBalance
 from tests.losses.samples import labels_like
 
 close = torch.testing.assert_close
@@ -37,7 +38,8 @@ def batch(seed: int = 0, size: tuple[int, ...] = (12, 13)) -> tuple[torch.Tensor
     labels = labels_like((2, *size), 2)
     make = SignedDistanceMap(2, spacing=(1, 1))
     maps = torch.stack([make(label).as_subclass(torch.Tensor) for label in labels])
-    return torch.randn(2, 2, *size, requires_grad=True), labels, maps
+    logits = torch.randn(2, 2, *size) + torch.tensor([0.0, 1.0]).view(1, 2, *[1] * len(size))  # more than there is
+    return logits.requires_grad_(), labels, maps
 
 
 def norms_of(loss: RegionBoundaryLoss, logits: torch.Tensor, *target: torch.Tensor) -> tuple[float, float]:
@@ -244,9 +246,43 @@ def test_a_batch_without_foreground_moves_nothing(ignored):
     logits, label, maps = batch()
     loss(logits, label, maps)
     before = loss.gradient_norms, loss.alpha
-    loss(3 * logits, torch.full_like(label, 9) if ignored else torch.zeros_like(label), torch.ones_like(maps))
+    empty = torch.full_like(label, 9) if ignored else torch.zeros_like(label)
+    loss(3 * logits, empty, torch.ones_like(maps))
     assert loss.gradient_norms == before[0]
-    assert loss.alpha == pytest.approx(before[1])
+    assert loss.alpha <= before[1] * (1 + 1e-6)
+    if not ignored:
+        assert share_of(loss, 3 * logits, empty, torch.ones_like(maps)) <= 0.3 * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.0, -9.0])
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_the_share_is_smaller_while_less_foreground_is_predicted_than_there_is(shift, sigmoid):
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.5), sigmoid=sigmoid, to_onehot_y=not sigmoid)
+    logits, label, maps = batch()
+    logits = (logits + torch.tensor([0.0, shift]).view(1, 2, 1, 1)).detach()
+    if sigmoid:
+        logits, maps = logits[:, 1:] - logits[:, :1], maps[:, 1:]
+    probs = logits.sigmoid() if sigmoid else logits.softmax(1)[:, 1:]
+    found = min(1.0, float(probs.sum() / label.sum()))
+    assert (found < 0.5) == (shift < -2)
+    logits.requires_grad_()
+    loss(logits, label, maps)
+    assert share_of(loss, logits, label, maps) == pytest.approx(0.5 * found, rel=1e-3)
+
+
+def test_the_class_of_which_least_is_found_decides_and_absent_and_ignored_ones_do_not():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.5), ignore_index=9)
+    label = torch.zeros(1, 1, 8, 9, dtype=torch.int64)
+    label[..., :3, :], label[..., 4, :5], label[..., 6:, :] = 1, 2, 9
+    logits = torch.zeros(1, 4, 8, 9)
+    logits[:, 1], logits[:, 2] = 2.0, -6.0  # hardly anything of class 2; class 3 is nowhere
+    probs, counted = logits.softmax(1), label != 9
+    predicted, true = loss.foreground_masses(logits, label)
+    close(predicted, torch.stack([(probs[:, k : k + 1] * counted).sum() for k in (1, 2, 3)]))
+    assert true.tolist() == [27, 5, 0]
+    _, found = GradientBalance()(torch.ones(2), predicted, true)
+    close(found, predicted[1] / 5)
+    close(GradientBalance()(torch.ones(2), predicted, 0 * true)[1], torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("case", ["perfect", "map of zeros", "nan"])
