@@ -191,7 +191,10 @@ def _ground_steps(place: Georeference, row: float, column: float) -> tuple[float
     """Metres on the ellipsoid from a pixel to the next row and to the next column."""
     steps = np.array([(column, row, 1), (column, row + _FAR, 1), (column + _FAR, row, 1)]).T
     x, y = (np.array(list(place.transform)).reshape(3, 3) @ steps)[:2]
-    east, north = np.radians(import_rasterio().warp.transform(place.crs, "OGC:CRS84", x, y))
+    try:
+        east, north = np.radians(import_rasterio().warp.transform(place.crs, "OGC:CRS84", x, y))
+    except Exception:  # of PROJ, through classes of rasterio that are private: the place is none on earth
+        return math.nan, math.nan
     flat = _FLATTENING * (2 - _FLATTENING)
     curve = 1 - flat * math.sin(north[0]) ** 2
     metres = np.hypot(

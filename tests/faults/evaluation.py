@@ -8,6 +8,7 @@ CASES = ("evaluation/test_evaluation.py",)
 COMPARE = ("evaluation/test_compare.py",)
 PICTURE = ("reports/test_paired.py",)
 TILES = ("evaluation/test_tiles.py",)
+GAPS = ("datasets/remote/test_no_data.py",)
 SURVEY = ("evaluation/test_label_survey.py",)
 ADVICE = ("evaluation/test_advice.py",)
 EVALUATION = "monai_boundary.evaluation"
@@ -73,6 +74,35 @@ def contours_stand_on_an_image_of_another_grid(right, file, target):
 @fault(f"{EVALUATION}.tiles:_metres", *TILES)
 def metres_per_row_and_column_change_places(right, *args):
     return right(*args)[::-1]
+
+
+@fault(f"{EVALUATION}.tiles:_ground_steps", *GAPS)
+def metres_of_the_projection_are_those_on_the_ground(right, place, *at):
+    return tuple(
+        np.hypot(*pair) for pair in ((place.transform.b, place.transform.e), (place.transform.a, place.transform.d))
+    )
+
+
+@fault("monai_boundary.datasets.remote.raster:Georeference.profile", *GAPS)
+def control_points_are_dropped(right, self):
+    return {"crs": self.crs, "transform": self.transform}
+
+
+@fault("monai_boundary.datasets.remote.raster:_Source.missing", *GAPS)
+def alpha_says_nothing_of_data(right, self, *args):
+    import dataclasses
+
+    return right(dataclasses.replace(self, alpha=None), *args)
+
+
+@fault("monai_boundary.datasets.remote.raster:MaskReader.check_values", *GAPS)
+def a_mask_is_not_looked_at_as_a_whole(right, self):
+    return None
+
+
+@fault("monai_boundary.inference.geotiff:_without_data", *GAPS)
+def predictions_have_data_everywhere(right, parts, tile, empty):
+    return iter(parts)
 
 
 @fault(f"{EVALUATION}.tiles:TileEvaluation.iou", *TILES)

@@ -77,6 +77,16 @@ def seeds_come_from_the_regions_before_the_membrane(right, self, ids, *rest):
     return seeds, right(self, ids, *rest)[1]
 
 
+@fault(f"{TRANSFORMS}.region_seeds:RegionSeeds._ids", *SEEDS)
+def what_nobody_labelled_is_membrane(right, self, labels):
+    return right(self, labels)[0], np.zeros(labels.shape, bool)
+
+
+@fault("monai_boundary.kernels.regions:near_other_regions", *SEEDS, "datasets/em/test_items.py")
+def there_is_membrane_beside_what_nobody_labelled(right, regions, width, spacing=None, unlabelled=None):
+    return right(regions, width, spacing)
+
+
 @fault(f"{TRANSFORMS}.region_seeds:RegionSeeds.__call__", *SEEDS)
 def slices_take_the_spacing_across_them(right, self, labels):
     given = self.spacing

@@ -253,12 +253,23 @@ def test_a_mask_or_layer_of_another_place_is_refused(image: dict, mask: dict, te
         TileReader([Layer(first), Layer(second)])
 
 
-def test_a_mask_in_another_system_at_the_same_place_is_taken(tmp_path: Path) -> None:
-    first = files.write(tmp_path / "in.tif", files.image(1, SHAPE))
-    second = files.write(
-        tmp_path / "mask.tif", np.zeros(SHAPE, np.uint8), None, crs="EPSG:25833", transform=files.PLACE
-    )
-    assert len(TileWindows([Tile("one", (Layer(first),), second, "training")], SHAPE)) == 1
+UNKNOWN = 'LOCAL_CS["Unknown",UNIT["metre",1]]'
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("EPSG:32633", "EPSG:25833"), ("EPSG:26910", "EPSG:3740"), ("EPSG:32633", UNKNOWN), (UNKNOWN, "EPSG:32633")],
+)
+def test_a_mask_in_another_system_at_the_same_place_is_taken(first: str, second: str, tmp_path: Path) -> None:
+    """Where the systems cannot be compared, or are two datums of one grid, the same numbers are the same place."""
+    image = files.write(tmp_path / "in.tif", files.image(1, SHAPE), None, crs=first, transform=files.PLACE)
+    mask = np.zeros(SHAPE, np.uint8)
+    path = files.write(tmp_path / "mask.tif", mask, None, crs=second, transform=files.PLACE)
+    tile = Tile("one", (Layer(image),), path, "training")
+    assert len(TileWindows([tile], SHAPE)) == 1
+    files.write(path, mask, None, crs=second, transform=files.ELSEWHERE)
+    with pytest.raises(ValueError, match="must lie where its image lies, got "):
+        TileWindows([tile], SHAPE)
 
 
 @pytest.mark.parametrize(("dtype", "factor"), [(np.uint8, 1), (np.uint16, 257), (np.uint32, 257 * 65537)])
@@ -325,8 +336,10 @@ def test_metres_are_those_on_the_ground(crs: str, north: float, scale: float, tm
 
 
 def test_metres_that_change_within_a_tile_or_are_unknown_are_refused(tmp_path: Path) -> None:
+    nowhere = {"crs": "EPSG:32633", "transform": Affine(0.3, 0, 9e12, 0, -0.3, 9e12)}
     wide = {"crs": "EPSG:3857", "transform": Affine(60000.0, 0, 0, 0, -60000.0, 9e6)}
-    for place, text in ((wide, "must have one scale throughout .*warp it to UTM"), (gcps(), "ground control points")):
+    one_scale = "must have one scale throughout .*warp it to UTM"
+    for place, text in ((wide, one_scale), (nowhere, one_scale), (gcps(), "ground control points")):
         for folder in ("pred", "gt"):
             files.write(tmp_path / folder / "a1.tif", np.eye(40, 52, dtype=np.uint8), None, **place)
         failed = evaluate_tiles(tmp_path / "pred", tmp_path / "gt", 1, "m", False).failed
