@@ -29,12 +29,13 @@ def open_hdf5(path: Path, key: str) -> Iterator[Any]:
     """
     h5py = import_h5py()
     with _opened(path) as file:
-        found = file.get(key)
+        found = _look_up(file, path, key)
         if not isinstance(found, h5py.Dataset):
             names: list[str] = []
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
             held = ", ".join(names) or "none"
             raise ValueError(f"{path} must hold the data set {key}, got {held}; pass the key of the volume")
+        _check_sources(found, path)
         try:
             yield found
         except OSError as error:
@@ -52,7 +53,51 @@ def open_hdf5(path: Path, key: str) -> Iterator[Any]:
 def hdf5_holds(path: Path, key: str) -> bool:
     """Whether a file holds the data set `key`, of its own or by a link; raises as `open_hdf5`."""
     with _opened(path) as file:
-        return hasattr(file.get(key), "shape")
+        return hasattr(_look_up(file, path, key), "shape")
+
+
+def _look_up(file: Any, path: Path, key: str) -> Any:
+    """Return what has a name in a file, by whatever links, ``None`` where nothing has it.
+
+    Raises:
+        ValueError: A link on the way leads nowhere: what it stands for is lost, and not left out.
+    """
+    parts = key.strip("/").split("/")
+    for name in ("/".join(parts[:count]) for count in range(1, len(parts) + 1)):
+        try:
+            found = file[name]
+            continue
+        except (KeyError, RuntimeError, OSError, ValueError) as error:
+            reason = str(error).strip("'\"")
+        link = file.get(name, getlink=True)
+        target = getattr(link, "path", None)  # only those of soft and external links have one
+        if target is not None:
+            where = f" in {link.filename}" if hasattr(link, "filename") else ""
+            raise ValueError(
+                f"{path}: {name} must lead to an object, got a link to {target}{where} that does not: {reason}; put "
+                "what it links to back, or remove the link"
+            )
+        return None
+    return found
+
+
+def _check_sources(dataset: Any, path: Path) -> None:
+    """Raise ``ValueError`` when a virtual data set misses one of its files: HDF5 would read zeros in its place."""
+    if not dataset.is_virtual:
+        return
+    own = Path(dataset.file.filename)
+    for source in dataset.virtual_sources():
+        file = own if source.file_name == "." else own.parent / source.file_name
+        if "%" in source.file_name:  # a pattern for files that may still come
+            continue
+        try:
+            held = file == own or hdf5_holds(file, source.dset_name)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: {dataset.name} must have all its files, got none of: {error}") from error
+        if not held:
+            raise ValueError(
+                f"{path}: {dataset.name} must have all its files, got no {source.dset_name} in {file}; restore it"
+            )
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from monai_boundary.datasets.em import EmVolume, EmVolumes, Stored
+from monai_boundary.datasets.em import EmVolume, EmVolumes, Stored, cremi_volumes
 from monai_boundary.datasets.em.hdf5 import hdf5_holds
 from tests.datasets.em import files
 
@@ -243,3 +246,95 @@ def test_volumes_of_wrong_settings_are_refused(tmp_path: Path, change: dict, tex
     settings = {"labels": None, "kind": "ids", "spacing": (1.0, 1.0, 1.0)} | change
     with pytest.raises(ValueError, match=text):
         EmVolumes([EmVolume("v", written(tmp_path, "h5"), **settings)])
+
+
+#: What the ids are instead of a data set, and what is told of it.
+LOST = {
+    "dangling": (lambda: h5py.SoftLink("/nowhere"), "volumes/labels/neuron_ids must lead .*link to /nowhere that does"),
+    "loop": (lambda: h5py.SoftLink("/volumes/labels/neuron_ids"), "must lead to an object.*too many links"),
+    "file": (lambda: h5py.ExternalLink("gone.h5", "/ids"), r"must lead .* link to /ids in gone\.h5 that does not.*put"),
+    "damaged": (lambda: h5py.ExternalLink("bad.h5", "/ids"), r"link to /ids in bad\.h5 .*file signature not found"),
+    "virtual": (lambda: virtual("gone.h5", "ids"), r"neuron_ids must have all its files, got none of: .*gone\.h5 does"),
+    "part": (lambda: virtual("good.h5", "other"), r"must have all its files, got no other in .*good\.h5"),
+}
+
+
+def virtual(file: str, key: str):
+    layout = h5py.VirtualLayout(files.SHAPE, np.uint64)
+    layout[:] = h5py.VirtualSource(file, key, files.SHAPE)
+    return layout
+
+
+@pytest.mark.parametrize(("make", "message"), LOST.values(), ids=LOST)
+def test_ids_behind_a_lost_link_are_no_test_sample(make, message: str, tmp_path: Path) -> None:
+    attributes = {"volumes/raw": {"resolution": files.CREMI_SPACING}}
+    path = tmp_path / "sample_A_1.hdf"
+    files.write_hdf5(path, {"volumes/raw": files.grey()}, attributes)
+    files.write_hdf5(tmp_path / "good.h5", {"ids": files.blocks().astype(np.uint64)})
+    (tmp_path / "bad.h5").write_bytes(b"no HDF5")
+    with h5py.File(path, "a") as file:
+        one = make()
+        group = file.create_group("volumes/labels")
+        if isinstance(one, h5py.VirtualLayout):
+            group.create_virtual_dataset("neuron_ids", one).attrs["resolution"] = files.CREMI_SPACING
+        else:
+            group["neuron_ids"] = one
+    with pytest.raises(ValueError, match=rf"sample_A_1\.hdf.*{message}"):
+        list(EmVolumes(cremi_volumes(tmp_path)))
+
+
+def test_a_link_above_the_data_set_and_a_virtual_one_are_followed(tmp_path: Path) -> None:
+    ids = files.blocks().astype(np.uint64)
+    files.write_hdf5(tmp_path / "good.h5", {"ids": ids})
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group"] = h5py.ExternalLink("good.h5", "/")
+        file["lost"] = h5py.ExternalLink("gone.h5", "/")
+        file.create_virtual_dataset("virtual", virtual("good.h5", "ids"))
+    for key in ("group/ids", "virtual", "/virtual"):
+        np.testing.assert_array_equal(Stored(tmp_path / "a.h5", key).read(), ids)
+    with pytest.raises(ValueError, match=r"a\.h5: lost must lead to an object, got a link to / in gone\.h5 that does"):
+        hdf5_holds(tmp_path / "a.h5", "lost/ids")
+    assert not hdf5_holds(tmp_path / "a.h5", "group/none")
+    assert not hdf5_holds(tmp_path / "a.h5", "none/ids")
+
+
+def test_a_slice_behind_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    files.write_slices(tmp_path / "images", files.grey())
+    (tmp_path / "images" / "02.png").unlink()
+    (tmp_path / "images" / "02.png").symlink_to("gone.png")
+    with pytest.raises(FileNotFoundError, match=r"02\.png does not exist"):
+        read(Stored(tmp_path / "images"))
+
+
+def test_an_array_that_does_not_fit_is_refused_and_one_slice_of_it_is_not(tmp_path: Path, monkeypatch) -> None:
+    image = files.grey(shape=(50, 200, 200))
+    files.write_hdf5(tmp_path / "a.h5", {"stack": image})
+    files.write_tiff(tmp_path / "a.tif", image)
+    files.write_png(tmp_path / "slices" / "a.png", np.zeros((2000, 2000), np.uint8))
+    monkeypatch.setenv("MONAI_BOUNDARY_MAX_GB", "0.001")
+    for stored in (Stored(tmp_path / "a.h5", "stack"), Stored(tmp_path / "a.tif")):
+        assert stored.read(3, 5).shape == (2, 200, 200)
+        with pytest.raises(ValueError, match=r"a\.(h5, stack,|tif) must take at most 0\.001 GB .*, got 0\.002 GB"):
+            stored.read()
+    with pytest.raises(ValueError, match=r"a\.png must take at most 0\.001 GB"):
+        Stored(tmp_path / "slices").read()
+
+
+def test_a_library_tells_its_own_reason(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    files.write_hdf5(path, {"stack": files.grey(), "four": np.zeros((2, 3, 4, 5))})
+    with pytest.raises(ValueError, match=r"a\.h5, four, must hold a volume \(D, H, W\), got shape \(2, 3, 4, 5\)"):
+        read(Stored(path, "four"))
+    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'a'); print('open', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], **pipes) as writer:
+        assert writer.stdout.readline() == b"open\n"
+        with pytest.raises(ValueError, match=r"a\.h5 .*unable to lock file.*close the program that writes it"):
+            read(Stored(path, "stack"))
+        writer.stdin.close()
+    picture = Image.fromarray(files.grey()[0]).convert("P")
+    (tmp_path / "png").mkdir()
+    picture.putpalette([value for grey in range(256) for value in (grey, 255 - grey, 7)])
+    picture.save(tmp_path / "png" / "0.png")
+    with pytest.raises(ValueError, match=r"0\.png must hold one grey channel, got shape .*convert colours to grey"):
+        read(Stored(tmp_path / "png"))
