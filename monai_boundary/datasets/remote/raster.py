@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,8 @@ __all__ = ["Georeference", "MaskReader", "TileReader", "import_rasterio", "witho
 
 
 _DATUMS = 10.0  # metres between datums of one grid
+#: What GDAL reads from an archive, or from elsewhere: no path of the system. Rasterio's own form is zip:///a.zip!b.tif.
+_ARCHIVED = re.compile(r"(?P<kind>/vsi(zip|gzip|tar|7z|rar))/(?P<inner>[^{].*)|/vsi|\w\w+:")
 _STRIP = 1024  # rows of a mask looked at together
 
 
@@ -150,7 +153,7 @@ class TileReader:
         with ExitStack() as opened, without_georeference_warning():
             for layer in layers:
                 with _reading(layer.path):
-                    file = opened.enter_context(import_rasterio().open(layer.path))
+                    file = opened.enter_context(import_rasterio().open(_gdal_name(layer.path)))
                     source = _Source.of(file, layer)
                 first = self._sources[0].file if self._sources else file
                 if (file.height, file.width) != (first.height, first.width):
@@ -365,12 +368,21 @@ def _is_alpha(file: Any, band: int) -> bool:
     return _ALPHA[key]
 
 
+def _gdal_name(path: Path) -> str:
+    """Return what GDAL takes for a path: inside an archive the inner one is absolute after ``//``, which Path drops."""
+    found = _ARCHIVED.match(path.as_posix())
+    if found and found["inner"] and not any(parent.is_file() for parent in Path(found["inner"]).parents):
+        return f"{found['kind']}//{found['inner']}"
+    return str(path)
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Say which file is damaged; rasterio's texts often do not."""
     try:
         yield
     except import_rasterio().errors.RasterioIOError as error:
-        check_readable(path)
+        if not _ARCHIVED.match(path.as_posix()):
+            check_readable(path)
         reason = str(error.__cause__ or error).strip()
         raise ValueError(f"{path} must be a complete GeoTIFF, got: {reason}; download or copy it again") from error

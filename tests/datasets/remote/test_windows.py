@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,16 @@ def test_real_tiles_are_read(data_dir: Path) -> None:
     labels = np.stack([item["label"] for item in windows])
     assert set(np.unique(labels)) <= {0, 1, 255}
     assert all((labels[4 * n : 4 * n + 4] == 1).any() for n in range(3))
+
+
+def test_tiles_in_archives_are_read_and_gdal_says_what_it_misses(tmp_path: Path, monkeypatch) -> None:
+    files.write(tmp_path / "a.tif", np.arange(12, dtype=np.uint8).reshape(3, 4))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.tif", "a.tif")
+    monkeypatch.chdir(tmp_path)
+    for name in (f"/vsizip/{tmp_path}/a.zip/a.tif", "/vsizip/a.zip/a.tif", f"zip://{tmp_path}/a.zip!a.tif"):
+        for given in (name, Path(name)):
+            with TileReader(given) as reader:
+                assert reader.read(slice(0, 3), slice(0, 4))[0, 2, 3] == 11
+    with pytest.raises(ValueError, match=r"none\.tif must be a complete GeoTIFF, got: .*none\.tif.* does not exist in"):
+        TileReader(f"/vsizip/{tmp_path}/a.zip/none.tif")
