@@ -266,10 +266,11 @@ def near_other_regions(
     """
     array = check_ids("regions", as_numpy("regions", regions))
     spacing = check_spacing(spacing, array.ndim)
+    limit = width * (1 + 1e-6)  # distances are float32
     if unlabelled is None or not unlabelled.any():
-        return np.asarray(region_distance(array, spacing, image_edge=False) <= width)
-    known, limit = ~unlabelled, width * (1 + 1e-6)  # distances are float32
-    near = known & (region_distance(np.where(known, array, 0), spacing, image_edge=False) <= width)
+        return np.asarray(region_distance(array, spacing, image_edge=False) <= limit)
+    known = ~unlabelled
+    near = known & (region_distance(np.where(known, array, 0), spacing, image_edge=False) <= limit)
     # Beside unlabelled voxels the distance may be that to them: there each neighbour is looked at.
     unsure = near & (array > 0) & (distance_transform(unlabelled, spacing, reach=2 * limit) <= limit)
     places = np.argwhere(unsure)

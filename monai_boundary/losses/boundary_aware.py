@@ -18,7 +18,9 @@ from torch.nn.modules.loss import _Loss
 from monai_boundary._check import check_choice, check_per_axis, check_slice_axis, is_integer
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.contract import Pair, TargetContract
+from monai_boundary.losses.map_agreement import compare_numbers
 from monai_boundary.losses.region_boundary import Mode, RegionBoundaryLoss, Target
+from monai_boundary.transforms.region_seeds import SEEDS_KEY, seed_settings
 
 if TYPE_CHECKING:
     from monai_boundary.kernels.barrier import Weighting
@@ -103,6 +105,7 @@ class BoundaryAwareLoss(_Loss):
         check_per_axis("dilation", self.dilation, len(self.dilation) if isinstance(self.dilation, list | tuple) else 1)
         check_choice("weighting", self.weighting, kernel.WEIGHTINGS)
         self.contract = TargetContract(sigmoid=True, ignore_index=self.ignore_index)
+        self._compared = False
         if self.threads is not None and (not is_integer(self.threads) or self.threads < 1):
             raise ValueError(f"threads must be None or an integer >= 1, got {self.threads!r}")
 
@@ -133,6 +136,11 @@ class BoundaryAwareLoss(_Loss):
             )
         if seeds.is_floating_point() or seeds.dtype == torch.bool:
             raise TypeError(f"seeds must hold integers, got {seeds.dtype}; make them with RegionSeeds")
+        if not (self._compared or torch.compiler.is_compiling()):
+            self._compared = True
+            axis = check_slice_axis(self.slice_axis, input.ndim - 2)
+            expected = seed_settings(self.connectivity, axis)
+            compare_numbers("seeds", seeds, SEEDS_KEY, expected, "connectivity and slice_axis")
         return pair, seeds
 
     def value(self, pair: Pair, seeds: torch.Tensor) -> torch.Tensor:

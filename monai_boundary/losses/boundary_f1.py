@@ -11,7 +11,9 @@ import torch
 from monai_boundary._check import check_number, check_windows
 from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
 from monai_boundary.losses.contract import Counted, Pair, as_float32, check_output
+from monai_boundary.losses.map_agreement import compare_numbers
 from monai_boundary.losses.target import SMOOTH, TargetLoss
+from monai_boundary.transforms.boundary_band import WINDOWS_KEY, band_windows
 
 __all__ = ["BoundaryF1Loss"]
 
@@ -74,6 +76,7 @@ class BoundaryF1Loss(TargetLoss):
         """Check the arguments that this loss adds."""
         check_windows(self.theta0, self.theta)
         self.smooth = check_number("smooth", self.smooth)
+        self._compared = False
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor | None = None, target_boundary: torch.Tensor | None = None
@@ -85,7 +88,7 @@ class BoundaryF1Loss(TargetLoss):
             target: Binary `(B, C, *S)` (soft ones are cut at 0.5), or labels with `to_onehot_y`; not read when
                 `target_boundary` is given.
             target_boundary: What `BoundaryBandd` makes with the same theta0 and theta, `(B, C, *S)`, or
-                `(B, C - 1, *S)` with ``include_background=False``.
+                `(B, C - 1, *S)` with ``include_background=False``. The first one is compared with theta0 and theta.
         """
         contract = self.contract
         if target_boundary is None:
@@ -115,6 +118,10 @@ class BoundaryF1Loss(TargetLoss):
 
     def _given(self, band: torch.Tensor, like: torch.Tensor, first: int) -> tuple[torch.Tensor, bool]:
         band = self.contract.beside("target_boundary", band, like, first)
+        if not (self._compared or torch.compiler.is_compiling()):
+            self._compared = True
+            expected = band_windows(self.theta0, self.theta, band.ndim - 2)
+            compare_numbers("target_boundary", band, WINDOWS_KEY, expected, "theta0 and theta")
         return band, _check_codes(band)
 
     def _band(self, counted: Counted) -> torch.Tensor:

@@ -14,9 +14,11 @@ import torch
 from monai_boundary.kernels.distance import CLIPPED, PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.kernels.pooling import box_min_pool
 from monai_boundary.losses.contract import label_numbers
-from monai_boundary.transforms.distance_map import recorded_options
+from monai_boundary.transforms.distance_map import recorded_numbers, recorded_options
 
-__all__ = ["FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_options", "label_masks"]
+__all__ = [
+    "FirstMapCheck", "MapMismatchWarning", "check_signs", "compare_numbers", "compare_options", "label_masks"
+]  # fmt: skip
 
 #: Share of the voxels that may disagree. Of 4,032 maps that rotations, zooms and Spacingd had resampled, the worst had
 #: 2 % (single voxels, twice resampled); where label and map did not belong together the median was 60 to 100 %.
@@ -31,7 +33,7 @@ Masks = tuple[torch.Tensor, torch.Tensor | None]
 
 
 class MapMismatchWarning(UserWarning):
-    """A distance map that a loss was given is not the one that it expects."""
+    """A distance map, target boundary or seeds that a loss was given are not what it expects."""
 
 
 class FirstMapCheck:
@@ -104,6 +106,25 @@ def compare_options(recorded: set[DistanceMapOptions], expected: DistanceMapOpti
         warnings.warn(
             f"distance_map was made with other settings than the loss expects, {differences}: the same alpha weighs "
             f"it otherwise; pass {for_transform} to SignedDistanceMapd, or {for_loss} to the loss",
+            MapMismatchWarning,
+            stacklevel=4,
+        )
+
+
+def compare_numbers(name: str, made: object, key: str, expected: tuple[int, ...], settings: str) -> None:
+    """Warn where a target was made with other settings than a loss expects.
+
+    Args:
+        name: Of the target.
+        made: Target or batch of targets.
+        key: Of its record, see `record_numbers`.
+        expected: What the loss has.
+        settings: What the numbers are.
+    """
+    for found in recorded_numbers(made, key) - {expected}:
+        warnings.warn(
+            f"{name} was made with {settings} {found}, and the loss has {expected}: the two do not belong together; "
+            f"give transform and loss the same {settings}",
             MapMismatchWarning,
             stacklevel=4,
         )

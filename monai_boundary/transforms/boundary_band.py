@@ -19,14 +19,24 @@ from monai_boundary._check import (
     check_number,
     check_onehot,
     check_onehot_ignore,
+    check_per_axis,
     check_spatial_ndim,
     check_windows,
     counted_channels,
 )
 from monai_boundary.kernels.pooling import boundary_band
-from monai_boundary.transforms.distance_map import DictionaryTwin
+from monai_boundary.transforms.distance_map import DictionaryTwin, record_numbers
 
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
+
+
+#: In the metadata of a band: theta0 along each spatial axis, then theta.
+WINDOWS_KEY = "boundary_band_windows"
+
+
+def band_windows(theta0: int | Sequence[int], theta: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Return both widths along each of `ndim` axes, one after the other."""
+    return check_per_axis("theta0", theta0, ndim, odd=True) + check_per_axis("theta", theta, ndim, odd=True)
 
 
 @dataclass(eq=False)
@@ -46,7 +56,8 @@ class BoundaryBand(Transform):
         ignore_index: Label that is not counted (label maps only).
 
     Returns:
-        Uint8 `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine.
+        Uint8 `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine. A
+        MetaTensor also records both widths, which the loss compares with its own.
 
     Raises:
         TypeError: Labels of a wrong kind; a width is no integer.
@@ -83,6 +94,7 @@ class BoundaryBand(Transform):
         counted = None if valid is None else torch.from_numpy(valid)[None, None]
         band = boundary_band(torch.from_numpy(masks)[None], self.theta0, self.theta, counted)[0]
         result: NdarrayOrTensor = convert_to_dst_type(band, labels, dtype=band.dtype)[0]
+        record_numbers(result, WINDOWS_KEY, band_windows(self.theta0, self.theta, band.ndim - 1))
         return result
 
     def _masks(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -40,7 +40,8 @@ from monai_boundary.kernels.distance import (
 
 __all__ = [
     "OPTIONS_KEY", "SPACING_KEY", "DictionaryTwin", "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict",
-    "SignedDistanceMapd", "record_map", "recorded_options",
+    "SignedDistanceMapd", "record_map", "record_numbers", "recorded_numbers",
+    "recorded_options",
 ]  # fmt: skip
 
 OPTIONS_KEY = "distance_map_options"
@@ -204,6 +205,21 @@ def record_map(maps: object, options: DistanceMapOptions, spacing: Sequence[floa
         values = vars(options).items()
         maps.meta[OPTIONS_KEY] = {name: _NONE[name] if value is None else value for name, value in values}
         maps.meta[SPACING_KEY] = [float(size) for size in spacing]
+
+
+def record_numbers(made: object, key: str, numbers: Sequence[int]) -> None:
+    """Write the settings that a loss must share, as whole numbers, into the metadata of a target that has any."""
+    if isinstance(made, MetaTensor):
+        made.meta[key] = [int(number) for number in numbers]
+
+
+def recorded_numbers(made: object, key: str) -> set[tuple[int, ...]]:
+    """Return what `record_numbers` wrote into a target or a batch of targets; empty where nothing is known."""
+    record = made.meta.get(key) if isinstance(made, MetaTensor) else None
+    if not record:
+        return set()
+    columns = [np.atleast_1d(np.asarray(number)) for number in record]  # collated: one tensor for each number
+    return {tuple(map(int, row)) for row in zip(*columns, strict=True)}
 
 
 def recorded_options(maps: object) -> set[DistanceMapOptions]:

@@ -26,10 +26,20 @@ from monai_boundary._check import (
 )
 from monai_boundary._geometry import image_spacing
 from monai_boundary.kernels.regions import connected_components, near_other_regions, region_seeds, unlabelled_voxels
+from monai_boundary.transforms.distance_map import record_numbers
 
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
 
 _IGNORE = 255  # of the membrane: nobody knows
+
+
+#: In the metadata of seeds: connectivity, and the axis of slices or -1.
+SEEDS_KEY = "region_seeds_settings"
+
+
+def seed_settings(connectivity: int, slice_axis: int | None) -> tuple[int, int]:
+    """Return what seeds and `BoundaryAwareLoss` must share; `slice_axis` counts from 0 on."""
+    return int(connectivity), -1 if slice_axis is None else slice_axis
 
 
 @dataclass(eq=False)
@@ -113,7 +123,9 @@ class RegionSeeds(Transform):
             found, membrane[part] = self._seeds(ids[part], in_slice, unlabelled[part])
             seeds[part] = np.where(found > 0, found + count, 0)
             count += int(found.max())
-        return _like(labels, seeds[None]), _like(labels, membrane[None])
+        result = _like(labels, seeds[None])
+        record_numbers(result, SEEDS_KEY, seed_settings(self.connectivity, axis))
+        return result, _like(labels, membrane[None])
 
     def _ids(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids, and bool where nobody labelled; there they are 0."""
