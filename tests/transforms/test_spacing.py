@@ -13,6 +13,11 @@ from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Orientation
 from monai_boundary import SignedDistanceMap, SignedDistanceMapd, signed_distance_map
 from monai_boundary._geometry import MissingSpacingWarning, ShearedAffineWarning, batch_spacing, image_spacing
 from monai_boundary.datasets.nifti import read_labels
+from monai_boundary.evaluation import evaluate_folder
+from monai_boundary.kernels.distance import ROBUST
+from monai_boundary.map_store import MapStore
+from monai_boundary.metrics import score_pair
+from monai_boundary.precompute import precompute_maps
 from tests.transforms.images import SPACING, on_grid, with_affine
 
 MM = {"num_classes": 3, "preset": None}
@@ -125,3 +130,28 @@ def test_samples_of_a_batch_have_spacings_of_their_own(labels):
         assert batch_spacing(torch.stack([on_grid(labels)] * 2), 3) == [SPACING] * 2
         assert batch_spacing(batch["label"].as_tensor(), 3) is None
         assert isinstance(batch["label"], MetaTensor)
+
+
+def test_commands_take_a_sheared_grid_by_the_one_rule(tmp_path, run):
+    """Warned of, and measured along its axes: no command refuses what another one measures in silence."""
+    import nibabel
+
+    labels, moved = np.zeros((2, 12, 10, 8), np.uint8)
+    labels[3:7, 2:6, 2:5], moved[4:8, 2:6, 2:5] = 1, 1
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(SHEARED).T
+    folders = tmp_path / "labels", tmp_path / "found"
+    for folder, array in zip(folders, (labels, moved), strict=True):
+        folder.mkdir()
+        nibabel.save(nibabel.Nifti1Image(array, affine), folder / "a.nii.gz")
+    with pytest.warns(ShearedAffineWarning):
+        shown = run("inspect", *[folders[0] / "a.nii.gz"] * 2, "-o", tmp_path / "x.png")
+    assert shown.exit_code == 0
+    assert "the affine is sheared" in shown.output
+    with pytest.warns(ShearedAffineWarning):
+        made = precompute_maps(folders[0], tmp_path / "maps", 2, progress=False)
+    expected = signed_distance_map(labels[None], 2, SPACING, **vars(ROBUST))[1:]
+    np.testing.assert_allclose(MapStore(made.folder).read("a", (0, 0, 0), labels.shape), expected, atol=1e-3)
+    with pytest.warns(ShearedAffineWarning):
+        rows = evaluate_folder(folders[1], folders[0], progress=False).rows
+    assert rows[0].scores == pytest.approx(score_pair("surface", moved, labels, SPACING), rel=1e-5)

@@ -34,8 +34,9 @@ class DistanceMapOptions:
             is one unit, so below 1 mm spacing some inside values turn positive. ``"kervadec_mm"``: the 1 is the
             smallest spacing.
         clip: Values are limited to +-`clip` mm; ``None`` for no limit. Exact, and cheaper than the whole map.
-        absent: Map of a class that no voxel has, or all have: ``"zero"`` (published) or ``"far"``, which is
-            + (absent) or - (full) `clip`, or the diagonal of the volume without one, so that false positives cost.
+        absent: Map of a class that no voxel has, or all have: ``"zero"`` or ``"far"``, which is + (absent) or - (full)
+            `clip`, or the diagonal of the volume without one, so that false positives cost. The published code has
+            zeros for an absent class; for one that fills the volume it measures to a voxel that is not there.
         normalize: ``"clip"`` divides by `clip`, ``"diagonal"`` by the diagonal of the volume in mm, ``"max"`` by the
             largest absolute value of each channel; ``None`` keeps mm.
         balance: beta in [0, 1]: inside values are multiplied by (sum of outside values / sum of |inside values|)^beta,
