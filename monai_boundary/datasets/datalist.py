@@ -14,7 +14,16 @@ from monai_boundary._files import write_json
 from monai_boundary.datasets.checks import SPLITS, check_names
 from monai_boundary.datasets.nifti import case_name
 
-__all__ = ["SPLITS", "CaseFiles", "class_values", "datalist_file", "read_datalist", "write_datalist"]
+__all__ = [
+    "SPLITS",
+    "CaseFiles",
+    "class_values",
+    "datalist_file",
+    "named_classes",
+    "read_datalist",
+    "read_description",
+    "write_datalist",
+]
 
 
 @dataclass(frozen=True)
@@ -91,17 +100,29 @@ def datalist_file(path: str | os.PathLike[str]) -> Path | None:
 
 
 def class_values(file: Path) -> set[int]:
-    """Return the classes that a ``dataset.json`` names, empty where there is none or it names none.
+    """Return the classes that a ``dataset.json`` names, ``ignore`` left out; empty where it is none or names none."""
+    try:
+        named = named_classes(_read(file))
+    except ValueError:
+        return set()
+    return {value for name, values in named.items() if name != "ignore" for value in values}
+
+
+def named_classes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the values of the classes that the content of a ``dataset.json`` names, background and ``ignore`` too.
 
     ``{"lesion": 1}`` as in nnU-Net, regions ``{"whole": [1, 2]}``, or ``{"1": "lesion"}`` as in nnU-Net 1 and the
-    Medical Segmentation Decathlon. A class ``ignore`` is left out.
+    Medical Segmentation Decathlon.
+
+    Raises:
+        ValueError: The labels are in none of these forms.
     """
-    named = _read(file).get("labels")
+    labels = description.get("labels", {})
     try:
-        pairs = [_named(*pair) for pair in named.items()]  # type: ignore[union-attr]
-        return {int(value) for name, values in pairs if name != "ignore" for value in values}
+        pairs = [_named(*pair) for pair in labels.items()]
+        return {name: tuple(int(value) for value in values) for name, values in pairs}
     except (ValueError, TypeError, AttributeError):
-        return set()
+        raise ValueError(f"labels must be {{'name': value}} or {{'region': [values]}}, got {labels!r}") from None
 
 
 def _named(key: str, value: Any) -> tuple[str, list]:
@@ -109,6 +130,19 @@ def _named(key: str, value: Any) -> tuple[str, list]:
     if isinstance(value, str) and key.isdecimal():
         return value, [key]
     return key, value if isinstance(value, list) else [value]
+
+
+def read_description(file: Path) -> dict[str, Any]:
+    """Return the content of a ``dataset.json`` or of a datalist.
+
+    Raises:
+        ValueError: The file holds no JSON object.
+        OSError: The file does not exist.
+    """
+    try:
+        return _content(file)
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise ValueError(f"{file} must be JSON with 'labels' and more, got {error}") from None
 
 
 def _read(file: Path) -> dict:

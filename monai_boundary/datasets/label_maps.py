@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-from monai_boundary.datasets.checks import check_readable
-from monai_boundary.datasets.datalist import read_datalist
+from monai_boundary.datasets.checks import check_readable, data_files
+from monai_boundary.datasets.datalist import datalist_file, named_classes, read_datalist, read_description
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, near_integers, read_labels
 
 __all__ = ["LabelFiles", "LabelMap", "label_files", "read_label_map"]
@@ -63,61 +63,38 @@ def label_files(dataset: str | os.PathLike[str]) -> LabelFiles:
     path = Path(dataset)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; check the path")
-    folder = path if path.is_dir() else path.parent
-    raw = path.is_dir() or path.name == "dataset.json"
-    content = _description(folder / "dataset.json" if raw else path)
-    if raw and (folder / "labelsTr").is_dir():
+    folder = path.parent if path.name == "dataset.json" else path
+    if (folder / "labelsTr").is_dir():
+        content = read_description(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
         files = _raw_files(folder, content)
     else:
-        listed = "training" in content
-        splits = read_datalist(folder / "dataset.json" if raw and listed else path)
+        file = datalist_file(path)
+        if file is None:
+            raise ValueError(f"{path} must hold dataset.json and labelsTr, or a datalist.json, got none of them")
+        content = read_description(file)
+        splits = read_datalist(file)
         cases = [case for split in _LOOKED_AT for case in splits.get(split, ())]
         files = {case.case: case.label for case in cases if case.label is not None}
     if not files:
         raise ValueError(f"{path} must hold labelled cases to train on, got none")
-    try:
-        classes, ignore_index = _classes(content.get("labels", {}))
-    except (TypeError, ValueError, AttributeError):
-        raise ValueError(
-            f"labels of {path} must be {{'name': value}} or {{'region': [values]}}, got {content['labels']!r}"
-        ) from None
-    return LabelFiles(dict(sorted(files.items())), classes, ignore_index)
-
-
-def _description(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must be JSON, got {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold an object with 'labels' and more, got {type(content).__name__}")
-    return content
+    classes = named_classes(content)
+    ignored = classes.pop("ignore", (None,))[0]
+    return LabelFiles(
+        dict(sorted(files.items())), {name: values for name, values in classes.items() if values != (0,)}, ignored
+    )
 
 
 def _raw_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     """Return the label maps of nnU-Net's raw data set: those it lists, or all in labelsTr of its file ending."""
     if "dataset" in content:
         return {str(case): folder / entry["label"] for case, entry in content["dataset"].items() if "label" in entry}
-    endings = [str(content["file_ending"])] if "file_ending" in content else list(NIFTI_ENDINGS)
-    found = {}
-    for file in sorted((folder / "labelsTr").iterdir()):
-        ending = next((ending for ending in endings if file.name.endswith(ending)), None)
-        if ending is not None and file.name[0] != ".":  # ._a is a shadow of macOS
-            found[file.name.removesuffix(ending)] = file
-    return found
-
-
-def _classes(named: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], int | None]:
-    """Classes of ``{"name": 1}``, regions ``{"name": [1, 2]}``, or nnU-Net 1's ``{"1": "name"}``; the ignored value."""
-    pairs = [(value, name) if isinstance(value, str) else (name, value) for name, value in named.items()]
-    values = {
-        str(name): tuple(int(each) for each in (value if isinstance(value, list | tuple) else [value]))
-        for name, value in pairs
+    endings = [str(content["file_ending"]).lower()] if "file_ending" in content else list(NIFTI_ENDINGS)
+    return {
+        file.name[: -len(ending)]: file
+        for file in data_files(folder / "labelsTr", endings)
+        for ending in endings
+        if file.name.lower().endswith(ending)
     }
-    ignored = values.pop("ignore", (None,))[0]
-    return {name: value for name, value in values.items() if value != (0,)}, ignored
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:

@@ -70,9 +70,9 @@ def test_a_datalist_has_the_labelled_cases_that_are_no_test_cases(splits, tmp_pa
         ({"labels": {"x": 1}}, (), "must hold labelled cases to train on, got none"),
         ({"labels": {"x": 1}, "file_ending": ".png"}, ("a.nii.gz",), "must hold labelled cases to train on, got none"),
         ("{", ("a.nii.gz",), "dataset.json must be JSON"),
-        ("[]", ("a.nii.gz",), "must hold an object with 'labels' and more, got list"),
-        ({"labels": {"x": "y"}}, ("a.nii.gz",), r"labels of .* must be \{'name': value\}.*got \{'x': 'y'\}"),
-        ({"labels": [1]}, ("a.nii.gz",), r"labels of .*got \[1\]"),
+        ("[]", ("a.nii.gz",), "dataset.json must be JSON with 'labels' and more, got a list"),
+        ({"labels": {"x": "y"}}, ("a.nii.gz",), r"labels must be \{'name': value\}.*got \{'x': 'y'\}"),
+        ({"labels": [1]}, ("a.nii.gz",), r"labels must be .*got \[1\]"),
     ],
 )
 def test_what_is_no_data_set_is_named(tmp_path, content, names, text):
@@ -83,6 +83,8 @@ def test_what_is_no_data_set_is_named(tmp_path, content, names, text):
 def test_a_path_that_leads_nowhere_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         label_files(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"must hold dataset.json and labelsTr, or a datalist.json, got none"):
+        label_files(tmp_path)
 
 
 @pytest.mark.parametrize("ending", [".png", ".bmp", ".tif"])
