@@ -124,5 +124,7 @@ def number(value: float, signed: bool = False) -> str:
     """Return three significant digits or so, ``-`` for NaN."""
     if math.isnan(value):
         return "-"
+    if 0 < abs(value) < 0.01:
+        return f"{value:{'+' if signed else ''}.1g}"
     digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:{'+' if signed else ''}.{digits}f}"

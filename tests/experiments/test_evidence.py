@@ -19,7 +19,7 @@ PAGES = {
     "patch-maps": "patch_maps.md", "hippocampus": "nnunet.md", "ms-nnunet": "nnunet.md",
     "isbi2012": "electron_microscopy.md", "gala": "electron_microscopy.md", "aicd": "remote_sensing.md",
     "buildings": "remote_sensing.md", "evidence flair": "lesions.md",
-    "evidence slices": "lesions.md",
+    "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
 }  # fmt: skip
 
 
