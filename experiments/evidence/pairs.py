@@ -12,6 +12,7 @@ from scipy import stats
 from experiments.evidence.arms import ARMS, CONTROL
 from experiments.evidence.scoring import POINTS
 from experiments.shared.journal import Run
+from monai_boundary.evaluation.compare import holm
 
 #: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
 ENOUGH = 6
@@ -118,12 +119,3 @@ def _compare(part: pd.DataFrame) -> Comparison:
         float(by_group["control"].mean()), float(change.mean()), float(low), float(high), float(p), count,
         int((change < 0).sum()), int((change > 0).sum()), int(part["seeds"].max()), float(detectable),
     )  # fmt: skip
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected by Holm; NaN stays, and counts for nothing."""
-    p = np.asarray(values, float)
-    order = np.argsort(p)[: int(np.isfinite(p).sum())]
-    corrected = np.full(len(p), np.nan)
-    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return [float(value) for value in corrected]

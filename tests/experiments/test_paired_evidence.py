@@ -15,7 +15,7 @@ from experiments.evidence.arms import ARMS, CLIP
 from experiments.evidence.cases import Case, EvidenceSettings, Patches, Split, by_folds, fitted
 from experiments.evidence.figures import evidence_figure
 from experiments.evidence.images import apart
-from experiments.evidence.pairs import compare, holm, score_table
+from experiments.evidence.pairs import compare, score_table
 from experiments.evidence.scores import (
     building_scores,
     membrane_scores,
@@ -228,12 +228,6 @@ def test_a_tuned_control_is_compared_with_itself_at_half():
     assert set(found) == {("Dice+CE", "control", "threshold"), ("Dice+CE", "control", "filter")}
     assert found["Dice+CE", "control", "threshold"].difference == 0
     assert found["Dice+CE", "control", "filter"].difference == pytest.approx(0.2)
-
-
-def test_holm_multiplies_by_what_is_left_and_never_falls():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, math.nan, 0.9])[::2] == [1, 1]
-    assert math.isnan(holm([0.5, math.nan])[1])
 
 
 def test_the_report_says_what_is_shown_and_what_is_not_yet():
