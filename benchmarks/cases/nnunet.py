@@ -92,10 +92,14 @@ def training_step(size: int, device: str) -> Calls:
         os.environ.setdefault(f"nnUNet_{name}", str(folder))
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    from monai_boundary.schedules import Constant
     from nnunet_trainers.boundary import nnUNetTrainerDiceCEBoundary
 
     class OnDevice(nnUNetTrainerDiceCEBoundary):
         distance_maps_on = "device"
+
+    class FixedAlpha(nnUNetTrainerDiceCEBoundary):
+        boundary_schedule = Constant(0.1)
 
     (folder / "case.b2nd").touch()  # by which nnU-Net knows the format; nothing is loaded
     labels = torch.stack([torch.from_numpy(ellipsoids((size,) * 3, 4, seed)).short()[None] for seed in range(BATCH)])
@@ -111,7 +115,7 @@ def training_step(size: int, device: str) -> Calls:
             trainer.on_train_epoch_start()
         target = [labels[(..., *(slice(None, None, round(1 / part)) for part in scale))].contiguous()
                   for scale in trainer._get_deep_supervision_scales()]  # fmt: skip
-        if trainer_class is nnUNetTrainerDiceCEBoundary:
+        if trainer_class in (nnUNetTrainerDiceCEBoundary, FixedAlpha):
             maps = trainer._map_transform()
             target.append(torch.stack([maps.distance_maps(sample) for sample in labels]))
         return lambda: trainer.train_step({"data": image, "target": list(target)})
@@ -119,8 +123,10 @@ def training_step(size: int, device: str) -> Calls:
     calls = {
         "maps of the workers": step(nnUNetTrainerDiceCEBoundary),
         "maps on the device": step(OnDevice),
+        "alpha fixed": step(FixedAlpha),
         "stock trainer": step(nnUNetTrainer),
     }
+    calls["alpha by its share"] = calls["maps of the workers"]
     weakref.finalize(calls["stock trainer"], shutil.rmtree, folder)
     return Calls(calls)
 
@@ -165,4 +171,7 @@ CASES = [
       for foreground, plural, most in ((1, "", 1.08), (3, "es", 1.15))),
     Case("nnunet_step", "nnunet", "training step on the CPU, B=2, 64^3", training_step, (64, "cpu"), (16, "cpu"),
          (Against("stock trainer", 1 / 1.03, ours="maps of the workers", cost=True),), ("nnunetv2",)),
+    Case("nnunet_share", "nnunet", "the same, alpha by its share of the gradient", training_step,
+         (64, "cpu"), (16, "cpu"),
+         (Against("alpha fixed", 1 / 1.03, ours="alpha by its share", cost=True),), ("nnunetv2",)),
 ]  # fmt: skip
