@@ -10,6 +10,8 @@ import re
 import shutil
 import sys
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
+    "check_archive",
     "copy_file",
     "file_digest",
     "is_full",
@@ -212,6 +215,21 @@ def write_torch(path: str | os.PathLike[str], content: object) -> None:
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Write a JSON file in one step, over any other."""
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def check_archive(path: str | os.PathLike[str]) -> None:
+    """Raise ``ValueError`` when a part of a zip, as `torch.save` writes it, is damaged; of other files nothing is said.
+
+    torch.load looks at no checksum.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            try:
+                broken = archive.testzip()
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                raise ValueError(f"a damaged part: {error}") from error
+            if broken:
+                raise ValueError(f"bad checksum of {broken}")
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_boundary._files import copy_file, replacing, write_torch
+from monai_boundary._files import check_archive, copy_file, replacing, write_torch
 
 __all__ = ["STOCK_TRAINER", "export_checkpoint"]
 
@@ -95,6 +95,7 @@ def _load(path: Path) -> dict[str, Any]:
     scalar: Any = np.float64(0).__reduce__()[0]  # its module moved between NumPy 1 and 2
     names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     try:
+        check_archive(path)
         with torch.serialization.safe_globals([scalar, *names, np.dtype, *kinds]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

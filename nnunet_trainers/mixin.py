@@ -15,7 +15,7 @@ from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import nn
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import part_pattern, replacing
+from monai_boundary._files import check_archive, part_pattern, replacing
 from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.schedules import GradientShare, Schedule
@@ -232,15 +232,25 @@ class BoundaryMixin(_WholeCheckpoints):
             RuntimeError: The file is truncated or no checkpoint.
         """
         path = filename_or_checkpoint
-        if isinstance(path, str) and Path(path).is_file() and not zipfile.is_zipfile(path):
-            # A zip archive ends with its index. Torch has another error for every place where the file may break off.
-            raise RuntimeError(
-                f"checkpoint must be a whole file as torch.save writes it, got {path}, cut off or foreign; "
-                "remove it, and --c takes the next one: checkpoint_final, checkpoint_latest, checkpoint_best"
-            )
+        if isinstance(path, str) and Path(path).is_file():
+            self._check_file(path)
         super().load_checkpoint(filename_or_checkpoint)
         self.boundary_log.restore(self.current_epoch)
         self._restore_share()
+
+    @staticmethod
+    def _check_file(path: str) -> None:
+        # A zip archive ends with its index. Torch has another error for every place where the file may break off.
+        fault = None if zipfile.is_zipfile(path) else "cut off or foreign"
+        try:
+            check_archive(path)
+        except ValueError as error:
+            fault = str(error)
+        if fault is not None:
+            raise RuntimeError(
+                f"checkpoint must be a whole file as torch.save writes it, got {path}, {fault}; "
+                "remove it, and --c takes the next one: checkpoint_final, checkpoint_latest, checkpoint_best"
+            )
 
     def _restore_share(self) -> None:
         """Go on with the moving averages of the last epoch, and say where the share is not that of the run before."""

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from monai_boundary._files import only_writer, part_pattern, replacing, write_csv, write_json, write_text
+from monai_boundary import export
+from monai_boundary._files import (
+    check_archive,
+    only_writer,
+    part_pattern,
+    replacing,
+    write_csv,
+    write_json,
+    write_text,
+    write_torch,
+)
+from monai_boundary.bundles.checkpoints import load_weights
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -174,3 +185,21 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(FileExistsError, match=str(tmp_path / "out")), only_writer(tmp_path / "out"):
         pass
+
+
+def test_a_flipped_bit_of_what_torch_saved_is_found_in_every_reader(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pth"
+    write_torch(path, {"network_weights": {"a": torch.randn(100_000)}})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # sees nothing
+    readers = {
+        check_archive: (path,),
+        export.export_checkpoint: (path, tmp_path / "b.pth"),
+        load_weights: (torch.nn.Linear(1, 1), path),
+    }
+    for read, given in readers.items():
+        with pytest.raises(ValueError, match=r"bad checksum of .*/data/0"):
+            read(*given)

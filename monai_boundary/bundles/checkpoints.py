@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from monai_boundary._check import check_fraction
+from monai_boundary._files import check_archive
 
 __all__ = ["load_weights", "saved_threshold"]
 
@@ -84,6 +85,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path} must be a file of weights, got none; train first, or check the path")
     try:
+        check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ValueError(f"{path} must be a file that torch.save wrote, got: {str(error).splitlines()[0]}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def test_a_truncated_checkpoint_is_an_error_that_names_the_file(share: float, re
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(RuntimeError, match=r"must be a whole file .*, got .*checkpoint_latest\.pth.*--c"):
+        trainer.load_checkpoint(str(path))
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_found(results: Path) -> None:
+    trainer, path = build(nnUNetTrainerBoundary), results / "checkpoint_latest.pth"
+    trainer.save_checkpoint(str(path))
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.read(max(archive.infolist(), key=lambda part: part.file_size))
+    content[content.index(weights)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=r"whole file .*checkpoint_latest\.pth, bad checksum of .*; remove it"):
         trainer.load_checkpoint(str(path))
 
 
