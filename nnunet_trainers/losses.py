@@ -99,14 +99,14 @@ class RegionAndBoundary(RegionBoundaryLoss):
 
         return region, *sum_over_heads(term, heads, self.head_weights)
 
-    def foreground_masses(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return predicted and true foreground of each class in the target of full size."""
+    def foreground_hits(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is found of each class in the target of full size, and how much there is."""
         first = 0 if self.regions else 1
         masks, valid = self._masks(label, logits.shape[1] - first)
         probs = self.boundary.contract.activate(logits)[:, first:]
-        if valid is not None:
-            masks, probs = masks & valid, torch.where(valid, probs, 0)
-        return probs.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
+        masks = masks if valid is None else masks & valid
+        hits = torch.where(masks, probs, 0)
+        return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
 
     def _masks(self, target: torch.Tensor, channels: int) -> Masks:
         """Foreground masks of a target, and which voxels count."""

@@ -47,7 +47,7 @@ class Share:
 
         Args:
             ratio: Gradient norm of the region term over that of the boundary term.
-            found: Which part of the foreground is predicted, in [0, 1].
+            found: Which part of the foreground is found, in [0, 1].
         """
         share = self.value * found
         return share / (1 - share) * ratio
@@ -65,8 +65,9 @@ class GradientBalance(nn.Module):
     no batch that is measured is the share larger than asked for. A batch moves the averages if it holds foreground and
     both norms are finite and above 0. Where they are not, the weight of the batches before is kept.
 
-    While the network predicts less foreground than there is, the share is that much smaller: the gradient of a boundary
-    term fades with the prediction, and a constant share of it would hold an empty prediction empty (docs/evidence).
+    The share is that much smaller as the foreground is not found yet, by the mean probability of its voxels (the soft
+    recall): the gradient of a boundary term fades with the prediction, and a constant share of the whole would hold an
+    empty prediction empty (docs/evidence/lesions.md).
 
     The norms of a batch that is spread over ranks are root mean squares over the ranks whose part holds foreground. For
     losses that are means over the samples their ratio is that of the whole batch in one process. All values stay on the
@@ -99,26 +100,24 @@ class GradientBalance(nn.Module):
         return _ratio(self.norms)
 
     @torch.no_grad()
-    def forward(
-        self, now: torch.Tensor, predicted: torch.Tensor, true: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, now: torch.Tensor, hits: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take the norms of a batch.
 
         Args:
             now: Gradient norms of the region and the boundary term, `(2,)`.
-            predicted: Predicted foreground of each class, `(K,)`: the sum of its probabilities.
+            hits: Sum of the probabilities of each class over its own voxels, `(K,)`.
             true: Number of voxels of each class, `(K,)`.
 
         Returns:
-            The ratio of the norms for this batch, `()`, and which part of the foreground is predicted, `()`: that of
-            the class of which least is, at most 1, and 1 in a batch without foreground.
+            The ratio of the norms for this batch, `()`, and which part of the foreground is found, `()`: that of
+            the class of which least is; 1 in a batch without foreground.
         """
         if (self.norms.device, self.norms.dtype) != (
             now.device,
             torch.float32,
         ):  # a module in half precision has this one
             self.to(now.device, torch.float32)
-        now, masses = now.float(), torch.stack([predicted, true]).as_subclass(torch.Tensor).float()
+        now, masses = now.float(), torch.stack([hits, true]).as_subclass(torch.Tensor).float()
         foreground = masses[1].any()
         squares = torch.cat([now.square(), now.new_ones(1)])
         measured = torch.cat([torch.where(foreground, squares, 0), squares, masses.flatten()])
@@ -134,8 +133,8 @@ class GradientBalance(nn.Module):
         if self.unusable.device.type == "cpu":
             self.warn()
         ratio = torch.where(usable, torch.minimum(self.ratio, _ratio(now)), self.ratio)
-        predicted, true = measured[6:].view(2, -1)
-        found = torch.where(true > 0, predicted / true, 1).amin().clamp(max=1)
+        hits, true = measured[6:].view(2, -1)
+        found = torch.where(true > 0, hits / true, 1).amin().clamp(max=1)
         return ratio, found.nan_to_num(1.0)
 
     def warn(self) -> None:

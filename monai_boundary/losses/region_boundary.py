@@ -205,7 +205,7 @@ class RegionBoundaryLoss(nn.Module):
             return self.combine(*terms(heads))
 
         def weigh(norms: torch.Tensor) -> torch.Tensor:
-            return self._weigh(*self._balance()(norms, *self.foreground_masses(outputs[0].detach(), label)))
+            return self._weigh(*self._balance()(norms, *self.foreground_hits(outputs[0].detach(), label)))
 
         total: torch.Tensor = weigh_by_share(heads, terms, self.combine, weigh)
         return total
@@ -214,8 +214,8 @@ class RegionBoundaryLoss(nn.Module):
         """Return the gradient norms of both unweighted terms at the logits; sets nothing. Arguments as of `terms`."""
         return gradient_norms(input, lambda logits: self.terms(logits, label, beside))
 
-    def foreground_masses(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the predicted foreground of each class, its sum of probabilities, and the true one in voxels, `(K,)`.
+    def foreground_hits(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum of the probabilities of each foreground class over its voxels, and their number, `(K,)`.
 
         Args:
             logits: `(B, C, *S)`.
@@ -231,8 +231,9 @@ class RegionBoundaryLoss(nn.Module):
         probs = masks if contract is None else contract.activate(logits)[:, int(mixed) :]
         if valid is not None:
             valid = valid[:, int(mixed) :] if valid.shape[1] > 1 else valid
-            masks, probs = masks & valid, torch.where(valid, probs, 0)
-        return probs.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
+            masks = masks & valid
+        hits = torch.where(masks, probs, 0)
+        return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""

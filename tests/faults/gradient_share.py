@@ -13,24 +13,24 @@ LOSS = "monai_boundary.losses.region_boundary:RegionBoundaryLoss"
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def the_present_batch_does_not_cap_the_share(right, self, now, predicted, true):
-    return self.ratio, right(self, now, predicted, true)[1]
+def the_present_batch_does_not_cap_the_share(right, self, now, hits, true):
+    return self.ratio, right(self, now, hits, true)[1]
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def a_batch_without_foreground_moves_the_averages(right, self, now, predicted, true):
-    return right(self, now, predicted, torch.ones_like(true))
+def a_batch_without_foreground_moves_the_averages(right, self, now, hits, true):
+    return right(self, now, hits, torch.ones_like(true))
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def nothing_is_averaged(right, self, now, predicted, true):
+def nothing_is_averaged(right, self, now, hits, true):
     self.momentum = 0.0
-    return right(self, now, predicted, true)
+    return right(self, now, hits, true)
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
-def the_norms_change_places(right, self, now, predicted, true):
-    return right(self, now.flip(0), predicted, true)
+def the_norms_change_places(right, self, now, hits, true):
+    return right(self, now.flip(0), hits, true)
 
 
 @fault(f"{BALANCE}.warn", *SHARE)
@@ -54,12 +54,12 @@ def an_empty_prediction_gets_the_whole_share(right, self, ratio, found):
     return right(self, ratio, torch.ones_like(found))
 
 
-@fault(f"{LOSS}.foreground_masses", *SHARE)
+@fault(f"{LOSS}.foreground_hits", *SHARE)
 def ignored_voxels_are_foreground(right, self, logits, label):
     contract, self.boundary.contract = self.boundary.contract, replace(self.boundary.contract, ignore_index=None)
-    masses = right(self, logits, label)
+    found = right(self, logits, label)
     self.boundary.contract = contract
-    return masses
+    return found
 
 
 @fault(f"{LOSS}.weighted", *SHARE)

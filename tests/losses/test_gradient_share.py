@@ -38,7 +38,7 @@ def batch(seed: int = 0, size: tuple[int, ...] = (12, 13)) -> tuple[torch.Tensor
     labels = labels_like((2, *size), 2)
     make = SignedDistanceMap(2, spacing=(1, 1))
     maps = torch.stack([make(label).as_subclass(torch.Tensor) for label in labels])
-    logits = torch.randn(2, 2, *size) + torch.tensor([0.0, 1.0]).view(1, 2, *[1] * len(size))  # more than there is
+    logits = torch.randn(2, 2, *size) + torch.cat([0 * labels, 16 * labels], 1)  # all of the foreground is found
     return logits.requires_grad_(), labels, maps
 
 
@@ -220,7 +220,8 @@ def test_terms_that_share_their_graph_and_weights_with_the_sum_one():
     logits, masks = torch.randn(2, 1, 16, 16, requires_grad=True), (torch.rand(2, 1, 16, 16) < 0.3).float()
     value = loss(logits, masks)
     assert sum(loss.term_weights) == pytest.approx(1)
-    assert share_of(loss, logits, masks, None) == pytest.approx(0.3, rel=1e-4)
+    found = logits[masks > 0].sigmoid().mean().item()
+    assert share_of(loss, logits, masks, None) == pytest.approx(0.3 * found, rel=1e-4)
     (gradient,) = torch.autograd.grad(value, logits)
     region, boundary, entropy = loss.terms(logits, masks, None)
     total = loss.term_weights[0] * region + loss.term_weights[1] * boundary + entropy
@@ -236,7 +237,8 @@ def test_the_boundary_aware_loss_takes_a_share():
     seeds = torch.zeros(1, 1, 8, 9, dtype=torch.int64)
     seeds[..., :3], seeds[..., 6:] = 1, 2
     loss(logits, membrane, seeds).backward()
-    assert share_of(loss, logits, membrane, seeds) == pytest.approx(0.2, rel=1e-4)
+    found = logits[membrane > 0].sigmoid().mean().item()
+    assert share_of(loss, logits, membrane, seeds) == pytest.approx(0.2 * found, rel=1e-4)
     assert logits.grad.isfinite().all()
 
 
@@ -256,14 +258,14 @@ def test_a_batch_without_foreground_moves_nothing(ignored):
 
 @pytest.mark.parametrize("shift", [0.0, -3.0, -9.0])
 @pytest.mark.parametrize("sigmoid", [False, True])
-def test_the_share_is_smaller_while_less_foreground_is_predicted_than_there_is(shift, sigmoid):
+def test_the_share_is_smaller_while_the_foreground_is_not_found(shift, sigmoid):
     loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.5), sigmoid=sigmoid, to_onehot_y=not sigmoid)
     logits, label, maps = batch()
-    logits = (logits + torch.tensor([0.0, shift]).view(1, 2, 1, 1)).detach()
+    logits = (logits + torch.tensor([0.0, shift]).view(1, 2, 1, 1) - torch.cat([0 * label, 16 * label], 1)).detach()
     if sigmoid:
         logits, maps = logits[:, 1:] - logits[:, :1], maps[:, 1:]
     probs = logits.sigmoid() if sigmoid else logits.softmax(1)[:, 1:]
-    found = min(1.0, float(probs.sum() / label.sum()))
+    found = float(probs[label > 0].mean())
     assert (found < 0.5) == (shift < -2)
     logits.requires_grad_()
     loss(logits, label, maps)
@@ -276,13 +278,13 @@ def test_the_class_of_which_least_is_found_decides_and_absent_and_ignored_ones_d
     label[..., :3, :], label[..., 4, :5], label[..., 6:, :] = 1, 2, 9
     logits = torch.zeros(1, 4, 8, 9)
     logits[:, 1], logits[:, 2] = 2.0, -6.0  # hardly anything of class 2; class 3 is nowhere
-    probs, counted = logits.softmax(1), label != 9
-    predicted, true = loss.foreground_masses(logits, label)
-    close(predicted, torch.stack([(probs[:, k : k + 1] * counted).sum() for k in (1, 2, 3)]))
+    probs = logits.softmax(1)
+    hits, true = loss.foreground_hits(logits, label)
+    close(hits, torch.stack([probs[:, k : k + 1][label == k].sum() for k in (1, 2, 3)]))
     assert true.tolist() == [27, 5, 0]
-    _, found = GradientBalance()(torch.ones(2), predicted, true)
-    close(found, predicted[1] / 5)
-    close(GradientBalance()(torch.ones(2), predicted, 0 * true)[1], torch.tensor(1.0))
+    _, found = GradientBalance()(torch.ones(2), hits, true)
+    close(found, hits[1] / 5)
+    close(GradientBalance()(torch.ones(2), hits, 0 * true)[1], torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("case", ["perfect", "map of zeros", "nan"])
