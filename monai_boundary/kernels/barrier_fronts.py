@@ -180,7 +180,7 @@ def propagate_floats(values, slots, seeds, labels, offsets):  # type: ignore[no-
 
     An entry of the heap whose slot was improved later is passed over when its turn comes.
     """
-    capacity = max(256, len(values) // 4)
+    capacity = max(256, len(values) // 4, len(seeds))  # every seed waits at the start
     keys, items, size = np.empty(capacity, np.float32), np.empty(capacity, np.int64), 0
     for index in range(len(seeds)):
         seed, slot = uintp(seeds[index]), uintp(2 * seeds[index])

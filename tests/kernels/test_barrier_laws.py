@@ -162,3 +162,11 @@ def test_no_path_goes_through_blocked_voxels(image):
     np.testing.assert_array_equal(cut.regions, changed.regions)
     np.testing.assert_array_equal(cut.contour_voxels, changed.contour_voxels)
     assert valid.ravel()[cut.contour_voxels].all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_every_voxel_may_be_a_seed(kind):
+    """All of them wait at the start: more than the fronts of an image of one seed per region ever hold."""
+    seeds = np.kron(np.arange(1, 21).reshape(4, 5), np.ones((5, 6), int))
+    for _ in range(20):
+        np.testing.assert_array_equal(minimum_barrier_cut(np.zeros(seeds.shape, kind), seeds).regions, seeds)
