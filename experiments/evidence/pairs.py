@@ -12,7 +12,7 @@ from scipy import stats
 from experiments.evidence.arms import ARMS, CONTROL
 from experiments.evidence.scoring import POINTS
 from experiments.shared.journal import Run
-from monai_boundary.evaluation.compare import holm
+from monai_boundary.evaluation.paired_tests import holm
 
 #: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
 ENOUGH = 6
