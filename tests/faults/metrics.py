@@ -7,6 +7,7 @@ import numpy as np
 from tests.faults.registry import fault
 
 SURFACE = ("metrics/test_surface.py",)
+ELEMENTS = ("metrics/test_surface_elements.py",)
 MASKS = ("metrics/test_mask_metrics.py",)
 BF1 = ("metrics/test_boundary_f1.py",)
 INSTANCES = ("metrics/test_instances.py",)
@@ -168,3 +169,19 @@ def all_scores_have_the_name_of_the_first(right, self):
 @fault(f"{METRICS}.instances:id_borders", *INSTANCES, *VOLUMES)
 def borders_lie_one_slice_off(right, *args, **kwargs):
     return np.roll(right(*args, **kwargs), 1, axis=0)
+
+
+@fault(f"{METRICS}.surface_elements:element_areas", *ELEMENTS)
+def elements_count_alike_whatever_their_area(right, spacing):
+    return (right(spacing) > 0).astype(float)
+
+
+@fault(f"{METRICS}.surface_elements:element_areas", *ELEMENTS)
+def areas_are_those_of_cubic_voxels(right, spacing):
+    return right([1.0] * len(spacing))
+
+
+@fault(f"{METRICS}.surface_elements:element_codes", *ELEMENTS)
+def a_mask_at_the_edge_goes_on_beyond_it(right, mask):
+    codes = right(np.pad(mask, 1, mode="edge"))
+    return codes[(slice(1, -1),) * mask.ndim]
