@@ -12,11 +12,10 @@ from scipy import stats
 from experiments.evidence.arms import ARMS, CONTROL
 from experiments.evidence.scoring import POINTS
 from experiments.shared.journal import Run
-from monai_boundary.evaluation.paired_tests import holm
+from monai_boundary.evaluation.paired_tests import ALPHA, bootstrap_interval, holm, wilcoxon_p
 
 #: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
 ENOUGH = 6
-LEVEL = 0.05
 KEYS = ["loss", "arm", "point"]
 _PAIR = ["fold", "seed", "group", "case", "kind"]
 
@@ -50,7 +49,7 @@ class Comparison:
     @property
     def decided(self) -> bool:
         """Whether the interval excludes zero, and the test agrees."""
-        return (self.low > 0 or self.high < 0) and self.p < LEVEL
+        return (self.low > 0 or self.high < 0) and self.p < ALPHA
 
 
 def score_table(rows: Sequence[Run]) -> pd.DataFrame:
@@ -111,10 +110,8 @@ def _compare(part: pd.DataFrame) -> Comparison:
     if count > 1:
         detectable = stats.t.ppf([0.975, 0.8], count - 1).sum() * stats.sem(change)
     if count >= ENOUGH:
-        p = stats.wilcoxon(change).pvalue if change.any() else 1.0
-        low = high = change.mean()  # what scipy has no interval for: differences that are all the same
-        if np.ptp(change) > 0:
-            low, high = stats.bootstrap((change,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+        p = wilcoxon_p(change) if change.any() else 1.0
+        low, high = bootstrap_interval(change, seed=0)
     return Comparison(
         float(by_group["control"].mean()), float(change.mean()), float(low), float(high), float(p), count,
         int((change < 0).sum()), int((change > 0).sum()), int(part["seeds"].max()), float(detectable),
