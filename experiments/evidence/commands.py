@@ -46,6 +46,7 @@ def _command(name: str) -> click.Command:
             return series.split(data, fold)
 
         def report(rows: list[Run], figures: Path | None) -> str:
+            rows = [row for row in rows if row["data"] == name]
             if figures is not None:
                 save_figure(evidence_figure(rows, series), figures / f"evidence_{name}.png", dpi=110)
             text = tables(rows, series)

@@ -33,6 +33,15 @@ def test_the_tables_of_the_docs_are_made_of_the_committed_lines(name, run, tmp_p
     assert not [line for line in printed if line not in page]
 
 
+@pytest.mark.parametrize("name", ["flair", "busi", "slices"])
+def test_the_tables_of_the_constant_share_are_made_of_its_lines(name, run):
+    result = run("evidence", name, "--table", DOCS / "results" / "evidence_constant_share.jsonl")
+    printed = [line for line in result.stdout.splitlines() if line.startswith("|")]
+    page = (DOCS / "evidence" / "constant_share.md").read_text().splitlines()
+    assert len(printed) > 10
+    assert not [line for line in printed if line not in page]
+
+
 def test_the_agreement_of_loss_and_score_is_that_of_the_docs(run):
     shown = run("surrogate", "--table", DOCS / "results" / "surrogate.json").stdout
     correlations = [float(line.split("|")[4]) for line in shown.splitlines()[2:]]

@@ -178,7 +178,7 @@ def row(arm: str, seed: int, values: dict[str, float], loss: str = "Dice+CE") ->
         for name, value in values.items()
     ]
     curve = [{"epoch": 1, "valid": 0.5}, {"epoch": 2, "valid": 0.6}]
-    return {"loss": loss, "arm": arm, "fold": "0", "seed": seed, **asdict(TINY), "curve": curve, "cpu_seconds": 9,
+    return {"data": "flair", "loss": loss, "arm": arm, "fold": "0", "seed": seed, **asdict(TINY), "curve": curve, "cpu_seconds": 9,
             "chosen": {"threshold": 0.5, "size": 0}, "cases": cases}  # fmt: skip
 
 
@@ -251,7 +251,8 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
 
 def test_the_tables_of_a_series_are_put_into_a_page(tmp_path, run):
     journal, page = tmp_path / "r.jsonl", tmp_path / "page.md"
-    journal.write_text(json.dumps(row("control", 0, {"a": 0.1})) + "\n")
+    other = {**row("control", 0, {"b": 0.2}), "data": "busi"}  # one journal may hold several series
+    journal.write_text("".join(json.dumps(each) + "\n" for each in (row("control", 0, {"a": 0.1}), other)))
     end = "<!-- end of the evidence -->\nbelow\n<!-- end of the evidence -->\n"
     page.write_text(f"above\n<!-- evidence flair -->\nstale\n{end}")
     result = run("evidence", "flair", "--table", journal, "--docs", page)
@@ -260,6 +261,7 @@ def test_the_tables_of_a_series_are_put_into_a_page(tmp_path, run):
     assert text.startswith("above\n<!-- evidence flair -->\n- **lesion F1**: no pair yet.")
     assert text.endswith(end)
     assert "stale" not in text
+    assert "| Dice+CE | control | at .5 | 1 | 1 | 0.100 |" in text
 
 
 def test_a_series_without_its_data_is_named(tmp_path, run):
