@@ -127,9 +127,6 @@ class GradientShare:
     region term, which is relative to the few foreground voxels, does not fall as that of a mean over all voxels does. A
     share means the same for every map, unit, data set and network.
 
-    It is no guard against collapse: where the region loss alone needs many epochs until it predicts anything, the ramp
-    has to start after these, ``Warmup(0.4, GradientShare())`` (docs/evidence/lesions.md).
-
     Args:
         end: Share at the end of the ramp, held from there on, in (0, 1).
         ramp: Part of the run that the ramp takes, in [0, 1].

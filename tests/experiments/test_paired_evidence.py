@@ -178,8 +178,8 @@ def row(arm: str, seed: int, values: dict[str, float], loss: str = "Dice+CE") ->
         for name, value in values.items()
     ]
     curve = [{"epoch": 1, "valid": 0.5}, {"epoch": 2, "valid": 0.6}]
-    return {"data": "flair", "loss": loss, "arm": arm, "fold": "0", "seed": seed, **asdict(TINY), "curve": curve, "cpu_seconds": 9,
-            "chosen": {"threshold": 0.5, "size": 0}, "cases": cases}  # fmt: skip
+    return {"data": "flair", "loss": loss, "arm": arm, "fold": "0", "seed": seed, **asdict(TINY), "curve": curve,
+            "cpu_seconds": 9, "chosen": {"threshold": 0.5, "size": 0}, "cases": cases}  # fmt: skip
 
 
 def test_pairs_are_means_over_seeds_and_over_the_cases_of_a_group():
