@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.losses.contract import TargetContract
+from monai_boundary.losses.contract import TargetContract, without_unsigned
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
     Heads,
@@ -222,7 +222,7 @@ class RegionBoundaryLoss(nn.Module):
             label: As of the call: labels, or a channel for each class.
         """
         contract: TargetContract | None = getattr(self.boundary, "contract", getattr(self.region, "contract", None))
-        label = (label if label.ndim == logits.ndim else label[:, None]).as_subclass(torch.Tensor)
+        label = without_unsigned((label if label.ndim == logits.ndim else label[:, None]).as_subclass(torch.Tensor))
         channels = logits.shape[1]
         mixed = channels > 1 and not (contract and contract.sigmoid)  # channel 0 then is the background
         classes = torch.arange(int(mixed), channels, device=label.device).view(1, -1, *[1] * (label.ndim - 2))
