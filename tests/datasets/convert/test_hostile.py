@@ -228,10 +228,10 @@ def test_a_data_set_that_is_being_written_is_none(
         convert(source, tmp_path / "raw")
     left = iter(range(killed))
 
-    def write(*arguments) -> None:
+    def write(*arguments) -> dict[str, str]:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        write_case(*arguments)
+        return write_case(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr("monai_boundary.datasets.convert.conversion.write_case", write)
