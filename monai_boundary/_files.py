@@ -226,6 +226,7 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         with zipfile.ZipFile(path) as archive:
             try:
                 broken = archive.testzip()
+            # the last two: a damaged header names a compression or a key that there is not
             except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
                 raise ValueError(f"a damaged part: {error}") from error
             if broken:

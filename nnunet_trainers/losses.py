@@ -10,7 +10,7 @@ from torch import nn
 from monai_boundary.kernels.distance import DistanceMapOptions
 from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
-from monai_boundary.losses.gradient_share import Heads
+from monai_boundary.losses.gradient_share import Heads, class_hits
 from monai_boundary.losses.map_agreement import FirstMapCheck, Masks
 
 __all__ = ["RegionAndBoundary", "TargetGeneralizedDice"]
@@ -104,9 +104,7 @@ class RegionAndBoundary(RegionBoundaryLoss):
         first = 0 if self.regions else 1
         masks, valid = self._masks(label, logits.shape[1] - first)
         probs = self.boundary.contract.activate(logits)[:, first:]
-        masks = masks if valid is None else masks & valid
-        hits = torch.where(masks, probs, 0)
-        return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
+        return class_hits(probs, masks, valid)
 
     def _masks(self, target: torch.Tensor, channels: int) -> Masks:
         """Foreground masks of a target, and which voxels count."""

@@ -14,7 +14,15 @@ from torch import nn
 from monai_boundary._check import check_fraction
 from monai_boundary.losses.contract import as_float32
 
-__all__ = ["GradientBalance", "GradientShareWarning", "Heads", "Share", "gradient_norms", "weigh_by_share"]
+__all__ = [
+    "GradientBalance",
+    "GradientShareWarning",
+    "Heads",
+    "Share",
+    "class_hits",
+    "gradient_norms",
+    "weigh_by_share",
+]
 
 Heads = torch.Tensor | Sequence[torch.Tensor]
 Gradients = Sequence[torch.Tensor | None]
@@ -67,7 +75,7 @@ class GradientBalance(nn.Module):
 
     The share is that much smaller as the foreground is not found yet, by the mean probability of its voxels (the soft
     recall): the gradient of a boundary term fades with the prediction, and a constant share of the whole would hold an
-    empty prediction empty (docs/evidence/lesions.md).
+    empty prediction empty (docs/evidence/constant_share.md).
 
     The norms of a batch that is spread over ranks are root mean squares over the ranks whose part holds foreground. For
     losses that are means over the samples their ratio is that of the whole batch in one process. All values stay on the
@@ -112,10 +120,7 @@ class GradientBalance(nn.Module):
             The ratio of the norms for this batch, `()`, and which part of the foreground is found, `()`: that of
             the class of which least is; 1 in a batch without foreground.
         """
-        if (self.norms.device, self.norms.dtype) != (
-            now.device,
-            torch.float32,
-        ):  # a module in half precision has this one
+        if self.norms.device != now.device or self.norms.dtype != torch.float32:  # as of a module in half precision
             self.to(now.device, torch.float32)
         now, masses = now.float(), torch.stack([hits, true]).as_subclass(torch.Tensor).float()
         foreground = masses[1].any()
@@ -190,9 +195,7 @@ def weigh_by_share(
         weigh: Takes the two norms at the main head, sets the weights, and returns them, `(2,)`.
     """
     outputs = [as_float32(head) for head in ([heads] if isinstance(heads, torch.Tensor) else heads)]
-    leaves = [output.detach().requires_grad_() for output in outputs]
-    values = terms(leaves[0] if isinstance(heads, torch.Tensor) else leaves)
-    gradients = _gradients(values, leaves)
+    values, gradients = _term_gradients(outputs, terms, isinstance(heads, torch.Tensor))
     factors: list[torch.Tensor | float] = [*weigh(_norms(gradients)).unbind(), *[1.0] * (len(values) - 2)]
     totals: dict[int, torch.Tensor] = {}
     for factor, row in zip(factors, gradients, strict=True):
@@ -212,24 +215,42 @@ def gradient_norms(heads: Heads, terms: Terms) -> tuple[float, float]:
         heads: Logits, or the logits of several heads, the main one first; their graph is left alone.
         terms: Returns both terms, and perhaps others.
     """
-    outputs = [heads] if isinstance(heads, torch.Tensor) else heads
-    leaves = [as_float32(head).detach().requires_grad_() for head in outputs]
+    outputs = [as_float32(head) for head in ([heads] if isinstance(heads, torch.Tensor) else heads)]
     with torch.enable_grad():
-        values = terms(leaves[0] if isinstance(heads, torch.Tensor) else leaves)
-        region, boundary = _norms(_gradients(values[:2], leaves)).tolist()
+        _, gradients = _term_gradients(outputs, lambda logits: terms(logits)[:2], isinstance(heads, torch.Tensor))
+    region, boundary = _norms(gradients).tolist()
     return region, boundary
+
+
+def class_hits(
+    probs: torch.Tensor, masks: torch.Tensor, valid: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum of the probabilities of each class over its counted voxels, and their number, `(K,)`.
+
+    Args:
+        probs: `(B, K, *S)`.
+        masks: Bool, the same shape.
+        valid: Bool `(B, 1 or K, *S)`, the voxels that count; ``None`` for all.
+    """
+    masks = masks if valid is None else masks & valid
+    hits = torch.where(masks, probs, 0)
+    return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
 
 
 def _norms(gradients: Sequence[Gradients]) -> torch.Tensor:
     """Return the norms of the gradients of the first two terms at the main head, a plain tensor `(2,)`."""
     region, boundary = (row[0] for row in gradients[:2])
-    assert region is not None  # noqa: S101 - or _gradients raises
+    assert region is not None  # noqa: S101 - or _term_gradients raises
     found = [region.norm(), torch.zeros_like(region).norm() if boundary is None else boundary.norm()]
     return torch.stack(found).as_subclass(torch.Tensor)
 
 
-def _gradients(values: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> list[Gradients]:
-    """Return the gradient of each term at each head, ``None`` where a term does not use it."""
+def _term_gradients(
+    outputs: Sequence[torch.Tensor], terms: Terms, single: bool
+) -> tuple[tuple[torch.Tensor, ...], list[Gradients]]:
+    """Return the terms, and the gradient of each at each head, ``None`` where a term does not use it."""
+    leaves = [output.detach().requires_grad_() for output in outputs]
+    values = terms(leaves[0] if single else leaves)
     rows: dict[int, Gradients] = {}
     # The region term comes last and frees its graph: a compiled one, as nnU-Net's Dice, allows one way back only.
     for index in [*range(1, len(values)), 0]:
@@ -241,4 +262,4 @@ def _gradients(values: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -
             "region must have a gradient at the logits for a share of it, got none; it must be made of the input "
             "without detach, argmax or a threshold"
         )
-    return [rows[index] for index in range(len(values))]
+    return values, [rows[index] for index in range(len(values))]

@@ -15,6 +15,7 @@ from monai_boundary.losses.gradient_share import (
     Heads,
     Share,
     Terms,
+    class_hits,
     gradient_norms,
     weigh_by_share,
 )
@@ -229,11 +230,9 @@ class RegionBoundaryLoss(nn.Module):
         masks = label[:, int(mixed) :] > 0.5 if label.shape[1] == channels else label == classes
         valid = None if contract is None else contract.counted(label)
         probs = masks if contract is None else contract.activate(logits)[:, int(mixed) :]
-        if valid is not None:
-            valid = valid[:, int(mixed) :] if valid.shape[1] > 1 else valid
-            masks = masks & valid
-        hits = torch.where(masks, probs, 0)
-        return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
+        if valid is not None and valid.shape[1] > 1:
+            valid = valid[:, int(mixed) :]
+        return class_hits(probs, masks, valid)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""
