@@ -25,22 +25,9 @@ from monai_boundary.losses import BinaryCrossEntropyLoss, Share, foreground_shar
 from monai_boundary.losses.boundary_f1_iou import IoULoss
 from monai_boundary.losses.gradient_share import gradient_norms
 from monai_boundary.metrics import boundary_f1, instance_scores, lesion_counts, score_buildings, score_pair
-from tests.losses.samples import value_and_gradient
+from tests.losses.samples import gathered, repeated, value_and_gradient
 
 TIMES = pytest.mark.parametrize("times", [2, 6])
-
-
-def repeated(tensor: torch.Tensor, times: int) -> torch.Tensor:
-    for axis in range(2, tensor.ndim):
-        tensor = tensor.repeat_interleave(times, axis)
-    return tensor
-
-
-def gathered(gradient: torch.Tensor, times: int) -> torch.Tensor:
-    """Sum of the gradient over the repetitions of each voxel."""
-    for axis in range(2, gradient.ndim):
-        gradient = gradient.unflatten(axis, (-1, times)).sum(axis + 1)
-    return gradient
 
 
 def window(width: int, times: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import warnings
 from pathlib import Path
 
@@ -33,26 +32,6 @@ def test_a_network_that_returns_probabilities_needs_no_activation():
     settings = {"spacing": (1, 1), "alpha": 0.4}
     found = GeneralizedDiceBoundaryLoss(softmax=False, **settings)(logits.softmax(1), labels)
     torch.testing.assert_close(found, GeneralizedDiceBoundaryLoss(**settings)(logits, labels))
-
-
-def test_nothing_in_nnunet_is_patched():
-    for path in (ROOT / "nnunet_trainers").rglob("*.py"):
-        tree = ast.parse(path.read_text())
-        imported = {
-            alias.asname or alias.name.split(".")[0]
-            for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
-            for alias in node.names if "nnunetv2" in (getattr(node, "module", None) or alias.name)
-        }  # fmt: skip
-        for node in ast.walk(tree):
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            for target in targets:
-                while isinstance(target, ast.Attribute):
-                    target = target.value
-                    if isinstance(target, ast.Name):
-                        assert target.id not in imported, f"{path.name} writes into {target.id} of nnU-Net"
-            called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Name) and called.id == "setattr":
-                assert not (isinstance(node.args[0], ast.Name) and node.args[0].id in imported), path.name
 
 
 def test_generalized_dice_can_be_traced():

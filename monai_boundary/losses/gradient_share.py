@@ -35,7 +35,8 @@ class Share:
     """A boundary weight given as a share of the gradient: ``loss.alpha = Share(0.2)``.
 
     `RegionBoundaryLoss` then chooses alpha in each step such that alpha |gb| / (region weight |gr| + alpha |gb|) is
-    `value`, for the norms of the gradients of both terms at the logits. `GradientShare` is the schedule.
+    `value` times the part of the foreground that is found (`GradientBalance`), for the norms of the gradients of both
+    terms at the logits. `GradientShare` is the schedule.
 
     Args:
         value: In (0, 1).

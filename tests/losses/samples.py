@@ -74,3 +74,17 @@ LOSSES: dict[str, Callable[..., torch.nn.Module]] = {
 }
 #: The same and those that take images only.
 IMAGE_LOSSES = LOSSES | {"topology": _topology}
+
+
+def repeated(tensor: torch.Tensor, times: int) -> torch.Tensor:
+    """Every voxel of `(B, C, *S)` repeated along each spatial axis."""
+    for axis in range(2, tensor.ndim):
+        tensor = tensor.repeat_interleave(times, axis)
+    return tensor
+
+
+def gathered(gradient: torch.Tensor, times: int) -> torch.Tensor:
+    """Sum of the gradient over the repetitions of each voxel."""
+    for axis in range(2, gradient.ndim):
+        gradient = gradient.unflatten(axis, (-1, times)).sum(axis + 1)
+    return gradient

@@ -9,7 +9,7 @@ from monai.networks import one_hot
 
 from monai_boundary import GeneralizedDiceLoss
 from tests import oracles
-from tests.losses.samples import labels_like, value_and_gradient
+from tests.losses.samples import gathered, labels_like, repeated, value_and_gradient
 from tests.losses.test_boundary_loss import ACTIVATIONS
 
 close = torch.testing.assert_close
@@ -69,11 +69,10 @@ def test_repeating_every_voxel_changes_neither_value_nor_gradient_sum(
     labels[1] = 0  # a patch without the class
     if ignore_index is not None:
         labels[:, :, 0] = ignore_index
-    repeated = [tensor.repeat_interleave(6, 2).repeat_interleave(6, 3).repeat_interleave(6, 4)
-                for tensor in (logits, labels)]  # fmt: skip
-    small, large = value_and_gradient(loss, logits, labels), value_and_gradient(loss, *repeated)
+    small = value_and_gradient(loss, logits, labels)
+    large = value_and_gradient(loss, repeated(logits, 6), repeated(labels, 6))
     close(small[0], large[0], rtol=1e-5, atol=1e-6)  # 216 times the voxels
-    close(small[1], large[1].unfold(2, 6, 6).unfold(3, 6, 6).unfold(4, 6, 6).sum((-1, -2, -3)), rtol=1e-3, atol=1e-6)
+    close(small[1], gathered(large[1], 6), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(96, 96, 96), (128, 128, 128)])

@@ -17,6 +17,7 @@ from monai_boundary import (
 )
 from monai_boundary.losses import _fused
 from tests import oracles
+from tests.losses.samples import value_and_gradient
 from tests.strategies import logits_and_maps, spacings
 
 close = torch.testing.assert_close
@@ -33,8 +34,7 @@ def labels_for(logits: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def gradient(loss, logits: torch.Tensor, *args) -> torch.Tensor:
-    leaf = logits.clone().requires_grad_(True)
-    return torch.autograd.grad(loss(leaf, *args).sum(), leaf)[0]
+    return value_and_gradient(loss, logits, *args)[1]
 
 
 seeds = st.integers(0, 2**31)

@@ -16,11 +16,6 @@ from tests.transforms.images import SPACING, on_grid
 MM = {"num_classes": 3, "preset": None}
 
 
-@pytest.fixture
-def labels(rng) -> np.ndarray:
-    return rng.integers(0, 3, (1, 5, 6, 7))
-
-
 def test_robust_map_is_the_default_and_published_and_millimetres_are_one_word_away(labels):
     for settings, options in (
         ({}, ROBUST),

@@ -31,11 +31,6 @@ TWINS = {
 }
 
 
-@pytest.fixture
-def labels(rng) -> np.ndarray:
-    return rng.integers(0, 3, (1, 5, 6, 7))
-
-
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, on_grid])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])

@@ -25,11 +25,6 @@ TURNED = ((0, -3.0, 0), (0, 0, 1.0), (0.5, 0, 0))  # axis 0 runs along -y with 3
 SHEARED = ((3.0, 0, 0), (0.6, 0.8, 0), (0, 0, 0.5))
 
 
-@pytest.fixture
-def labels(rng) -> np.ndarray:
-    return rng.integers(0, 3, (1, 5, 6, 7))
-
-
 def tilted(degrees: float, axis: int = 0) -> np.ndarray:
     """Columns of a grid of (0.9, 0.9, 4) mm, turned about an axis."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
