@@ -219,3 +219,19 @@ def test_reserved_ids_are_no_objects_in_either_map():
         == [True] * 3 + [False] * 4
     )
     assert not unlabelled_voxels(np.array([2**32 - 1], np.uint32)).any()
+
+
+@pytest.mark.parametrize("image_edge", [True, False])
+def test_distances_do_not_depend_on_the_order_of_memory(image_edge):
+    regions = np.random.default_rng(0).integers(0, 3, (6, 7, 8))
+    regions[1:5, 2:6, 1:7] = 1
+    expected = region_distance(regions, (4, 1, 2), image_edge)
+    np.testing.assert_array_equal(region_distance(np.asfortranarray(regions), (4, 1, 2), image_edge), expected)
+
+
+@pytest.mark.parametrize("connectivity", [1, 2, 3])
+def test_a_mask_has_the_components_of_the_graph_without_cc3d(connectivity, monkeypatch):
+    mask = np.random.default_rng(0).random((9, 8, 7)) < 0.3
+    expected = connected_components(mask, connectivity)
+    monkeypatch.setitem(sys.modules, "cc3d", None)
+    np.testing.assert_array_equal(connected_components(mask, connectivity), expected)
