@@ -13,7 +13,7 @@ import torch
 
 from monai_boundary.kernels.distance import CLIPPED, PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.kernels.pooling import box_min_pool
-from monai_boundary.losses.contract import label_numbers
+from monai_boundary.losses.contract import counted_mask, label_numbers
 from monai_boundary.transforms.distance_map import recorded_numbers, recorded_options
 
 __all__ = [
@@ -86,7 +86,8 @@ def label_masks(target: object, logits: torch.Tensor, first: int, ignore_index: 
     if target.ndim != logits.ndim or target.shape[2:] != logits.shape[2:] or target.shape[1] not in (1, channels):
         return None
     target = label_numbers(target.detach().as_subclass(torch.Tensor))
-    valid = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
+    counted = counted_mask(target, ignore_index)
+    valid = torch.ones_like(target, dtype=torch.bool) if counted is None else counted
     if target.shape[1] == channels:
         return target[:, first:] > 0.5, valid[:, first:]
     classes = torch.arange(first, channels, device=target.device).view(1, -1, *[1] * (target.ndim - 2))

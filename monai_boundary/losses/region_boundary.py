@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.losses.contract import TargetContract, without_unsigned
+from monai_boundary.losses.contract import TargetContract
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
     Heads,
@@ -19,6 +19,7 @@ from monai_boundary.losses.gradient_share import (
     gradient_norms,
     weigh_by_share,
 )
+from monai_boundary.losses.map_agreement import label_masks
 
 __all__ = ["TARGET_TRANSFORMS", "Mode", "RegionBoundaryLoss", "Target", "split_target"]
 
@@ -172,7 +173,8 @@ class RegionBoundaryLoss(nn.Module):
 
     def _weigh(self, ratio: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         """Set the weights of a share from what `GradientBalance` returns, and return them."""
-        alpha = 0 * ratio if self._share is None else self._share.alpha(ratio, found.to(ratio.device))
+        assert self._share is not None  # noqa: S101 - its callers see to it
+        alpha = self._share.alpha(ratio, found.to(ratio.device))
         if self.mode == "complement":
             alpha = alpha / (1 + alpha)
             self._weights = torch.stack([1 - alpha, alpha])
@@ -223,15 +225,15 @@ class RegionBoundaryLoss(nn.Module):
             label: As of the call: labels, or a channel for each class.
         """
         contract: TargetContract | None = getattr(self.boundary, "contract", getattr(self.region, "contract", None))
-        label = without_unsigned((label if label.ndim == logits.ndim else label[:, None]).as_subclass(torch.Tensor))
-        channels = logits.shape[1]
-        mixed = channels > 1 and not (contract and contract.sigmoid)  # channel 0 then is the background
-        classes = torch.arange(int(mixed), channels, device=label.device).view(1, -1, *[1] * (label.ndim - 2))
-        masks = label[:, int(mixed) :] > 0.5 if label.shape[1] == channels else label == classes
-        valid = None if contract is None else contract.counted(label)
-        probs = masks if contract is None else contract.activate(logits)[:, int(mixed) :]
-        if valid is not None and valid.shape[1] > 1:
-            valid = valid[:, int(mixed) :]
+        first = int(logits.shape[1] > 1 and not (contract and contract.sigmoid))  # channel 0 then is the background
+        read = label_masks(label, logits, first, None if contract is None else contract.ignore_index)
+        if read is None:
+            raise ValueError(
+                f"target must be labels, or a channel for each class, of input {tuple(logits.shape)}, got "
+                f"{tuple(label.shape)}; give alpha as a number for a region loss with another target"
+            )
+        masks, valid = read
+        probs = masks if contract is None else contract.activate(logits)[:, first:]
         return class_hits(probs, masks, valid)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:

@@ -404,3 +404,12 @@ def test_the_state_is_in_the_checkpoint_of_the_module_that_holds_the_loss():
     second.load_state_dict(first.state_dict())  # strict
     assert second.loss.gradient_norms == first.loss.gradient_norms
     second.load_state_dict({key: value for key, value in first.state_dict().items() if "norms" not in key})
+
+
+def test_labels_that_scaling_moved_off_whole_numbers_are_foreground():
+    exact, moved = GeneralizedDiceBoundaryLoss(alpha=Share(0.2)), GeneralizedDiceBoundaryLoss(alpha=Share(0.2))
+    logits, label, maps = batch()
+    exact(logits, label.float(), maps)
+    moved(logits, label.float() * 1.00000012, maps)
+    assert moved.gradient_norms == pytest.approx(exact.gradient_norms, rel=1e-5)
+    assert moved.alpha == pytest.approx(exact.alpha, rel=1e-5)
