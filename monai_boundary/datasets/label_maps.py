@@ -7,6 +7,7 @@ are NIfTI or whatever SimpleITK reads; 2D label maps are PNG, BMP or TIFF as wel
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-from monai_boundary.datasets.checks import check_readable, data_files
+from monai_boundary.datasets.checks import check_readable, check_size, data_files
 from monai_boundary.datasets.datalist import datalist_file, named_classes, read_datalist, read_description
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, near_integers, read_labels
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, label_values, read_labels
 
 __all__ = ["LabelFiles", "LabelMap", "label_files", "read_label_map"]
 
@@ -111,8 +112,12 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         volume = read_labels(path)
         return LabelMap(volume.array, volume.spacing)
     check_readable(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
-        image = sitk.ReadImage(str(path))
+        reader.ReadImageInformation()
+        check_size(path, math.prod(reader.GetSize()) * 8 * reader.GetNumberOfComponents())  # as int64
+        image = reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"{path} must be a whole label map that SimpleITK reads, got: {reason}") from error
@@ -121,11 +126,8 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         array, channels = array[..., 0], 1
     if channels != 1 or array.ndim not in (2, 3):
         raise ValueError(f"{path} must hold one channel of labels, got shape {array.shape}; convert colours to labels")
-    values = near_integers(array)
-    if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0:
-        raise ValueError(f"{path} must hold labels (integers >= 0), got values in [{values.min()}, {values.max()}]")
     planes = array.shape if array.ndim == 3 else (1, *array.shape)
-    return LabelMap(values.astype(np.int64).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
+    return LabelMap(label_values(array, path).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
 
 
 def _spacing(path: Path, stored: tuple[float, ...]) -> tuple[tuple[float, ...], str]:

@@ -81,15 +81,20 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
     Raises as `read_image`, and ``ValueError`` when values are negative, fractional or not finite.
     """
     volume = _read(Path(path), None)
-    whole = volume.array.dtype.kind in "iu"
-    values = volume.array if whole else near_integers(volume.array)
+    return Volume(label_values(volume.array, path), volume.spacing, volume.affine, volume.axcodes)
+
+
+def label_values(array: np.ndarray, source: object) -> np.ndarray:
+    """Return what was read from `source` as int64; ``ValueError`` unless all values are integers >= 0."""
+    whole = array.dtype.kind in "iu"
+    values = array if whole else near_integers(array)
     wrong = not whole and (not np.isfinite(values).all() or (values != np.rint(values)).any())
     if wrong or values.min() < 0:
         raise ValueError(
-            f"{path} must hold labels (integers >= 0), got values in [{values.min():g}, {values.max():g}], some "
+            f"{source} must hold labels (integers >= 0), got values in [{values.min():g}, {values.max():g}], some "
             "negative, fractional or not finite; pass the label map, not the image; resample it with nearest neighbour"
         )
-    return Volume(values.astype(np.int64), volume.spacing, volume.affine, volume.axcodes)
+    return values.astype(np.int64)
 
 
 def same_grid(first: Volume, second: Volume, tolerance_mm: float = 1e-2) -> bool:

@@ -125,3 +125,10 @@ def test_a_file_without_labels_is_named(tmp_path, name, array, text):
         sitk.WriteImage(sitk.GetImageFromArray(array, isVector=array.shape[-1] == 3), str(tmp_path / name))
     with pytest.raises(ValueError, match=text):
         read_label_map(tmp_path / name)
+
+
+def test_a_label_map_that_does_not_fit_is_refused_before_it_is_in_memory(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.nrrd", np.zeros((40, 60, 80), np.uint8))
+    monkeypatch.setenv("MONAI_BOUNDARY_MAX_GB", "0.001")
+    with pytest.raises(ValueError, match=r"a\.nrrd must take at most 0\.001 GB of memory, got 0\.00154 GB"):
+        read_label_map(tmp_path / "a.nrrd")
