@@ -22,11 +22,12 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
     figure = Figure(figsize=(3.4 * (1 + len(series.main)), 3.4 * len(losses)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(losses), 1 + len(series.main), squeeze=False)
+    pairs = {score: differences(table, score) for score in series.main}
     for loss, axes in zip(losses, panels, strict=True):
         _curves(axes[0], [row for row in rows if row["loss"] == loss], loss)
         for axis, score in zip(axes[1:], series.main, strict=True):
-            pairs = differences(table, score)
-            _dots(axis, pairs[(pairs["loss"] == loss) & (pairs["point"] == "plain")], series.columns[score])
+            both = pairs[score]
+            _dots(axis, both[(both["loss"] == loss) & (both["point"] == "plain")], series.columns[score])
     for axis in panels.ravel():
         axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from experiments.evidence.cases import Case, Split
+from experiments.shared.real_data import MS_PATIENTS, ms_patient
 
 #: The last is hard: of its scanner there is one other patient, who has hardly a lesion.
 PATIENTS = ("P39", "P14", "patient07", "patient19")
@@ -21,10 +22,8 @@ VALID, GAP = slice(60, 85), 3
 @cache
 def flair_cases(data: Path) -> tuple[Case, ...]:
     """Read the six volumes of the four patients; P14 was seen three times."""
-    files = [("patient19", data / "ms_lesions" / "patient19", "FLAIR", "lesion"),
-             ("patient07", data / "ms_lesions" / "patient07", "FLAIR", "lesion")]  # fmt: skip
-    cases = [_read(name, name, folder / f"{image}.nii.gz", folder / f"{label}.nii.gz")
-             for name, folder, image, label in files]  # fmt: skip
+    files = {name: ms_patient(data, name) for name in MS_PATIENTS}
+    cases = [_read(name, name, Path(each.image[0]), Path(str(each.label))) for name, each in files.items()]
     folder = data / "mslesseg_flair"
     for image in sorted((folder / "images").glob("*.nii.gz")):
         name = image.name.split(".")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def compare(table: pd.DataFrame, score: str) -> dict[tuple[str, str, str], Compa
         arms = {key: _compare(part) for key, part in family.groupby(KEYS, observed=True)}
         corrected = holm([each.p for each in arms.values()])
         for (key, each), p in zip(arms.items(), corrected, strict=True):
-            found[key] = Comparison(**{**vars(each), "p": p})
+            found[key] = replace(each, p=p)
     return found
 
 

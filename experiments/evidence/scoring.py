@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from experiments.evidence.cases import Case
 from experiments.evidence.scores import Scores
-from experiments.shared.training import DEVICE
+from experiments.shared.training import DEVICE, finite
 
 #: Takes prediction and target, bool `(*S)` of two or three axes, and the spacing.
 Score = Callable[[np.ndarray, np.ndarray, Sequence[float]], Scores]
@@ -29,7 +29,7 @@ POINTS = {"plain": "at .5", "threshold": "best threshold", "filter": "size filte
 def predict(network: torch.nn.Module, case: Case) -> np.ndarray:
     """Return the probability of foreground `(N, H, W)`."""
     with eval_mode(network):
-        parts = [_foreground(network(part.to(DEVICE))).cpu() for part in torch.from_numpy(case.image).split(16)]
+        parts = [_foreground(finite(network(part.to(DEVICE)))) for part in torch.from_numpy(case.image).split(16)]
     return torch.cat(parts).numpy()
 
 

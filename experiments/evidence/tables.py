@@ -98,15 +98,7 @@ def validation(rows: Sequence[Run]) -> str:
         for arm in ARMS:
             part = table[(table["loss"] == loss) & (table["arm"] == arm)]
             if len(part):
-                mean = part.drop(columns=["loss", "arm"]).mean()
-                lines.append(
-                    [
-                        loss,
-                        arm,
-                        len(part),
-                        *(number(mean[key]) for key in ("last", "rise", "alpha", "threshold", "size", "seconds")),
-                    ]
-                )
+                lines.append([loss, arm, len(part), *map(number, part.drop(columns=["loss", "arm"]).mean())])
     header = ("loss", "arm", "runs", "validation score", "its rise in the last fifth", "last alpha", "threshold",
               "size of the filter", "CPU s per run")  # fmt: skip
     return markdown(header, lines)
