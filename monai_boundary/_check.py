@@ -224,10 +224,8 @@ def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
 
 def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
     """Return `labels` as integers in [0, num_classes), `ignore_index` excepted; see `check_integers`."""
-    if ignore_index is not None:
-        check_ignore_index(ignore_index)
-    if labels.dtype.kind not in "biu":
-        labels = check_integers("labels", labels)
+    check_ignore_index(ignore_index)
+    labels = check_integers("labels", labels)
     low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < num_classes:  # the usual case costs two reductions and no mask
         return labels

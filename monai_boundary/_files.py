@@ -84,12 +84,13 @@ def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator
         part.replace(path)
         _remove(aside)
     except BaseException as error:
-        text = _shortage(part, size)
+        full = _full_disk(error)
+        text = "" if full is None else _shortage(part, size)  # before what was written is gone
         _remove(part)
         for folder in missing:
             with suppress(OSError):
                 folder.rmdir()
-        if (full := _full_disk(error)) is not None:
+        if full is not None:
             raise OSError(full.errno, f"{full.strerror}: {text}", str(path)) from error
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(path)) from error

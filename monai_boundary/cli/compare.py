@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monai_boundary.cli.options import PATH
+from monai_boundary.cli.options import PATH, refuse_earlier
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation.compare import Comparison, PairedDifference
@@ -53,9 +53,7 @@ def compare(
     from monai_boundary.evaluation.comparison_files import write_comparison
 
     with only_writer(output):
-        earlier = output / "comparison.json"
-        if earlier.exists() and not force:
-            raise FileExistsError(f"{earlier} must not exist, got earlier results; pass --force or another --output")
+        refuse_earlier(output / "comparison.json", force)
         result = compare_runs(runs, scores or None, common, all_pairs, seed)
         summary, picture = write_comparison(result, output)
     click.echo("\n".join([*_lines(result), "", f"summary: {summary}", f"picture: {picture}"]))

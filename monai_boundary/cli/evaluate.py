@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from monai_boundary.cli.options import PATH
+from monai_boundary.cli.options import PATH, refuse_earlier
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation import Evaluation
@@ -90,29 +90,25 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     if protocol == "buildings":
         if images or labels or ignore_index is not None:
             raise click.UsageError("--images, --label and --ignore-index must not be given with --protocol buildings")
-        from monai_boundary.evaluation.tiles import evaluate_tiles, write_tile_tables
+        from monai_boundary.evaluation import write_tables
+        from monai_boundary.evaluation.tiles import evaluate_tiles
 
         with only_writer(output):
-            _guard(output / "summary.json", force)
+            refuse_earlier(output / "summary.json", force)
             tiles = evaluate_tiles(pred, gt, theta, unit)
-            written = dict(zip(("table", "summary"), write_tile_tables(tiles, output), strict=True))
+            written = dict(zip(("table", "summary"), write_tables(tiles, output), strict=True))
         _finish(_tile_lines(tiles), tiles, written, "tiles", allow_missing)
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
 
     settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition)
     with only_writer(output):
-        _guard(output / "report.html", force)
+        refuse_earlier(output / "report.html", force)
         result = evaluate_folder(pred, gt, settings)
         written = dict(zip(("table", "summary"), write_tables(result, output), strict=True))
         title = f"{pred.resolve().name}: {protocol} scores"
         written["report"] = write_report(result, output / "report.html", images, worst, title)
     _finish(_case_lines(result), result, written, "cases", allow_missing)
-
-
-def _guard(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} must not exist, got earlier results; pass --force or another --output")
 
 
 def _finish(

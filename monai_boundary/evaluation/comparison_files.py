@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
-from monai_boundary._files import replacing, write_json
+from monai_boundary._files import write_json
 from monai_boundary.evaluation.compare import Comparison
 from monai_boundary.evaluation.runs import METRICS
+from monai_boundary.reports.figures import save_figure
 from monai_boundary.reports.paired import PairedPanel, paired_figure
 
 __all__ = ["comparison_panels", "write_comparison"]
@@ -27,9 +27,7 @@ def write_comparison(result: Comparison, folder: str | os.PathLike[str]) -> tupl
     if len(panels) > _PANELS:
         title += f"; the first {_PANELS} of {len(panels)} scores"
     write_json(summary, result.summary())
-    with replacing(picture) as part:
-        save: Callable = paired_figure(panels[:_PANELS], names, title).savefig
-        save(part, format="png", dpi=120, facecolor="white")
+    save_figure(paired_figure(panels[:_PANELS], names, title), picture, dpi=120)
     return summary, picture
 
 

@@ -20,11 +20,11 @@ from monai_boundary.datasets.remote.codes import BINARY, IGNORE
 from monai_boundary.datasets.remote.raster import import_rasterio
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
-from monai_boundary.evaluation.tables import score_each, statistics, write_tables
+from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 from monai_boundary.metrics.score_sets import Metric, Protocol
 
-__all__ = ["SCORES", "TileEvaluation", "evaluate_tiles", "write_tile_tables"]
+__all__ = ["SCORES", "TileEvaluation", "evaluate_tiles"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _STRIP = 512  # rows decoded at once
@@ -126,9 +126,6 @@ def evaluate_tiles(
     score = partial(_score, result.theta, unit)
     result.rows = score_each(pairs, score, result.failed, "tile", progress)
     return result
-
-
-write_tile_tables = write_tables  # its first name
 
 
 def _score(theta: float, unit: str, name: str, prediction: Path, mask: Path) -> BuildingScore:

@@ -25,7 +25,13 @@ from monai_boundary._check import (
     check_spatial_ndim,
 )
 from monai_boundary._geometry import image_spacing
-from monai_boundary.kernels.regions import connected_components, near_other_regions, region_seeds, unlabelled_voxels
+from monai_boundary.kernels.regions import (
+    compact_ids,
+    connected_components,
+    near_other_regions,
+    region_seeds,
+    unlabelled_voxels,
+)
 from monai_boundary.transforms.distance_map import record_numbers
 
 __all__ = ["RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd"]
@@ -142,8 +148,7 @@ class RegionSeeds(Transform):
         regions = connected_components(ids, self.connectivity)
         if self.membrane_width > 0:
             # Of the ids, not of the regions: parts of one id that a crop has cut apart do not bound each other.
-            numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + (ids.min() > 0)
-            thin = near_other_regions(numbers, self.membrane_width, spacing, unlabelled)
+            thin = near_other_regions(compact_ids(ids)[0], self.membrane_width, spacing, unlabelled)
             regions = connected_components(np.where(thin, 0, regions), self.connectivity)
         seeds = region_seeds(regions, spacing, int(self.min_region_size), self.image_edge)
         return seeds, np.where(unlabelled, _IGNORE, regions == 0).astype(np.uint8)

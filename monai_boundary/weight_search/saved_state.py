@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
-from monai_boundary._files import part_pattern, write_torch
+from monai_boundary._files import check_archive, part_pattern, write_torch
 
 __all__ = ["SavedState", "read_search", "write_search"]
 
@@ -164,13 +164,13 @@ def read_search(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | N
     if not path.exists():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            if broken := archive.testzip():  # torch.load looks at no checksum
-                raise zipfile.BadZipFile(f"bad checksum of {broken}")
+        if not zipfile.is_zipfile(path):
+            raise ValueError("File is not a zip file")
+        check_archive(path)
         content: dict[str, Any] = torch.load(path, weights_only=True)
         if content["format"] != _FORMAT:
             raise LookupError(f"another program or version: {content['format']}")
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
+    except (ValueError, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
         raise RuntimeError(
             f"{path} must be the file of a weight search, got one that is damaged or something else ({error}); restore "
             "it from a copy, or begin again in another folder"
