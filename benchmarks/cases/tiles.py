@@ -44,7 +44,7 @@ def tile(height: int, width: int, network: str, output: Any, overlap: float, win
 
 
 def _write_noise(path: Path, height: int, width: int) -> None:
-    from monai_boundary.datasets.remote.raster import import_rasterio, without_georeference_warning
+    from monai_boundary.datasets.remote.georeference import import_rasterio, without_georeference_warning
 
     rng = np.random.default_rng(0)
     rasterio = import_rasterio()

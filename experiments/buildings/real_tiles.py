@@ -31,7 +31,7 @@ from experiments.shared.real_data import data_folder
 from experiments.shared.tables import grouped, markdown, spread
 from experiments.shared.training import DEVICE, Budget, Point, finite, make_unet, train_network
 from monai_boundary.datasets.remote import IGNORE, TileReader
-from monai_boundary.datasets.remote.raster import without_georeference_warning
+from monai_boundary.datasets.remote.georeference import without_georeference_warning
 
 STEPS = 20  # per epoch
 SIDES = {"loveda": ("tile 0", "tile 1"), "spacenet": ("left half", "right half")}

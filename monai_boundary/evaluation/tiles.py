@@ -17,7 +17,7 @@ from monai_boundary._check import check_choice, check_number
 from monai_boundary.datasets.checks import check_size
 from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskReader, Tile, TileReader, potsdam_codes
 from monai_boundary.datasets.remote.codes import BINARY, IGNORE
-from monai_boundary.datasets.remote.raster import import_rasterio
+from monai_boundary.datasets.remote.georeference import import_rasterio
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
 from monai_boundary.evaluation.tables import score_each, statistics
@@ -151,7 +151,6 @@ def _codes(path: Path) -> MaskCodes:
 def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
     """Uint8 `(H, W)`, decoded by strips: the colours of a whole tile would take twelve times its size."""
     with MaskReader(path, codes) as reader:
-        reader.check_values()
         height, width = reader.shape
         check_size(path, height * width)
         labels = np.empty((height, width), np.uint8)

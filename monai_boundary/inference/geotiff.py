@@ -17,7 +17,7 @@ from monai.networks.utils import eval_mode
 from monai_boundary._check import check_choice, check_number
 from monai_boundary._files import replacing
 from monai_boundary.datasets.remote import Layer, MaskCodes, TileReader
-from monai_boundary.datasets.remote.raster import import_rasterio, without_georeference_warning
+from monai_boundary.datasets.remote.georeference import import_rasterio, without_georeference_warning
 from monai_boundary.inference.augment import Network
 from monai_boundary.inference.tiles import TileInferer
 

@@ -83,12 +83,12 @@ def metres_of_the_projection_are_those_on_the_ground(right, place, *at):
     )
 
 
-@fault("monai_boundary.datasets.remote.raster:Georeference.profile", *GAPS)
+@fault("monai_boundary.datasets.remote.georeference:Georeference.profile", *GAPS)
 def control_points_are_dropped(right, self):
     return {"crs": self.crs, "transform": self.transform}
 
 
-@fault("monai_boundary.datasets.remote.raster:_Source.missing", *GAPS)
+@fault("monai_boundary.datasets.remote.sources:Source.missing", *GAPS)
 def alpha_says_nothing_of_data(right, self, *args):
     import dataclasses
 

@@ -11,9 +11,10 @@ Import it by its own name, because it needs MONAI. Reading pixels needs rasterio
 """
 
 from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
+from monai_boundary.datasets.remote.georeference import Georeference
 from monai_boundary.datasets.remote.inria import inria_tiles
 from monai_boundary.datasets.remote.potsdam import POTSDAM_CLASSES, potsdam_codes, potsdam_tiles
-from monai_boundary.datasets.remote.raster import Georeference, MaskReader, TileReader
+from monai_boundary.datasets.remote.raster import MaskReader, TileReader
 from monai_boundary.datasets.remote.tiles import Layer, Tile
 from monai_boundary.datasets.remote.windows import TileWindows, window_grid
 

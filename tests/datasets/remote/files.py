@@ -12,7 +12,7 @@ rasterio = pytest.importorskip("rasterio", reason="GeoTIFFs need rasterio, the e
 from affine import Affine  # noqa: E402 - comes with rasterio
 
 from monai_boundary.datasets.remote import POTSDAM_CLASSES  # noqa: E402
-from monai_boundary.datasets.remote.raster import without_georeference_warning  # noqa: E402
+from monai_boundary.datasets.remote.georeference import without_georeference_warning  # noqa: E402
 
 PLACE = Affine(0.3, 0.0, 500000.0, 0.0, -0.3, 5800000.0)
 ELSEWHERE = Affine(0.3, 0.0, 500009.0, 0.0, -0.3, 5800000.0)  # 30 pixels to the right
