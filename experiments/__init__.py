@@ -15,6 +15,10 @@ EXPERIMENTS = {
     "wmh-phantoms": ("wmh_isles.commands:wmh_phantoms", "The same on phantoms in WMH's layout."),
     "collapse": ("collapse.probe:collapse", "Which maps and schedules survive extreme imbalance?"),
     "hippocampus": ("nnunet.commands:hippocampus", "Trainer against trainer in nnU-Net, hippocampus."),
+    "hippocampus-converged": (
+        "nnunet.converged:hippocampus_converged",
+        "The same by nnU-Net's own schedule, and refined.",
+    ),
     "ms-nnunet": ("nnunet.commands:ms_nnunet", "The same on two patients with multiple sclerosis."),
     "patch-maps": ("patch_maps.commands:patch_maps", "Per-patch or whole-volume maps?"),
     "isbi2012": ("membranes.commands:isbi2012", "The boundary-aware loss on ISBI 2012."),

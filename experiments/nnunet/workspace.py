@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 
 SHORT_TRAINERS = Path(__file__).parent / "short_trainers"
@@ -50,14 +52,31 @@ class Workspace:
         chosen.update(changes)
         (folder / "smallPlans.json").write_text(json.dumps(plans, indent=2))
 
-    def train(self, dataset: str, configuration: str, trainer: str, fold: int) -> Path:
-        """Train one fold unless it is there, and return the folder with nnU-Net's predictions of the held-out cases."""
-        folder = self.results / dataset / f"{trainer}__smallPlans__{configuration}" / f"fold_{fold}"
+    def train(self, dataset: str, configuration: str, trainer: str, fold: int, start: str | None = None) -> Path:
+        """Train one fold unless it is there, and return the folder with nnU-Net's predictions of the held-out cases.
+
+        A run that was stopped goes on from its last checkpoint; a new one starts from the model of the trainer `start`.
+        """
+        folder = self._fold(dataset, configuration, trainer, fold)
         if not (folder / "validation" / "summary.json").exists():
             options = ["-tr", trainer, "-p", "smallPlans", "-device", "cpu"]
-            resume = ["--c"] if (folder / "checkpoint_final.pth").exists() else []
-            self.call("nnUNetv2_train", int(dataset[7:10]), configuration, fold, *options, *resume)
+            if any(folder.glob("checkpoint_*.pth")):
+                options.append("--c")
+            elif start is not None:
+                weights = self._fold(dataset, configuration, start, fold) / "checkpoint_final.pth"
+                options += ["-pretrained_weights", str(weights)]
+            self.call("nnUNetv2_train", int(dataset[7:10]), configuration, fold, *options)
         return folder / "validation"
+
+    def curve(self, dataset: str, configuration: str, trainer: str, fold: int) -> list[float]:
+        """Return nnU-Net's pseudo Dice of every epoch of a finished run."""
+        file = self._fold(dataset, configuration, trainer, fold) / "checkpoint_final.pth"
+        # nnU-Net's checkpoints hold arrays of NumPy; this one was written here
+        logging = torch.load(file, map_location="cpu", weights_only=False)["logging"]
+        return [round(float(value), 4) for value in logging["mean_fg_dice"]]
+
+    def _fold(self, dataset: str, configuration: str, trainer: str, fold: int) -> Path:
+        return self.results / dataset / f"{trainer}__smallPlans__{configuration}" / f"fold_{fold}"
 
     def score(self, dataset: str, predictions: Path, labels: Sequence[int]) -> list[dict[str, Any]]:
         """Dice and HD95 of every case and label."""
@@ -69,6 +88,6 @@ class Workspace:
             raise ValueError(f"{predictions} must hold every case of the fold, got none of use for {sorted(lost)[:5]}")
         return [
             {"case": row.case, "label": row.label, "dice": row.scores["dice"], "hd95_mm": row.scores["hd95_mm"],
-             "missed": row.missed}
+             "surface_dice": row.scores["surface_dice"], "missed": row.missed}
             for row in result.rows if row.case in held_out
         ]  # fmt: skip

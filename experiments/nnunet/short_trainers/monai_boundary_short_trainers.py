@@ -4,30 +4,38 @@ Also the pattern for a variant of your own: a file in a folder of yours that nnU
 """
 
 import os
+from typing import ClassVar
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from monai_boundary.schedules import Constant, Schedule
 from nnunet_trainers.boundary import (
     FewSteps,
+    RunLength,
     nnUNetTrainerBoundary,
     nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
     nnUNetTrainerGDL,
 )
+from nnunet_trainers.refine import nnUNetTrainerBoundaryRefine
 
 
-class Short(FewSteps):
+class OneCore:
+    """Keeps to the threads that were asked for: on a CPU nnU-Net takes all cores."""
+
+    def initialize(self) -> None:
+        """Set the threads."""
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+        super().initialize()  # type: ignore[misc]
+
+
+class Short(OneCore, FewSteps):
     """12 epochs of 25 iterations with AdamW, alike for all."""
 
     run_epochs = 12
     run_iterations = 25
     run_validation_iterations = 4
-
-    def initialize(self) -> None:
-        """Keep to the threads that were asked for: on a CPU nnU-Net takes all cores."""
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-        super().initialize()
 
 
 class nnUNetTrainerShort(Short, nnUNetTrainer):
@@ -48,3 +56,39 @@ class nnUNetTrainerDiceCEBoundaryShort(Short, nnUNetTrainerDiceCEBoundary):
 
 class nnUNetTrainerBoundaryPublishedShort(Short, nnUNetTrainerBoundaryPublished):
     """Published map, in mm, and pace."""
+
+
+class Converged(OneCore, RunLength):
+    """100 epochs of 50 iterations with nnU-Net's own optimiser and schedule."""
+
+    run_epochs = 100
+    run_iterations = 50
+    run_validation_iterations = 4
+
+
+class nnUNetTrainerConverged(Converged, nnUNetTrainer):
+    """Stock nnU-Net."""
+
+
+class nnUNetTrainerDiceCEBoundaryConverged(Converged, nnUNetTrainerDiceCEBoundary):
+    """nnU-Net's loss and boundary."""
+
+
+class nnUNetTrainerGDLConverged(Converged, nnUNetTrainerGDL):
+    """Generalized Dice."""
+
+
+class nnUNetTrainerBoundaryConverged(Converged, nnUNetTrainerBoundary):
+    """Generalized Dice and boundary."""
+
+
+class nnUNetTrainerBoundaryRefineConverged(Converged, nnUNetTrainerBoundaryRefine):
+    """Half as long from the stock model, with the boundary term from the start."""
+
+    run_epochs = 50
+
+
+class nnUNetTrainerRefineConverged(nnUNetTrainerBoundaryRefineConverged):
+    """The same without the term: what the further training alone buys."""
+
+    boundary_schedule: ClassVar[Schedule] = Constant(0.0)
