@@ -20,14 +20,8 @@ __all__ = [
     "nnUNetTrainerBoundary",
     "nnUNetTrainerBoundaryDemo",
     "nnUNetTrainerBoundaryPublished",
-    "nnUNetTrainerBoundary_10epochs",
-    "nnUNetTrainerBoundary_100epochs",
     "nnUNetTrainerDiceCEBoundary",
-    "nnUNetTrainerDiceCEBoundary_10epochs",
-    "nnUNetTrainerDiceCEBoundary_100epochs",
     "nnUNetTrainerGDL",
-    "nnUNetTrainerGDL_10epochs",
-    "nnUNetTrainerGDL_100epochs",
 ]
 
 
@@ -85,39 +79,3 @@ class nnUNetTrainerBoundaryDemo(FewSteps, nnUNetTrainerBoundary):
     run_epochs = 8
     run_iterations = 20
     run_validation_iterations = 4
-
-
-class nnUNetTrainerBoundary_10epochs(nnUNetTrainerBoundary):
-    """For trying out."""
-
-    run_epochs = 10
-
-
-class nnUNetTrainerBoundary_100epochs(nnUNetTrainerBoundary):
-    """For smaller budgets."""
-
-    run_epochs = 100
-
-
-class nnUNetTrainerDiceCEBoundary_10epochs(nnUNetTrainerDiceCEBoundary):
-    """For trying out."""
-
-    run_epochs = 10
-
-
-class nnUNetTrainerDiceCEBoundary_100epochs(nnUNetTrainerDiceCEBoundary):
-    """For smaller budgets."""
-
-    run_epochs = 100
-
-
-class nnUNetTrainerGDL_10epochs(nnUNetTrainerGDL):
-    """For trying out."""
-
-    run_epochs = 10
-
-
-class nnUNetTrainerGDL_100epochs(nnUNetTrainerGDL):
-    """For smaller budgets."""
-
-    run_epochs = 100

@@ -22,11 +22,11 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 import nnunet_trainers
-from nnunet_trainers import boundary, challenges, discovery_folder, refine, require_nnunet
+from nnunet_trainers import boundary, challenges, discovery_folder, refine, require_nnunet, short
 from nnunet_trainers.boundary import nnUNetTrainerBoundary
 from tests.nnunet_trainers.running import build
 
-TRAINERS = {name: getattr(room, name) for room in (boundary, challenges, refine) for name in room.__all__}
+TRAINERS = {name: getattr(room, name) for room in (boundary, challenges, refine, short) for name in room.__all__}
 
 
 @pytest.fixture
@@ -66,10 +66,11 @@ def test_an_unknown_name_is_nnunets_own_error(search) -> None:
 def test_trainers_and_transform_pickle_after_the_search(search) -> None:
     # nnU-Net forgets each module below the searched folder: classes defined there could not be pickled, and worker
     # processes that are spawned (macOS, Windows) could not start.
-    found = search("nnUNetTrainerBoundary")
-    assert not [name for name in sys.modules if "trainer_discovery" in name]
-    assert found.__module__ == "nnunet_trainers.boundary"
-    assert pickle.loads(pickle.dumps(found)) is found  # noqa: S301
+    for name, home in (("nnUNetTrainerBoundary_10epochs", "short"), ("nnUNetTrainerBoundary", "boundary")):
+        found = search(name)
+        assert not [name for name in sys.modules if "trainer_discovery" in name]
+        assert found.__module__ == f"nnunet_trainers.{home}"
+        assert pickle.loads(pickle.dumps(found)) is found  # noqa: S301
     trainer = build(found)
     transform = trainer.dataloader_train.data_loader.transforms.transforms[-1]
     copy = pickle.loads(pickle.dumps(transform))  # noqa: S301

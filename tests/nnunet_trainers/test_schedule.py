@@ -11,12 +11,11 @@ from matplotlib.image import imread
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary.schedules import Increase, Rebalance, WaitForRegion
+from nnunet_trainers import boundary, challenges, refine, short
 from nnunet_trainers.boundary import (
     nnUNetTrainerBoundary,
-    nnUNetTrainerBoundary_10epochs,
     nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
-    nnUNetTrainerGDL_100epochs,
 )
 from nnunet_trainers.boundary_log import LOG_KEYS
 from nnunet_trainers.plot import plot_boundary_log
@@ -86,11 +85,18 @@ def test_the_first_hundred_published_epochs_rise_by_a_hundredth_in_a_run_of_any_
 
 
 def test_a_length_in_the_name_sets_epochs_and_learning_rate() -> None:
-    for trainer_class, epochs in ((nnUNetTrainerBoundary_10epochs, 10), (nnUNetTrainerGDL_100epochs, 100)):
-        trainer = build(trainer_class)
-        assert trainer.num_epochs == epochs
-        assert trainer.lr_scheduler.max_steps == epochs
-        assert trainer.num_iterations_per_epoch == 250
+    for name in ("nnUNetTrainerBoundary", "nnUNetTrainerGDL", "nnUNetTrainerBoundaryPublished"):
+        for epochs in (10, 100):
+            trainer = build(getattr(short, f"{name}_{epochs}epochs"))
+            assert trainer.num_epochs == epochs
+            assert trainer.lr_scheduler.max_steps == epochs
+            assert trainer.num_iterations_per_epoch == 250
+
+
+def test_every_trainer_has_short_variants() -> None:
+    names = {name for room in (boundary, challenges, refine) for name in room.__all__} - {"nnUNetTrainerBoundaryDemo"}
+    assert {"nnUNetTrainerBoundaryWMH", "nnUNetTrainerBoundaryPublished", "nnUNetTrainerBoundaryRefine"} <= names
+    assert set(short.__all__) == {f"{name}_{epochs}epochs" for name in names for epochs in (10, 100)}
 
 
 def test_the_means_of_the_steps_are_logged() -> None:
