@@ -2,6 +2,7 @@
 
 from .kernels import DistanceMapOptions as DistanceMapOptions
 from .kernels import distance_transform as distance_transform
+from .kernels import nearest_label as nearest_label
 from .kernels import signed_distance as signed_distance
 from .kernels import signed_distance_map as signed_distance_map
 from .losses import BoundaryAwareLoss as BoundaryAwareLoss

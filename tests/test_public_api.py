@@ -11,7 +11,7 @@ import pytest
 
 import monai_boundary
 from monai_boundary import kernels, losses, schedules, transforms, weight_search
-from monai_boundary.kernels import barrier, regions
+from monai_boundary.kernels import barrier, components, regions
 
 PUBLIC = {
     "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
@@ -22,14 +22,15 @@ PUBLIC = {
     "PrecomputedDistanceMapd",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "Share", "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
-    "distance_transform", "signed_distance", "signed_distance_map", "suggest_alpha",
+    "distance_transform", "nearest_label", "signed_distance", "signed_distance_map", "suggest_alpha",
 }  # fmt: skip
 PARTS = {
     kernels: {
         "CLIPPED", "PUBLISHED", "ROBUST", "DistanceMapOptions", "boundary_band", "box_max_pool", "box_min_pool",
-        "distance_transform", "signed_distance", "signed_distance_map", "soft_boundary",
+        "distance_transform", "nearest_label", "signed_distance", "signed_distance_map", "soft_boundary",
     },
     barrier: {"WEIGHTINGS", "BarrierCut", "barrier_weights", "minimum_barrier_cut"},
+    components: {"components", "lesion_cells"},
     regions: {
         "RESERVED_IDS", "IdOverlaps", "compact_ids", "connected_components", "id_overlaps", "near_other_regions",
         "region_distance", "region_seeds", "unlabelled_voxels",

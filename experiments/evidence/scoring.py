@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.networks import eval_mode
-from scipy import ndimage
 
 from experiments.evidence.cases import Case
 from experiments.evidence.scores import Scores
 from experiments.shared.training import DEVICE, finite
+from monai_boundary.kernels.components import components
 
 #: Takes prediction and target, bool `(*S)` of two or three axes, and the spacing.
 Score = Callable[[np.ndarray, np.ndarray, Sequence[float]], Scores]
@@ -41,8 +41,8 @@ def without_small(mask: np.ndarray, size: int) -> np.ndarray:
     """Leave out components, neighbours by corners included, of fewer than `size` voxels."""
     if size < 2:
         return mask
-    labels, count = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, mask.ndim))
-    keep = np.bincount(labels.ravel(), minlength=count + 1) >= size
+    labels = components(mask)
+    keep = np.bincount(labels.ravel()) >= size
     keep[0] = False
     kept: np.ndarray = keep[labels]
     return kept

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from experiments.patch_maps.patches import PatchVolume
 from experiments.shared.training import DEVICE
+from monai_boundary.kernels.components import components
 from monai_boundary.kernels.distance import distance_transform
 from monai_boundary.metrics import surface_distances
 from monai_boundary.metrics.lesions import lesion_counts
@@ -65,7 +66,8 @@ def far_components(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, .
         target: Bool `(*S)`; without foreground every component is far.
         spacing: Voxel size in mm.
     """
-    labels, count = ndimage.label(pred, ndimage.generate_binary_structure(pred.ndim, pred.ndim))
+    labels = components(pred)
+    count = int(labels.max())
     if not count:
         return 0, 0
     if not target.any():

@@ -1,11 +1,12 @@
-"""The two passes of the numba engine of distance maps along one axis: rows are scanned, columns swept LANES at once.
+"""The two passes of the numba engines along one axis: rows are scanned, columns swept LANES at once.
 
 The inner loop of the sweep takes the minimum of ``rows[s] + weight * (p - s)^2`` over a few sources s. Written as plain
 loops numba compiles it to code that loads and stores the running minimum at every source, at a third to a sixth of the
 speed (8 sources: 72 against 19 ns for 32 columns; 30 sources: 118 against 53 ns); LLVM cannot know that the arrays do
 not overlap. `_minimum` therefore emits the loop itself: one vector of LANES floats for the minimum, and one of LANES
 integers for its source, stay in registers. There is nothing else in it: a load, a multiplication, an addition, a
-comparison and two selections per source. Checked against the plain form, brute force and scipy (tests/kernels); at its
+comparison and two selections per source. It takes rows of float32, the squared distances of maps, or of int64, the keys
+of `nearest_numba`. Checked against the plain form, brute force and scipy (tests/kernels); at its
 first use in a process `self_check` measures a mask whose distances are known, and where that fails, or another numba
 does not compile it, `edt` takes over with one warning.
 """
@@ -17,28 +18,36 @@ from typing import Any
 
 from monai_boundary.kernels.compiled import cgutils, inlined, intrinsic, ir, types
 
-__all__ = ["EMPTY", "FULL", "LANES", "MIXED", "index_sources", "scan_rows", "sweep"]
+__all__ = ["EMPTY", "FULL", "KEY_LANES", "LANES", "MIXED", "index_sources", "scan_rows", "sweep"]
 
 EMPTY, MIXED, FULL = 0, 1, 2
 _FAR = 1 << 28  # steps, where a row holds no voxel of the other side in this direction
 LANES = 32  # 4 registers of 8 floats, and as many for the places: all of them stay in registers
+KEY_LANES = 16  # the same of 4 integers of 64 bits
 
 _INT = ir.IntType(32)
-_FLOATS, _INTS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_INT, LANES)
 
 
-def _spread(builder: Any, value: Any) -> Any:
+def _vectors(array: Any) -> tuple[Any, Any]:
+    """The vector of one row of an array, and that of the sources of its lanes, whose integers are as wide."""
+    if array.dtype == types.float32:
+        return ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_INT, LANES)
+    keys = ir.VectorType(ir.IntType(64), KEY_LANES)
+    return keys, keys
+
+
+def _spread(builder: Any, value: Any, lanes: int) -> Any:
     """A vector that holds `value` in every lane."""
-    kind = ir.VectorType(value.type, LANES)
+    kind = ir.VectorType(value.type, lanes)
     empty = ir.Constant(kind, ir.Undefined)
     one = builder.insert_element(empty, value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(one, empty, ir.Constant(_INTS, [0] * LANES))
+    return builder.shuffle_vector(one, empty, ir.Constant(ir.VectorType(_INT, lanes), [0] * lanes))
 
 
 def _row(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     view = context.make_array(kind)(context, builder, array)
     element = cgutils.get_item_pointer(context, builder, kind, view, [index, context.get_constant(types.intp, 0)])
-    return builder.bitcast(element, _FLOATS.as_pointer())
+    return builder.bitcast(element, _vectors(kind)[0].as_pointer())
 
 
 def _candidate(context: Any, builder: Any, kinds: Any, arguments: Any, source: Any) -> Any:
@@ -46,18 +55,27 @@ def _candidate(context: Any, builder: Any, kinds: Any, arguments: Any, source: A
     rows, places, place, weight = arguments
     view = context.make_array(kinds[1])(context, builder, places)
     there = builder.load(cgutils.get_item_pointer(context, builder, kinds[1], view, [source]))
-    step = builder.sitofp(builder.trunc(builder.sub(place, there), _INT), ir.FloatType())
+    step = builder.sub(place, there)
     values = builder.load(_row(context, builder, kinds[0], rows, source))
-    values.align = 4
-    return builder.fadd(values, _spread(builder, builder.fmul(weight, builder.fmul(step, step))))
+    values.align = kinds[0].dtype.bitwidth // 8
+    lanes = values.type.count
+    if kinds[0].dtype == types.int64:
+        return builder.add(values, _spread(builder, builder.mul(weight, builder.mul(step, step)), lanes))
+    step = builder.sitofp(builder.trunc(step, _INT), ir.FloatType())
+    return builder.fadd(values, _spread(builder, builder.fmul(weight, builder.fmul(step, step)), lanes))
 
 
 def _minimum(context: Any, builder: Any, kinds: Any, arguments: Any, low: Any, high: Any, tracked: bool) -> list[Any]:
     """Emit the loop; returns the minimum over the sources low..high, and where `tracked` the source of each lane."""
+    places = _vectors(kinds[0])[1]
+    less = builder.fcmp_ordered if kinds[0].dtype == types.float32 else builder.icmp_signed
 
     def state(source: Any) -> list[Any]:
         values = [_candidate(context, builder, kinds, arguments, source)]
-        return [*values, _spread(builder, builder.trunc(source, _INT))] if tracked else values
+        if not tracked:
+            return values
+        narrow = source if places.element.width == 64 else builder.trunc(source, places.element)
+        return [*values, _spread(builder, narrow, places.count)]
 
     first = state(low)
     start = builder.add(low, ir.Constant(low.type, 1))
@@ -67,7 +85,7 @@ def _minimum(context: Any, builder: Any, kinds: Any, arguments: Any, low: Any, h
     source = builder.phi(low.type)
     best = [builder.phi(value.type) for value in first]
     new = state(source)
-    near = builder.fcmp_ordered("<", new[0], best[0])
+    near = less("<", new[0], best[0])
     kept = [builder.select(near, *pair) for pair in zip(new, best, strict=True)]
     following = builder.add(source, ir.Constant(low.type, 1))
     for phi, initial, later in zip([source, *best], [start, *first], [following, *kept], strict=True):
@@ -88,19 +106,21 @@ def _typed(tracked: bool) -> Any:
         kinds = signature.args
         given = (rows, places, place, weight)
         found = _minimum(context, builder, kinds, given, low, high, tracked)
-        builder.store(found[0], _row(context, builder, kinds[6], out, place)).align = 4
+        builder.store(found[0], _row(context, builder, kinds[6], out, place)).align = kinds[6].dtype.bitwidth // 8
         if not tracked:
             return context.get_dummy_value()
+        kind = _vectors(kinds[0])[1]
         ends = []
         for name in ("smin", "smax"):
-            reduce = ir.FunctionType(_INT, [_INTS])
-            function = cgutils.get_or_insert_function(builder.module, reduce, f"llvm.vector.reduce.{name}.v{LANES}i32")
-            ends.append(builder.sext(builder.call(function, [found[1]]), ir.IntType(64)))
+            reduce = ir.FunctionType(kind.element, [kind])
+            called = f"llvm.vector.reduce.{name}.v{kind.count}i{kind.element.width}"
+            end = builder.call(cgutils.get_or_insert_function(builder.module, reduce, called), [found[1]])
+            ends.append(end if kind.element.width == 64 else builder.sext(end, ir.IntType(64)))
         return context.make_tuple(builder, signature.return_type, ends)
 
     def typing(_context, rows, places, low, high, place, weight, out):  # type: ignore[no-untyped-def] # noqa: ARG001
         result = types.UniTuple(types.int64, 2) if tracked else types.void
-        return result(rows, places, types.int64, types.int64, types.int64, types.float32, out), generate
+        return result(rows, places, types.int64, types.int64, types.int64, rows.dtype, out), generate
 
     return typing
 
@@ -172,16 +192,16 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
     """Write the least ``rows[s] + weight * (p - places[s])^2`` into ``out[p]``; from reach^2 on, anything as large.
 
     Args:
-        rows: Float32 `(count, LANES)`, squared distances at the sources.
+        rows: Float32 `(count, LANES)`, squared distances at the sources; or int64 `(count, KEY_LANES)`, keys.
         places: Where along the axis each source lies, ascending.
-        tops: Largest value of each source.
+        tops: Largest value of each source; 0 where no other is nearer to its place.
         count: Number of sources.
         own: Source at each place, or -1.
         below: Number of sources before each place.
         weight: Squared spacing.
         length: Number of places.
         reach: See above.
-        out: Float32 `(length, LANES)`.
+        out: As `rows`, `(length, LANES)`.
         ends: Scratch `(2, length)`: the least and greatest source that is nearest in some lane.
     """
     first, last = ends[0], ends[1]
@@ -195,8 +215,8 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
             source = own[place]
             if source >= 0:
                 if tops[source] == 0:
-                    for lane in range(LANES):
-                        out[place, lane] = 0
+                    for lane in range(out.shape[1]):
+                        out[place, lane] = rows[source, lane]
                     first[place] = last[place] = source
                     continue
                 within = min(within, math.sqrt(tops[source]))  # what is farther than that is beaten by its own source
@@ -209,7 +229,7 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
                 steps = int(within / spacing) + 1
                 near, far = below[max(place - steps, 0)], below[min(place + steps + 1, length)] - 1
                 if near > far:
-                    for lane in range(LANES):
+                    for lane in range(out.shape[1]):
                         out[place, lane] = reach * reach
                     continue
                 if max(low, near) <= min(high, far):

@@ -1,7 +1,8 @@
 """Objects of a label map: components, consecutive ids, overlaps with another map, distances and seeds.
 
 Ids are names: no array here is indexed by them, so 64-bit ids of a proofreading database cost what small ones cost.
-Components come from connected-components-3d (extra `em`) where it is installed, else from scipy.
+Components come from connected-components-3d where it is installed, else from scipy: those of a mask are
+`components.components`.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from statistics import harmonic_mean
 
 import numpy as np
 import torch
-from scipy import ndimage
 
-from monai_boundary._check import check_connectivity, check_mask_pair
+from monai_boundary._check import check_mask_pair
+from monai_boundary.kernels.components import components
 
 __all__ = ["LesionCounts", "lesion_counts"]
 
@@ -71,10 +71,8 @@ def lesion_counts(
         0.5
     """
     first, second = check_mask_pair(pred, target)
-    rank = check_connectivity(first.ndim if connectivity is None else connectivity, first.ndim)
-    structure = ndimage.generate_binary_structure(first.ndim, rank)
     counts = []
     for mask in (second, first):
-        labels, number = ndimage.label(mask, structure)
-        counts += [int(number), np.unique(labels[first & second]).size]
+        labels = components(mask, connectivity)
+        counts += [int(labels.max()), np.unique(labels[first & second]).size]
     return LesionCounts(*counts)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy import ndimage
 from tqdm import tqdm
 
 from monai_boundary._check import (
@@ -21,6 +20,7 @@ from monai_boundary._check import (
     check_spacing,
     check_spatial_ndim,
 )
+from monai_boundary.kernels.distance import nearest_label
 from monai_boundary.kernels.regions import connected_components, unlabelled_voxels
 from monai_boundary.metrics.instances import InstanceScores, instance_scores
 
@@ -82,8 +82,7 @@ class LikelihoodSegmentation:
         if self.membrane == "keep" or not ids.any():
             return ids
         if self.membrane == "nearest":
-            places = ndimage.distance_transform_edt(ids == 0, spacing, return_distances=False, return_indices=True)
-            return np.asarray(ids[tuple(places)])
+            return np.asarray(nearest_label(ids, spacing))
         return _watershed(values, ids, self.connectivity)
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
+from monai_boundary.kernels.components import components
 from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["MembranePair", "closed_leaks", "leaks_figure"]
@@ -57,10 +58,10 @@ def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_s
     Returns:
         The box of each gap, in raster order.
     """
-    added, count = ndimage.label(after & ~before, np.ones((3, 3)))
+    added = components(after & ~before)
     boxes = []
     on_truth = np.unique(added[truth == 0])
-    for label, box in enumerate(ndimage.find_objects(added, count), 1):
+    for label, box in enumerate(ndimage.find_objects(added), 1):
         blob = added == label
         if label in on_truth and _cells_beside(blob, before | blob, truth, min_size) > _cells_beside(
             blob, before, truth, min_size

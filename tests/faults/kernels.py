@@ -9,6 +9,7 @@ MAPS = ("kernels/distance/test_backends.py", "kernels/distance/test_options.py")
 ENGINE = ("kernels/distance/test_numba_engine.py",)
 CUT = ("kernels/test_barrier.py", "kernels/test_barrier_laws.py")
 PLAN = "monai_boundary.kernels.distance.plan"
+NEAREST = "monai_boundary.kernels.distance.nearest"
 NUMBA = "monai_boundary.kernels.distance.numba_engine"
 
 
@@ -72,6 +73,56 @@ def compiled_code_is_taken_from_a_folder_that_anybody_may_write_to(right):
     from pathlib import Path
 
     return str(next(Path(tempfile.gettempdir()).glob("monai-boundary-*"), None) or right())
+
+
+@fault(f"{NEAREST}:_by_label", "kernels/distance/test_nearest.py")
+def of_labels_that_are_equally_far_the_largest_is_taken(right, ids):
+    largest = int(ids.max()) + 1
+    ranks = np.where(ids > 0, largest - np.minimum(ids, largest), 0).astype(np.int32)
+    return ranks, np.array([0, *range(largest - 1, 0, -1)], ids.dtype), None
+
+
+@fault(f"{NEAREST}:_by_voxel", "kernels/distance/test_nearest.py")
+def of_voxels_that_are_equally_far_the_last_is_taken(right, ids):
+    ranks, names, places = right(ids)
+    back = np.concatenate([[0], np.arange(len(names) - 1, 0, -1)])
+    return np.where(ranks > 0, len(names) - ranks, 0).astype(np.int32), names[back], places[:, back]
+
+
+@fault(f"{NEAREST}:_whole_weights", "kernels/distance/test_nearest.py")
+def spacings_are_added_up_unsquared(right, plan, bits):
+    return right(plan._replace(volume_spacing=tuple(np.sqrt(plan.volume_spacing))), bits)
+
+
+@fault(f"{NEAREST}:_whole_weights", "kernels/distance/test_nearest.py")
+def spacings_that_do_not_fit_are_rounded(right, plan, bits):
+    return right(plan, bits) or right(plan._replace(volume_spacing=(1.0, 1.0, 1.0)), bits)
+
+
+@fault(f"{NEAREST}:_by_numba", "kernels/distance/test_nearest.py")
+def labels_in_fortran_order_are_measured_in_c_order(right, ranks, plan, *rest):
+    return right(ranks, plan._replace(order=tuple(range(len(plan.order)))), *rest)
+
+
+@fault("monai_boundary.kernels.distance.nearest_torch:_pass", "kernels/distance/test_nearest.py")
+def labels_reach_no_farther_than_a_few_voxels(right, tile, weight):
+    for start in range(0, tile.shape[1], 4):
+        right(tile[:, start : start + 4], weight)
+
+
+@fault("monai_boundary.kernels.components:components", "kernels/test_components.py", "metrics/test_mask_metrics.py")
+def lesions_that_touch_at_a_corner_are_two(right, mask, connectivity=None):
+    return right(mask, 1 if connectivity is None else connectivity)
+
+
+@fault("monai_boundary.kernels.components:_class_masks", "kernels/test_components.py")
+def ignored_voxels_are_a_lesion(right, array, num_classes, include_background, ignore_index):
+    return right(np.where(array == ignore_index, 1, array), num_classes, include_background, None)
+
+
+@fault("monai_boundary.kernels.components:lesion_cells", "kernels/test_components.py")
+def cells_are_measured_in_voxels(right, labels, num_classes=None, spacing=None, **settings):
+    return right(labels, num_classes, **settings)
 
 
 @fault("monai_boundary.kernels.pooling:box_max_pool", "kernels/test_pooling.py")

@@ -1,7 +1,8 @@
 """Exact Euclidean distances and signed distance maps: labels or masks in, float32 in mm out, on any device.
 
 `api` checks the arguments, `plan` decides (engine, memory order, spacing, reach), an engine measures (`numba_engine`,
-`edt_engine` or `torch_engine`), `finish` clips, normalises and balances. Distances along paths over an image are in
+`edt_engine` or `torch_engine`), `finish` clips, normalises and balances. `nearest` finds which label is the nearest, by
+`nearest_numba` or `nearest_torch`. Distances along paths over an image are in
 `kernels.barrier`; surface distances between two masks are in `metrics`.
 """
 
@@ -17,6 +18,7 @@ from monai_boundary.kernels.distance.api import (
 )
 from monai_boundary.kernels.distance.edt_engine import label_distance
 from monai_boundary.kernels.distance.finish import finish_distances
+from monai_boundary.kernels.distance.nearest import batch_nearest_label, nearest_label
 from monai_boundary.kernels.distance.options import (
     CLIPPED,
     CONVENTIONS,
@@ -41,12 +43,14 @@ __all__ = [
     "Preset",
     "batch_labels_map",
     "batch_masks_map",
+    "batch_nearest_label",
     "bounding_box",
     "distance_transform",
     "finish_distances",
     "label_distance",
     "labels_distance_map",
     "masks_distance_map",
+    "nearest_label",
     "preset_options",
     "resolve_backend",
     "signed_distance",

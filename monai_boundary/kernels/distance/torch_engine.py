@@ -27,13 +27,16 @@ from monai_boundary._check import as_numpy, check_labels, check_mask, check_spat
 from monai_boundary.kernels.distance.finish import finish_maps
 from monai_boundary.kernels.distance.plan import Plan
 
-__all__ = ["device_labels_map", "device_masks_map", "device_seed_distance", "labels_tensor", "mask_tensor"]
+__all__ = [
+    "PASS_SHARE", "device_labels_map", "device_masks_map", "device_seed_distance", "labels_tensor", "mask_tensor",
+    "tile_size", "tiles",
+]  # fmt: skip
 
 # Elements handled at once on the CPU: fewer spend their time in calls, more leave the cache.
 _CPU_TILE = 1 << 18
 # Elsewhere a tile is a fixed part of the field, so that a pass has few launches and its buffers stay below half a
 # field: the scan keeps about eight buffers, a pass four.
-_SCAN_SHARE, _PASS_SHARE = 24, 12
+_SCAN_SHARE, PASS_SHARE = 24, 12
 
 _SCHEMA = "(Tensor mask, float[] spacing, float reach) -> Tensor"
 
@@ -84,7 +87,7 @@ def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, spacing: float, sig
     count = mask.shape[-1]
     rows, out = mask.reshape(-1, count), field.view(-1, count)
     places = torch.arange(count, dtype=torch.float32, device=mask.device)
-    step = max(1, _tile_size(field, _SCAN_SHARE) // count)
+    step = max(1, tile_size(field, _SCAN_SHARE) // count)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         if signed:
@@ -104,7 +107,7 @@ def _scan_last_axis(mask: torch.Tensor, field: torch.Tensor, spacing: float, sig
 
 def _pass(columns: torch.Tensor, weight: float, steps: int) -> None:
     """Take the minimum along the middle axis of `(outer, count, inner)` in place, over at most `steps` voxels away."""
-    for tile in _tiles(columns, _tile_size(columns, _PASS_SHARE)):
+    for tile in tiles(columns, tile_size(columns, PASS_SHARE)):
         _lower_envelope(tile, weight, steps)
 
 
@@ -123,11 +126,12 @@ def _lower_envelope(tile: torch.Tensor, weight: float, steps: int) -> None:
     torch.mul(best, sign, out=tile)
 
 
-def _tile_size(field: torch.Tensor, share: int) -> int:
+def tile_size(field: torch.Tensor, share: int) -> int:
+    """Elements that are handled at once: what the cache of a CPU holds, elsewhere this part of the field."""
     return _CPU_TILE if field.device.type == "cpu" else max(1, field.numel() // share)
 
 
-def _tiles(columns: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+def tiles(columns: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
     """Cut `(outer, count, inner)` into parts of whole columns of about `size` elements."""
     outer, count, inner = columns.shape
     width = min(inner, max(1, size // count))
