@@ -34,20 +34,32 @@ class _EmptyType(click.ParamType):
 @click.argument("pred", type=PATH)
 @click.argument("gt", type=PATH)
 @click.option("--protocol", default="surface", show_default=True,
-              type=click.Choice(("wmh", "isles", "surface", "buildings")), help="Set of scores.")  # fmt: skip
+              type=click.Choice(("wmh", "isles", "surface", "lesions", "buildings")),
+              help="Set of scores.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=PATH, help="Folder for the results.")
 @click.option("--images", type=PATH,
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
-              help="Class to score; may be repeated.  [default: 1; every class with surface]")  # fmt: skip
+              help="Class to score; may be repeated.  [default: 1; every class with surface, lesions]")  # fmt: skip
 @click.option("--ignore-index", type=click.IntRange(min=0),
               help="Label in the ground truth where predictions do not count.  [default: 2 with wmh]")  # fmt: skip
-@click.option("--empty", default="diagonal", show_default=True, type=_EmptyType(),
-              help="Distance if one side lacks the class: diagonal, nan, or mm.")  # fmt: skip
+@click.option("--empty", type=_EmptyType(),
+              help="Distance if one side lacks the class: diagonal, nan, or mm.  "
+              "[default: diagonal; 374 per lesion with lesions]")  # fmt: skip
 @click.option("--tolerance", default=1.0, show_default=True, type=float, help="For surface Dice, in mm.")
-@click.option("--surface", "definition", default="voxels", show_default=True,
-              type=click.Choice(("voxels", "surface_elements")),
-              help="What surfaces are made of: voxels, as MONAI's, or elements by area, as DeepMind's.")  # fmt: skip
+@click.option("--surface", "definition", type=click.Choice(("voxels", "surface_elements")),
+              help="What surfaces are made of: voxels, as MONAI's, or elements by area, as DeepMind's.  "
+              "[default: voxels; surface_elements with lesions]")  # fmt: skip
+@click.option("--overlap", type=click.FloatRange(0, 1),
+              help="Lesions: share of its voxels that makes one found, or true.  [default: 0, one voxel]")  # fmt: skip
+@click.option("--iou", type=click.FloatRange(0, 1),
+              help="Lesions: IoU above which two match in panoptic quality.  [default: 0.5]")  # fmt: skip
+@click.option("--dilation", type=click.IntRange(min=0), metavar="VOXELS",
+              help="Lesions: dilation before lesion-wise scores, 1 or 3 in BraTS.  [default: 1]")  # fmt: skip
+@click.option("--min-volume", "min_volume_mm3", type=click.FloatRange(min=0), metavar="MM3",
+              help="Lesions: lesion-wise scores leave out lesions up to this.  [default: 0]")  # fmt: skip
+@click.option("--size-limits", "size_limits_mm3", nargs=2, type=float, metavar="MM3 MM3",
+              help="Lesions: where medium and large ones begin.  [default: 10 100]")  # fmt: skip
 @click.option("--theta", default=3.0, show_default=True, type=float,
               help="Boundary F1 (buildings): distance from which a pixel is wrong.")  # fmt: skip
 @click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Unit of --theta.")
@@ -62,14 +74,15 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     images: Path | None,
     labels: tuple[int, ...],
     ignore_index: int | None,
-    empty: Empty,
+    empty: Empty | None,
     tolerance: float,
-    definition: Definition,
+    definition: Definition | None,
     theta: float,
     unit: Literal["px", "m"],
     worst: int,
     force: bool,
     allow_missing: bool,
+    **by_lesion: Any,
 ) -> None:
     """Score the predicted label maps in PRED against the ground truth in GT.
 
@@ -82,11 +95,18 @@ def evaluate(  # noqa: PLR0913 - one argument per option
       wmh        Dice, HD95, volume difference, lesion recall and F1; label 2 ignored
       isles      Dice, volume difference, lesion F1, lesion count difference, HD95
       surface    Dice, HD95, HD, average surface distance, surface Dice
+      lesions    of every lesion: Dice, HD95, surface Dice as in BraTS, CC-Dice; panoptic quality;
+                 recall, precision, F1, false lesions; by size
       buildings  IoU, boundary F1, precision, recall of GeoTIFFs, such as train/gt of INRIA;
                  takes only --theta and --unit, and writes no report
     """  # noqa: D301
     from monai_boundary._files import only_writer
 
+    given = {name: value for name, value in by_lesion.items() if value is not None}
+    if given and protocol != "lesions":
+        raise click.UsageError(
+            "--overlap, --iou, --dilation, --min-volume and --size-limits must be given with --protocol lesions alone"
+        )
     if protocol == "buildings":
         if images or labels or ignore_index is not None:
             raise click.UsageError("--images, --label and --ignore-index must not be given with --protocol buildings")
@@ -100,8 +120,10 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         _finish(_tile_lines(tiles), tiles, written, "tiles", allow_missing)
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
+    from monai_boundary.metrics import LesionSettings
 
-    settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition)
+    lesions = LesionSettings(**given) if given else None
+    settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition, lesions)
     with only_writer(output):
         refuse_earlier(output / "report.html", force)
         result = evaluate_folder(pred, gt, settings)

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_boundary._check import check_choice, check_ignore_index
+from monai_boundary._check import check_ignore_index
 from monai_boundary.datasets.datalist import class_values
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
-from monai_boundary.metrics.score_sets import PROTOCOLS, check_definition, score_pair
-from monai_boundary.metrics.surface import Definition, Empty, check_empty
+from monai_boundary.metrics.lesions import LesionSettings
+from monai_boundary.metrics.score_sets import PROTOCOLS, protocol_defaults, score_pair
+from monai_boundary.metrics.surface import Definition, Empty
 
 __all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder"]
 
 _IGNORED = {"wmh": 2}  # other pathology
+_EVERY_CLASS = ("surface", "lesions")
 
 
 @dataclass(frozen=True)
@@ -30,28 +32,31 @@ class EvaluationSettings:
 
     Args:
         protocol: Name in `PROTOCOLS`.
-        labels: Classes to score; ``None`` for 1, and with ``"surface"`` for every class of the ground truth.
+        labels: Classes to score; ``None`` for 1, and with ``"surface"`` and ``"lesions"`` for every class of the ground
+            truth.
         ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own.
-        empty: What distances are where only one side holds the class, see `SurfaceDistances`.
+        empty: What distances are where only one side holds the class (the lesion), see `score_pair`.
         tolerance_mm: Of the surface Dice.
-        definition: What surfaces are made of, see `surface_distances`; ``"voxels"`` for ``"wmh"``.
+        definition: What surfaces are made of, see `score_pair`.
+        lesions: Settings of the protocol ``"lesions"``.
     """
 
     protocol: str = "surface"
     labels: tuple[int, ...] | None = None
     ignore_index: int | None = None
-    empty: Empty = "diagonal"
+    empty: Empty | None = None
     tolerance_mm: float = 1.0
-    definition: Definition = "voxels"
+    definition: Definition | None = None
+    lesions: LesionSettings | None = None
 
     def __post_init__(self) -> None:
-        check_choice("protocol", self.protocol, tuple(PROTOCOLS))
-        check_empty(self.empty)
-        check_definition(self.definition, self.protocol)
+        chosen = protocol_defaults(self.protocol, self.empty, self.definition, self.lesions)
+        for name, value in zip(("empty", "definition", "lesions"), chosen, strict=True):
+            object.__setattr__(self, name, value)
         check_ignore_index(self.ignore_index)
         if self.ignore_index is None:
             object.__setattr__(self, "ignore_index", _IGNORED.get(self.protocol))
-        if self.labels is None and self.protocol != "surface":
+        if self.labels is None and self.protocol not in _EVERY_CLASS:
             object.__setattr__(self, "labels", (1,))
         if self.labels is not None and (not self.labels or min(self.labels) < 1 or self.ignore_index in self.labels):
             raise ValueError(f"labels must be classes >= 1 that are not ignored, got {self.labels}")
@@ -181,7 +186,7 @@ def _score_case(
     for label in labels:
         scores = score_pair(
             settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
-            settings.empty, settings.tolerance_mm, definition=settings.definition,
+            settings.empty, settings.tolerance_mm, definition=settings.definition, lesions=settings.lesions,
         )  # fmt: skip
         found, true = (pred.array == label) & counted, target.array == label
         rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum())))

@@ -1,8 +1,8 @@
 """Scores of predicted label maps, in three forms.
 
 * Functions of two arrays: `surface_distances` (`surface`), `boundary_f1`, `lesion_counts` (`lesions`),
-  `instance_scores` (`instances`), `score_buildings` (`buildings`), and `score_pair`, which collects the scores that a
-  challenge reports (`score_sets`).
+  `lesion_scores`, `instance_scores` (`instances`), `score_buildings` (`buildings`), and `score_pair`, which collects
+  the scores that a challenge reports (`score_sets`).
 * MONAI metrics around them, on one base (`case_metric`): `mask_metrics` and `instance_metrics`.
 * Handlers for MONAI's engines around these: `ignite`.
 
@@ -21,7 +21,8 @@ from monai_boundary.metrics.instance_metrics import (
     VariationOfInformationMetric,
 )
 from monai_boundary.metrics.instances import INSTANCE_SCORES, InstanceScores, cremi_target, instance_scores
-from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
+from monai_boundary.metrics.lesion_scores import LesionScores, lesion_scores
+from monai_boundary.metrics.lesions import LesionCounts, LesionSettings, lesion_counts
 from monai_boundary.metrics.likelihood import LikelihoodSegmentation, threshold_sweep
 from monai_boundary.metrics.mask_metrics import (
     BoundaryF1Metric,
@@ -47,6 +48,8 @@ __all__ = [
     "InstanceScores",
     "LesionCounts",
     "LesionMetric",
+    "LesionScores",
+    "LesionSettings",
     "LikelihoodSegmentation",
     "MaskMetric",
     "ProtocolMetric",
@@ -59,6 +62,7 @@ __all__ = [
     "dice_score",
     "instance_scores",
     "lesion_counts",
+    "lesion_scores",
     "score_buildings",
     "score_pair",
     "surface_distances",

@@ -1,4 +1,4 @@
-"""Detection of single lesions: connected components of the target met by the prediction, and the reverse."""
+"""Counts of lesions: connected components of the target met by the prediction, and the reverse."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from statistics import harmonic_mean
 import numpy as np
 import torch
 
-from monai_boundary._check import check_mask_pair
+from monai_boundary._check import check_connectivity, check_count, check_fraction, check_mask_pair, check_number
 from monai_boundary.kernels.components import components
+from monai_boundary.metrics.lesion_pairs import LesionPairs, pair_lesions
 
-__all__ = ["LesionCounts", "lesion_counts"]
+__all__ = ["SIZES", "LesionCounts", "LesionSettings", "count_lesions", "lesion_counts"]
+
+
+#: Names of the size classes, by rising volume.
+SIZES = ("small", "medium", "large")
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,9 @@ class LesionCounts:
 
     Args:
         target: Lesions of the target.
-        found: Lesions of the target with at least one predicted voxel.
+        found: Lesions of the target that the prediction meets.
         predicted: Components of the prediction.
-        true: Components of the prediction with at least one voxel of the target.
+        true: Components of the prediction that meet the target.
     """
 
     target: int
@@ -51,8 +56,50 @@ class LesionCounts:
         return abs(self.predicted - self.target)
 
 
+@dataclass(frozen=True)
+class LesionSettings:
+    """What counts as a lesion, and as found.
+
+    Args:
+        overlap: See `lesion_counts`.
+        iou: Panoptic quality takes pairs whose IoU is above this.
+        dilation: The lesion-wise scores take lesions for one that meet after so many steps of dilation (18 neighbours
+            in 3D, 8 in 2D), and compare them with the predicted components that they meet then. BraTS 2023: 3 for
+            glioma, 1 for meningioma and metastases.
+        min_volume_mm3: The lesion-wise scores leave out lesions of at most this volume. BraTS 2023: 50 for glioma and
+            meningioma, 2 for metastases.
+        size_limits_mm3: From these volumes on a lesion is of medium size, and large. 1 ml is 1000 mm^3.
+        connectivity: Largest number of axes by which neighbours differ; ``None`` for all (26 neighbours in 3D).
+
+    Raises:
+        TypeError: A value is of the wrong kind.
+        ValueError: One is out of range.
+    """
+
+    overlap: float = 0.0
+    iou: float = 0.5
+    dilation: int = 1
+    min_volume_mm3: float = 0.0
+    size_limits_mm3: tuple[float, float] = (10.0, 100.0)
+    connectivity: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fraction("overlap", self.overlap)
+        check_fraction("iou", self.iou)
+        check_count("dilation", self.dilation, 0)
+        check_number("min_volume_mm3", self.min_volume_mm3, strict=False)
+        limits = [check_number("size_limits_mm3", limit) for limit in self.size_limits_mm3]
+        if len(limits) != len(SIZES) - 1 or limits != sorted(limits):
+            raise ValueError(f"size_limits_mm3 must be two volumes, the smaller first, got {self.size_limits_mm3}")
+        if self.connectivity is not None:
+            check_connectivity(self.connectivity, 3)
+
+
 def lesion_counts(
-    pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor, connectivity: int | None = None
+    pred: np.ndarray | torch.Tensor,
+    target: np.ndarray | torch.Tensor,
+    connectivity: int | None = None,
+    overlap: float = 0.0,
 ) -> LesionCounts:
     """Count the lesions of two masks and how many meet.
 
@@ -61,18 +108,22 @@ def lesion_counts(
         target: The same of the ground truth.
         connectivity: Largest number of axes by which neighbours differ: 1 for faces, up to the number of axes, which is
             the default (26 neighbours in 3D).
+        overlap: Share of its voxels by which a lesion, or a predicted component, must meet the other side; in any case
+            one voxel, which is enough for the WMH and ISLES challenges.
 
     Raises:
         TypeError: A mask is not bool or integers.
-        ValueError: Shapes differ, or a mask holds other values than 0 and 1.
+        ValueError: Shapes differ, a mask holds other values than 0 and 1, or an argument is out of range.
 
     Example:
         >>> lesion_counts(np.array([1, 0, 0, 0, 1]), np.array([1, 1, 0, 0, 0])).precision
         0.5
     """
-    first, second = check_mask_pair(pred, target)
-    counts = []
-    for mask in (second, first):
-        labels = components(mask, connectivity)
-        counts += [int(labels.max()), np.unique(labels[first & second]).size]
-    return LesionCounts(*counts)
+    masks = check_mask_pair(pred, target)
+    return count_lesions(pair_lesions(*(components(mask, connectivity) for mask in masks)), overlap)
+
+
+def count_lesions(pairs: LesionPairs, overlap: float) -> LesionCounts:
+    """Count the lesions of a table, and those that meet the other side by the share `overlap`."""
+    found, true = pairs.found(overlap), pairs.true(overlap)
+    return LesionCounts(found.size, int(found.sum()), true.size, int(true.sum()))

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_boundary._check import as_numpy, check_connectivity, check_ignore_index, check_number
+from monai_boundary._check import as_numpy, check_connectivity, check_fraction, check_ignore_index, check_number
 from monai_boundary._geometry import image_spacing
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
 from monai_boundary.metrics.buildings import score_buildings
 from monai_boundary.metrics.case_metric import CaseMetric, MaskMetric, Spacing
-from monai_boundary.metrics.lesions import LesionCounts, lesion_counts
-from monai_boundary.metrics.score_sets import PROTOCOLS, check_definition, check_scores, score_pair
-from monai_boundary.metrics.surface import Definition, Empty, check_empty
+from monai_boundary.metrics.lesions import SIZES, LesionCounts, LesionSettings, lesion_counts
+from monai_boundary.metrics.score_sets import PROTOCOLS, check_scores, protocol_defaults, score_pair
+from monai_boundary.metrics.surface import Definition, Empty
 
 __all__ = ["BoundaryF1Metric", "BuildingMetric", "LesionMetric", "ProtocolMetric", "SurfaceDistanceMetric"]
 
 _FAILURES = ("missed", "false_alarm")
+_WITH_UNIT = ("_mm", "_ml", "surface_dice", "cc_dice", *(f"_{size}" for size in SIZES))  # ends of names
 
 
 class BoundaryF1Metric(MaskMetric):
@@ -62,6 +63,7 @@ class LesionMetric(MaskMetric):
     Args:
         scores: Which of ``"recall"``, ``"precision"``, ``"f1"``, ``"difference"``, in this order.
         connectivity: See `lesion_counts`.
+        overlap: See `lesion_counts`.
         **settings: Others of `MaskMetric`. Voxels with the label `ignore_index` are taken out of the prediction.
 
     Example:
@@ -74,14 +76,19 @@ class LesionMetric(MaskMetric):
     known = ("recall", "precision", "f1", "difference")
 
     def __init__(
-        self, scores: str | Sequence[str] | None = None, connectivity: int | None = None, **settings: Any
+        self,
+        scores: str | Sequence[str] | None = None,
+        connectivity: int | None = None,
+        overlap: float = 0.0,
+        **settings: Any,
     ) -> None:
         super().__init__(scores, **settings)
         self.connectivity = None if connectivity is None else check_connectivity(connectivity, 3)
+        self.overlap = check_fraction("overlap", overlap)
 
     def measure(self, pred: np.ndarray, target: np.ndarray, *_: object) -> LesionCounts:
         """Return the scores of one class."""
-        return lesion_counts(pred, target, self.connectivity)
+        return lesion_counts(pred, target, self.connectivity, self.overlap)
 
 
 class ProtocolMetric(MaskMetric):
@@ -96,10 +103,11 @@ class ProtocolMetric(MaskMetric):
     Args:
         protocol: Name in `PROTOCOLS`.
         scores: Which to compute, in this order; ``None`` for all of the protocol and ``"missed"``.
-        empty: What distances are where only one of the two holds the class, see `SurfaceDistances`.
+        empty: See `score_pair`.
         tolerance_mm: Of the surface Dice.
         slice_axis: Spatial axis across the slices, for ``"wmh"``; the last in MONAI's arrays.
-        definition: What surfaces are made of, see `surface_distances`; ``"voxels"`` for ``"wmh"``.
+        definition: See `score_pair`.
+        lesions: Settings of the protocol ``"lesions"``.
         **settings: Others of `MaskMetric`. Voxels with the label `ignore_index` are taken out of the prediction.
 
     Example:
@@ -116,26 +124,25 @@ class ProtocolMetric(MaskMetric):
         self,
         protocol: str = "surface",
         scores: str | Sequence[str] | None = None,
-        empty: Empty = "diagonal",
+        empty: Empty | None = None,
         tolerance_mm: float = 1.0,
         slice_axis: int = -1,
-        definition: Definition = "voxels",
+        definition: Definition | None = None,
+        lesions: LesionSettings | None = None,
         **settings: Any,
     ) -> None:
         chosen = (scores,) if isinstance(scores, str) else scores
         wanted = None if chosen is None else tuple(name for name in chosen if name not in _FAILURES)
         self._measured = () if wanted == () else check_scores(protocol, wanted)
         super().__init__((*self._measured, "missed") if chosen is None else chosen, **settings)
-        check_empty(empty)
+        self.empty, self.definition, self.lesions = protocol_defaults(protocol, empty, definition, lesions)
         check_number("tolerance_mm", tolerance_mm, strict=False)
-        check_definition(definition, protocol)
-        self.protocol, self.empty, self.tolerance_mm, self.slice_axis = protocol, empty, tolerance_mm, slice_axis
-        self.definition: Definition = definition
+        self.protocol, self.tolerance_mm, self.slice_axis = protocol, tolerance_mm, slice_axis
 
     def case_spacing(self, target: torch.Tensor, given: Spacing) -> Sequence[float] | None:
         """Return the spacing of one case; without any, warn where a score has a unit."""
         chosen = super().case_spacing(target, given)
-        units = any(name.endswith(("_mm", "_ml")) or name == "surface_dice" for name in self._measured)
+        units = any(name.endswith(_WITH_UNIT) for name in self._measured)
         if chosen is not None or not (units or isinstance(target, MetaTensor)):
             return chosen
         return image_spacing(target, target.ndim - 1)
@@ -149,6 +156,7 @@ class ProtocolMetric(MaskMetric):
             values = score_pair(
                 self.protocol, pred, target, spacing, empty=self.empty, tolerance_mm=self.tolerance_mm,
                 slice_axis=self.slice_axis, scores=self._measured, definition=self.definition,
+                lesions=self.lesions,
             )  # fmt: skip
         found, true = bool(pred.any()), bool(target.any())
         return values | {"missed": float(true and not found), "false_alarm": float(found and not true)}

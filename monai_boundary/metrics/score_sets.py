@@ -1,4 +1,4 @@
-"""Named sets of scores: what the WMH and ISLES challenges report, and the plain surface scores."""
+"""Named sets of scores: what the WMH and ISLES challenges report, the scores of single lesions, and of surfaces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from monai_boundary._check import (
     check_spacing,
     check_spatial_ndim,
 )
-from monai_boundary.metrics.lesions import lesion_counts
+from monai_boundary.metrics.lesion_scores import BRATS_PENALTY_MM, LesionScores, lesion_scores
+from monai_boundary.metrics.lesions import SIZES, LesionSettings, lesion_counts
 from monai_boundary.metrics.surface import (
     DEFINITIONS,
     Definition,
@@ -27,7 +28,7 @@ from monai_boundary.metrics.surface import (
     surface_distances,
 )
 
-__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_definition", "check_scores", "score_pair"]
+__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "protocol_defaults", "score_pair"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Metric:
 
 _DICE = Metric("Dice", "higher")
 _HD95 = Metric("HD95 (mm)", "lower", 2)
-_F1 = Metric("lesion F1", "higher")
+_RECALL, _F1 = Metric("lesion recall", "higher"), Metric("lesion F1", "higher")
 
 Protocol = dict[str, Metric]
 #: Columns by protocol and name.
@@ -56,7 +57,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "dice": _DICE,
         "hd95_mm": _HD95,
         "volume_difference_percent": Metric("volume difference (%)", "lower", 1),
-        "lesion_recall": Metric("lesion recall", "higher"),
+        "lesion_recall": _RECALL,
         "lesion_f1": _F1,
     },
     "isles": {
@@ -73,6 +74,23 @@ PROTOCOLS: dict[str, Protocol] = {
         "average_mm": Metric("ASSD (mm)", "lower", 2),
         "surface_dice": Metric("surface Dice", "higher"),
     },
+    "lesions": {
+        "dice": _DICE,
+        "lesion_dice": Metric("lesion-wise Dice", "higher"),
+        "lesion_hd95_mm": Metric("lesion-wise HD95 (mm)", "lower", 2),
+        "lesion_surface_dice": Metric("lesion-wise surface Dice", "higher"),
+        "cc_dice": Metric("CC-Dice", "higher"),
+        "panoptic_quality": Metric("panoptic quality", "higher"),
+        "segmentation_quality": Metric("segmentation quality", "higher"),
+        "recognition_quality": Metric("recognition quality", "higher"),
+        "lesion_recall": _RECALL,
+        "lesion_precision": Metric("lesion precision", "higher"),
+        "lesion_f1": _F1,
+        "false_lesions": Metric("false lesions", "lower", 1),
+        "false_lesions_without_target": Metric("false lesions, empty scans", "lower", 1),
+        **{f"recall_{size}": Metric(f"recall, {size} lesions", "higher") for size in SIZES},
+        **{f"false_{size}": Metric(f"false lesions, {size}", "lower", 1) for size in SIZES},
+    },
 }
 
 
@@ -87,13 +105,28 @@ def check_scores(protocol: str, scores: Sequence[str] | None) -> tuple[str, ...]
     return tuple(scores)
 
 
-def check_definition(definition: str, protocol: str) -> None:
-    """Raise ``ValueError`` unless `definition` is one of a surface that the protocol can be scored with."""
+def protocol_defaults(
+    protocol: str, empty: Empty | None, definition: Definition | None, lesions: LesionSettings | None
+) -> tuple[Empty, Definition, LesionSettings | None]:
+    """Return the three arguments of `score_pair` as given, or as the protocol has them.
+
+    Raises:
+        ValueError: One is wrong, or does not go with the protocol.
+    """
+    single = check_choice("protocol", protocol, tuple(PROTOCOLS)) == "lesions"
+    if lesions is not None and not single:
+        raise ValueError(f"lesions must be None for the protocol {protocol!r}, got settings; use 'lesions'")
+    if empty is None:
+        empty = BRATS_PENALTY_MM if single else "diagonal"
+    check_empty(empty)
+    if definition is None:
+        definition = "surface_elements" if single else "voxels"
     check_choice("definition", definition, DEFINITIONS)
     if definition != "voxels" and protocol == "wmh":
         raise ValueError(
             f"definition must be 'voxels' for the protocol 'wmh', got {definition!r}: its surfaces are those of slices"
         )
+    return empty, definition, (lesions or LesionSettings()) if single else None
 
 
 def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keyword
@@ -103,29 +136,33 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     spacing: Sequence[float] | None,
     label: int = 1,
     ignore_index: int | None = None,
-    empty: Empty = "diagonal",
+    empty: Empty | None = None,
     tolerance_mm: float = 1.0,
     slice_axis: int = 0,
     scores: Sequence[str] | None = None,
-    definition: Definition = "voxels",
+    definition: Definition | None = None,
+    lesions: LesionSettings | None = None,
 ) -> dict[str, float]:
     """Score one class of a predicted label map.
 
     Args:
         protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice and whose
             lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice, HD95, HD,
-            average symmetric surface distance, surface Dice.
+            average symmetric surface distance, surface Dice. ``"lesions"``: Dice, and those of `lesion_scores`.
         pred: Integers or bool `(*S)`.
         target: Integers of the same shape, the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         label: The class to score.
         ignore_index: Voxels of the target with this label are taken out of the prediction, as the WMH challenge does
             with label 2.
-        empty: What HD, HD95 and ASSD are where only one of the two holds the class; see `SurfaceDistances`.
+        empty: What HD, HD95 and ASSD are where only one of the two holds the class, see `SurfaceDistances`; for
+            ``"lesions"``, where only one holds the lesion. ``None``: ``"diagonal"``, and 374 mm for ``"lesions"``.
         tolerance_mm: Of the surface Dice.
         slice_axis: Axis across the slices, for ``"wmh"``; 0 in arrays (z, y, x), 2 in MONAI's (x, y, z).
         scores: Names of the scores to compute, of those in ``PROTOCOLS[protocol]``; ``None`` for all.
-        definition: What surfaces are made of, see `surface_distances`; ``"voxels"`` for ``"wmh"``.
+        definition: What surfaces are made of, see `surface_distances`. ``None``: ``"voxels"``, the only ones of
+            ``"wmh"``, and ``"surface_elements"`` for ``"lesions"``.
+        lesions: Settings of the protocol ``"lesions"``, which has defaults.
 
     Returns:
         One value per score. NaN where neither holds the class, except for lesion scores, which are then perfect; the
@@ -139,9 +176,8 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         Hernandez Petzsche et al., ISLES 2022, Scientific Data 2022.
     """
     names = check_scores(protocol, scores)
-    check_definition(definition, protocol)
+    empty, definition, lesions = protocol_defaults(protocol, empty, definition, lesions)
     check_ignore_index(ignore_index)
-    check_empty(empty)
     pred, target = np.asarray(pred), np.asarray(target)
     check_same_shape("pred", pred, "target", target)
     check_spatial_ndim("target", target.shape)
@@ -151,12 +187,15 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     if ignore_index is not None:
         found &= target != ignore_index
     values = {"dice": dice_score(found, truth)}
+    if lesions is not None:
+        values |= _single_lesions(names, lesion_scores(found, truth, spacing, lesions, empty, tolerance_mm, definition))
+        return {name: values[name] for name in names}
     if any(name.startswith("volume") for name in names):
         values |= _volumes(found, truth, math.prod(spacing))
     if any(name.startswith("lesion") for name in names):
-        lesions = lesion_counts(found, truth)
-        values["lesion_recall"], values["lesion_f1"] = lesions.recall, lesions.f1
-        values["lesion_count_difference"] = float(lesions.difference)
+        counts = lesion_counts(found, truth)
+        values["lesion_recall"], values["lesion_f1"] = counts.recall, counts.f1
+        values["lesion_count_difference"] = float(counts.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
         plane = slice_axis if protocol == "wmh" and target.ndim > 1 else None
         surface = surface_distances(found, truth, spacing, plane, definition)
@@ -165,6 +204,12 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         values["average_mm"] = surface.average_mm(empty)
         values["surface_dice"] = surface.surface_dice(tolerance_mm)
     return {name: values[name] for name in names}
+
+
+def _single_lesions(names: Sequence[str], scores: LesionScores) -> dict[str, float]:
+    sizes = {f"recall_{size}": value for size, value in scores.recall_by_size.items()}
+    sizes |= {f"false_{size}": float(value) for size, value in scores.false_by_size.items()}
+    return sizes | {name: float(getattr(scores, name)) for name in names if name != "dice" and name not in sizes}
 
 
 def _check_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:

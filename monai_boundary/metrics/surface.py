@@ -27,6 +27,8 @@ __all__ = [
     "Empty",
     "SurfaceDistances",
     "check_empty",
+    "check_surface",
+    "diagonal_mm",
     "dice_score",
     "surface_distances",
     "surface_voxels",
@@ -130,6 +132,19 @@ def check_empty(empty: Empty) -> None:
         raise ValueError(f"empty must be 'diagonal', 'nan' or a number of mm >= 0, got {empty!r}")
 
 
+def check_surface(definition: Definition, ndim: int, through_plane: int | None = None) -> None:
+    """Raise ``ValueError`` unless masks of so many axes have surfaces of this `definition`."""
+    if check_choice("definition", definition, DEFINITIONS) == "voxels":
+        return
+    if ndim == 1:
+        raise ValueError("pred must have 2 or 3 axes for definition='surface_elements', got 1; use 'voxels'")
+    if through_plane is not None:
+        raise ValueError(
+            f"through_plane must be None for definition='surface_elements', got {through_plane}; use 'voxels' for "
+            "surfaces slice by slice"
+        )
+
+
 def surface_distances(
     pred: np.ndarray | torch.Tensor,
     target: np.ndarray | torch.Tensor,
@@ -172,14 +187,8 @@ def surface_distances(
     spacing = check_spacing(spacing, first.ndim)
     if through_plane is not None and not -first.ndim <= through_plane < first.ndim:
         raise ValueError(f"through_plane must be one of the {first.ndim} axes, got {through_plane}")
-    if check_choice("definition", definition, DEFINITIONS) == "surface_elements" and first.ndim == 1:
-        raise ValueError("pred must have 2 or 3 axes for definition='surface_elements', got 1; use 'voxels'")
-    if definition == "surface_elements" and through_plane is not None:
-        raise ValueError(
-            f"through_plane must be None for definition='surface_elements', got {through_plane}; use 'voxels' for "
-            "surfaces slice by slice"
-        )
-    diagonal = math.hypot(*(count * size for count, size in zip(first.shape, spacing, strict=True)))
+    check_surface(definition, first.ndim, through_plane)
+    diagonal = diagonal_mm(first.shape, spacing)
     empty = not first.any(), not second.any()
     if any(empty):
         nothing = np.empty(0, np.float32)
@@ -192,6 +201,11 @@ def surface_distances(
         return SurfaceDistances(*_both_ways(surfaces[0], surfaces[1], spacing), diagonal, *empty, areas)
     surfaces = [surface_voxels(mask[box], through_plane) for mask in (first, second)]
     return SurfaceDistances(*_both_ways(surfaces[0], surfaces[1], spacing), diagonal, *empty)
+
+
+def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
+    """Return the diagonal of a volume."""
+    return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))
 
 
 def _area_percentile(distances: np.ndarray, areas: np.ndarray, rank: float) -> float:

@@ -29,6 +29,7 @@ SETTINGS = {
     "empty": "diagonal",
     "tolerance_mm": 1.0,
     "definition": "voxels",
+    "lesions": None,
 }
 
 
@@ -174,7 +175,7 @@ def test_ranks_count_the_cases_that_every_run_has_a_score_in(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_score_has_its_direction(tmp_path: Path, name: str) -> None:
-    higher = any(part in name for part in ("dice", "f1", "recall", "precision", "iou"))
+    higher = any(part in name for part in ("dice", "f1", "recall", "precision", "iou", "quality"))
     assert METRICS[name].better == ("higher" if higher else "lower")
     result = compare_runs(two_runs(tmp_path, [1.0, 2.0, 3.0], [2.0, 3.0, 2.5], name))
     one = only(result)

@@ -21,7 +21,7 @@ from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, find_
 from monai_boundary.evaluation.matching import read_pair
 from monai_boundary.evaluation.report import worst_rows
 from monai_boundary.evaluation.volumes import CaseRow
-from monai_boundary.metrics import PROTOCOLS, score_pair
+from monai_boundary.metrics import PROTOCOLS, LesionSettings, score_pair
 from tests.cli.calling import assert_fails
 
 SPACING = (3.0, 1.0, 1.0)
@@ -99,9 +99,10 @@ def test_rows_are_the_scores_of_each_pair(protocol: str, folders: tuple[Path, Pa
     result = evaluate_folder(*folders, EvaluationSettings(protocol), progress=False)
     rows = {row.case: row for row in result.rows}
     assert set(rows) == {"good", "shifted", "missed", "alarm", "void"}
-    assert rows["shifted"].scores == score_pair(protocol, cube(2), cube(), SPACING)
+    assert rows["shifted"].scores == pytest.approx(score_pair(protocol, cube(2), cube(), SPACING), nan_ok=True)
     assert rows["good"].scores["dice"] == 1
-    assert rows["missed"].scores["hd95_mm"] == pytest.approx(math.hypot(18, 16, 16))
+    distance, expected = ("lesion_hd95_mm", 374) if protocol == "lesions" else ("hd95_mm", math.hypot(18, 16, 16))
+    assert rows["missed"].scores[distance] == pytest.approx(expected)
     assert [name for name, row in rows.items() if row.missed] == ["missed"]
     assert [name for name, row in rows.items() if row.false_alarm] == ["alarm"]
 
@@ -130,6 +131,7 @@ def test_wmh_takes_ignored_voxels_out_of_the_prediction(tmp_path: Path) -> None:
     assert row.scores["dice"] < 1
 
 
+@pytest.mark.parametrize("protocol", ["surface", "lesions"])
 @pytest.mark.parametrize(
     ("description", "ignored", "expected"),
     [
@@ -141,15 +143,15 @@ def test_wmh_takes_ignored_voxels_out_of_the_prediction(tmp_path: Path) -> None:
         ([], None, [1, 3]),
     ],
 )
-def test_the_surface_protocol_scores_every_class(
-    description: object, ignored: int | None, expected: list[int], folders: tuple[Path, Path]
+def test_some_protocols_score_every_class(
+    description: object, ignored: int | None, expected: list[int], protocol: str, folders: tuple[Path, Path]
 ) -> None:
     both = cube() + np.roll(cube(value=3), 6, axis=1)
     for folder in folders:
         write_volume(folder / "good.nii.gz", both, SPACING)
     if description is not None:
         (folders[1].parent / "dataset.json").write_text(json.dumps(description))
-    settings = EvaluationSettings(ignore_index=ignored)
+    settings = EvaluationSettings(protocol, ignore_index=ignored)
     assert evaluate_folder(*folders, settings, progress=False).labels == expected
 
 
@@ -191,6 +193,7 @@ def test_a_volume_beyond_the_memory_does_not_stop_the_others(
         ({"labels": (0,)}, r"labels must be classes >= 1 that are not ignored, got \(0,\)"),
         ({"protocol": "wmh", "labels": (2,)}, "that are not ignored"),
         ({"empty": -1.0}, "empty must be 'diagonal', 'nan' or a number of mm >= 0"),
+        ({"lesions": LesionSettings()}, "lesions must be None for the protocol 'surface', got settings"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict, text: str) -> None:
@@ -314,6 +317,32 @@ def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple
     assert run("evaluate", *folders, "-o", tmp_path / "out", *options).exit_code == 0
     scores = json.loads((tmp_path / "out" / "summary.json").read_text())["labels"]["1"]["scores"]
     assert scores["hd95_mm"]["max"] == 30.0
+
+
+def test_the_command_scores_lesions_as_it_is_told(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    call = ("evaluate", *folders, "--protocol", "lesions")
+    assert run(*call, "-o", tmp_path / "plain").exit_code == 0
+    options = ("--overlap", "0.7", "--iou", "0.4", "--dilation", "3", "--min-volume", "50", "--empty", "90")
+    done = run(*call, "-o", tmp_path / "out", *options, "--size-limits", "5", "500")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"false lesions, empty scans +0\.5 +0\.7 +0\.5 +2\n", done.stdout)
+    plain, told = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("plain", "out"))
+    assert told["settings"]["lesions"] == {
+        "overlap": 0.7, "iou": 0.4, "dilation": 3, "min_volume_mm3": 50, "size_limits_mm3": [5, 500],
+        "connectivity": None,
+    }  # fmt: skip
+    found = [run["labels"]["1"]["scores"] for run in (plain, told)]
+    assert [scores["lesion_recall"]["mean"] for scores in found] == [0.8, 0.6]  # two thirds of one are met
+    assert [scores["lesion_hd95_mm"]["max"] for scores in found] == [374, 90]
+    assert [scores["recall_medium"]["n"] for scores in found] == [0, 3]
+    text = " ".join(Page((tmp_path / "out" / "report.html").read_text()).text)
+    for expected in ("share of 0.7", "IoU of 0.4", "3 steps of dilation", "up to 50.0 mm", "medium from 5.0 and large"):
+        assert expected in text
+    assert_fails(run("compare", tmp_path / "plain", tmp_path / "out"), "must be scored alike", "'overlap': 0.7")
+    assert run(*call, "-o", tmp_path / "again").exit_code == 0
+    assert "  false lesions, empty scans (-)" in run("compare", tmp_path / "plain", tmp_path / "again").stdout
+    wrong = run("evaluate", *folders, "-o", tmp_path / "no", "--dilation", "1")
+    assert_fails(wrong, "--dilation", "must be given with --protocol lesions alone")
 
 
 def test_a_second_command_waits_and_replaces_nothing_unasked(run, folders: tuple[Path, Path], tmp_path: Path) -> None:

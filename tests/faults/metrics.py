@@ -10,6 +10,7 @@ SURFACE = ("metrics/test_surface.py",)
 ELEMENTS = ("metrics/test_surface_elements.py",)
 MASKS = ("metrics/test_mask_metrics.py",)
 BF1 = ("metrics/test_boundary_f1.py",)
+LESIONS = ("metrics/test_lesion_scores.py",)
 INSTANCES = ("metrics/test_instances.py",)
 VOLUMES = ("metrics/test_instance_metrics.py",)
 METRICS = "monai_boundary.metrics"
@@ -185,3 +186,92 @@ def areas_are_those_of_cubic_voxels(right, spacing):
 def a_mask_at_the_edge_goes_on_beyond_it(right, mask):
     codes = right(np.pad(mask, 1, mode="edge"))
     return codes[(slice(1, -1),) * mask.ndim]
+
+
+@fault(f"{METRICS}.lesion_pairs:pair_lesions", *LESIONS)
+def only_the_largest_overlap_of_a_lesion_counts(right, pred, target):
+    pairs = right(pred, target)
+    best = [at for at, one in enumerate(pairs.target) if pairs.shared[at] == pairs.shared[pairs.target == one].max()]
+    return dataclasses.replace(pairs, target=pairs.target[best], pred=pairs.pred[best], shared=pairs.shared[best])
+
+
+@fault(f"{METRICS}.lesion_pairs:_meets", *LESIONS)
+def a_share_of_0_needs_no_voxel(right, shared, sizes, overlap):
+    return shared / sizes >= overlap
+
+
+@fault(f"{METRICS}.lesion_pairs:LesionPairs.matches", *LESIONS)
+def a_component_may_match_several_lesions(right, self, iou):
+    union = self.target_sizes[self.target] + self.pred_sizes[self.pred] - self.shared
+    return (self.shared / union)[self.shared / union > iou]
+
+
+@fault(f"{METRICS}.component_scores:ComponentScores.cc_dice", *LESIONS)
+def the_cell_of_a_lesion_is_what_the_dilation_reaches(right, self):
+    pairs, cells = self.pairs, self._dilated
+    predicted = np.bincount(cells[self.pred > 0], minlength=pairs.target_sizes.size + 1)[1:][: pairs.target_sizes.size]
+    if len(predicted) < pairs.target_sizes.size:
+        return right(self)
+    return float(np.mean(2 * pairs.target_shared / (pairs.target_sizes + predicted)))
+
+
+@fault(f"{METRICS}.component_scores:ComponentScores.cc_dice", *LESIONS)
+def cells_are_those_of_cubic_voxels(right, self):
+    return right(dataclasses.replace(self, spacing=(1.0,) * self.target.ndim))
+
+
+@fault(f"{METRICS}.component_scores:ComponentScores.panoptic_quality", *LESIONS)
+def quality_is_a_mean_over_the_lesions_of_the_target(right, self):
+    return float(self.matches.sum()) / max(self.counts.target, 1)
+
+
+@fault(f"{METRICS}.component_scores:ComponentScores.false_lesions_without_target", *LESIONS)
+def every_scan_is_free_of_lesions(right, self):
+    return self.false_lesions
+
+
+@fault(f"{METRICS}.component_scores:ComponentScores._by_size", *LESIONS)
+def sizes_are_in_voxels(right, self, sizes):
+    return right(self, sizes / self.voxel_mm3)
+
+
+@fault(f"{METRICS}.lesion_scores:LesionScores._dilated", *LESIONS)
+def lesions_grow_by_all_neighbours(right, self):
+    from scipy import ndimage
+
+    if not self.settings.dilation:
+        return right(self)
+    return ndimage.label(
+        ndimage.binary_dilation(self.target > 0, np.ones((3,) * self.target.ndim), self.settings.dilation),
+        np.ones((3,) * self.target.ndim),
+    )[0]
+
+
+@fault(f"{METRICS}.lesion_scores:LesionScores._merged", *LESIONS)
+def what_the_dilation_adds_is_lesion(right, self):
+    return self._dilated
+
+
+@fault(f"{METRICS}.lesion_scores:LesionScores.dices", *LESIONS)
+def only_the_overlap_of_a_component_is_compared(right, self):
+    own = self._lesions[0]
+    predicted = np.bincount(own.target, own.pred_sizes[own.pred], own.target_sizes.size)
+    return 2 * own.target_shared / (own.target_sizes + predicted)
+
+
+@fault(f"{METRICS}.lesion_scores:LesionScores.false_volumes_mm3", *LESIONS)
+def components_near_a_small_lesion_are_false(right, self):
+    near = self._lesions[1]
+    kept = self.volumes_mm3 > self.settings.min_volume_mm3
+    met = np.unique(near.pred[kept[near.target]])
+    return np.delete(near.pred_sizes, met) * self.voxel_mm3
+
+
+@fault(f"{METRICS}.lesion_scores:LesionScores._lesion_wise", *LESIONS)
+def false_lesions_cost_nothing(right, self, values, wrong, none):
+    return right(self, values, np.nan, none)
+
+
+@fault(f"{METRICS}.lesion_surfaces:_surfaces", *LESIONS)
+def points_are_in_voxels(right, ids, spacing, definition):
+    return dataclasses.replace(right(ids, spacing, definition), points=right(ids, (1.0,) * ids.ndim, definition).points)

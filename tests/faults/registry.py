@@ -66,7 +66,9 @@ def locate(place: str) -> tuple[Any, str, Any]:
 
 
 def right_function(stored: Any) -> Callable[..., Any]:
-    """Return the function inside of a property, or of a class or static method."""
+    """Return the function inside of a property, cached or not, or of a class or static method."""
+    if isinstance(stored, functools.cached_property):
+        return stored.func
     return stored.fget if isinstance(stored, property) else getattr(stored, "__func__", stored)
 
 
@@ -80,6 +82,8 @@ def apply(one: Fault) -> None:
         return one.change(right, *args, **kwargs)
 
     broken = function if right is stored else type(stored)(function)
+    if isinstance(broken, functools.cached_property):
+        broken.__set_name__(holder, name)
     setattr(holder, name, broken)
     for module in [module for key, module in sys.modules.items() if key.split(".")[0] in PACKAGES]:
         for key, value in list(vars(module).items()):  # names bound by "from ... import ..."

@@ -108,12 +108,12 @@ def test_label_maps_one_hot_and_lists_give_the_functional_form_case_by_case(
         labels([pred], [target], spacing=SPACING)
     onehot(*(list(one_hot(maps, 3)) for maps in pair), spacing=SPACING)
     found, first = torch.stack(labels.aggregate(), -1), 0 if background else 1
-    torch.testing.assert_close(torch.stack(onehot.aggregate(), -1), found)
+    torch.testing.assert_close(torch.stack(onehot.aggregate(), -1), found, equal_nan=True)
     assert found.shape == (3, 3 - first, len(labels.scores))
     for case, label in np.ndindex(3, 3 - first):
         one = function(*(maps[case, 0].numpy() == label + first for maps in pair))
         expected = [one[score] if isinstance(one, dict) else getattr(one, score) for score in labels.scores]
-        assert found[case, label].tolist() == pytest.approx(expected)
+        assert found[case, label].tolist() == pytest.approx(expected, nan_ok=True)
 
 
 def test_wmh_slices_lie_along_the_last_axis_of_monais_arrays() -> None:
@@ -145,7 +145,9 @@ def test_one_channel_is_a_mask_in_every_metric(metric) -> None:
             metric()(target, wrong, spacing=(1.0, 1.0))
 
 
-@pytest.mark.parametrize("score", [("surface", "hd95_mm"), ("surface", "surface_dice"), ("isles", "dice")])
+@pytest.mark.parametrize(
+    "score", [("surface", "hd95_mm"), ("surface", "surface_dice"), ("isles", "dice"), ("lesions", "cc_dice")]
+)
 def test_spacing_comes_from_the_call_the_constructor_or_the_target(score: tuple[str, str], pair: Pair) -> None:
     pred, target = pair
     metas = [MetaTensor(case, affine=AFFINE) for case in target]
@@ -298,10 +300,11 @@ def test_wrong_input_is_refused(metric, pair: Pair) -> None:
     ("handler", "metric", "settings", "first"),
     [
         (ProtocolScores, ProtocolMetric, {"protocol": "wmh", "num_classes": 3}, "dice"),
+        (ProtocolScores, ProtocolMetric, {"protocol": "lesions", "num_classes": 3}, "dice"),
         (BuildingScores, BuildingMetric, {}, "iou"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:Mean of empty slice")
 def test_an_evaluator_gets_every_score_under_its_name(handler, metric, settings, first, pair: Pair, tmp_path) -> None:
     pred, target = pair if metric is ProtocolMetric else (maps.clamp(max=1)[..., 0] for maps in pair)
     truths = [MetaTensor(case[None], affine=AFFINE) for case in target]
