@@ -72,13 +72,13 @@ def pair_lesions(pred: np.ndarray, target: np.ndarray) -> LesionPairs:
         pred: Ids of components `(*S)`, 1 to P, 0 for none.
         target: The same of the ground truth.
     """
-    sizes = [np.bincount(ids[ids > 0])[1:] for ids in (target, pred)]
+    true, found = (np.bincount(ids[ids > 0])[1:] for ids in (target, pred))
     both = (pred > 0) & (target > 0)
     if not both.any():
         nothing = np.empty(0, np.int64)
-        return LesionPairs(*sizes, nothing, nothing, nothing)
+        return LesionPairs(true, found, nothing, nothing, nothing)
     table = id_overlaps(pred[both], target[both])
-    return LesionPairs(*sizes, *(ids.astype(np.int64) - 1 for ids in (table.target, table.pred)), table.counts)
+    return LesionPairs(true, found, table.target.astype(np.int64) - 1, table.pred.astype(np.int64) - 1, table.counts)
 
 
 def _meets(shared: np.ndarray, sizes: np.ndarray, overlap: float) -> np.ndarray:

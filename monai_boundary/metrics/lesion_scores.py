@@ -69,7 +69,8 @@ class LesionScores(ComponentScores):
             return self.target
         structure = ndimage.generate_binary_structure(self.target.ndim, min(2, self.target.ndim))
         grown = ndimage.binary_dilation(self.target > 0, structure, self.settings.dilation)
-        return components(grown, self.settings.connectivity)
+        ids: np.ndarray = components(grown, self.settings.connectivity)
+        return ids
 
     @cached_property
     def _merged(self) -> np.ndarray:
@@ -84,7 +85,8 @@ class LesionScores(ComponentScores):
     def false_volumes_mm3(self) -> np.ndarray:
         """Volume of each predicted component that no dilated lesion meets, float64 `(F,)`."""
         near = self._lesions[1]
-        return near.pred_sizes[near.pred_shared == 0] * self.voxel_mm3
+        volumes: np.ndarray = near.pred_sizes[near.pred_shared == 0] * self.voxel_mm3
+        return volumes
 
     @cached_property
     def dices(self) -> np.ndarray:
@@ -184,5 +186,6 @@ def lesion_scores(
     check_number("tolerance_mm", tolerance_mm, strict=False)
     both = first | second
     box = bounding_box(both, (1.0,) * both.ndim, settings.dilation) if both.any() else (slice(1),) * both.ndim
-    ids = (components(mask[box], rank) for mask in (first, second))
-    return LesionScores(*ids, sizes, settings, empty, tolerance_mm, definition, diagonal_mm(first.shape, sizes))
+    found, true = (components(mask[box], rank) for mask in (first, second))
+    diagonal = diagonal_mm(first.shape, sizes)
+    return LesionScores(found, true, sizes, settings, empty, tolerance_mm, definition, diagonal)
