@@ -27,6 +27,8 @@ from .schedules import Warmup as Warmup
 from .schedules import suggest_alpha as suggest_alpha
 from .transforms import BoundaryBand as BoundaryBand
 from .transforms import BoundaryBandd as BoundaryBandd
+from .transforms import LesionCells as LesionCells
+from .transforms import LesionCellsd as LesionCellsd
 from .transforms import PrecomputedDistanceMapd as PrecomputedDistanceMapd
 from .transforms import RegionSeeds as RegionSeeds
 from .transforms import RegionSeedsd as RegionSeedsd

@@ -1,7 +1,8 @@
 """nnU-Net trainers with a boundary term.
 
 `boundary`, `refine` and `challenges` define the trainers, `short` their variants of few epochs, `mixin` adds the term
-to any trainer, `losses` and `targets` connect the package to nnU-Net's targets. Losses and distance maps themselves are
+to any trainer, `beside` hands the loss what it takes beside the label, `losses` and `targets` connect the package to
+nnU-Net's targets. Losses and distance maps themselves are
 in `monai_boundary`.
 
 nnU-Net finds the trainers through ``export nnUNet_extTrainer="$(monai-boundary nnunet-path)"``, which names the folder

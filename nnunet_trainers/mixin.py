@@ -6,7 +6,7 @@ import math
 import os
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,11 @@ from monai_boundary._files import check_archive, part_pattern, replacing
 from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.schedules import GradientShare, Schedule
+from nnunet_trainers.beside import BesideMixin
 from nnunet_trainers.boundary_log import GRADIENT_KEYS, BoundaryLog, mean_over_ranks
 from nnunet_trainers.losses import RegionAndBoundary, TargetGeneralizedDice
 from nnunet_trainers.plot import plot_boundary_log
-from nnunet_trainers.targets import AppendDistanceMaps
+from nnunet_trainers.targets import AppendBeside, AppendDistanceMaps
 
 __all__ = ["BoundaryMixin", "GeneralizedDiceMixin"]
 
@@ -57,7 +58,7 @@ class GeneralizedDiceMixin(_WholeCheckpoints):
         return DeepSupervisionWrapper(loss, stock.weight_factors) if self.enable_deep_supervision else loss
 
 
-class BoundaryMixin(_WholeCheckpoints):
+class BoundaryMixin(BesideMixin, _WholeCheckpoints):
     """Adds the boundary term to any nnU-Net trainer: ``class Mine(BoundaryMixin, nnUNetTrainerNoMirroring): ...``.
 
     Settings are class attributes, so a variant is a three-line subclass with a name, and a results folder, of its own.
@@ -110,61 +111,31 @@ class BoundaryMixin(_WholeCheckpoints):
                 "renumber the label files and dataset.json"
             )
 
-    # Distance maps: from the data loader to the loss
+    # Distance maps: from the data loader, or from here, to the loss
 
-    def _map_transform(self) -> AppendDistanceMaps:
-        labels, configuration = self.label_manager, self.configuration_manager
-        spacing = tuple(float(size) for size in configuration.spacing)[-len(configuration.patch_size) :]
-        # the label manager counts the background as a head, unless the heads are regions
-        return AppendDistanceMaps(
-            labels.num_segmentation_heads, spacing, self.boundary_map, labels.has_regions, labels.ignore_label
-        )
+    def beside_label(self) -> list[AppendBeside]:
+        """Return the distance maps."""
+        return [*super().beside_label(), self.appending(AppendDistanceMaps, options=self.boundary_map)]
 
-    def _with_maps(self, transforms: Any) -> Any:
-        if self.distance_maps_on == "workers":
-            transforms.transforms.append(self._map_transform())
-        return transforms
+    def made_on_device(self, one: AppendBeside) -> bool:
+        """Whether the training process makes it; see `distance_maps_on`."""
+        return isinstance(one, AppendDistanceMaps) and self.distance_maps_on == "device"
 
-    def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """Return nnU-Net's transforms and, last, the distance maps where the workers make them."""
-        return self._with_maps(super().get_training_transforms(*args, **kwargs))
-
-    def get_validation_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """Return nnU-Net's transforms and, last, the distance maps where the workers make them."""
-        return self._with_maps(super().get_validation_transforms(*args, **kwargs))
+    def give_loss(self, beside: dict[str, torch.Tensor]) -> None:
+        """Give the loss the maps."""
+        super().give_loss(beside)
+        self.loss.take_maps(beside["distance_map"], self.boundary_map)
 
     def _build_loss(self) -> nn.Module:
         region, labels = super()._build_loss(), self.label_manager
         weights = region.weight_factors if self.enable_deep_supervision else None
         return RegionAndBoundary(region, labels.has_regions, weights, self.boundary_map, labels.ignore_label)
 
-    def _hand_over_maps(self, batch: dict) -> dict:
-        """Give the loss the maps, from the target's end or made here, and return the batch as nnU-Net knows it."""
-        target = batch["target"]
-        if self.distance_maps_on == "device":
-            heads = target if isinstance(target, list) else [target]
-            targets = [head.to(self.device, non_blocking=True) for head in heads]
-            maps = self._map_transform().batch_distance_maps(targets[0])
-        elif isinstance(target, list) and target[-1].dtype == torch.float16:
-            *targets, maps = target
-        else:
-            raise RuntimeError(
-                "batch['target'] must end with the float16 distance maps, got none; a trainer with its own "
-                "get_training_transforms or get_validation_transforms must come after BoundaryMixin in its bases"
-            )
-        self.loss.take_maps(maps.to(self.device, non_blocking=True), self.boundary_map)
-        return {**batch, "target": targets if self.enable_deep_supervision else targets[0]}
-
     def train_step(self, batch: dict) -> dict:
         """Run nnU-Net's step and add both terms to what it returns."""
-        result = super().train_step(self._hand_over_maps(batch))
+        result = super().train_step(batch)
         region, boundary = (term.cpu().numpy() for term in (self.loss.region_term, self.loss.boundary_term))
         return {**result, "region_term": region, "boundary_term": boundary, "alpha": self.loss.alpha}
-
-    def validation_step(self, batch: dict) -> dict:
-        """Run nnU-Net's step."""
-        result: dict = super().validation_step(self._hand_over_maps(batch))
-        return result
 
     # Weights and log, once per epoch
 

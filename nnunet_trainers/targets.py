@@ -1,31 +1,106 @@
-"""Distance maps of nnU-Net's targets: as the last transform of the data loader, or of a batch on its device."""
+"""What a loss takes beside the label, made of nnU-Net's targets: distance maps and the cells of lesions.
+
+Each is a transform at the end of the data loader's. Being last it sees the final patch: padding is background again,
+the cascade's channel and dummy 2D are undone, regions are bool channels. What lies outside the patch is not known here.
+"""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import SegOnlyTransform
 
+from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance import DistanceMapOptions, batch_labels_map, batch_masks_map
 
-__all__ = ["AppendDistanceMaps"]
+__all__ = ["AppendBeside", "AppendDistanceMaps", "AppendLesionCells"]
 
 _LARGEST = torch.finfo(torch.float16).max
 
 
-class AppendDistanceMaps(SegOnlyTransform):
-    """Turn the target into a list that ends with the float16 maps of the foreground classes or regions.
+class AppendBeside(SegOnlyTransform):
+    """Turn the target into a list that ends with something more; several of these append in their order.
 
-    Being last it sees the final patch: padding is background again, the cascade's channel and dummy 2D are undone,
-    regions are bool channels. The maps are those of the patch: what lies outside it is not known here, which is
-    why the trainers clip them.
+    Attributes:
+        name: What the loss calls it.
+        dtype: Of the tensor, which tells it from a target.
 
     Args:
         num_classes: Classes including the background, or regions.
         spacing: Voxel size of the patch in mm.
-        options: Settings of the maps.
         regions: Whether the target holds one bool channel per region.
         ignore_index: Label that is not counted; with regions it is the last channel.
     """
+
+    name: ClassVar[str]
+    dtype: ClassVar[torch.dtype]
+
+    def __init__(
+        self,
+        num_classes: int,
+        spacing: tuple[float, ...],
+        regions: bool = False,
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.spacing = spacing
+        self.regions = regions
+        self.ignore_index = ignore_index
+
+    def _apply_to_segmentation(
+        self,
+        segmentation: torch.Tensor | list[torch.Tensor],
+        **params: object,  # noqa: ARG002
+    ) -> list[torch.Tensor]:
+        heads = segmentation if isinstance(segmentation, list) else [segmentation]
+        return [*heads, self.of_sample(heads[0])]
+
+    def of_sample(self, target: torch.Tensor) -> torch.Tensor:
+        """Return what is appended, `(C, *S)`, of a target `(1, *S)` or of regions `(R, *S)`."""
+        raise NotImplementedError
+
+    def of_batch(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the same of a batch, `(B, C, *S)`, on its device."""
+        return torch.stack([self.of_sample(sample) for sample in target])
+
+
+class AppendLesionCells(AppendBeside):
+    """The cells of the lesions of each foreground class or region, int32: those of the patch.
+
+    A lesion that the patch cuts is the part inside; two parts are two lesions.
+    """
+
+    name = "lesion_cells"
+    dtype = torch.int32  # nnU-Net's batch has the type of its first sample, and labels are int16
+
+    def of_sample(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the cells; see `monai_boundary.kernels.components.lesion_cells`."""
+        if self.regions:
+            masks = target[: self.num_classes].bool()
+            if self.ignore_index is not None:
+                masks = masks & ~target[-1:].bool()
+            return lesion_cells(masks, spacing=self.spacing, include_background=True).to(self.dtype)
+        cells = lesion_cells(target, self.num_classes, self.spacing, ignore_index=self.ignore_index)
+        return cells.to(self.dtype)
+
+
+class AppendDistanceMaps(AppendBeside):
+    """The distance maps of the foreground classes or regions, float16.
+
+    They are those of the patch, which is why the trainers clip them.
+
+    Args:
+        num_classes: See `AppendBeside`.
+        spacing: See `AppendBeside`.
+        options: Settings of the maps.
+        regions: See `AppendBeside`.
+        ignore_index: See `AppendBeside`.
+    """
+
+    name = "distance_map"
+    dtype = torch.float16
 
     def __init__(
         self,
@@ -35,30 +110,18 @@ class AppendDistanceMaps(SegOnlyTransform):
         regions: bool = False,
         ignore_index: int | None = None,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.spacing = spacing
+        super().__init__(num_classes, spacing, regions, ignore_index)
         self.options = options
-        self.regions = regions
-        self.ignore_index = ignore_index
         # normalised values lie in [-1, 1] before the balance
         self._fits = options.normalize is not None and options.balance_cap < _LARGEST
 
-    def _apply_to_segmentation(
-        self,
-        segmentation: torch.Tensor | list[torch.Tensor],
-        **params: object,  # noqa: ARG002
-    ) -> list[torch.Tensor]:
-        heads = segmentation if isinstance(segmentation, list) else [segmentation]
-        return [*heads, self.distance_maps(heads[0])]
-
-    def distance_maps(self, segmentation: torch.Tensor) -> torch.Tensor:
-        """Return float16 maps `(C, *S)` of a target `(1, *S)` or of regions `(R, *S)`.
+    def of_sample(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the maps, float16.
 
         Raises:
             ValueError: The maps leave the range of float16.
         """
-        maps = self.batch_distance_maps(segmentation[None])[0]
+        maps = self.of_batch(target[None])[0]
         half = maps.half()
         if not self._fits and not half.isfinite().all():
             raise ValueError(
@@ -69,8 +132,8 @@ class AppendDistanceMaps(SegOnlyTransform):
         return half
 
     @torch.no_grad()
-    def batch_distance_maps(self, target: torch.Tensor) -> torch.Tensor:
-        """Return float32 maps `(B, C, *S)` of targets `(B, 1, *S)` or regions `(B, R, *S)`, on their device."""
+    def of_batch(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the maps, float32."""
         if self.regions:
             valid = None if self.ignore_index is None else ~target[:, -1:].bool()
             return batch_masks_map(target[:, : self.num_classes].bool(), self.spacing, self.options, valid)

@@ -18,7 +18,7 @@ PUBLIC = {
     "RegionSeedsd",
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
-    "GradientShare", "Increase",
+    "GradientShare", "Increase", "LesionCells", "LesionCellsd",
     "PrecomputedDistanceMapd",
     "Rebalance", "RegionBoundaryLoss", "RescaleDistanceMap", "RescaleDistanceMapd", "SensitivitySpecificityLoss",
     "Share", "SignedDistanceMap", "SignedDistanceMapd", "TopologyLoss", "WaitForRegion", "Warmup", "WeightSearch",
@@ -38,6 +38,7 @@ PARTS = {
     transforms: {
         "BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd", "MissingSpacingWarning",
         "ShearedAffineWarning",
+        "LesionCells", "LesionCellsD", "LesionCellsDict", "LesionCellsd",
         "PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd",
         "RegionSeeds", "RegionSeedsD", "RegionSeedsDict", "RegionSeedsd",
         "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd",

@@ -116,8 +116,8 @@ def training_step(size: int, device: str) -> Calls:
         target = [labels[(..., *(slice(None, None, round(1 / part)) for part in scale))].contiguous()
                   for scale in trainer._get_deep_supervision_scales()]  # fmt: skip
         if trainer_class in (nnUNetTrainerDiceCEBoundary, FixedAlpha):
-            maps = trainer._map_transform()
-            target.append(torch.stack([maps.distance_maps(sample) for sample in labels]))
+            (maps,) = trainer.beside_label()
+            target.append(torch.stack([maps.of_sample(sample) for sample in labels]))
         return lambda: trainer.train_step({"data": image, "target": list(target)})
 
     calls = {

@@ -1,4 +1,4 @@
-"""MONAI transforms: from labels to distance maps, target boundaries and seeds.
+"""MONAI transforms: from labels to distance maps, cells of lesions, target boundaries and seeds.
 
 Array transforms and their dictionary forms, and readers of stored maps. The numerics are in `monai_boundary.kernels`,
 the files of stored maps in `monai_boundary.map_store`.
@@ -12,6 +12,7 @@ from monai_boundary.transforms.distance_map import (
     SignedDistanceMapd,
     SignedDistanceMapDict,
 )
+from monai_boundary.transforms.lesion_cells import LesionCells, LesionCellsD, LesionCellsd, LesionCellsDict
 from monai_boundary.transforms.precomputed import (
     PrecomputedDistanceMapD,
     PrecomputedDistanceMapd,
@@ -30,6 +31,10 @@ __all__ = [
     "BoundaryBandD",
     "BoundaryBandDict",
     "BoundaryBandd",
+    "LesionCells",
+    "LesionCellsD",
+    "LesionCellsDict",
+    "LesionCellsd",
     "MissingSpacingWarning",
     "PrecomputedDistanceMapD",
     "PrecomputedDistanceMapDict",

@@ -5,31 +5,33 @@ import math
 from tests.faults.registry import fault
 
 MAPS = ("nnunet_trainers/test_maps.py",)
+CELLS = ("nnunet_trainers/test_lesion_cells.py",)
 MODES = ("nnunet_trainers/test_modes.py",)
 SCHEDULE = ("nnunet_trainers/test_schedule.py",)
 BAD = ("nnunet_trainers/test_bad_input.py",)
 CHALLENGES = ("nnunet_trainers/test_challenges.py",)
+BESIDE = "nnunet_trainers.beside:BesideMixin"
 MIXIN = "nnunet_trainers.mixin:BoundaryMixin"
 APPEND = "nnunet_trainers.targets:AppendDistanceMaps"
 
 
-@fault(f"{MIXIN}._map_transform", *MAPS)
-def maps_are_made_with_the_spacing_reversed(right, self):
-    made = right(self)
+@fault(f"{BESIDE}.appending", *MAPS)
+def maps_are_made_with_the_spacing_reversed(right, self, kind, **settings):
+    made = right(self, kind, **settings)
     made.spacing = made.spacing[::-1]
     return made
 
 
-@fault(f"{MIXIN}._map_transform", *MAPS)
+@fault(f"{MIXIN}.beside_label", *MAPS)
 def maps_are_made_with_the_default_settings(right, self):
     from monai_boundary.kernels.distance import DistanceMapOptions
 
-    made = right(self)
+    (made,) = right(self)
     made.options = DistanceMapOptions(clip=5, normalize="clip")
-    return made
+    return [made]
 
 
-@fault(f"{MIXIN}._with_maps", *MAPS)
+@fault(f"{BESIDE}._with_beside", *MAPS)
 def maps_are_made_before_the_other_transforms(right, self, transforms):
     transforms = right(self, transforms)
     if self.distance_maps_on == "workers":
@@ -37,44 +39,54 @@ def maps_are_made_before_the_other_transforms(right, self, transforms):
     return transforms
 
 
-@fault(f"{MIXIN}.get_validation_transforms", *MAPS, *MODES)
+@fault(f"{BESIDE}.get_validation_transforms", *MAPS, *MODES)
 def validation_makes_no_maps(right, self, *args, **kwargs):
-    return super(right.__globals__["BoundaryMixin"], self).get_validation_transforms(*args, **kwargs)
+    return super(right.__globals__["BesideMixin"], self).get_validation_transforms(*args, **kwargs)
 
 
-@fault(f"{MIXIN}._hand_over_maps", *MAPS)
-def the_loss_gets_the_maps_of_the_batch_before(right, self, batch):
-    result = right(self, batch)
-    now = self.loss._maps
-    self.loss._maps = getattr(self, "before", now)
-    self.before = now
-    return result
+@fault(f"{MIXIN}.give_loss", *MAPS)
+def the_loss_gets_the_maps_of_the_batch_before(right, self, beside):
+    right(self, getattr(self, "before", beside))
+    self.before = beside
 
 
-@fault(f"{MIXIN}._hand_over_maps", *MAPS)
-def every_sample_of_the_batch_gets_the_maps_of_the_first(right, self, batch):
-    result = right(self, batch)
-    maps, options = self.loss._maps
-    self.loss._maps = maps[:1].expand_as(maps), options
-    return result
+@fault(f"{MIXIN}.give_loss", *MAPS)
+def every_sample_of_the_batch_gets_the_maps_of_the_first(right, self, beside):
+    right(self, {name: made[:1].expand_as(made) for name, made in beside.items()})
 
 
-@fault(f"{APPEND}._apply_to_segmentation", *MAPS)
+@fault(f"{BESIDE}._hand_over", *CELLS)
+def cells_and_maps_change_places(right, self, batch):
+    return right(self, {**batch, "target": [*batch["target"][:-2], *batch["target"][:-3:-1]]})
+
+
+@fault("nnunet_trainers.targets:AppendLesionCells.of_sample", *CELLS)
+def ignored_voxels_are_of_a_lesion_of_a_region(right, self, target):
+    return right(self, target & False | target[:1] if self.regions and self.ignore_index is not None else target)
+
+
+@fault("nnunet_trainers.targets:AppendLesionCells.of_sample", *CELLS)
+def cells_are_measured_in_voxels(right, self, target):
+    self.spacing = (1.0,) * len(self.spacing)
+    return right(self, target)
+
+
+@fault("nnunet_trainers.targets:AppendBeside._apply_to_segmentation", *MAPS)
 def maps_come_from_the_lowest_head(right, self, segmentation, **params):
     import torch
 
     heads = segmentation if isinstance(segmentation, list) else [segmentation]
-    small = self.distance_maps(heads[-1])
+    small = self.of_sample(heads[-1])
     shape = heads[0].shape[1:]
     return [*heads, torch.nn.functional.interpolate(small[None].float(), size=shape)[0].half()]
 
 
-@fault(f"{APPEND}.distance_maps", *MAPS)
-def maps_overflow_in_half_precision(right, self, segmentation):
-    return self.batch_distance_maps(segmentation[None])[0].half()
+@fault(f"{APPEND}.of_sample", *MAPS)
+def maps_overflow_in_half_precision(right, self, target):
+    return self.of_batch(target[None])[0].half()
 
 
-@fault(f"{APPEND}.batch_distance_maps", *MAPS)
+@fault(f"{APPEND}.of_batch", *MAPS)
 def the_ignored_channel_is_turned_round(right, self, target):
     import torch
 

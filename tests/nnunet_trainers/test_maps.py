@@ -185,7 +185,7 @@ def test_a_batch_without_maps_is_an_error(deep_supervision: bool) -> None:
     trainer, stock = (build(kind, deep_supervision=deep_supervision) for kind in (nnUNetTrainerBoundary, nnUNetTrainer))
     batch = next(stock.dataloader_train)
     for step in (trainer.train_step, trainer.validation_step):
-        with pytest.raises(RuntimeError, match="must end with the float16 distance maps"):
+        with pytest.raises(RuntimeError, match=r"must end with distance_map \(float16\), got none"):
             step(batch)
 
 
@@ -199,9 +199,9 @@ def test_maps_beyond_float16_are_an_error_that_names_the_remedy(options: Distanc
     labels[0, 8, 16, 16] = 1
     transform = AppendDistanceMaps(2, (30000.0, 10000.0, 10000.0), options)
     with pytest.raises(ValueError, match=r"must stay below 65504.*spacing \(30000.*normalize='clip'"):
-        transform.distance_maps(labels)
+        transform.of_sample(labels)
     remedy = DistanceMapOptions(clip=300000, normalize="clip")
-    assert AppendDistanceMaps(2, transform.spacing, remedy).distance_maps(labels).isfinite().all()
+    assert AppendDistanceMaps(2, transform.spacing, remedy).of_sample(labels).isfinite().all()
 
 
 @pytest.mark.parametrize("configuration", ["3d_fullres", "dummy_2d", "2d", "3d_cascade_fullres"])

@@ -10,6 +10,8 @@ from monai.data import MetaTensor
 from monai_boundary import (
     BoundaryBand,
     BoundaryBandd,
+    LesionCells,
+    LesionCellsd,
     RegionSeeds,
     RegionSeedsd,
     RescaleDistanceMap,
@@ -23,11 +25,13 @@ from tests.transforms.images import SPACING, on_grid
 ARRAYS = {
     "map": (SignedDistanceMap(3, spacing=SPACING), ["float32"]),
     "band": (BoundaryBand(3), ["uint8"]),
+    "cells": (LesionCells(3, spacing=SPACING), ["int32"]),
     "seeds": (RegionSeeds(spacing=SPACING), ["int32", "uint8"]),
 }
 TWINS = {
     "distance_map": (SignedDistanceMapd, SignedDistanceMap),
     "target_boundary": (BoundaryBandd, BoundaryBand),
+    "lesion_cells": (LesionCellsd, LesionCells),
 }
 
 
@@ -62,14 +66,14 @@ def test_dictionary_twin_adds_the_result_of_each_key_and_keeps_the_rest(labels, 
         twin(["a", "b"], output_keys=["m", "m"], num_classes=3)
 
 
-@pytest.mark.parametrize("twin", [SignedDistanceMapd, BoundaryBandd, RescaleDistanceMapd, RegionSeedsd])
+@pytest.mark.parametrize("twin", [SignedDistanceMapd, BoundaryBandd, LesionCellsd, RescaleDistanceMapd, RegionSeedsd])
 def test_missing_keys_raise_unless_allowed(twin):
     assert twin("b", allow_missing_keys=True)({"a": 1}) == {"a": 1}
     with pytest.raises(KeyError, match=rf"Key `b` of transform `{twin.__name__}` was missing"):
         twin("b")({"a": 1})
 
 
-@pytest.mark.parametrize("twin", [SignedDistanceMapd, BoundaryBandd, RescaleDistanceMapd, RegionSeedsd])
+@pytest.mark.parametrize("twin", [SignedDistanceMapd, BoundaryBandd, LesionCellsd, RescaleDistanceMapd, RegionSeedsd])
 def test_twins_have_monais_other_names(twin):
     assert getattr(transforms, f"{twin.__name__[:-1]}D") is getattr(transforms, f"{twin.__name__[:-1]}Dict") is twin
 
