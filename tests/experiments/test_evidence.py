@@ -20,6 +20,7 @@ PAGES = {
     "isbi2012": "electron_microscopy.md", "gala": "electron_microscopy.md", "aicd": "remote_sensing.md",
     "buildings": "remote_sensing.md", "evidence flair": "lesions.md",
     "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
+    "evidence synapses": "objects.md",
 }  # fmt: skip
 
 
