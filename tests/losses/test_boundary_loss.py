@@ -7,7 +7,6 @@ import itertools
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.losses import BoundaryLoss as MonaiBoundaryLoss
 from monai.networks import one_hot
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +16,7 @@ from monai_boundary.kernels.distance import PUBLISHED, ROBUST, finish
 from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.losses import _fused
 from tests.losses.samples import labels_like, value_and_gradient
+from tests.oracles import monai_boundary_loss
 
 close = torch.testing.assert_close
 
@@ -45,7 +45,7 @@ def test_value_and_gradient_equal_monai(shape, to_onehot_y, arguments, activatio
     target = target if to_onehot_y else one_hot(target, 3)
     settings = {**arguments, **activation, "to_onehot_y": to_onehot_y}
     ours = value_and_gradient(BoundaryLoss(**settings, options=PUBLISHED), logits, target)
-    theirs = value_and_gradient(MonaiBoundaryLoss(**settings), logits, target)
+    theirs = value_and_gradient(monai_boundary_loss()(**settings), logits, target)
     close(ours[0], theirs[0], rtol=1e-5, atol=1e-6)
     close(ours[1], theirs[1], rtol=1e-5, atol=1e-5 * float(theirs[1].abs().max()))
 
@@ -55,7 +55,7 @@ def test_maps_of_masks_alone_equal_monai():
     masks[0, 0], masks[0, 1], masks[1] = 0, 1, 0  # empty, full, and one voxel
     masks[1, 2, 4, 4] = 1
     ours = BoundaryLoss(include_background=False, options=PUBLISHED).compute_distance_map(masks)
-    close(ours, MonaiBoundaryLoss().compute_distance_map(masks))
+    close(ours, monai_boundary_loss()().compute_distance_map(masks))
     assert ours[1, 2, 4, 4] == 0
 
 

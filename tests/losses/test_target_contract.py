@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from monai.losses import BoundaryLoss as MonaiBoundaryLoss
 from monai.networks import one_hot
 
 from monai_boundary import (
@@ -23,6 +22,7 @@ from monai_boundary import (
 from monai_boundary.losses import BinaryCrossEntropyLoss, foreground_shares
 from monai_boundary.losses.contract import check_label_values
 from tests.losses.samples import IMAGE_LOSSES, cells, labels_like, value_and_gradient
+from tests.oracles import monai_boundary_loss
 
 NAMES = pytest.mark.parametrize("name", IMAGE_LOSSES)
 LABELS, MASKS = {"softmax": True, "to_onehot_y": True}, {"sigmoid": True}
@@ -199,7 +199,7 @@ def test_one_channel_is_warned_of_exactly_once_in_a_call(name, setting):
     "loss", [BoundaryLoss, GeneralizedDiceLoss, BoundaryF1Loss, SensitivitySpecificityLoss, TopologyLoss]
 )
 def test_monais_seven_arguments_come_first_and_the_others_by_keyword(loss):
-    monai = list(inspect.signature(MonaiBoundaryLoss).parameters.values())
+    monai = list(inspect.signature(monai_boundary_loss()).parameters.values())
     ours = list(inspect.signature(loss).parameters.values())
     assert [(one.name, one.default) for one in ours[:7]] == [(one.name, one.default) for one in monai]
     assert all(one.kind is one.KEYWORD_ONLY for one in ours[7:])
