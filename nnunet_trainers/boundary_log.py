@@ -10,16 +10,9 @@ import numpy as np
 from torch import distributed as dist
 
 from monai_boundary.losses import CollapseGuard, CollapseWarning
+from monai_boundary.reports.boundary_log import LOG_KEYS
 
-__all__ = ["GRADIENT_KEYS", "LOG_KEYS", "BoundaryLog", "mean_over_ranks"]
-
-#: Share of the gradient that was asked for, and the moving averages that it came from; NaN without a share.
-GRADIENT_KEYS = ("gradient_share", "region_gradient", "boundary_gradient")
-#: One value per epoch of each (the last two: one per class).
-LOG_KEYS = (
-    "alpha", "region_weight", "alpha_paused", "region_term", "boundary_term", *GRADIENT_KEYS,
-    "foreground_predicted", "foreground_true",
-)  # fmt: skip
+__all__ = ["BoundaryLog", "mean_over_ranks"]
 
 
 class BoundaryLog:

@@ -18,11 +18,11 @@ from monai_boundary._check import check_choice
 from monai_boundary._files import check_archive, part_pattern, replacing
 from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
+from monai_boundary.reports.boundary_log import GRADIENT_KEYS, plot_boundary_log
 from monai_boundary.schedules import GradientShare, Schedule
 from nnunet_trainers.beside import BesideMixin
-from nnunet_trainers.boundary_log import GRADIENT_KEYS, BoundaryLog, mean_over_ranks
+from nnunet_trainers.boundary_log import BoundaryLog, mean_over_ranks
 from nnunet_trainers.losses import RegionAndBoundary, TargetGeneralizedDice
-from nnunet_trainers.plot import plot_boundary_log
 from nnunet_trainers.targets import AppendBeside, AppendDistanceMaps
 
 __all__ = ["BoundaryMixin", "GeneralizedDiceMixin"]

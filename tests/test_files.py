@@ -86,7 +86,7 @@ from monai_boundary.bundles import copy_bundle
 from monai_boundary.datasets import write_volume
 from monai_boundary.reports import save_figure
 import tifffile
-from nnunet_trainers.plot import plot_boundary_log
+from monai_boundary.reports.boundary_log import plot_boundary_log
 
 folder, noise = Path(sys.argv[1]), np.random.default_rng(0).random((60, 60, 60), np.float32)
 

@@ -14,7 +14,7 @@ from torch import nn
 from monai_boundary._check import check_fraction
 from monai_boundary._files import check_archive
 
-__all__ = ["load_weights", "saved_threshold"]
+__all__ = ["load_weights", "read_checkpoint", "saved_threshold"]
 
 _OPTIONAL = re.compile(r"(^|\.)_?fc\.|num_batches_tracked$")  # an encoder's classifier; a count that old files lack
 
@@ -72,14 +72,14 @@ def saved_threshold(path: str | os.PathLike[str], threshold: float | None = None
     """
     if threshold is not None:
         return check_fraction("threshold", threshold)
-    state: Any = _read(path)
+    state: Any = read_checkpoint(path)
     saved = state.get("validation", {}).get("threshold") if isinstance(state, Mapping) else None
     if saved is None:
         raise ValueError(f"{path} must hold the threshold that validation chose, got none; pass --threshold 0.5")
     return check_fraction("threshold", saved)
 
 
-def _read(path: str | os.PathLike[str]) -> Any:
+def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     """Return what a file of weights holds, tensors, numbers and texts alone, on the CPU."""
     path = Path(path)
     if not path.is_file():
@@ -92,7 +92,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
 
 
 def _network_state(path: Path) -> Mapping[str, torch.Tensor]:
-    state: Any = _read(path)
+    state: Any = read_checkpoint(path)
     for key in ("model", "state_dict"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]

@@ -11,15 +11,14 @@ from monai_boundary.cli.options import PATH
 __all__ = ["bundle"]
 
 
-@click.group(short_help="List and copy the MONAI bundles.")
+@click.group(short_help="List, copy and run the MONAI bundles.")
 def bundle() -> None:
     """MONAI bundles that train, evaluate and predict from JSON alone.
 
     \b
       monai-boundary bundle list
-      monai-boundary bundle copy wmh_boundary .
-      python -m monai.bundle run --config_file wmh_boundary/configs/train.json \\
-          --bundle_root wmh_boundary --dataset_dir DATA
+      monai-boundary bundle run wmh_boundary train --dataset_dir DATA
+      monai-boundary bundle run wmh_boundary inference --dataset_dir DATA
     """  # noqa: D301
 
 
@@ -50,3 +49,30 @@ def copy(name: str, destination: Path, force: bool) -> None:
     from monai_boundary.bundles import copy_bundle
 
     click.echo(f"wrote {copy_bundle(name, destination, overwrite=force)}")
+
+
+@bundle.command(context_settings={"ignore_unknown_options": True})
+@click.option("--traceback", is_flag=True, help="Show where an error comes from.")
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG... [--ENTRY VALUE]...")
+def run(name: str, arguments: tuple[str, ...], traceback: bool) -> None:
+    """Run the bundle NAME, or the copy of one in the folder NAME, as python -m monai.bundle run does.
+
+    CONFIG names its configurations: train, inference, or what changes train, such as evaluate, small or slices_2d.
+    Every entry can be set, such as --max_epochs 30 or --network_def#channels "[8,16,32,64]".
+    Outputs go to the folder NAME, unless --bundle_root names another. An error is one line, the last.
+
+    \b
+      monai-boundary bundle run wmh_boundary train small --dataset_dir DATA
+      monai-boundary bundle run wmh_boundary evaluate --dataset_dir DATA
+      monai-boundary bundle run wmh_boundary inference --dataset_dir DATA --images FOLDER
+    """  # noqa: D301
+    from monai_boundary.bundles.running import parse_settings, reason_of, run_bundle
+
+    configs, settings = parse_settings(arguments)
+    try:
+        run_bundle(name, configs, settings)
+    except Exception as error:
+        if traceback:
+            raise
+        raise click.ClickException(reason_of(error)) from error

@@ -37,7 +37,7 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
     from monai_boundary.datasets.convert import convert_challenge
 
     result = convert_challenge(challenge, source, target, dataset_id=dataset_id, overwrite=force, dry_run=dry_run)
-    for line in _summary(result, dry_run):
+    for line in _summary(challenge, result, dry_run):
         click.echo(line)
     if not result.written and not result.kept:
         raise click.ClickException(f"no case of {source} could be converted; the reasons are above")
@@ -45,7 +45,7 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
         raise click.ClickException(f"{len(result.skipped)} cases were skipped; the reasons are above")
 
 
-def _summary(result: Conversion, dry_run: bool) -> list[str]:
+def _summary(challenge: str, result: Conversion, dry_run: bool) -> list[str]:
     lines = []
     for kind, found, expected in zip(("training", "test"), result.found, result.expected, strict=True):
         if found or expected:
@@ -69,6 +69,14 @@ def _summary(result: Conversion, dry_run: bool) -> list[str]:
     return [
         *lines,
         f"data set: {result.folder}",
-        f"next: nnUNetv2_plan_and_preprocess -d {number}; for the published split copy splits_final.json to "
+        f"next, nnU-Net: nnUNetv2_plan_and_preprocess -d {number}; for the published split copy splits_final.json to "
         f"$nnUNet_preprocessed/{result.folder.name} and train fold 0",
+        f"next, MONAI: {_bundle_command(challenge, result.folder)}",
     ]
+
+
+def _bundle_command(challenge: str, folder: Path) -> str:
+    bundle = {"wmh": "wmh_boundary", "isles2018": "isles_boundary"}.get(challenge)
+    if bundle is None:
+        return f"no bundle for {challenge}; Auto3DSeg reads {folder / 'datalist.json'}"
+    return f"monai-boundary bundle run {bundle} train --dataset_dir {folder}"

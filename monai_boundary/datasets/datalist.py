@@ -35,8 +35,16 @@ class CaseFiles:
     label: Path | None
 
 
-def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[CaseFiles]]) -> None:
-    """Write ``{"training": [{"case": ..., "image": [...], "label": ...}], ...}``, paths relative to the file."""
+def write_datalist(
+    path: str | os.PathLike[str], splits: Mapping[str, Sequence[CaseFiles]], folds: Mapping[str, int] | None = None
+) -> None:
+    """Write ``{"training": [{"case": ..., "image": [...], "label": ...}], ...}``, paths relative to the file.
+
+    Args:
+        path: The file.
+        splits: Cases by split.
+        folds: Fold of every case of ``"training"``, for MONAI's Auto3DSeg; ``None`` writes none.
+    """
     folder = Path(path).resolve().parent
 
     def relative(file: Path) -> str:
@@ -46,6 +54,7 @@ def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[C
         split: [
             {"case": case.case, "image": [relative(file) for file in case.image]}
             | ({} if case.label is None else {"label": relative(case.label)})
+            | ({"fold": folds[case.case]} if folds and split == "training" else {})
             for case in cases
         ]
         for split, cases in splits.items()
@@ -53,11 +62,16 @@ def write_datalist(path: str | os.PathLike[str], splits: Mapping[str, Sequence[C
     write_json(path, content)
 
 
-def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
+def read_datalist(path: str | os.PathLike[str], fold: int = 0) -> dict[str, list[CaseFiles]]:
     """Read the splits of a datalist, or of the ``datalist.json`` or ``dataset.json`` in a folder.
 
     The ``dataset.json`` of the Medical Segmentation Decathlon is one. Paths are taken from where the file lies. A case
     has the name that is given, else that of its label, else that of its first image, without ``.nii.gz``.
+
+    Args:
+        path: The file, or its folder.
+        fold: The training cases of this ``"fold"`` validate, as in MONAI's Auto3DSeg; the number says nothing where
+            cases have no fold, or where the file lists a validation split.
 
     Raises:
         ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a file is not there.
@@ -65,7 +79,7 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
     """
     file = datalist_file(path) or Path(path) / "datalist.json"
     try:
-        content = _content(file)
+        content = _with_validation(_content(file), fold)
         splits = {
             split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content
         }
@@ -84,6 +98,17 @@ def read_datalist(path: str | os.PathLike[str]) -> dict[str, list[CaseFiles]]:
     if missing or not cases:
         raise ValueError(f"{file} must name files that exist, got none at {', '.join(missing[:3]) or 'all'}")
     return splits
+
+
+def _with_validation(content: dict, fold: int) -> dict:
+    """Make a validation split of the training cases of a fold, where there are folds and no such split."""
+    cases = content.get("training", [])
+    if "validation" in content or not any(isinstance(case, dict) and "fold" in case for case in cases):
+        return content
+    parts: dict[str, list] = {"training": [], "validation": []}
+    for case in cases:
+        parts["validation" if case.get("fold") == fold else "training"].append(case)
+    return {**content, **parts}
 
 
 def datalist_file(path: str | os.PathLike[str]) -> Path | None:

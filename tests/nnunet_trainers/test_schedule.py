@@ -10,6 +10,7 @@ import pytest
 from matplotlib.image import imread
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from monai_boundary.reports.boundary_log import LOG_KEYS, plot_boundary_log
 from monai_boundary.schedules import Increase, Rebalance, WaitForRegion
 from nnunet_trainers import boundary, challenges, refine, short
 from nnunet_trainers.boundary import (
@@ -17,8 +18,6 @@ from nnunet_trainers.boundary import (
     nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
 )
-from nnunet_trainers.boundary_log import LOG_KEYS
-from nnunet_trainers.plot import plot_boundary_log
 from tests.nnunet_trainers.running import build, pretend_epoch, run_epoch
 
 

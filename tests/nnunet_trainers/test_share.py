@@ -14,9 +14,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary.losses import CollapseGuard
 from monai_boundary.losses.gradient_share import Share
+from monai_boundary.reports.boundary_log import GRADIENT_KEYS
 from monai_boundary.schedules import GradientShare, Increase
 from nnunet_trainers.boundary import nnUNetTrainerBoundary, nnUNetTrainerDiceCEBoundary
-from nnunet_trainers.boundary_log import GRADIENT_KEYS
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, REGIONS, REGIONS_IGNORE
 from tests.nnunet_trainers.running import build, pretend_epoch, run_epoch, same_weights
 

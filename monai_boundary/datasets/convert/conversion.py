@@ -21,6 +21,7 @@ from monai_boundary.datasets.datalist import CaseFiles, write_datalist
 
 __all__ = ["Conversion", "convert_cases", "convert_challenge"]
 
+_FOLDS = 5  # of Auto3DSeg and nnU-Net
 _LISTS = ("dataset.json", "splits_final.json", "datalist.json")
 
 
@@ -38,6 +39,7 @@ class Conversion:
         skipped: Reason by case.
         notes: Remarks by case.
         splits: Names of the cases by split.
+        folds: Fold of each case of the training and validation split; 0 is the validation split.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Conversion:
     skipped: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     splits: dict[str, list[str]] = field(default_factory=dict)
+    folds: dict[str, int] = field(default_factory=dict)
 
 
 class _Record:
@@ -190,7 +193,7 @@ def convert_cases(
         for case in tqdm(cases, desc=f"convert {challenge.dataset_name}", unit="case", disable=not progress):
             _convert_case(case, challenge, record, result, dry_run)
         good = [case for case in cases if case.name in {*result.written, *result.kept}]
-        result.splits = _splits(cases, challenge, {case.name for case in good})
+        result.splits, result.folds = _splits(cases, challenge, {case.name for case in good})
         if not dry_run and good:
             record.remove_stale(good)
             _write_lists(result, challenge, good)
@@ -216,18 +219,28 @@ def _convert_case(case: FoundCase, challenge: Challenge, record: _Record, result
     result.written.append(case.name)
 
 
-def _splits(cases: list[FoundCase], challenge: Challenge, good: set[str]) -> dict[str, list[str]]:
-    """Draw the validation groups among all that were found, so that one damaged case does not move the others."""
+def _splits(
+    cases: list[FoundCase], challenge: Challenge, good: set[str]
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Draw the validation groups among all that were found, so that one damaged case does not move the others.
+
+    They are fold 0; the other groups go to folds 1 to 4 in turn.
+    """
     groups = list(dict.fromkeys(case.place.group or case.name for case in cases if not case.place.test))
     count = round(len(groups) * challenge.validation[0] / challenge.validation[1])
     count = min(max(count, 1), len(groups) - 1) if len(groups) > 1 else 0
     chosen = set(random.Random(0).sample(groups, count))  # noqa: S311 - the published draw, no secret
+    others = [group for group in groups if group not in chosen]
+    fold_of = {group: 1 + number % (_FOLDS - 1) for number, group in enumerate(others)}
+    folds: dict[str, int] = {}
     splits: dict[str, list[str]] = {"training": [], "validation": [], "test": []}
     for case in cases:
         if case.name in good:
-            held = "validation" if (case.place.group or case.name) in chosen else "training"
-            splits["test" if case.place.test else held].append(case.name)
-    return {split: sorted(names) for split, names in splits.items() if names}
+            fold = fold_of.get(case.place.group or case.name, 0)
+            splits["test" if case.place.test else "training" if fold else "validation"].append(case.name)
+            if not case.place.test:
+                folds[case.name] = fold
+    return {split: sorted(names) for split, names in splits.items() if names}, folds
 
 
 def _write_lists(result: Conversion, challenge: Challenge, cases: list[FoundCase]) -> None:
@@ -245,7 +258,8 @@ def _write_lists(result: Conversion, challenge: Challenge, cases: list[FoundCase
         "numTraining": len(training) + len(validation),
         "file_ending": ".nii.gz",
     }
-    write_datalist(folder / "datalist.json", splits)
+    listed = {"training": [entries[name] for name in sorted(result.folds)], "test": splits.get("test", [])}
+    write_datalist(folder / "datalist.json", {split: part for split, part in listed.items() if part}, result.folds)
     # nnU-Net reads this name from its preprocessed folder; fold 0 is then the published split
     write_json(folder / "splits_final.json", [{"train": training, "val": validation}])
     write_json(folder / "dataset.json", description)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from monai.auto3dseg import datafold_read
 from monai.data import load_decathlon_datalist
 from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
@@ -37,10 +38,16 @@ def test_nnunet_and_monai_read_what_was_written(challenge: str, tmp_path: Path) 
     assert content["labels"] == kind.labels
     assert content["numTraining"] == COUNTS[challenge][0] == len(names(folder / "labelsTr"))
     assert len(names(folder / "imagesTr")) == COUNTS[challenge][0] * len(kind.channels)
-    for split in ("training", "validation"):
-        entries = load_decathlon_datalist(folder / "datalist.json", data_list_key=split, base_dir=folder)
-        assert [entry["case"] for entry in entries] == result.splits[split]
-        assert all(Path(file).is_file() for entry in entries for file in [*entry["image"], entry["label"]])
+    entries = load_decathlon_datalist(folder / "datalist.json", data_list_key="training", base_dir=folder)
+    assert all(Path(file).is_file() for entry in entries for file in [*entry["image"], entry["label"]])
+    for fold in range(5):  # as MONAI's Auto3DSeg splits them: fold 0 is the split that was published
+        parts = datafold_read(str(folder / "datalist.json"), str(folder), fold)
+        splits = read_datalist(folder, fold)
+        for split, part in zip(("training", "validation"), parts, strict=True):
+            found = [Path(entry["case"]).name for entry in part]
+            assert found == [case.case for case in splits[split]]
+            assert fold or found == result.splits[split]
+        assert splits["validation"]
     assert len(read_datalist(folder).get("test", [])) == COUNTS[challenge][1]
     (fold,) = json.loads((folder / "splits_final.json").read_text())
     assert fold == {"train": result.splits["training"], "val": result.splits["validation"]}

@@ -1,4 +1,4 @@
-"""Draw boundary.png: weights, terms and foreground shares over the epochs."""
+"""boundary.png: weights, terms and foreground shares over the epochs of a training, of nnU-Net or of a bundle."""
 
 from __future__ import annotations
 
@@ -14,28 +14,37 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from monai_boundary._files import replacing
 
-__all__ = ["plot_boundary_log"]
+__all__ = ["GRADIENT_KEYS", "LOG_KEYS", "plot_boundary_log"]
+
+#: Share of the gradient that was asked for, and the moving averages that it came from; NaN without a share.
+GRADIENT_KEYS = ("gradient_share", "region_gradient", "boundary_gradient")
+#: One value per epoch of each (the last two: one per class).
+LOG_KEYS = (
+    "alpha", "region_weight", "alpha_paused", "region_term", "boundary_term", *GRADIENT_KEYS,
+    "foreground_predicted", "foreground_true",
+)  # fmt: skip
 
 # Okabe and Ito's colours, told apart without red-green vision.
 _BLUE, _ORANGE, _GREEN, _PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
-def plot_boundary_log(log: Mapping[str, Sequence], path: str | Path, title: str = "") -> None:
+def plot_boundary_log(
+    log: Mapping[str, Sequence], path: str | Path, title: str = "", patches: str = "validation"
+) -> None:
     """Write the weights, both loss terms, predicted against true foreground and, under a share, both gradients.
 
     Args:
-        log: Lists with one value per epoch: alpha, region_weight, alpha_paused, region_term, boundary_term,
-            gradient_share, region_gradient, boundary_gradient, and foreground_predicted and foreground_true with a list
-            of one value per class. NaN leaves a gap.
+        log: Lists with one value per epoch under each of `LOG_KEYS`; NaN leaves a gap.
         path: PNG file to write.
         title: Line above the panels.
+        patches: Which patches the foreground is that of.
     """
     with style.context("default"):  # nnU-Net's progress.png leaves a font scale of 2.5 behind
-        _draw(log, path, title)
+        _draw(log, path, title, patches)
 
 
-def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
+def _draw(log: Mapping[str, Sequence], path: str | Path, title: str, patches: str) -> None:
     shared = any(share > 0 for share in log["gradient_share"])
     figure = Figure(figsize=(8, 12 if shared else 9), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
@@ -62,7 +71,7 @@ def _draw(log: Mapping[str, Sequence], path: str | Path, title: str) -> None:
     _legend(shares)
     if any(value > 0 for values in classes.values() for value in values):
         _logarithmic(shares)
-    shares.set_ylabel("foreground share\nof the validation patches")
+    shares.set_ylabel(f"foreground share\nof the {patches} patches")
     last = shares
     for last in more:
         pulls = _weighted_gradients(log)
