@@ -34,7 +34,7 @@ def make_network(name: str, **settings: Any) -> nn.Module:
             "goes into network_def, for training and for inference"
         )
     network: nn.Module = kind(**settings)
-    network.settings = {"name": name, **settings}  # type: ignore[assignment] - no module, and no tensor
+    network.settings = {"name": name, **settings}  # type: ignore[assignment]
     return network
 
 

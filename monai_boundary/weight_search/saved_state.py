@@ -77,7 +77,7 @@ class SavedState:
                 write(states[name])
             except (KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise RuntimeError(
-                    f"state must hold the objects that it was taken of, got a {name!r} that does not take its state: {error}"
+                    f"state must hold the same objects as before, got a {name!r} that does not take its state: {error}"
                 ) from error
         for name, (_, write) in _global_generators().items():
             if name in generators:

@@ -45,7 +45,7 @@ def refusal(*arguments: object) -> str:
     """The reason of a run that fails."""
     try:
         bundle(*arguments)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return reason_of(error)
     pytest.fail("the run ended well")
 
