@@ -21,6 +21,7 @@ PAGES = {
     "buildings": "remote_sensing.md", "evidence flair": "lesions.md",
     "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
     "evidence synapses": "objects.md",
+    "evidence nuclei": "objects.md", "evidence vessels": "objects.md",
 }  # fmt: skip
 
 
