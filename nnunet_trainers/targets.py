@@ -112,8 +112,9 @@ class AppendDistanceMaps(AppendBeside):
     ) -> None:
         super().__init__(num_classes, spacing, regions, ignore_index)
         self.options = options
-        # normalised values lie in [-1, 1] before the balance
-        self._fits = options.normalize is not None and options.balance_cap < _LARGEST
+        # normalised values lie in [-1, 1] before the balance, and that of lesions has no cap
+        bounded = options.normalize is not None and not options.balance_lesions
+        self._fits = bounded and options.balance_cap < _LARGEST
 
     def of_sample(self, target: torch.Tensor) -> torch.Tensor:
         """Return the maps, float16.

@@ -40,6 +40,7 @@ def signed_map(
     normalize: str | None = None,
     balance: float = 0.0,
     balance_cap: float = 1000.0,
+    balance_lesions: float = 0.0,
     distance=brute_force_distance,
 ) -> np.ndarray:
     """Signed map of one mask; `valid` is False on ignored voxels."""
@@ -64,7 +65,18 @@ def signed_map(
     if clip is not None:
         result = np.minimum(np.maximum(result, -clip), clip)
     result /= {None: 1.0, "clip": clip, "diagonal": diagonal, "max": np.abs(result).max() or 1.0}[normalize]
-    return _balanced(result, inside, outside, balance, balance_cap)
+    return _balanced(_lesions_balanced(result, inside, balance_lesions), inside, outside, balance, balance_cap)
+
+
+def _lesions_balanced(values: np.ndarray, inside: np.ndarray, gamma: float) -> np.ndarray:
+    ids, count = ndimage.label(inside, np.ones((3,) * inside.ndim))
+    masses = [np.abs(values[ids == one]).sum() for one in range(1, count + 1)]
+    some = [mass for mass in masses if mass > 1e-4]
+    values = values.copy()
+    for one, mass in enumerate(masses, start=1):
+        if mass > 1e-4:
+            values[ids == one] *= (np.mean(some) / mass) ** gamma
+    return values
 
 
 def _balanced(values: np.ndarray, inside: np.ndarray, outside: np.ndarray, beta: float, cap: float) -> np.ndarray:

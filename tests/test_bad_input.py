@@ -130,6 +130,7 @@ CALLS = {
     "normalize by no clip": (labelled(LABELS, normalize="clip"), ValueError, r"clip must be given in mm .*, got None"),
     "balance above 1": (labelled(LABELS, balance=1.5), ValueError, r"balance must lie in \[0, 1\], got 1.5"),
     "balance negative": (labelled(LABELS, balance=-0.5), ValueError, r"balance must be finite and >= 0, got -0.5"),
+    "balance_lesions above 1": (labelled(LABELS, balance_lesions=2), ValueError, r"balance_lesions must lie in \[0, 1\], got 2"),
     "balance_cap zero": (labelled(LABELS, balance_cap=0), ValueError, r"balance_cap must be finite and > 0, got 0"),
     "preset": (lambda: preset_options("paper"), ValueError, r"preset must be one of .*'published', got 'paper'"),
     "preset of a loss": (lambda: GeneralizedDiceBoundaryLoss("paper"), ValueError, r"preset must be one of .*, got 'paper'"),

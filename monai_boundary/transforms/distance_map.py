@@ -69,8 +69,10 @@ class SignedDistanceMap(Transform):
         include_background: Whether channel 0 has a map.
         ignore_index: Label that is not counted (label maps only): map 0, and no distance starts there.
         backend: ``"auto"``, ``"numba"``, ``"edt"``, ``"scipy"`` or ``"torch"``; see `signed_distance_map`.
-        dtype: ``torch.float32``, or ``torch.float16`` for half the memory, allowed when clipped or normalised.
-        **options: Fields of `DistanceMapOptions`: convention, clip, absent, normalize, balance, balance_cap.
+        dtype: ``torch.float32``, or ``torch.float16`` for half the memory, allowed when clipped or normalised and
+            lesions are not balanced.
+        **options: Fields of `DistanceMapOptions`: convention, clip, absent, normalize, balance, balance_cap,
+            balance_lesions.
 
     Returns:
         `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine. A MetaTensor
@@ -101,7 +103,8 @@ class SignedDistanceMap(Transform):
         check_choice("dtype", dtype, (torch.float32, torch.float16))
         if dtype == torch.float16 and not self.options.bounded:
             raise ValueError(
-                "dtype must be torch.float32 for a map without clip or normalize, got torch.float16; pass clip=20"
+                "dtype must be torch.float32 for a map without clip or normalize, or with balance_lesions, got "
+                "torch.float16; pass clip=20, balance_lesions=0"
             )
         self.num_classes = num_classes
         self.spacing = spacing

@@ -86,6 +86,7 @@ def test_a_label_that_changed_is_recomputed_and_a_touched_one_is_not(data: Path,
         (DistanceMapOptions(), "float32"),
         (DistanceMapOptions(clip=1e5), "float32"),
         (DistanceMapOptions(clip=80.0, normalize="clip", balance=1.0, balance_cap=1e6), "float32"),
+        (ROBUST.replace(balance_lesions=0.5), "float32"),
     ],
 )
 def test_values_that_may_not_fit_into_float16_are_stored_as_float32(data, tmp_path, options, dtype) -> None:

@@ -127,6 +127,7 @@ def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the o
     normalize: Normalize | None = None,
     balance: float = 0.0,
     balance_cap: float = 1000.0,
+    balance_lesions: float = 0.0,
 ) -> Array:
     """Signed distance map of every class of a label map, negative inside the class.
 
@@ -135,7 +136,7 @@ def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the o
             are accepted when all values are integers.
         num_classes: Number of classes including the background, at least 2.
         spacing: Voxel size in mm, one per spatial axis in array order; ``None`` means 1 mm.
-        convention, clip, absent, normalize, balance, balance_cap: See `DistanceMapOptions`.
+        convention, clip, absent, normalize, balance, balance_cap, balance_lesions: See `DistanceMapOptions`.
         include_background: Whether class 0 has a channel.
         ignore_index: Label of voxels that are not counted: their map is 0, and no distance starts at them.
         backend: ``"auto"``: `torch` for tensors on a CUDA device, else `numba` where it works (it compiles once per
@@ -154,7 +155,7 @@ def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the o
         >>> signed_distance_map(np.array([[0, 0, 1, 1]]), num_classes=2, spacing=(2.0,)).tolist()
         [[-3.0, -1.0, 1.0, 3.0], [3.0, 1.0, -1.0, -3.0]]
     """
-    options = DistanceMapOptions(convention, clip, absent, normalize, balance, balance_cap)
+    options = DistanceMapOptions(convention, clip, absent, normalize, balance, balance_cap, balance_lesions)
     return labels_distance_map(labels, num_classes, spacing, options, include_background, ignore_index, backend)
 
 

@@ -15,7 +15,10 @@ import torch
 from monai_boundary.kernels.distance.options import DistanceMapOptions
 from monai_boundary.kernels.distance.plan import Plan, make_plan
 
-__all__ = ["finish_distances", "finish_maps", "sum_dtype"]
+__all__ = ["balance_maps", "finish_distances", "finish_maps", "lesion_factors", "sum_dtype"]
+
+#: Mean value of a lesion, as a part of the largest inside, below which it is 0 with its rounding error.
+_NO_MASS = 1e-6
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
@@ -79,8 +82,47 @@ def _scale(maps: torch.Tensor, inside: torch.Tensor, valid: torch.Tensor | None,
         maps.div_(_per_channel(torch.where(largest > 0, largest, 1.0), maps))  # an all-zero channel stays zero
     elif plan.divisor != 1.0:
         maps.div_(plan.divisor)
+    balance_maps(maps, inside, plan)
+
+
+def balance_maps(maps: torch.Tensor, inside: torch.Tensor, plan: Plan) -> None:
+    """Balance the lesions of each channel, and then its two sides, in place; arguments as of `finish_maps`."""
+    if plan.balance_lesions > 0:
+        maps.mul_(lesion_factors(maps, inside, plan.balance_lesions))
     if plan.balance > 0:
         _balance(maps, inside, plan)
+
+
+# Opaque to torch.compile: components are found on the CPU.
+@torch.library.custom_op("monai_boundary::lesion_factors", mutates_args=())
+def lesion_factors(maps: torch.Tensor, inside: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Return (mean mass of the lesions / mass of its lesion)^gamma at every inside voxel, 1 elsewhere.
+
+    Args:
+        maps: Float32 `(B, C, *S)`.
+        inside: Bool `(B, C, *S)`.
+        gamma: In [0, 1].
+
+    Returns:
+        Float32 `(B, C, *S)`. A lesion whose values are all 0 has the factor 1, and no part in the mean.
+    """
+    from monai_boundary.kernels.regions import connected_components  # which is made of distances
+
+    factors = np.ones(maps.shape, np.float32)
+    pairs = zip(maps.flatten(0, 1).cpu().numpy(), inside.flatten(0, 1).cpu().numpy(), strict=True)
+    for channel, (values, mask) in zip(factors.reshape(-1, *maps.shape[2:]), pairs, strict=True):
+        ids, masses = connected_components(mask, mask.ndim)[mask], np.abs(values[mask])
+        mass, size = np.bincount(ids, masses), np.bincount(ids)
+        some = mass > _NO_MASS * size * masses.max(initial=0.0)
+        factor = np.ones(len(mass))
+        factor[some] = (mass[some].mean() / mass[some]) ** gamma if some.any() else 1.0
+        channel[mask] = factor[ids]
+    return torch.from_numpy(factors).to(maps.device)
+
+
+@lesion_factors.register_fake
+def _(maps: torch.Tensor, inside: torch.Tensor, gamma: float) -> torch.Tensor:  # noqa: ARG001
+    return torch.empty_like(maps, memory_format=torch.contiguous_format)
 
 
 def _per_channel(values: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from monai_boundary.kernels.axis_passes import EMPTY, FULL, LANES, MIXED, index_sources, scan_rows, sweep
@@ -30,6 +31,7 @@ from monai_boundary.kernels.compiled import (
     uint8,
     void,
 )
+from monai_boundary.kernels.distance.finish import balance_maps
 from monai_boundary.kernels.distance.plan import Plan, bounding_box
 
 __all__ = ["seed_distance", "self_check", "write_maps"]
@@ -263,20 +265,23 @@ def write_maps(
         channels = [(volumes[index], 1), (volumes[0], 0)] if paired else [(volumes[index], 1)]
         count = np.count_nonzero(inside)
         others = (inside.size if counted is None else np.count_nonzero(counted)) - count
-        if not count or not others:
-            for channel, own in channels:
+        if count and others:
+            box = _measure_both(volumes[index], inside, counted, plan)
+            if paired:
+                crop = tuple(slice(*box[axis : axis + 2]) for axis in (0, 2, 4))
+                np.negative(volumes[1][crop], out=volumes[0][crop])
+        for channel, own in channels:
+            if count and others:
+                balance = (0.0 if plan.balance_lesions else plan.balance, plan.balance_cap)
+                _finish(channel, inside.view(np.uint8), box, own, plan.shifts, plan.clip, plan.divisor, balance)
+            else:
                 value = plan.far if (count == 0) == own else -plan.far
                 channel.fill(value / (plan.divisor or abs(value) or 1.0))
                 if counted is not None:
                     channel[~counted] = 0.0
-            continue
-        box = _measure_both(volumes[index], inside, counted, plan)
-        if paired:
-            crop = tuple(slice(*box[axis : axis + 2]) for axis in (0, 2, 4))
-            np.negative(volumes[1][crop], out=volumes[0][crop])
-        for channel, own in channels:
-            balance = (plan.balance, plan.balance_cap)
-            _finish(channel, inside.view(np.uint8), box, own, plan.shifts, plan.clip, plan.divisor, balance)
+            if plan.balance_lesions:
+                side = inside if own else ~inside if counted is None else counted & ~inside
+                balance_maps(torch.from_numpy(channel)[None, None], torch.from_numpy(side)[None, None], plan)
 
 
 def seed_distance(seeds: np.ndarray, plan: Plan) -> np.ndarray:

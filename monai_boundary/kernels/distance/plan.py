@@ -52,6 +52,7 @@ class Plan(NamedTuple):
         far: Value in mm of a mask without a surface, + where it is empty, - where it is full.
         balance: Exponent of the balance of both sides.
         balance_cap: Limit of its factor.
+        balance_lesions: Exponent of the balance of lesions.
     """
 
     engine: str
@@ -69,6 +70,7 @@ class Plan(NamedTuple):
     far: float
     balance: float
     balance_cap: float
+    balance_lesions: float
 
 
 def make_plan(
@@ -131,6 +133,7 @@ def make_plan(
         far=0.0 if options.absent == "zero" else options.clip or diagonal,
         balance=options.balance,
         balance_cap=options.balance_cap,
+        balance_lesions=options.balance_lesions,
     )
 
 

@@ -127,6 +127,24 @@ def test_balanced_map_equals_the_definition(backend, labels, data, balance, cap)
     close(maps, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["numba", "edt", "torch"])
+@given(
+    label_maps(ignore=9), st.data(), st.sampled_from(["half", "kervadec_mm"]), st.sampled_from(["zero", "far"]),
+    st.sampled_from([None, "clip", "max"]), st.floats(0, 1), st.sampled_from([0.0, 0.5]),
+)  # fmt: skip
+def test_map_with_balanced_lesions_equals_the_definition(
+    backend, labels, data, convention, absent, normalize, gamma, balance
+):
+    spacing = data.draw(spacings(labels.ndim - 1))
+    settings = {"convention": convention, "absent": absent, "clip": 20.0, "normalize": normalize,
+                "balance_lesions": gamma, "balance": balance}  # fmt: skip
+    for classes in (2, 3):  # two of them share a sweep
+        given = np.where(labels == 9, 9, labels % classes)
+        maps = signed_distance_map(given, classes, spacing, ignore_index=9, backend=backend, **settings)
+        expected = [oracles.signed_map(given[0] == c, spacing, valid=given[0] != 9, **settings) for c in range(classes)]
+        close(maps, expected, rtol=1e-3, atol=1e-4)
+
+
 @given(label_maps(2, ignore=9), st.data(), conventions, st.floats(0.25, 8, width=32))
 def test_clipped_map_is_the_whole_map_clipped(labels, data, convention, clip):
     spacing = data.draw(spacings(labels.ndim - 1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from monai_boundary import DistanceMapOptions, signed_distance, signed_distance_map
 from monai_boundary.kernels import PUBLISHED, ROBUST
-from monai_boundary.kernels.distance import finish_distances, masks_distance_map, preset_options
+from monai_boundary.kernels.distance import batch_masks_map, finish_distances, masks_distance_map, preset_options
 from tests import oracles
 from tests.strategies import CONVENTIONS
 
@@ -198,6 +199,60 @@ def test_balance_sees_counted_voxels_only(rng):
     maps = signed_distance_map(labels, 3, SPACING, ignore_index=9, balance=1.0)
     expected = [oracles.signed_map(labels[0] == c, SPACING, valid=labels[0] != 9, balance=1.0) for c in range(3)]
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-5)
+
+
+LESIONS = np.zeros((1, 40, 44), np.uint8)
+LESIONS[0, 2, 3:8], LESIONS[0, 12:32, 10:35], LESIONS[0, 33, 36] = 1, 1, 1  # 5, 500 and 1 voxels
+LESIONS[0, 34, 37] = 1  # one with its neighbour across a corner
+
+
+def lesion_masses(maps: np.ndarray) -> list[float]:
+    return [
+        float(-maps[1][part].clip(max=0).sum(dtype=np.float64))
+        for part in (np.s_[2, 3:8], np.s_[12:32, 10:35], np.s_[33:35, 36:38])
+    ]
+
+
+@pytest.mark.parametrize("backend", ["numba", "edt", "torch"])
+def test_a_lesion_of_5_voxels_weighs_as_much_as_one_of_500(backend):
+    plain, equal = (
+        signed_distance_map(LESIONS, 2, backend=backend, clip=10.0, balance_lesions=gamma) for gamma in (0.0, 1.0)
+    )
+    before, after = lesion_masses(plain), lesion_masses(equal)
+    assert before[1] > 100 * before[0]
+    assert after == pytest.approx([sum(before) / 3] * 3)
+    np.testing.assert_array_equal(equal[1][LESIONS[0] == 0], plain[1][LESIONS[0] == 0])
+    half = lesion_masses(signed_distance_map(LESIONS, 2, backend=backend, clip=10.0, balance_lesions=0.5))
+    assert np.divide(half, before) == pytest.approx(np.sqrt(np.divide(after, before)))
+
+
+def test_balance_after_that_of_lesions_sets_the_sum_of_both_sides():
+    channel = signed_distance_map(LESIONS, 2, balance=1.0, balance_cap=1e9, balance_lesions=1.0)[1]
+    assert abs(channel.sum(dtype=np.float64)) < 1e-4 * np.abs(channel).sum(dtype=np.float64)
+    assert lesion_masses(np.stack([channel, channel])) == pytest.approx(
+        [channel[LESIONS[0] == 0].sum() / 3] * 3, rel=1e-4
+    )
+
+
+def test_lesions_without_a_mass_stay_zero_and_do_not_count():
+    plain, equal = (signed_distance_map(LESIONS, 2, convention="kervadec", balance_lesions=g)[1] for g in (0.0, 1.0))
+    assert not plain[2, 3:8].any()
+    np.testing.assert_allclose(equal, plain, rtol=1e-6)
+
+
+def test_balanced_lesions_of_a_batch_compile_and_are_those_of_each_sample():
+    masks = torch.from_numpy(np.stack([LESIONS == 1, LESIONS[:, ::-1] == 1]))
+    options = ROBUST.replace(balance_lesions=0.7)
+    found = batch_masks_map(masks, None, options, None, "torch")
+    compiled = torch.compile(
+        lambda x: batch_masks_map(x, None, options, None, "torch"), fullgraph=True, backend="eager"
+    )
+    torch.testing.assert_close(compiled(masks), found, rtol=0, atol=0)
+    torch.testing.assert_close(found[1:].flip(2), found[:1])
+
+
+def test_balanced_lesions_do_not_fit_into_float16_for_sure():
+    assert not ROBUST.replace(balance_lesions=0.5).bounded
 
 
 def test_presets_are_named(labels):
