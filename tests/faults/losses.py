@@ -74,12 +74,12 @@ def the_one_pass_runs_inside_of_torch_func(right, logits):
     return True
 
 
-@fault("monai_boundary.losses.boundary:BoundaryLoss._spacing_of", *BOUNDARY)
+@fault("monai_boundary.losses.map_target:MapLoss._spacing_of", *BOUNDARY)
 def the_loss_makes_its_map_with_the_axes_of_spacing_reversed(right, self, *args):
     return [spacing[::-1] for spacing in right(self, *args)]
 
 
-@fault("monai_boundary.losses.boundary:BoundaryLoss._spacing_of", *BOUNDARY, *MAPS)
+@fault("monai_boundary.losses.map_target:MapLoss._spacing_of", *BOUNDARY, *MAPS)
 def the_loss_makes_all_maps_with_the_spacing_of_the_first_sample(right, self, *args):
     return right(self, *args)[:1]
 

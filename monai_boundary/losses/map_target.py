@@ -1,0 +1,164 @@
+"""Base of the losses that want a signed distance map beside the target: given and checked, or made from the target."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from monai_boundary._check import check_choice, check_spacing
+from monai_boundary._geometry import MissingSpacingWarning, batch_spacing
+from monai_boundary.kernels.distance import (
+    BACKENDS,
+    Backend,
+    DistanceMapOptions,
+    Preset,
+    batch_labels_map,
+    batch_masks_map,
+    preset_options,
+)
+from monai_boundary.losses.contract import TargetContract, check_mask_values
+from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
+from monai_boundary.losses.target import TargetLoss
+
+__all__ = ["MapLoss"]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MapLoss(TargetLoss):
+    """Base of the losses that want a signed distance map beside the target.
+
+    Hand them the map of `SignedDistanceMapd`. The first one is compared with the settings here and with the label, so
+    that a map of other settings or of another case is named. Without a map the loss makes one from the target, on its
+    device: on CUDA by ``backend="torch"``, where labels are not checked.
+
+    Args:
+        preset: ``"robust"``, ``"clipped"`` or ``"published"``: settings of the maps, made here or given.
+        options: Settings in place of the preset's.
+        spacing: Voxel size in mm of maps that the loss computes itself; ``None`` takes that of a `MetaTensor` target,
+            and 1 for a plain tensor, with one `MissingSpacingWarning`.
+        ignore_index: Value of the target at voxels that do not count: their map is 0, and what the network says there
+            reaches neither value nor gradient.
+        backend: Engine of maps that the loss computes itself.
+        check_map: Compare the first given map with the settings and, where there is a target, with its foreground.
+    """
+
+    resizes: ClassVar[str] = "target"
+    target_name: ClassVar[str] = "distance_map"
+
+    preset: Preset | None = "robust"
+    options: DistanceMapOptions = None  # type: ignore[assignment] # those of the preset, once it is made
+    spacing: Sequence[float] | None = None
+    ignore_index: int | None = None
+    backend: Backend = "auto"
+    check_map: bool = True
+
+    def set_up(self) -> None:
+        """Check the arguments that these losses add; the options are those of the preset unless given."""
+        if self.options is None:
+            self.options = DistanceMapOptions() if self.preset is None else preset_options(self.preset)
+        check_choice("backend", self.backend, BACKENDS)
+        self._first_map = FirstMapCheck() if self.check_map else None
+        self._said_spacing = False
+
+    def _masked(
+        self, input: torch.Tensor, target: torch.Tensor | None, distance_map: torch.Tensor | None, first: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and maps of the counted channels, both 0 where voxels do not count."""
+        if distance_map is None:
+            if target is None:
+                raise ValueError("distance_map must be given when target is None; pass one of them")
+            values, labelled = self.contract.labels(input, target)
+            maps = self._make_map(target, values, input.shape[1] if labelled else None, first)
+            return self.contract.masked(input, self.contract.counted(values)), maps
+        maps = self.given_map(input, target, distance_map, first)
+        if target is None or self.contract.ignore_index is None:
+            return input, maps
+        valid = self.contract.counted(self.contract.labels(input, target)[0])
+        if valid is not None:
+            maps = torch.where(valid[:, first:] if valid.shape[1] > 1 else valid, maps, 0)
+        return self.contract.masked(input, valid), maps
+
+    def given_map(
+        self, input: torch.Tensor, target: torch.Tensor | None, distance_map: torch.Tensor, first: int
+    ) -> torch.Tensor:
+        """Return a given map for the channels from `first` on, checked; the first one is compared with the label."""
+        maps = self.contract.beside("distance_map", distance_map, input[:, first:], first)
+        if not maps.is_floating_point():
+            raise TypeError(f"distance_map must be floating point, got {maps.dtype}; labels go into target")
+        if self._first_map is not None:
+            ignored = self.contract.ignore_index
+            self._first_map(maps, self.options, lambda: label_masks(target, input, first, ignored))
+        return maps
+
+    def compute_distance_map(self, target: torch.Tensor, input: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the maps of the counted channels of `target`, on its device.
+
+        Args:
+            target: Masks `(B, C, *S)`, all of whose channels count, as in MONAI's loss; or, with `input`, whatever the
+                loss takes beside it.
+            input: Network output `(B, C, *S)`.
+        """
+        if input is None:
+            return self._make_map(target, TargetContract().labels(target, target)[0], None, 0)
+        values, labelled = self.contract.labels(input, target)
+        return self._make_map(target, values, input.shape[1] if labelled else None, self.contract.first_channel(input))
+
+    @torch.no_grad()
+    def _make_map(self, target: torch.Tensor, values: torch.Tensor, classes: int | None, first: int) -> torch.Tensor:
+        """Map of `values`: labels where `classes` is given, else masks. `target` is what carries their spacing."""
+
+        def make(part: torch.Tensor, spacing: tuple[float, ...]) -> torch.Tensor:
+            if classes is None:
+                return self._masks_map(part, spacing, first)
+            ignored = self.contract.ignore_index
+            return batch_labels_map(part, classes, spacing, self.options, first == 0, ignored, self.backend)
+
+        found = self._spacing_of(target, values.ndim - 2)
+        if len(set(found)) == 1:
+            return make(values, found[0])
+        return torch.cat([make(values[index : index + 1], spacing) for index, spacing in enumerate(found)])
+
+    def _spacing_of(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
+        """Spacing of each sample, or one for all."""
+        if self.spacing is not None:
+            return [check_spacing(self.spacing, ndim)]
+        found = batch_spacing(target, ndim)
+        if found is None and not (self._said_spacing or torch.compiler.is_compiling()):
+            self._said_spacing = True
+            warnings.warn(
+                "spacing of the target is unknown, so that the loss makes distance maps in voxels; pass spacing= to "
+                "the loss, or hand it a MetaTensor (LoadImaged) or the map of SignedDistanceMapd",
+                MissingSpacingWarning,
+                stacklevel=6,
+            )
+        return found or [(1.0,) * ndim]
+
+    def _masks_map(self, masks: torch.Tensor, spacing: tuple[float, ...], first: int) -> torch.Tensor:
+        valid = self.contract.counted(masks)
+        if valid is not None:
+            masks = masks.masked_fill(~valid, 0)
+        check_mask_values("target", masks, self.contract.ignore_index)
+        if valid is not None and valid.shape[1] > 1:
+            valid = valid[:, first:]
+        return self.map_of_masks(masks[:, first:] > 0.5, spacing, valid)
+
+    def map_of_masks(self, masks: torch.Tensor, spacing: tuple[float, ...], valid: torch.Tensor | None) -> torch.Tensor:
+        """Map of bool masks `(B, C, *S)` of one spacing; `valid` `(B, 1 or C, *S)` are the voxels that count."""
+        if valid is None or valid.shape[1] == 1:
+            return batch_masks_map(masks, spacing, self.options, valid, self.backend)
+        # channels that are ignored apart, each as a sample of its own
+        alone = [tensor.flatten(0, 1).unsqueeze(1) for tensor in (masks, valid)]
+        return batch_masks_map(alone[0], spacing, self.options, alone[1], self.backend).view(masks.shape)
+
+    def _mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Average `(B, C, *S)` over the voxels, and reduce as asked for."""
+        per_channel = values.flatten(2).mean(-1)
+        return self.reduce(per_channel.mean(dim=0) if self.batch else per_channel)
+
+    def extra_repr(self) -> str:
+        """Show the settings that change the value."""
+        return f"{super().extra_repr()}, options={self.options}"
