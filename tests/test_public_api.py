@@ -16,6 +16,7 @@ from monai_boundary.kernels import barrier, components, regions
 PUBLIC = {
     "BoundaryAwareLoss", "CrossEntropyBoundaryAwareLoss", "RegionSeeds",
     "RegionSeedsd",
+    "BlobLoss", "ComponentDiceLoss", "GeneralizedSurfaceLoss", "HausdorffDistanceLoss", "RegionWiseLoss",
     "BoundaryBand", "BoundaryBandd", "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "Constant",
     "DeepSupervisionLoss", "DistanceMapOptions", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss",
     "GradientShare", "Increase", "LesionCells", "LesionCellsd",
@@ -45,7 +46,8 @@ PARTS = {
         "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict", "SignedDistanceMapd",
     },
     losses: {
-        "BinaryCrossEntropyLoss", "BoundaryAwareLoss",
+        "BinaryCrossEntropyLoss", "BlobLoss", "BoundaryAwareLoss", "ComponentDiceLoss", "GeneralizedSurfaceLoss",
+        "HausdorffDistanceLoss", "RegionWiseLoss",
         "CrossEntropyBoundaryAwareLoss",
         "BoundaryF1IoULoss", "BoundaryF1Loss", "BoundaryLoss", "CollapseGuard", "CollapseWarning",
         "DeepSupervisionLoss", "GeneralizedDiceBoundaryLoss", "GeneralizedDiceLoss", "GradientShareWarning",

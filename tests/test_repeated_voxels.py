@@ -16,6 +16,7 @@ from monai_boundary import (
     BoundaryF1Loss,
     BoundaryLoss,
     GeneralizedDiceLoss,
+    HausdorffDistanceLoss,
     SensitivitySpecificityLoss,
 )
 from monai_boundary.kernels.barrier import barrier_weights
@@ -23,7 +24,8 @@ from monai_boundary.losses import BinaryCrossEntropyLoss, Share, foreground_shar
 from monai_boundary.losses.boundary_f1_iou import IoULoss
 from monai_boundary.losses.gradient_share import gradient_norms
 from monai_boundary.metrics import boundary_f1, instance_scores, lesion_counts, score_buildings, score_pair
-from tests.losses.samples import gathered, repeated, value_and_gradient
+from tests.losses.samples import CELL_LOSSES, gathered, repeated, value_and_gradient
+from tests.losses.samples import LOSSES as ALL_LOSSES
 
 TIMES = pytest.mark.parametrize("times", [2, 6])
 
@@ -83,6 +85,27 @@ def test_value_and_gradient_sum_of_a_loss_stay(name, kind, settings, ndim, times
     if name == "boundary_f1":
         ours, theirs = ours.sum(), theirs.sum()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*CELL_LOSSES[::2], "generalized_surface", "region_wise", "hausdorff"])
+@pytest.mark.parametrize("kind", ["ordinary", "rare", "absent", "hardly predicted", "nearly full"])
+@pytest.mark.parametrize("settings", [{}, {"batch": True}, {"ignore_index": 255}], ids=["plain", "batch", "ignore"])
+@TIMES
+def test_value_and_gradient_sum_of_a_loss_stay_beside_what_is_given(name, kind, settings, times):
+    """The map of the prediction is no part of it: distances between centres of voxels depend on their size."""
+    logits, target = (tensor.double() for tensor in patch(kind, 3))
+    beside = torch.arange(7).div(3, rounding_mode="floor").add(1).expand(target.shape) if name in CELL_LOSSES else (
+        torch.randn_like(target))  # fmt: skip
+    if settings.get("ignore_index"):
+        target[:, :, 0], target[0, 1, :, 0] = 255, 255
+    settings = {**settings, "sigmoid": True, "reduction": "none"}
+    settings |= {"one_sided": True} if name == "hausdorff" else {}
+    settings |= {} if name in CELL_LOSSES else {"check_map": False}
+    loss = (HausdorffDistanceLoss if name == "hausdorff" else ALL_LOSSES[name])(**settings)
+    small = value_and_gradient(loss, logits, target, beside)
+    large = value_and_gradient(loss, *(repeated(one, times) for one in (logits, target, beside)))
+    torch.testing.assert_close(large[0], small[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gathered(large[1], times), small[1], rtol=1e-5, atol=1e-9)
 
 
 @TIMES

@@ -11,9 +11,13 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from monai_boundary import (
+    BlobLoss,
     BoundaryBand,
+    ComponentDiceLoss,
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
+    GeneralizedSurfaceLoss,
+    HausdorffDistanceLoss,
     RegionSeeds,
     SignedDistanceMap,
     SignedDistanceMapd,
@@ -108,7 +112,9 @@ def test_labels_next_to_a_whole_number_are_that_number_in_transforms_losses_and_
     np.testing.assert_array_equal(BoundaryBand()(onehot), BoundaryBand(2)(LABELS))
     seeds = RegionSeeds(spacing=(1, 1))
     np.testing.assert_array_equal(seeds(off)[0], seeds(LABELS)[0])
-    for loss in (GeneralizedDiceLoss(softmax=True, to_onehot_y=True), GeneralizedDiceBoundaryLoss(spacing=(1, 1))):
+    settings = {"softmax": True, "to_onehot_y": True}
+    losses = (GeneralizedDiceLoss, ComponentDiceLoss, BlobLoss, GeneralizedSurfaceLoss, HausdorffDistanceLoss)
+    for loss in (*(kind(**settings) for kind in losses), GeneralizedDiceBoundaryLoss(spacing=(1, 1))):
         torch.testing.assert_close(loss(LOGITS, target), loss(LOGITS, TARGET), rtol=0, atol=0)
     loss = GeneralizedDiceLoss(sigmoid=True)
     torch.testing.assert_close(loss(LOGITS[:, :1], target), loss(LOGITS[:, :1], TARGET), rtol=0, atol=1e-4)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from monai_boundary._check import check_number
 from monai_boundary.losses.contract import as_float32
 from monai_boundary.losses.gradient_share import Heads, gradient_norms
-from monai_boundary.losses.region_boundary import RegionBoundaryLoss, Target, split_target
+from monai_boundary.losses.region_boundary import TARGET_TRANSFORMS, RegionBoundaryLoss, Target, split_target
 
 __all__ = ["DeepSupervisionLoss", "resample_nearest", "sum_over_heads"]
 
@@ -31,8 +31,8 @@ class DeepSupervisionLoss(nn.Module):
 
     The boundary loss says with its attribute `resizes` what is brought to the size of what:
 
-    - ``"target"`` (distance maps): lower heads get the label and the map of full resolution at their nearest voxels,
-      values unchanged, also when no map is given: a millimetre weighs the same in each. MONAI's
+    - ``"target"`` (distance maps, lesion cells): lower heads get the label and the map of full resolution at their
+      nearest voxels, values unchanged, also when no map is given: a millimetre weighs the same in each. MONAI's
       `DeepSupervisionLoss` has each head compute its own, in voxels of that head.
     - ``"head"`` (seeds and target boundaries, which do not survive being made smaller): lower heads are enlarged to the
       size of the target linearly, as logits.
@@ -117,7 +117,7 @@ class DeepSupervisionLoss(nn.Module):
             return sum_over_heads(
                 lambda head: self.loss.terms(_enlarge(head, size), label, beside), heads, self.head_weights
             )
-        whole = self._compute_map(heads[0], label) if beside is None else beside
+        whole = self._compute_target(heads[0], label) if beside is None else beside
 
         def terms(head: torch.Tensor) -> tuple[torch.Tensor, ...]:
             small = head.shape[2:]
@@ -125,13 +125,14 @@ class DeepSupervisionLoss(nn.Module):
 
         return sum_over_heads(terms, heads, self.head_weights)
 
-    def _compute_map(self, head: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def _compute_target(self, head: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         # Once, at full resolution: each head's own would be in its own voxels.
-        compute: Callable[..., torch.Tensor] | None = getattr(self.loss.boundary, "compute_distance_map", None)
+        name = self.target_name
+        compute: Callable[..., torch.Tensor] | None = getattr(self.loss.boundary, f"compute_{name}", None)
         if compute is None:
             raise ValueError(
-                f"distance_map must be given, got None and {type(self.loss.boundary).__name__} cannot compute it; put "
-                "SignedDistanceMapd into the transforms"
+                f"{name} must be given, got None and {type(self.loss.boundary).__name__} cannot compute it; put "
+                f"{TARGET_TRANSFORMS.get(name, 'what makes it')} into the transforms"
             )
         return compute(label, head)
 

@@ -28,7 +28,8 @@ Mode = Literal["rebalance", "increase", "complement"]
 Target = torch.Tensor | Mapping[str, torch.Tensor]
 #: What a loss may want beside the label, and the transform that makes it.
 TARGET_TRANSFORMS = {
-    "distance_map": "SignedDistanceMapd", "target_boundary": "BoundaryBandd", "seeds": "RegionSeedsd"
+    "distance_map": "SignedDistanceMapd", "target_boundary": "BoundaryBandd", "seeds": "RegionSeedsd",
+    "lesion_cells": "LesionCellsd",
 }  # fmt: skip
 _MODES: tuple[Mode, ...] = ("rebalance", "increase", "complement")
 

@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from monai_boundary import (
+    BlobLoss,
     BoundaryF1IoULoss,
     BoundaryF1Loss,
     BoundaryLoss,
+    ComponentDiceLoss,
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
+    GeneralizedSurfaceLoss,
+    HausdorffDistanceLoss,
+    RegionWiseLoss,
     SensitivitySpecificityLoss,
     TopologyLoss,
 )
@@ -71,7 +76,19 @@ LOSSES: dict[str, Callable[..., torch.nn.Module]] = {
     "boundary_f1": BoundaryF1Loss,
     "boundary_f1_iou": _boundary_f1_iou,
     "sensitivity_specificity": lambda **settings: SensitivitySpecificityLoss(lam=0.3, **settings),
+    "component_dice": ComponentDiceLoss,
+    "component_dice_both_ways": lambda **settings: ComponentDiceLoss(bidirectional=True, **settings),
+    "blob": BlobLoss,
+    "generalized_surface": GeneralizedSurfaceLoss,
+    "region_wise": RegionWiseLoss,
+    "hausdorff": HausdorffDistanceLoss,
 }
+#: Those that take a distance map beside the target.
+MAP_LOSSES = (
+    "boundary", "boundary_plain", "generalized_dice_boundary", "generalized_surface", "region_wise", "hausdorff"
+)  # fmt: skip
+#: Those that take the cells of lesions.
+CELL_LOSSES = ("component_dice", "component_dice_both_ways", "blob")
 #: The same and those that take images only.
 IMAGE_LOSSES = LOSSES | {"topology": _topology}
 

@@ -11,13 +11,21 @@ from monai.data import MetaTensor
 from monai.networks import one_hot
 
 from monai_boundary import BoundaryBand
-from tests.losses.samples import IMAGE_LOSSES, LOSSES, building, labels_like, value_and_gradient
+from tests.losses.samples import (
+    CELL_LOSSES,
+    IMAGE_LOSSES,
+    LOSSES,
+    MAP_LOSSES,
+    building,
+    labels_like,
+    value_and_gradient,
+)
 
 close = torch.testing.assert_close
 NAMES = pytest.mark.parametrize("name", LOSSES)
 LABELS = {"softmax": True, "to_onehot_y": True}
 #: These see where voxels lie: rows that do not count are not the same as rows that are not there.
-SEES_PLACES = {"boundary", "boundary_plain", "generalized_dice_boundary"}
+SEES_PLACES = set(MAP_LOSSES) - {"generalized_surface"}
 SUMS = {"generalized_dice_boundary", "boundary_f1_iou"}
 NO_CHANNELS = SUMS | {"generalized_dice"}
 
@@ -118,11 +126,11 @@ def test_step_against_the_gradient_lowers_the_loss(name, shape):
 
 @NAMES
 @pytest.mark.parametrize("ignore", [None, 255])
-def test_compiled_loss_equals_the_eager_one_with_a_map_or_band_and_without(name, ignore):
+def test_compiled_loss_equals_the_eager_one_with_what_it_wants_beside_the_target_and_without(name, ignore):
     logits, labels = torch.randn(2, 3, 6, 7), labels_like((2, 6, 7), 3)
     if ignore is not None:
         labels[:, :, 0] = ignore
-    settings = {"backend": "torch"} if "boundary" in name and "f1" not in name else {}
+    settings = {"backend": "torch"} if name in MAP_LOSSES else {}
     loss = LOSSES[name](ignore_index=ignore, **LABELS, **settings)
     torch._dynamo.reset()
     compiled = torch.compile(loss, fullgraph=True, backend="eager")
@@ -131,6 +139,8 @@ def test_compiled_loss_equals_the_eager_one_with_a_map_or_band_and_without(name,
         beside = [torch.stack([BoundaryBand(3, ignore_index=ignore)(label) for label in labels])]
     elif settings:
         beside = [torch.randn(2, 3, 6, 7)]
+    elif name in CELL_LOSSES:
+        beside = [torch.randint(1, 5, (2, 3, 6, 7), dtype=torch.int16)]
     for given in ([], beside) if beside else ([],):
         expected = value_and_gradient(loss, logits, labels, *given)
         close(value_and_gradient(compiled, logits, labels, *given), expected)

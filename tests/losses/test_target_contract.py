@@ -11,17 +11,22 @@ import torch
 from monai.networks import one_hot
 
 from monai_boundary import (
+    BlobLoss,
     BoundaryAwareLoss,
     BoundaryF1Loss,
     BoundaryLoss,
+    ComponentDiceLoss,
     CrossEntropyBoundaryAwareLoss,
     GeneralizedDiceLoss,
+    GeneralizedSurfaceLoss,
+    HausdorffDistanceLoss,
+    RegionWiseLoss,
     SensitivitySpecificityLoss,
     TopologyLoss,
 )
 from monai_boundary.losses import BinaryCrossEntropyLoss, foreground_shares
 from monai_boundary.losses.contract import check_label_values
-from tests.losses.samples import IMAGE_LOSSES, cells, labels_like, value_and_gradient
+from tests.losses.samples import IMAGE_LOSSES, MAP_LOSSES, cells, labels_like, value_and_gradient
 from tests.oracles import monai_boundary_loss
 
 NAMES = pytest.mark.parametrize("name", IMAGE_LOSSES)
@@ -66,7 +71,7 @@ def test_whatever_stands_at_ignored_voxels_reaches_neither_loss_nor_gradient(nam
         torch.testing.assert_close(found, (value, gradient), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["boundary", "boundary_plain", "generalized_dice_boundary"])
+@pytest.mark.parametrize("name", MAP_LOSSES)
 @pytest.mark.parametrize("kind", ["labels", "one_hot", "one_channel", "multi_label"])
 def test_a_given_map_does_not_count_at_ignored_voxels_either(name, kind):
     settings, logits, target, stripe = ignored_stripe(kind, 255)
@@ -196,7 +201,19 @@ def test_one_channel_is_warned_of_exactly_once_in_a_call(name, setting):
 
 
 @pytest.mark.parametrize(
-    "loss", [BoundaryLoss, GeneralizedDiceLoss, BoundaryF1Loss, SensitivitySpecificityLoss, TopologyLoss]
+    "loss",
+    [
+        BoundaryLoss,
+        GeneralizedDiceLoss,
+        BoundaryF1Loss,
+        SensitivitySpecificityLoss,
+        TopologyLoss,
+        ComponentDiceLoss,
+        BlobLoss,
+        GeneralizedSurfaceLoss,
+        RegionWiseLoss,
+        HausdorffDistanceLoss,
+    ],
 )
 def test_monais_seven_arguments_come_first_and_the_others_by_keyword(loss):
     monai = list(inspect.signature(monai_boundary_loss()).parameters.values())
