@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["ellipsoids", "hard_mask", "voronoi_membranes"]
+__all__ = ["ellipsoids", "hard_mask", "scattered_lesions", "voronoi_membranes"]
 
 
 def ellipsoids(shape: tuple[int, ...], num_classes: int, seed: int = 0) -> np.ndarray:
@@ -39,6 +39,22 @@ def hard_mask(kind: str, shape: tuple[int, ...]) -> np.ndarray:
     z, y, x = np.indices(shape, sparse=True)
     surface = shape[0] * (0.5 + 0.35 * np.sin(y / 40) * np.cos(x / 30))
     return (z >= surface) & (z < surface + 2)
+
+
+def scattered_lesions(shape: tuple[int, ...], count: int, seed: int = 0) -> np.ndarray:
+    """Return a bool mask of `count` ellipsoids that do not touch, of 1 to 5 voxels half-width, most of them small."""
+    rng, mask, free = np.random.default_rng(seed), np.zeros(shape, bool), np.ones(shape, bool)
+    while count:
+        centre, radii = (
+            rng.uniform(0.05, 0.95, len(shape)) * shape,
+            1 + 4 * rng.random() ** 3 * rng.uniform(0.6, 1, len(shape)),
+        )
+        one = _ellipsoid(shape, centre, radii)
+        if one.any() and free[one].all():
+            mask |= one
+            free &= ~_ellipsoid(shape, centre, radii + 3)
+            count -= 1
+    return mask
 
 
 def _ellipsoid(shape: tuple[int, ...], centre: Any, radii: Any) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The boundary loss against MONAI's, and the boundary F1 loss against the same loss from torch's box max pooling.
 
-Forward and backward from logits. Both forms of the boundary F1 loss give one value and one gradient, bit by bit.
+Forward and backward from logits. Both forms of the boundary F1 loss give one value and one gradient, bit by bit. The
+loss of lesions is compared with a loop over them, and with the loss that it stands beside; the Hausdorff loss with
+MONAI's, of the same value.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.case import Against, Calls, Case
-from benchmarks.phantoms import ellipsoids
+from benchmarks.phantoms import ellipsoids, scattered_lesions
 from monai_boundary.kernels.distance import signed_distance_map
-from monai_boundary.losses import BoundaryF1Loss, BoundaryLoss
+from monai_boundary.losses import BoundaryF1Loss, BoundaryLoss, ComponentDiceLoss, HausdorffDistanceLoss
 
 __all__ = ["CASES"]
 
@@ -109,10 +111,74 @@ def _f1_case(name: str, shape: tuple[int, ...], small: tuple[int, ...], theta: i
     )
 
 
+def component_dice(size: int, lesions: int) -> Calls:
+    """B=2, two classes, cells given, as the loader makes them."""
+    masks = [scattered_lesions((size,) * 3, lesions, seed) for seed in range(2)]
+    labels = torch.from_numpy(np.stack(masks))[:, None].long()
+    noise = torch.randn((2, 2, size, size, size), generator=torch.Generator().manual_seed(0))
+    logits = (4 * torch.cat([1 - labels, labels], 1) - 2 + noise).requires_grad_(True)
+    settings = {"softmax": True, "to_onehot_y": True, "include_background": False}
+    ours, whole = ComponentDiceLoss(**settings), monai.losses.DiceCELoss(**settings)
+    cells = ours.compute_lesion_cells(labels, logits).short()
+    step = functools.partial(_step, logits)
+    calls = {
+        "ours": lambda: step(lambda: ours(logits, labels, cells)),
+        "loop over lesions": lambda: step(lambda: _lesion_loop(logits, labels, cells)),
+        "DiceCELoss": lambda: step(lambda: whole(logits, labels)),
+    }
+    return Calls(calls, _same_but_for_the_whole_volume)
+
+
+def _lesion_loop(logits: torch.Tensor, labels: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """CC-DiceCE as it is written down: one lesion after the other."""
+    probs, entropy = torch.softmax(logits, 1)[:, 1], F.cross_entropy(logits, labels[:, 0], reduction="none")
+    samples = []
+    for p, e, t, own in zip(probs, entropy, labels[:, 0], cells[:, 0], strict=True):
+        parts = []
+        for number in range(1, int(own.max()) + 1):
+            where = own == number
+            inside, true = p[where], t[where]
+            parts.append(1 - 2 * (inside * true).sum() / (inside.sum() + true.sum()) + e[where].mean())
+        samples.append(torch.stack(parts).mean())
+    return torch.stack(samples).mean()
+
+
+def _same_but_for_the_whole_volume(name: str, theirs: Any, ours: Any) -> dict[str, float]:
+    if name != "DiceCELoss":
+        torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-7)
+    return {}
+
+
+def hausdorff(size: int) -> Calls:
+    """B=2, two classes; all maps are made in the step, as in MONAI's loss, unless that of the target is given."""
+    labels = torch.from_numpy(np.stack([ellipsoids((size,) * 3, 2, seed) for seed in range(2)]))[:, None].long()
+    noise = torch.randn((2, 2, size, size, size), generator=torch.Generator().manual_seed(0))
+    logits = (6 * torch.cat([1 - labels, labels], 1) - 3 + noise).requires_grad_(True)
+    settings = {"softmax": True, "to_onehot_y": True, "include_background": False}
+    ours, theirs = HausdorffDistanceLoss(spacing=(1, 1, 1), **settings), monai.losses.HausdorffDTLoss(**settings)
+    maps, step = ours.compute_distance_map(labels, logits), functools.partial(_step, logits)
+    calls = {
+        "ours": lambda: step(lambda: ours(logits, labels)),
+        "ours, target's map given": lambda: step(lambda: ours(logits, labels, maps)),
+        "MONAI": lambda: step(lambda: theirs(logits, labels)),
+    }
+    return Calls(calls, _equal_to_a_hundred_thousandth)
+
+
+def _equal_to_a_hundred_thousandth(_: str, theirs: Any, ours: Any) -> dict[str, float]:
+    torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-9)
+    return {}
+
+
 _3D, _2D = ((1, 1, 128, 128, 128), (1, 1, 24, 24, 24)), ((8, 1, 512, 512), (2, 1, 48, 48))
 CASES = [
     Case("loss", "losses", "boundary loss, B=2 C=4 128^3", boundary_loss, (128,), (16,),
          (Against("MONAI", 40.0, memory=0.25, rounds=3), Against("ours, float16 map")), headline=True),
+    Case("component_dice", "losses", "component Dice loss, B=2 128^3, 100 lesions, cells given", component_dice,
+         (128, 100), (24, 4), (Against("loop over lesions", 30.0, rounds=1), Against("DiceCELoss", 0.667)),
+         headline=True),
+    Case("hausdorff", "losses", "Hausdorff distance loss, B=2 128^3", hausdorff, (128,), (16,),
+         (Against("MONAI", 10.0, rounds=2), Against("ours, target's map given")), headline=True),
     _f1_case("3d", *_3D, theta=5, target=1.9),
     _f1_case("3d", *_3D, theta=9, target=6.0),
     _f1_case("2d", *_2D, theta=5, target=1.0),

@@ -83,9 +83,10 @@ def sum_over_cells(
 
     def summed(values: torch.Tensor) -> torch.Tensor:
         values = values.flatten(2).expand_as(index).to(kind)
-        return values.new_zeros(shape).scatter_add(2, index, values)[..., :-1].unflatten(2, (slots, 2))
+        bins = values.new_zeros(shape).scatter_add(2, index, values)[..., :-1]
+        return bins.view(*shape[:2], slots, 2)
 
-    return Sums(summed(probs), summed(entropy), summed(torch.ones_like(probs[:1, :1, ...]).expand_as(probs)))
+    return Sums(summed(probs), summed(entropy), summed(torch.ones_like(probs[:1, :1]).expand_as(probs)))
 
 
 def check_cells(cells: torch.Tensor, sums: Sums) -> None:

@@ -100,8 +100,10 @@ class LesionLoss(TargetLoss):
         masks = plain_tensor("masks", masks if valid is None else masks & valid)
         found = known or [(1.0,) * ndim]
         if len(found) == 1:
-            return mask_cells(masks, found[0])
-        return torch.cat([mask_cells(masks[index : index + 1], spacing) for index, spacing in enumerate(found)])
+            found = found * len(masks)
+        pairs = zip(masks.split(1), found, strict=True)
+        made: torch.Tensor = torch.cat([mask_cells(mask, spacing) for mask, spacing in pairs])
+        return made
 
     def _entropy(self, pair: Pair, counted: Counted) -> torch.Tensor:
         """Cross-entropy at every voxel, `(B, C, *S)`, or `(B, 1, *S)` over all classes after a softmax."""

@@ -164,3 +164,14 @@ def neighbours_of_another_label_are_one_component(right, labels, connectivity=1)
 @fault("monai_boundary.kernels.regions:id_overlaps", "kernels/test_regions.py")
 def prediction_and_target_are_swapped(right, pred, target):
     return right(target, pred)
+
+
+@fault("monai_boundary.kernels.distance.finish:balance_maps", *MAPS)
+def lesions_are_balanced_whole_whatever_the_power(right, maps, inside, plan):
+    return right(maps, inside, plan._replace(balance_lesions=float(plan.balance_lesions > 0)))
+
+
+@fault("monai_boundary.kernels.distance.finish:balance_maps", *MAPS)
+def the_sides_are_balanced_before_the_lesions(right, maps, inside, plan):
+    right(maps, inside, plan._replace(balance_lesions=0.0))
+    return right(maps, inside, plan._replace(balance=0.0))

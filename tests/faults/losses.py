@@ -1,5 +1,7 @@
 """Faults of the losses: what the target means, which voxels count, which map belongs to what."""
 
+import dataclasses
+
 import torch
 
 from tests.faults.registry import fault
@@ -12,6 +14,8 @@ HEADS = ("losses/test_deep_supervision_heads.py",)
 GUARD = ("losses/test_collapse.py",)
 MAPS = ("losses/test_map_agreement.py",)
 SCALE = ("test_repeated_voxels.py",)
+LESIONS = ("losses/test_lesions.py",)
+MAP_LOSSES = ("losses/test_map_losses.py",)
 AGREEMENT = ("losses/test_target_agreement.py",)
 CONTRACT = "monai_boundary.losses.contract:TargetContract"
 
@@ -134,7 +138,7 @@ def heads_are_taken_off_the_batch_axis(right, output, label):
     )
 
 
-@fault("monai_boundary.losses.deep_supervision:DeepSupervisionLoss._compute_map", *HEADS)
+@fault("monai_boundary.losses.deep_supervision:DeepSupervisionLoss._compute_target", *HEADS)
 def each_head_gets_a_map_of_the_lowest_resolution(right, self, head, label):
     small = torch.nn.functional.interpolate(label.float(), scale_factor=0.5, mode="nearest-exact")
     maps = right(self, torch.nn.functional.interpolate(head, size=small.shape[2:]), small.to(label.dtype))
@@ -169,3 +173,93 @@ def smooth_is_in_voxels_of_the_patch(right, self, part, whole, smooth, voxels):
 @fault("monai_boundary.losses.map_agreement:compare_numbers", *AGREEMENT)
 def a_target_of_other_settings_passes(right, *args):
     return None
+
+
+@fault("monai_boundary.losses.cell_sums:sum_over_cells", *LESIONS)
+def ignored_voxels_lie_in_a_cell(right, probs, entropy, true, cells, valid):
+    return right(probs, entropy, true, cells, None)
+
+
+@fault("monai_boundary.losses.cell_sums:sum_over_cells", *LESIONS)
+def every_sample_has_the_cells_of_the_first(right, probs, entropy, true, cells, valid):
+    return right(probs, entropy, true, cells[:1].expand_as(cells), valid)
+
+
+@fault("monai_boundary.losses.cell_sums:sum_over_cells", *LESIONS)
+def the_lesion_is_outside_of_itself(right, *args):
+    return type(sums := right(*args))(*(part.flip(-1) for part in sums))
+
+
+@fault("monai_boundary.losses.cell_sums:check_cells", *LESIONS)
+def cells_of_another_label_are_taken(right, cells, sums):
+    return None
+
+
+@fault("monai_boundary.losses.cell_sums:sum_dtype", *LESIONS)
+def sums_over_cells_are_float32(right, device):
+    return torch.float32
+
+
+@fault("monai_boundary.losses.lesions:LesionLoss._mean", *LESIONS)
+def cells_without_a_lesion_count(right, self, sums, present):
+    return right(self, sums, torch.ones_like(present))
+
+
+@fault("monai_boundary.losses.lesions:LesionLoss._mean", *LESIONS)
+def an_empty_sample_is_free(right, self, sums, present):
+    found = present[..., 1:].any(-1)
+    return right(self, sums, present) * (found.any(0) if self.batch else found)
+
+
+@fault("monai_boundary.losses.lesions:LesionLoss._make_cells", *LESIONS)
+def cells_are_measured_in_voxels(right, self, masks, valid, target):
+    self.spacing = None
+    return right(self, masks, valid, target.as_subclass(torch.Tensor))
+
+
+@fault("monai_boundary.losses.lesions:LesionLoss._entropy", *LESIONS)
+def the_cross_entropy_of_a_cell_is_one_against_the_rest(right, self, pair, counted):
+    contract, self.contract = self.contract, dataclasses.replace(self.contract, softmax=False)
+    found = right(self, pair, counted)
+    self.contract = contract
+    return found
+
+
+@fault("monai_boundary.losses.lesions:BlobLoss.regions", *LESIONS)
+def a_blob_sees_its_cell_alone(right, self, sums):
+    return sums
+
+
+@fault("monai_boundary.losses.lesions:ComponentDiceLoss._beside", *LESIONS)
+def both_ways_are_one(right, self, values, *args):
+    return values
+
+
+@fault("monai_boundary.losses.map_losses:TargetMapLoss._maps_of", *MAP_LOSSES)
+def maps_of_masks_start_at_ignored_voxels(right, self, masks, valid, like):
+    return right(self, masks, None, like)
+
+
+@fault("monai_boundary.losses.map_losses:TargetMapLoss._maps_of", *MAP_LOSSES)
+def all_samples_have_the_spacing_of_the_first(right, self, masks, valid, like):
+    return self.map_of_masks(masks, self._spacing_of(like, masks.ndim - 2)[0], valid)
+
+
+@fault("monai_boundary.losses.map_losses:RegionWiseLoss.of_map", *MAP_LOSSES)
+def the_region_wise_map_is_that_of_the_boundary_loss(right, self, counted, maps):
+    return self._mean(counted.probs * maps)
+
+
+@fault("monai_boundary.losses.map_losses:GeneralizedSurfaceLoss.of_map", *MAP_LOSSES)
+def the_distance_is_not_squared(right, self, counted, maps):
+    return right(self, counted, maps.abs().sqrt())
+
+
+@fault("monai_boundary.losses.map_losses:_measure_between_centres", *MAP_LOSSES)
+def hausdorff_measures_to_the_face_of_a_voxel(right, loss):
+    return None
+
+
+@fault("monai_boundary.losses.deep_supervision:DeepSupervisionLoss._compute_target", *LESIONS)
+def each_head_has_cells_of_its_own_label(right, self, head, label):
+    return right(self, head, label).flip(-1)

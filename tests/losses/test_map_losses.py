@@ -205,7 +205,7 @@ def test_a_map_of_other_settings_or_of_another_label_is_named(kind):
         kind(spacing=(1, 1), **LABELS)(logits, labels, maps)
     loss = kind(spacing=(1, 1), **LABELS)
     with pytest.raises(ValueError, match="distance_map must be negative inside of the label"):
-        loss(logits, labels, loss.compute_distance_map(labels, logits).roll(9, -1))
+        loss(logits, labels, loss.compute_distance_map(labels.roll(8, -1), logits))
     with pytest.raises(TypeError, match=r"distance_map must be floating point, got torch\.int64"):
         kind(**LABELS)(logits, labels, labels)
     with pytest.raises(ValueError, match=r"distance_map must have shape \(1, 1, 20, 20\)"):
