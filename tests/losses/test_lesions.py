@@ -16,6 +16,7 @@ from monai_boundary import (
     ComponentDiceLoss,
     DeepSupervisionLoss,
     GeneralizedDiceLoss,
+    LesionCells,
     RegionBoundaryLoss,
     Share,
 )
@@ -150,6 +151,21 @@ def test_given_cells_are_those_that_the_loss_makes(kind, dtype):
     for made in (cells.to(dtype), MetaTensor(cells.to(dtype))):
         expected = value_and_gradient(loss, logits, labels)
         close(value_and_gradient(loss, logits, labels, made), expected, rtol=0, atol=0)
+
+
+def test_cells_of_the_transform_are_those_that_the_loss_makes():
+    labels, logits = (
+        torch.from_numpy(np.where(blobs(1, (9, 10, 8)), 1, 2 * blobs(2, (9, 10, 8))))[None, None],
+        torch.randn(1, 3, 9, 10, 8),
+    )
+    loss = ComponentDiceLoss(spacing=(3, 1, 1), **LABELS)
+    made = LesionCells(num_classes=3, spacing=(3, 1, 1))(labels[0])[None]
+    close(made, loss.compute_lesion_cells(labels, logits).to(made.dtype))
+    target = {"label": labels, "lesion_cells": made}
+    close(
+        RegionBoundaryLoss(GeneralizedDiceLoss(softmax=True, to_onehot_y=True), loss, alpha=1)(logits, target),
+        0.1 * GeneralizedDiceLoss(softmax=True, to_onehot_y=True)(logits, labels) + loss(logits, labels),
+    )
 
 
 def test_cells_of_numbers_far_apart_are_the_same():
