@@ -151,6 +151,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GradientShareWarning)
         balance(Path(folder))
+    dist.barrier()  # a rank that leaves while the other still speaks to it is aborted
     dist.destroy_process_group()
 
 

@@ -47,6 +47,7 @@ def rank_main(rank: int, store: str, out: str) -> None:
     log = {key: [float(v) for v in np.ravel(values)] for key, values in trainer.boundary_log.values.items()}
     with open(f"{out}.{rank}", "w") as file:  # noqa: PTH123
         json.dump({**log, "ratio": trainer.boundary_log.guard.ratio, "weight": weight}, file)
+    dist.barrier()  # a rank that leaves while the other still speaks to it is aborted
     dist.destroy_process_group()
 
 
