@@ -177,6 +177,11 @@ def elements_count_alike_whatever_their_area(right, spacing):
     return (right(spacing) > 0).astype(float)
 
 
+@fault(f"{METRICS}.surface:_area_percentile", *ELEMENTS)
+def the_percentile_counts_elements_whatever_their_area(right, distances, areas, rank):
+    return right(distances, np.ones_like(areas), rank)
+
+
 @fault(f"{METRICS}.surface_elements:element_areas", *ELEMENTS)
 def areas_are_those_of_cubic_voxels(right, spacing):
     return right([1.0] * len(spacing))

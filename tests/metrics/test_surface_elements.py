@@ -184,6 +184,21 @@ def test_average_and_percentile_weigh_by_area_and_a_flat_voxel_surface_does_not(
     assert (itself.hausdorff_mm(95), itself.average_mm(), itself.surface_dice(0)) == (0, 0, 1)
 
 
+def test_the_percentile_is_that_of_the_area_and_not_of_the_elements():
+    """A bar of 4 voxels of 10 mm by 20 of 1 mm gets 3 more at its end: few long elements lie there, 3 mm off."""
+    rows, width, height = 20, 10.0, 1.0
+    target, pred = box((30, 12), (2, 2 + rows), (3, 7)), box((30, 12), (2, 5 + rows), (3, 7))
+    found = surface_distances(pred, target, (height, width), definition="surface_elements")
+    corners, end, sides = 4 * math.hypot(height, width) / 2, 3 * width, 2 * (rows + 3 - 1) * height
+    beyond = (end + corners / 2) / (2 * end + corners + sides)  # of the area of pred
+    at_3_mm = found.pred_to_target > 2.5
+    assert (at_3_mm.sum(), len(at_3_mm)) == (5, 54)
+    assert found.areas[0][at_3_mm].sum() / found.areas[0].sum() == pytest.approx(beyond)
+    below, above = 100 * (1 - beyond) - 0.1, 100 * (1 - beyond) + 0.1  # 64.3 percent of the area, 90.7 of the elements
+    assert (found.hausdorff_mm(below), found.hausdorff_mm(above)) == pytest.approx((2.0, 3.0))
+    assert np.percentile(found.pred_to_target, above) == 0
+
+
 def test_metric_protocol_and_folder_measure_by_the_same_definition(tmp_path):
     target, pred = box((12, 14, 9), (2, 8), (3, 9), (2, 6)), box((12, 14, 9), (2, 9), (3, 11), (2, 6))
     spacing, names = (1.5, 1.0, 0.5), ("hd95_mm", "hausdorff_mm", "average_mm", "surface_dice")
