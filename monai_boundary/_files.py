@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
 import shutil
 import sys
 import uuid
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,14 +20,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
-    "check_archive",
     "copy_file",
-    "file_digest",
     "is_full",
     "is_lock",
     "only_writer",
     "part_pattern",
     "replacing",
+    "together",
     "write_bytes",
     "write_csv",
     "write_json",
@@ -95,6 +91,37 @@ def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+@contextmanager
+def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
+    """Give a temporary folder whose files take their places in `folder` when the block has succeeded.
+
+    So the files of a result are all of one run. What a run that was killed left of its own is removed: call this as the
+    `only_writer` of the folder.
+
+    Args:
+        folder: Made where it is missing.
+        last: The file that takes its place last: where it lies, the result is whole.
+
+    Raises:
+        OSError: A file cannot be written; the error names it as it would lie in `folder`.
+    """
+    folder = Path(folder)
+    for left in folder.glob(part_pattern("together")):
+        _remove(left)
+    part = folder / f".together.{uuid.uuid4().hex}.part"
+    try:
+        part.mkdir(parents=True)
+        yield part
+        for path in sorted(part.iterdir(), key=lambda path: path.name == last):
+            path.replace(folder / path.name)
+    except OSError as error:
+        if error.filename is None or not Path(error.filename).is_relative_to(part):
+            raise
+        raise OSError(error.errno, error.strerror, str(folder / Path(error.filename).relative_to(part))) from error
+    finally:
+        _remove(part)
 
 
 @contextmanager
@@ -216,28 +243,3 @@ def write_torch(path: str | os.PathLike[str], content: object) -> None:
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Write a JSON file in one step, over any other."""
     write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def check_archive(path: str | os.PathLike[str]) -> None:
-    """Raise ``ValueError`` when a part of a zip, as `torch.save` writes it, is damaged; of other files nothing is said.
-
-    torch.load looks at no checksum.
-    """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            try:
-                broken = archive.testzip()
-            # the last two: a damaged header names a compression or a key that there is not
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-                raise ValueError(f"a damaged part: {error}") from error
-            if broken:
-                raise ValueError(f"bad checksum of {broken}")
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_boundary._files import check_archive, copy_file, replacing, write_torch
+from monai_boundary._checksums import check_archive
+from monai_boundary._files import copy_file, replacing, write_torch
 
 __all__ = ["STOCK_TRAINER", "export_checkpoint"]
 

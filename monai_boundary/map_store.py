@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_boundary._files import file_digest
+from monai_boundary._checksums import file_digest
 
 __all__ = ["ENDING", "MapRecord", "MapStore", "encode_map", "read_record", "read_records", "require_blosc2",
            "require_settings"]  # fmt: skip

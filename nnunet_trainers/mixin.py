@@ -15,7 +15,8 @@ from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import nn
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import check_archive, part_pattern, replacing
+from monai_boundary._checksums import check_archive
+from monai_boundary._files import part_pattern, replacing
 from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.reports.boundary_log import GRADIENT_KEYS, plot_boundary_log

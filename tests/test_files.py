@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from monai_boundary import export
+from monai_boundary._checksums import check_archive
 from monai_boundary._files import (
-    check_archive,
     only_writer,
     part_pattern,
     replacing,
+    together,
     write_csv,
     write_json,
     write_text,
@@ -56,6 +57,24 @@ def test_a_full_disk_is_reported_with_the_path_that_was_asked_for(tmp_path: Path
         raise OSError(errno.ENOSPC, "No space left on device", *named)
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(path)
+
+
+def test_files_of_one_result_take_their_places_together_or_not_at_all(tmp_path: Path) -> None:
+    out, left = tmp_path / "out", tmp_path / "out" / f".together.{'0af9' * 8}.part"
+    left.mkdir(parents=True)  # by a run that was killed
+    (left / "a").touch()
+    with together(out, "b") as part:
+        write_text(part / "a", "old")
+        write_text(part / "b", "old")
+    with pytest.raises(IsADirectoryError) as caught, together(out, "b") as part:  # noqa: PT012
+        write_text(part / "a", "new")
+        (part / "b").mkdir()
+        (part / "b").write_text("new")
+    assert caught.value.filename == str(out / "b")
+    with pytest.raises(RuntimeError), together(out, "b") as part:  # noqa: PT012
+        write_text(part / "b", "new")
+        raise RuntimeError
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"a": "old", "b": "old"}
 
 
 def test_what_a_killed_writer_leaves_is_found_by_its_pattern(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ FILES = sorted(path for name in ("monai_boundary", "nnunet_trainers") for path i
 # Left to right; a part may import the parts of lower rank. Parts of one rank do not know each other.
 RANK = {
     "_labels": -1,
-    "_check": 0, "_files": 0, "_geometry": 0,
+    "_check": 0, "_checksums": 0, "_files": 0, "_geometry": 0,
     "kernels": 1,
     "map_store": 1.5,
     "transforms": 2, "datasets": 2,

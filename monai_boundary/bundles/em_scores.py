@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from monai_boundary._files import write_csv, write_json
+from monai_boundary._files import only_writer, together, write_csv, write_json
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, ignored_value, scope_of
 from monai_boundary.metrics import INSTANCE_SCORES, LikelihoodSegmentation, ThresholdSweepMetric
 from monai_boundary.metrics.likelihood import THRESHOLDS
@@ -74,13 +74,14 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     scored = "mean of slices" if unit == "slice" else "volume"
     curve = _means(table, scored)
     folder, chosen = Path(output_dir), curve[curve.threshold == threshold]
-    for name, lines in (("items", table), ("thresholds", curve), ("scores", chosen)):
-        write_csv(folder / f"{name}.csv", lines)
     summary = {
         "scored": scored, "items": len(items), "target": target, "border_nm": border, "threshold": threshold,
         "mean": _last(chosen), "mean_at_0.5": _last(curve[curve.threshold == _FIXED]),
     }  # fmt: skip
-    write_json(folder / "summary.json", summary)
+    with only_writer(folder), together(folder, "summary.json") as part:
+        for name, lines in (("items", table), ("thresholds", curve), ("scores", chosen)):
+            write_csv(part / f"{name}.csv", lines)
+        write_json(part / "summary.json", summary)
     print(f"threshold {threshold:g}, {scored}")
     print(chosen[_PRINTED].to_string(index=False, float_format="{:.4f}".format))
     print(f"wrote scores.csv, thresholds.csv, items.csv and summary.json to {folder}")

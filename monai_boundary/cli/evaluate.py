@@ -100,7 +100,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
       buildings  IoU, boundary F1, precision, recall of GeoTIFFs, such as train/gt of INRIA;
                  takes only --theta and --unit, and writes no report
     """  # noqa: D301
-    from monai_boundary._files import only_writer
+    from monai_boundary._files import only_writer, together
 
     given = {name: value for name, value in by_lesion.items() if value is not None}
     if given and protocol != "lesions":
@@ -127,9 +127,11 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     with only_writer(output):
         refuse_earlier(output / "report.html", force)
         result = evaluate_folder(pred, gt, settings)
-        written = dict(zip(("table", "summary"), write_tables(result, output), strict=True))
-        title = f"{pred.resolve().name}: {protocol} scores"
-        written["report"] = write_report(result, output / "report.html", images, worst, title)
+        with together(output, "report.html") as part:
+            table, summary = write_tables(result, part)
+            title = f"{pred.resolve().name}: {protocol} scores"
+            report = write_report(result, part / "report.html", images, worst, title)
+    written = {key: output / path.name for key, path in {"table": table, "summary": summary, "report": report}.items()}
     _finish(_case_lines(result), result, written, "cases", allow_missing)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monai_boundary._files import write_json
+from monai_boundary._files import together, write_json
 from monai_boundary.evaluation.compare import Comparison
 from monai_boundary.evaluation.runs import METRICS
 from monai_boundary.reports.figures import save_figure
@@ -17,7 +17,7 @@ _PANELS = 40  # what one picture holds
 
 
 def write_comparison(result: Comparison, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``comparison.json`` and ``comparison.png``; return their paths.
+    """Write ``comparison.json`` and ``comparison.png``, both or neither; return their paths.
 
     The picture holds the first 40 scores, class by class, and says so where there are more.
     """
@@ -26,8 +26,9 @@ def write_comparison(result: Comparison, folder: str | os.PathLike[str]) -> tupl
     title = f"{len(result.runs[0].table.index.unique('case'))} cases, {len(names)} runs"
     if len(panels) > _PANELS:
         title += f"; the first {_PANELS} of {len(panels)} scores"
-    write_json(summary, result.summary())
-    save_figure(paired_figure(panels[:_PANELS], names, title), picture, dpi=120)
+    with together(folder, summary.name) as part:
+        write_json(part / summary.name, result.summary())
+        save_figure(paired_figure(panels[:_PANELS], names, title), part / picture.name, dpi=120)
     return summary, picture
 
 

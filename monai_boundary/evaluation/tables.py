@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from monai_boundary._files import write_csv, write_json
+from monai_boundary._files import together, write_csv, write_json
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation.tiles import TileEvaluation
@@ -58,8 +58,9 @@ def statistics(values: pd.Series) -> dict[str, Any]:
 
 
 def write_tables(result: Evaluation | TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``cases.csv``, one line per case (and class), and ``summary.json``; return their paths."""
+    """Write ``cases.csv``, one line per case (and class), and ``summary.json``, both or neither; return their paths."""
     cases, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
-    write_csv(cases, result.table())
-    write_json(summary, result.summary())
+    with together(folder, summary.name) as part:
+        write_csv(part / cases.name, result.table())
+        write_json(part / summary.name, result.summary())
     return cases, summary

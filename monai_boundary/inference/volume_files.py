@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -86,11 +87,33 @@ def volume_writer(files: dict[str, list[Path]], grid: VolumeGrid) -> Iterator[Ad
             raise ValueError(f"the volume must get its {grid.shape[0]} slices, got {given}")
 
 
+class _Stream(io.FileIO):
+    """A file that keeps an error of writing for `check`: HDF5 that cannot write what it holds ends the process."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:  # type: ignore[override]
+        """Write all of it, or keep the error."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while self.error is None and len(left):
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def check(self) -> None:
+        """Raise the error."""
+        if self.error is not None:
+            raise self.error
+
+
 @contextmanager
 def _hdf5(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
     """One file, with data sets and attributes as CREMI has them."""
     chunks = tuple(min(size, limit) for size, limit in zip(grid.shape, (1, _CHUNK, _CHUNK), strict=True))
-    with import_h5py().File(paths[0], "w") as file:
+    with _Stream(paths[0], "w+") as stream, import_h5py().File(stream, "w") as file:
         for key, dtype in ((LIKELIHOOD_KEY, np.float32), (IDS_KEY, np.uint64)):
             dataset = file.create_dataset(
                 key, grid.shape, dtype, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
@@ -104,8 +127,10 @@ def _hdf5(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
             stop = start + len(ids)
             file[LIKELIHOOD_KEY][start:stop], file[IDS_KEY][start:stop] = likelihood, ids
             start = stop
+            stream.check()
 
         yield add
+    stream.check()
 
 
 @contextmanager

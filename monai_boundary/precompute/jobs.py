@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from monai_boundary._files import file_digest, is_full, write_bytes
+from monai_boundary._checksums import file_digest
+from monai_boundary._files import is_full, write_bytes
 from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.kernels.distance import DistanceMapOptions, labels_distance_map

@@ -16,7 +16,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monai_boundary._check import check_ignore_index
-from monai_boundary._files import file_digest, only_writer, part_pattern
+from monai_boundary._checksums import file_digest
+from monai_boundary._files import only_writer, part_pattern
 from monai_boundary.datasets.checks import check_names, data_files
 from monai_boundary.datasets.datalist import datalist_file, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
-from monai_boundary._files import check_archive, part_pattern, write_torch
+from monai_boundary._checksums import check_archive
+from monai_boundary._files import part_pattern, write_torch
 
 __all__ = ["SavedState", "read_search", "write_search"]
 

@@ -17,8 +17,12 @@ def case(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
+    return write_model(tmp_path)
+
+
+def write_model(root, learning_rate=0.01):
     """A folder as nnU-Net writes it: NumPy scalars in the log, tensors, a device."""
-    folder = tmp_path / "Dataset900_X" / "nnUNetTrainerBoundary__nnUNetPlans__3d_fullres"
+    folder = root / "Dataset900_X" / "nnUNetTrainerBoundary__nnUNetPlans__3d_fullres"
     (folder / "fold_0").mkdir(parents=True)
     for name in ("plans.json", "dataset.json", "dataset_fingerprint.json"):
         (folder / name).write_text("{}")
@@ -26,7 +30,7 @@ def model(tmp_path):
     stock += ("dice_per_class_or_region", "epoch_start_timestamps", "epoch_end_timestamps")
     checkpoint = {
         "network_weights": {"weight": torch.arange(4.0)},
-        "optimizer_state": {"state": {0: {"momentum_buffer": torch.ones(4)}}, "param_groups": [{"lr": 0.01}]},
+        "optimizer_state": {"state": {0: {"momentum_buffer": torch.ones(4)}}, "param_groups": [{"lr": learning_rate}]},
         "grad_scaler_state": None,
         "logging": {**{key: [np.float64(0.5), np.float32(0.5)] for key in stock}, "alpha": [0.01, 0.02]},
         "_best_ema": np.float64(0.5),

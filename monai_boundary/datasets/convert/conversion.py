@@ -14,7 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice
-from monai_boundary._files import file_digest, is_lock, only_writer, write_json
+from monai_boundary._checksums import file_digest
+from monai_boundary._files import is_lock, only_writer, part_pattern, write_json
 from monai_boundary.datasets.convert.case import FoundCase, case_files, find_cases, read_case, write_case
 from monai_boundary.datasets.convert.challenges import CHALLENGES, Challenge
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
@@ -119,7 +120,9 @@ class _Record:
                 raise FileExistsError(f"{name} in {self._folder} was made from other files; pass --force to replace it")
 
     def remove_stale(self, good: list[FoundCase]) -> None:
-        """Remove what earlier runs wrote and this one did not: a case that is gone or damaged, a label that is gone."""
+        """Remove what earlier runs wrote and this one did not: what left the source, half a file after a kill."""
+        for part in self._folder.rglob(part_pattern("*")):
+            part.unlink()
         current, names = {file for case in good for file in self.files(case)}, {case.name for case in good}
         for name in self._done:
             for file in self.written(name) - current:
