@@ -101,14 +101,16 @@ ADVICE = (
     Advice(
         "vessels and other thin structures",
         "none",
-        "No series of ours has such data yet.",
+        "Vessels of the retina, 10 children, one seed: a share of .5 left fewer false pieces, but lost thin vessels "
+        "(recall .53 to .46).",
+        "docs/evidence/objects.md",
         when={"thin": (3, _MANY)},
     ),
     Advice(
         "lesions that are tiny and many",
         "lead",
-        "The first patients of a paired series, a small 2D network: fewer false lesions at about the same Dice. "
-        "They are too few to decide, and a threshold or a size filter buys a part of it.",
+        "MR slices of 29 patients, a small 2D network, one seed: 70 % fewer false lesions at the same Dice and F1 with "
+        "a share of .5, and more slices without any prediction. A size filter buys nearly as much.",
         "docs/evidence/lesions.md",
         when={"share": (0, 1), "lesions": (2, _MANY)},
         map="clipped",
@@ -124,13 +126,16 @@ ADVICE = (
     Advice(
         "objects in images",
         "none",
-        "No series of ours has such data yet.",
+        "Nuclei in 223 images: F1 .951 to .955 with a share of .5. Breast ultrasound: no gain on tumours. One seed.",
+        "docs/evidence/objects.md",
         when={"ndim": (2, 2), "share": (1, 100)},
     ),
     Advice(
         "cases without the class",
         "none",
-        "No series of ours has fewer false alarms in such cases.",
+        "Breast ultrasound, 28 images without a tumour, one seed: half as many false objects with a share of .5, of "
+        "the same area in all.",
+        "docs/evidence/ultrasound.md",
         when={"empty": (10, 100)},
         beside=True,
     ),
