@@ -81,9 +81,9 @@ class AppendLesionCells(AppendBeside):
             masks = target[: self.num_classes].bool()
             if self.ignore_index is not None:
                 masks = masks & ~target[-1:].bool()
-            return lesion_cells(masks, spacing=self.spacing, include_background=True).to(self.dtype)
-        cells = lesion_cells(target, self.num_classes, self.spacing, ignore_index=self.ignore_index)
-        return cells.to(self.dtype)
+            return lesion_cells(masks, spacing=self.spacing, include_background=True, dtype=self.dtype)
+        settings = (self.num_classes, self.spacing)
+        return lesion_cells(target, *settings, ignore_index=self.ignore_index, dtype=self.dtype)
 
 
 class AppendDistanceMaps(AppendBeside):

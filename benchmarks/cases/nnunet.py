@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.case import Against, Calls, Case
-from benchmarks.phantoms import ellipsoids
+from benchmarks.phantoms import ellipsoids, scattered_lesions
 
 __all__ = ["CASES", "training_step"]
 
@@ -35,8 +35,19 @@ BATCH = 2
 
 def worker(foreground: int, edge: int, batches: int) -> Calls:
     """One round of each loader, on one case with `foreground` classes."""
+    labels = ellipsoids((edge * 5 // 4,) * 3, foreground + 1)
+    return _rounds(labels, foreground, edge, batches, "with maps")
+
+
+def worker_cells(lesions: int, edge: int, batches: int) -> Calls:
+    """The same on a case of one class with so many lesions, with their cells."""
+    labels = scattered_lesions((edge * 5 // 4,) * 3, lesions).astype(np.uint8)
+    return _rounds(labels, 1, edge, batches, "with cells")
+
+
+def _rounds(labels: np.ndarray, foreground: int, edge: int, batches: int, ours: str) -> Calls:
     folder = Path(tempfile.mkdtemp())
-    pair = _loaders(folder, foreground, edge)
+    pair = _loaders(folder, labels, foreground, edge, ours)
 
     def call(name: str) -> None:
         for seed in range(batches):
@@ -44,12 +55,12 @@ def worker(foreground: int, edge: int, batches: int) -> Calls:
             torch.manual_seed(seed)
             pair[name].generate_train_batch()
 
-    calls = {"with maps": lambda: call("with maps"), "stock loader": lambda: call("stock loader")}
-    weakref.finalize(calls["with maps"], shutil.rmtree, folder)
+    calls = {ours: lambda: call(ours), "stock loader": lambda: call("stock loader")}
+    weakref.finalize(calls[ours], shutil.rmtree, folder)
     return Calls(calls, scale=dict.fromkeys(calls, 1 / (BATCH * batches)))
 
 
-def _loaders(folder: Path, foreground: int, edge: int) -> dict[str, Any]:
+def _loaders(folder: Path, labels: np.ndarray, foreground: int, edge: int, ours: str) -> dict[str, Any]:
     os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 - nnU-Net's name, read at import
     from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
     from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
@@ -58,10 +69,9 @@ def _loaders(folder: Path, foreground: int, edge: int) -> dict[str, Any]:
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
     from monai_boundary.kernels.distance import ROBUST
-    from nnunet_trainers.targets import AppendDistanceMaps
+    from nnunet_trainers.targets import AppendDistanceMaps, AppendLesionCells
 
     patch = (edge,) * 3
-    labels = ellipsoids((edge * 5 // 4,) * 3, foreground + 1)
     image = np.random.default_rng(0).standard_normal((1, *labels.shape)).astype(np.float32) + labels
     places = {k: np.argwhere(labels[None] == k)[:10000] for k in range(1, foreground + 1)}
     with warnings.catch_warnings():
@@ -73,15 +83,16 @@ def _loaders(folder: Path, foreground: int, edge: int) -> dict[str, Any]:
     transforms = nnUNetTrainer.get_training_transforms(
         patch, ANGLES, scales, (0, 1, 2), False, use_mask_for_norm=[False], foreground_labels=list(places)
     )
-    with_maps = copy.deepcopy(transforms)
-    with_maps.transforms.append(AppendDistanceMaps(foreground + 1, SPACING, ROBUST))
+    more, beside = copy.deepcopy(transforms), {"with cells": AppendLesionCells(foreground + 1, SPACING)}
+    beside["with maps"] = AppendDistanceMaps(foreground + 1, SPACING, ROBUST)
+    more.transforms.append(beside[ours])
     manager = LabelManager({"background": 0} | {f"class {k}": k for k in places}, None)
     initial = get_patch_size(patch, ANGLES, ANGLES, ANGLES, (0.85, 1.25))
     return {
         name: nnUNetDataLoader(
             nnUNetDatasetBlosc2(str(folder)), BATCH, initial, patch, manager, 0.33, transforms=chosen
         )
-        for name, chosen in (("stock loader", transforms), ("with maps", with_maps))
+        for name, chosen in (("stock loader", transforms), (ours, more))
     }
 
 
@@ -169,6 +180,10 @@ CASES = [
            worker, (foreground, 128, 8), (foreground, 16, 1),
            (Against("stock loader", 1 / most, ours="with maps", cost=True),), ("nnunetv2",), headline=True)
       for foreground, plural, most in ((1, "", 1.08), (3, "es", 1.15))),
+    *(Case(f"nnunet_worker_cells_{lesions}", "nnunet", f"worker, sample of 128^3, cells of {lesions} lesions",
+           worker_cells, (2 * lesions, 128, 8), (2, 16, 1),
+           (Against("stock loader", 1 / 1.1, ours="with cells", cost=True),), ("nnunetv2",), headline=lesions == 25)
+      for lesions in (5, 25, 100)),
     Case("nnunet_step", "nnunet", "training step on the CPU, B=2, 64^3", training_step, (64, "cpu"), (16, "cpu"),
          (Against("stock trainer", 1 / 1.03, ours="maps of the workers", cost=True),), ("nnunetv2",)),
     Case("nnunet_share", "nnunet", "the same, alpha by its share of the gradient", training_step,

@@ -5,8 +5,8 @@ loops numba compiles it to code that loads and stores the running minimum at eve
 speed (8 sources: 72 against 19 ns for 32 columns; 30 sources: 118 against 53 ns); LLVM cannot know that the arrays do
 not overlap. `_minimum` therefore emits the loop itself: one vector of LANES floats for the minimum, and one of LANES
 integers for its source, stay in registers. There is nothing else in it: a load, a multiplication, an addition, a
-comparison and two selections per source. It takes rows of float32, the squared distances of maps, or of int64, the keys
-of `nearest_numba`. Checked against the plain form, brute force and scipy (tests/kernels); at its
+comparison and two selections per source. It takes rows of float32, the squared distances of maps, or of integers, the
+keys of `nearest_numba`. Checked against the plain form, brute force and scipy (tests/kernels); at its
 first use in a process `self_check` measures a mask whose distances are known, and where that fails, or another numba
 does not compile it, `edt` takes over with one warning.
 """
@@ -23,7 +23,7 @@ __all__ = ["EMPTY", "FULL", "KEY_LANES", "LANES", "MIXED", "index_sources", "sca
 EMPTY, MIXED, FULL = 0, 1, 2
 _FAR = 1 << 28  # steps, where a row holds no voxel of the other side in this direction
 LANES = 32  # 4 registers of 8 floats, and as many for the places: all of them stay in registers
-KEY_LANES = 16  # the same of 4 integers of 64 bits
+KEY_LANES = {32: 32, 64: 16}  # the same registers of integers, by their bits
 
 _INT = ir.IntType(32)
 
@@ -32,7 +32,7 @@ def _vectors(array: Any) -> tuple[Any, Any]:
     """The vector of one row of an array, and that of the sources of its lanes, whose integers are as wide."""
     if array.dtype == types.float32:
         return ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_INT, LANES)
-    keys = ir.VectorType(ir.IntType(64), KEY_LANES)
+    keys = ir.VectorType(ir.IntType(array.dtype.bitwidth), KEY_LANES[array.dtype.bitwidth])
     return keys, keys
 
 
@@ -55,13 +55,14 @@ def _candidate(context: Any, builder: Any, kinds: Any, arguments: Any, source: A
     rows, places, place, weight = arguments
     view = context.make_array(kinds[1])(context, builder, places)
     there = builder.load(cgutils.get_item_pointer(context, builder, kinds[1], view, [source]))
-    step = builder.sub(place, there)
+    step = builder.trunc(builder.sub(place, there), _INT)
     values = builder.load(_row(context, builder, kinds[0], rows, source))
     values.align = kinds[0].dtype.bitwidth // 8
     lanes = values.type.count
-    if kinds[0].dtype == types.int64:
+    if kinds[0].dtype != types.float32:
+        step = step if lanes == KEY_LANES[32] else builder.sext(step, ir.IntType(64))
         return builder.add(values, _spread(builder, builder.mul(weight, builder.mul(step, step)), lanes))
-    step = builder.sitofp(builder.trunc(step, _INT), ir.FloatType())
+    step = builder.sitofp(step, ir.FloatType())
     return builder.fadd(values, _spread(builder, builder.fmul(weight, builder.fmul(step, step)), lanes))
 
 
@@ -192,7 +193,7 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
     """Write the least ``rows[s] + weight * (p - places[s])^2`` into ``out[p]``; from reach^2 on, anything as large.
 
     Args:
-        rows: Float32 `(count, LANES)`, squared distances at the sources; or int64 `(count, KEY_LANES)`, keys.
+        rows: Float32 `(count, LANES)`, squared distances at the sources; or integers `(count, KEY_LANES)`, keys.
         places: Where along the axis each source lies, ascending.
         tops: Largest value of each source; 0 where no other is nearer to its place.
         count: Number of sources.

@@ -10,6 +10,7 @@ import torch
 
 from monai_boundary._check import (
     as_numpy,
+    check_choice,
     check_connectivity,
     check_count,
     check_labels,
@@ -20,10 +21,12 @@ from monai_boundary._check import (
     check_spatial_ndim,
     counted_channels,
 )
-from monai_boundary.kernels.distance import Backend, nearest_label
+from monai_boundary.kernels.distance import Backend, batch_nearest_label, nearest_label
 from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["components", "lesion_cells"]
+
+_INT16 = 2**15 - 1
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
@@ -63,6 +66,7 @@ def lesion_cells(
     connectivity: int | None = None,
     include_background: bool = False,
     ignore_index: int | None = None,
+    dtype: torch.dtype | None = None,
     backend: Backend = "auto",
 ) -> Array:
     """Give every voxel the number of the nearest lesion, for each class: the Voronoi cells of its lesions.
@@ -78,15 +82,18 @@ def lesion_cells(
         connectivity: See `components`.
         include_background: Whether channel 0 has cells; regions, which have no background, need ``True``.
         ignore_index: Label of voxels that are not counted (label maps only): of no lesion, but in a cell.
+        dtype: ``torch.int32`` or, for up to 32,767 lesions of a class, ``torch.int16``; ``None`` takes int16 where it
+            suffices.
         backend: See `nearest_label`, which also says which lesion wins where two are equally far: the smaller number.
 
     Returns:
         `(K, *S)` of the kind and on the device of `labels`, K foreground classes: 1 to the number of lesions, 0
-        everywhere where a class has none. Int16 where all numbers fit, else int32.
+        everywhere where a class has none.
 
     Raises:
         TypeError: `labels` or `spacing` is of a wrong kind.
-        ValueError: Wrong shape, labels out of range or no integers, no such connectivity, wrong spacing.
+        ValueError: Wrong shape, labels out of range or no integers, no such connectivity, wrong spacing; more lesions
+            than `dtype` holds.
 
     Example:
         >>> lesion_cells(np.array([[1, 0, 0, 0, 0, 1]]), num_classes=2).tolist()
@@ -96,20 +103,26 @@ def lesion_cells(
     reach = check_connectivity(ndim if connectivity is None else connectivity, ndim)
     spacing = check_spacing(spacing, ndim)
     check_onehot_ignore(num_classes, ignore_index)
-    device = labels.device if isinstance(labels, torch.Tensor) else None
-    cells: list[Any] = []
-    for mask in _class_masks(as_numpy("labels", labels), num_classes, include_background, ignore_index):
-        ids = connected_components(mask, reach)
-        if ids.max() > 1:  # a single lesion has all voxels
-            seeds: Any = ids if device is None else torch.from_numpy(ids).to(device)
-            cells.append(nearest_label(seeds, spacing, backend=backend))
-        else:
-            whole = np.full(ids.shape, ids.max())
-            cells.append(whole if device is None else torch.from_numpy(whole).to(device))
-    narrow = max(int(one.max()) for one in cells) < 1 << 15
-    if device is None:
-        return np.stack(cells, dtype=np.int16 if narrow else np.int32, casting="unsafe")
-    return torch.stack([one.to(torch.int16 if narrow else torch.int32) for one in cells])
+    check_choice("dtype", dtype, (None, torch.int32, torch.int16))
+    masks = _class_masks(as_numpy("labels", labels), num_classes, include_background, ignore_index)
+    lesions = [connected_components(mask, reach) for mask in masks]
+    counts = [int(ids.max()) for ids in lesions]
+    if dtype == torch.int16 and max(counts) > _INT16:
+        raise ValueError(
+            f"dtype must be torch.int32 for more than {_INT16} lesions of a class, got torch.int16 and {max(counts)} "
+            "lesions; so many mostly are noise"
+        )
+    kind = np.int16 if dtype != torch.int32 and max(counts) <= _INT16 else np.int32
+    if isinstance(labels, torch.Tensor) and labels.device.type != "cpu":
+        seeds: Any = torch.from_numpy(np.stack(lesions)).to(labels.device)
+        there: torch.Tensor = batch_nearest_label(seeds[None], spacing, backend=backend)[0]
+        return there.to(torch.int16 if kind == np.int16 else torch.int32)
+    found = [  # one lesion has all voxels
+        nearest_label(ids, spacing, backend=backend) if count > 1 else np.full_like(ids, count)
+        for ids, count in zip(lesions, counts, strict=True)
+    ]
+    cells = (found[0][None] if len(found) == 1 else np.stack(found)).astype(kind, copy=False)
+    return torch.from_numpy(cells) if isinstance(labels, torch.Tensor) else cells
 
 
 def _class_masks(

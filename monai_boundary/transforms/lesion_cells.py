@@ -83,23 +83,17 @@ class LesionCells(Transform):
         """Return the cells `(K, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
         values: Any = labels if isinstance(labels, torch.Tensor) else np.asarray(labels)
         spacing = image_spacing(labels, max(1, values.ndim - 1)) if self.spacing is None else self.spacing
-        cells = torch.as_tensor(
-            lesion_cells(
-                values,
-                self.num_classes,
-                spacing,
-                connectivity=self.connectivity,
-                include_background=self.include_background,
-                ignore_index=self.ignore_index,
-                backend=self._backend,
-            )
+        cells = lesion_cells(
+            values,
+            self.num_classes,
+            spacing,
+            connectivity=self.connectivity,
+            include_background=self.include_background,
+            ignore_index=self.ignore_index,
+            dtype=self.dtype,
+            backend=self._backend,
         )
-        if self.dtype == torch.int16 and cells.dtype != torch.int16:
-            raise ValueError(
-                f"dtype must be torch.int32 for more than 32767 lesions of a class, got torch.int16 and "
-                f"{int(cells.max())} lesions; so many mostly are noise"
-            )
-        result: NdarrayOrTensor = convert_to_dst_type(cells.to(self.dtype), labels, dtype=self.dtype)[0]
+        result: NdarrayOrTensor = convert_to_dst_type(torch.as_tensor(cells), labels, dtype=self.dtype)[0]
         return result
 
 

@@ -96,7 +96,7 @@ def spacings_are_added_up_unsquared(right, plan, bits):
 
 @fault(f"{NEAREST}:_whole_weights", "kernels/distance/test_nearest.py")
 def spacings_that_do_not_fit_are_rounded(right, plan, bits):
-    return right(plan, bits) or right(plan._replace(volume_spacing=(1.0, 1.0, 1.0)), bits)
+    return right(plan, bits) or right(plan._replace(volume_spacing=(1.0, 1.0, 1.0)), 1)
 
 
 @fault(f"{NEAREST}:_by_numba", "kernels/distance/test_nearest.py")
@@ -118,6 +118,11 @@ def lesions_that_touch_at_a_corner_are_two(right, mask, connectivity=None):
 @fault("monai_boundary.kernels.components:_class_masks", "kernels/test_components.py")
 def ignored_voxels_are_a_lesion(right, array, num_classes, include_background, ignore_index):
     return right(np.where(array == ignore_index, 1, array), num_classes, include_background, None)
+
+
+@fault("monai_boundary.kernels.components:lesion_cells", "kernels/test_components.py")
+def numbers_beyond_int16_wrap(right, labels, num_classes=None, spacing=None, **settings):
+    return right(labels, num_classes, spacing, **{**settings, "dtype": torch.int32}).astype(np.int16)
 
 
 @fault("monai_boundary.kernels.components:lesion_cells", "kernels/test_components.py")

@@ -147,11 +147,3 @@ def every_sample_gets_the_map_of_the_first_patient(right, self, labels, case=Non
 def cells_take_the_spacing_argument_for_voxels(right, self, labels):
     self.spacing = None if self.spacing is None else (1.0,) * len(self.spacing)
     return right(self, labels)
-
-
-@fault("monai_boundary.transforms.lesion_cells:LesionCells.__call__", "transforms/test_lesion_cells.py")
-def numbers_beyond_int16_wrap(right, self, labels):
-    import torch
-
-    kind, self.dtype = self.dtype, torch.int32
-    return right(self, labels).to(kind) if isinstance(labels, torch.Tensor) else right(self, labels)

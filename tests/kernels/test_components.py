@@ -111,6 +111,11 @@ def test_more_lesions_than_int16_holds_give_int32():
     assert cells.dtype == np.int32
     assert cells.max() == checkers.sum() == 49152
     assert lesion_cells(torch.from_numpy(checkers), 2, connectivity=1).dtype == torch.int32
+    with pytest.raises(ValueError, match=r"dtype must be torch.int32 for more than 32767 .* 49152 lesions"):
+        lesion_cells(checkers, 2, connectivity=1, dtype=torch.int16)
+    assert lesion_cells(checkers, 2, dtype=torch.int32).dtype == np.int32
+    with pytest.raises(ValueError, match=r"dtype must be one of None, torch.int32, torch.int16, got torch.uint8"):
+        lesion_cells(checkers, 2, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """For every voxel the nearest label: which it is, how far it is, and where.
 
 Squared distances are whole numbers of a small step, so that "equally far" has one meaning: equal as numbers, on every
-engine, in any order of the axes. The step is 2^-20 of the square of the smallest spacing (fewer bits where all squares
-are multiples of more), which moves a distance by at most 2.4e-7 of itself, as float32 does.
+engine, in any order of the axes. The step is 2^-20 of the square of the smallest spacing, which moves a distance by at
+most 2.4e-7 of itself, as float32 does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
 __all__ = ["batch_nearest_label", "nearest_label"]
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
-_STEPS = 20  # bits below the square of the smallest spacing
+_STEPS = 1 << 20  # of the square of the smallest spacing
+_LARGEST_RATIO = 1e12  # of two spacings; leaves no room for a label
 _KEY_BITS = 61  # of a squared distance and a rank together; a distance added to "no label" then still fits int64
 _DIRECT = 1 << 20  # labels below are their own ranks
 
@@ -117,7 +118,7 @@ def _nearest(
 def _by_label(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, Any]:
     """Ranks of labels, int32, 0 for none; the labels by rank, or ``None`` where they are the ranks; and no places."""
     if ids.max() < _DIRECT:
-        return ids.astype(np.int32), None, None
+        return ids.astype(np.int32, copy=False), None, None
     ranks, labelled = np.zeros(ids.shape, np.int32), ids > 0
     names, numbers = np.unique(ids[labelled], return_inverse=True)
     ranks[labelled] = numbers.ravel() + 1
@@ -142,14 +143,14 @@ def _whole_weights(plan: Plan, bits: int) -> tuple[list[int], float] | None:
     """Squared spacings of `plan.volume` as whole numbers, and the distance of the square 1; ``None`` without room."""
     sizes = list(zip(plan.volume, plan.volume_spacing, strict=True))
     smallest = min((width for count, width in sizes if count > 1), default=1.0)
-    ratios = [(width / smallest) ** 2 if count > 1 else 1.0 for count, width in sizes]
-    largest = sum(ratio * (count - 1) ** 2 for (count, _), ratio in zip(sizes, ratios, strict=True))
-    shift = min(_STEPS, _KEY_BITS - bits - math.ceil(math.log2(largest + 1)))
-    if shift < 0:
+    ratios = [min(width / smallest, _LARGEST_RATIO) if count > 1 else 1.0 for count, width in sizes]
+    weights = [round(ratio**2 * _STEPS) for ratio in ratios]
+    common = math.gcd(*weights)
+    weights = [weight // common for weight in weights]
+    largest = sum(weight * (count - 1) ** 2 for weight, count in zip(weights, plan.volume, strict=True))
+    if bits + largest.bit_length() > _KEY_BITS:
         return None
-    weights = [round(ratio * 2**shift) for ratio in ratios]
-    exact = all(weight == ratio * 2**shift for weight, ratio in zip(weights, ratios, strict=True))
-    return (weights, smallest * plan.unit / 2 ** (shift / 2)) if exact or shift == _STEPS else None
+    return weights, smallest * plan.unit * math.sqrt(common / _STEPS)
 
 
 def _by_scipy(ranks: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:

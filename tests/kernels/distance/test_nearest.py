@@ -170,18 +170,37 @@ def test_a_spacing_that_leaves_too_few_bits_is_measured_by_scipy(rng, engine, sp
     np.testing.assert_allclose(np.choose(found - 1, own), distance, rtol=1e-6)
 
 
-def test_whole_weights_fit_the_bits_they_are_given():
-    plan = nearest.make_plan(
-        "labels", np.zeros((512, 512, 300)), (3.0, 0.7, 0.7), nearest.DistanceMapOptions(), "numba", 0
-    )
-    for bits in range(1, 32):
-        scale = nearest._whole_weights(plan, bits)
-        assert (scale is None) == (bits > 18)
-        if scale is not None:
-            largest = sum(w * (n - 1) ** 2 for w, n in zip(scale[0], plan.volume, strict=True))
-            assert largest << bits < 2**61
-    cubes = nearest.make_plan("labels", np.zeros((512,) * 3), None, nearest.DistanceMapOptions(), "numba", 0)
-    assert all(nearest._whole_weights(cubes, bits) for bits in range(1, 32))  # whole numbers need no bits below 1
+@pytest.mark.parametrize(
+    ("shape", "spacing", "expected", "most"),
+    [
+        ((512, 512, 300), (3.0, 0.7, 0.7), [9 * 2**20 * 100 // 49, 2**20, 2**20], 18),
+        ((128,) * 3, (2.1, 0.7, 0.7), [9, 1, 1], 43),  # 2.1 / 0.7 is 3 and a bit
+        ((128,) * 3, (1.5, 1.0, 1.0), [9, 4, 4], 42),
+        ((1, 128, 64), (1e9, 1.0, 1.0), [1, 1, 1], 46),  # one plane is at no distance
+    ],
+)
+def test_squared_spacings_are_the_smallest_whole_numbers(shape, spacing, expected, most):
+    plan = nearest.make_plan("labels", np.zeros(shape), spacing, nearest.DistanceMapOptions(), "numba", 0)
+    weights, unit = nearest._whole_weights(plan, 1)
+    np.testing.assert_allclose(weights, expected, atol=1)
+    assert unit * math.sqrt(weights[-1]) == pytest.approx(spacing[-1])
+    assert nearest._whole_weights(plan, most)
+    assert nearest._whole_weights(plan, most + 1) is None
+
+
+@pytest.mark.parametrize("count", [2, 40_000])
+def test_short_and_long_keys_give_the_same(rng, count, monkeypatch):
+    nearest_numba = pytest.importorskip("monai_boundary.kernels.distance.nearest_numba")
+    labels = np.zeros((20, 70, 67), np.int32)
+    labels.flat[rng.choice(labels.size, count, replace=False)] = np.arange(count) + 1
+    engine, taken = nearest_numba._engine, []
+    monkeypatch.setattr(nearest_numba, "_engine", lambda bits: taken.append(bits) or engine(bits))
+    short = nearest_label(labels, (3.0, 1.0, 1.0), return_distance=True, backend="numba")
+    monkeypatch.setattr(nearest_numba, "_engine", lambda _: engine(64))
+    long = nearest_label(labels, (3.0, 1.0, 1.0), return_distance=True, backend="numba")
+    assert taken == [32]
+    for one, other in zip(short, long, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
