@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,41 +13,20 @@ from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import nn
 
 from monai_boundary._check import check_choice
-from monai_boundary._checksums import check_archive
-from monai_boundary._files import part_pattern, replacing
 from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.reports.boundary_log import GRADIENT_KEYS, plot_boundary_log
 from monai_boundary.schedules import GradientShare, Schedule
 from nnunet_trainers.beside import BesideMixin
 from nnunet_trainers.boundary_log import BoundaryLog, mean_over_ranks
+from nnunet_trainers.checked import CheckedMixin
 from nnunet_trainers.losses import RegionAndBoundary, TargetGeneralizedDice
 from nnunet_trainers.targets import AppendBeside, AppendDistanceMaps
 
 __all__ = ["BoundaryMixin", "GeneralizedDiceMixin"]
 
-if TYPE_CHECKING:  # what the mixins are mixed into
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer as _Trainer
-else:
-    _Trainer = object
 
-
-class _WholeCheckpoints(_Trainer):
-    """Checkpoints that a kill or a full disk does not cut off: the one before stays until the next is whole."""
-
-    def save_checkpoint(self, filename: str) -> None:
-        """Save nnU-Net's checkpoint in one step; what a killed run left beside it is removed."""
-        path = Path(filename)
-        if self.local_rank != 0 or self.disable_checkpointing:  # nnU-Net writes none
-            super().save_checkpoint(filename)
-            return
-        for part in path.parent.glob(part_pattern(path.name)):
-            part.unlink()
-        with replacing(path) as part:
-            super().save_checkpoint(str(part))
-
-
-class GeneralizedDiceMixin(_WholeCheckpoints):
+class GeneralizedDiceMixin(CheckedMixin):
     """Generalized Dice in place of nnU-Net's Dice and cross-entropy, with its deep supervision."""
 
     def _build_loss(self) -> nn.Module:
@@ -59,7 +36,7 @@ class GeneralizedDiceMixin(_WholeCheckpoints):
         return DeepSupervisionWrapper(loss, stock.weight_factors) if self.enable_deep_supervision else loss
 
 
-class BoundaryMixin(BesideMixin, _WholeCheckpoints):
+class BoundaryMixin(BesideMixin, CheckedMixin):
     """Adds the boundary term to any nnU-Net trainer: ``class Mine(BoundaryMixin, nnUNetTrainerNoMirroring): ...``.
 
     Settings are class attributes, so a variant is a three-line subclass with a name, and a results folder, of its own.
@@ -94,23 +71,8 @@ class BoundaryMixin(BesideMixin, _WholeCheckpoints):
     ) -> None:
         # nnU-Net reads these five names from the signature.
         check_choice("distance_maps_on", self.distance_maps_on, ("workers", "device"))
-        try:
-            super().__init__(plans, configuration, fold, dataset_json, device)
-        except OSError as error:
-            raise RuntimeError(f"nnUNet_results must be a folder to write into, got {error}; set it to one") from error
-        folder = Path(self.output_folder)
-        if not os.access(folder, os.W_OK):  # nnU-Net would find out when it saves
-            raise RuntimeError(f"nnUNet_results must be a folder to write into, got read-only {folder}; set it to one")
-        self._check_labels()
+        super().__init__(plans, configuration, fold, dataset_json, device)
         self.boundary_log = BoundaryLog(self.logger)
-
-    def _check_labels(self) -> None:
-        values = [int(value) for value in self.label_manager.all_labels]
-        if not self.label_manager.has_regions and values != list(range(len(values))):
-            raise ValueError(
-                f"labels of dataset.json must be consecutive from 0, got {values}; "
-                "renumber the label files and dataset.json"
-            )
 
     # Distance maps: from the data loader, or from here, to the loss
 
@@ -198,31 +160,10 @@ class BoundaryMixin(BesideMixin, _WholeCheckpoints):
             plot_boundary_log(self.boundary_log.values, path, f"{type(self).__name__}, fold {self.fold}")
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Load nnU-Net's checkpoint, of this trainer or of a stock one, and bring log and guard up to its epoch.
-
-        Raises:
-            RuntimeError: The file is truncated or no checkpoint.
-        """
-        path = filename_or_checkpoint
-        if isinstance(path, str) and Path(path).is_file():
-            self._check_file(path)
+        """Load a checkpoint, and bring log and guard up to its epoch."""
         super().load_checkpoint(filename_or_checkpoint)
         self.boundary_log.restore(self.current_epoch)
         self._restore_share()
-
-    @staticmethod
-    def _check_file(path: str) -> None:
-        # A zip archive ends with its index. Torch has another error for every place where the file may break off.
-        fault = None if zipfile.is_zipfile(path) else "cut off or foreign"
-        try:
-            check_archive(path)
-        except ValueError as error:
-            fault = str(error)
-        if fault is not None:
-            raise RuntimeError(
-                f"checkpoint must be a whole file as torch.save writes it, got {path}, {fault}; "
-                "remove it, and --c takes the next one: checkpoint_final, checkpoint_latest, checkpoint_best"
-            )
 
     def _restore_share(self) -> None:
         """Go on with the moving averages of the last epoch, and say where the share is not that of the run before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnunet_trainers import boundary, challenges, refine
+from nnunet_trainers import boundary, challenges, lesions, refine
 
 #: In which a variant of a trainer differs from it: nothing but the number of epochs.
 LENGTHS = (10, 100)
@@ -16,7 +16,7 @@ def _short(trainer: type, epochs: int) -> type:
 
 _VARIANTS = [
     _short(getattr(module, name), epochs)
-    for module in (boundary, challenges, refine)
+    for module in (boundary, challenges, lesions, refine)
     for name in module.__all__ if not name.endswith("Demo")
     for epochs in LENGTHS
 ]  # fmt: skip

@@ -2,5 +2,6 @@
 
 from nnunet_trainers.boundary import *  # noqa: F403
 from nnunet_trainers.challenges import *  # noqa: F403
+from nnunet_trainers.lesions import *  # noqa: F403
 from nnunet_trainers.refine import *  # noqa: F403
 from nnunet_trainers.short import *  # noqa: F403

@@ -184,6 +184,6 @@ def the_length_of_a_run_is_set_after_the_optimizer(right, self):
         self.num_epochs = self.run_epochs
 
 
-@fault(f"{MIXIN}._check_labels", *BAD)
+@fault("nnunet_trainers.checked:CheckedMixin._check_labels", *BAD)
 def labels_with_a_hole_pass(right, self):
     return None
