@@ -6,6 +6,7 @@ from nnunet_trainers import boundary, challenges, lesions, refine
 
 #: In which a variant of a trainer differs from it: nothing but the number of epochs.
 LENGTHS = (10, 100)
+ROOMS = (boundary, challenges, lesions, refine)
 
 
 def _short(trainer: type, epochs: int) -> type:
@@ -16,7 +17,7 @@ def _short(trainer: type, epochs: int) -> type:
 
 _VARIANTS = [
     _short(getattr(module, name), epochs)
-    for module in (boundary, challenges, lesions, refine)
+    for module in ROOMS
     for name in module.__all__ if not name.endswith("Demo")
     for epochs in LENGTHS
 ]  # fmt: skip

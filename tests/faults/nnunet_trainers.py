@@ -9,6 +9,7 @@ CELLS = ("nnunet_trainers/test_lesion_cells.py",)
 MODES = ("nnunet_trainers/test_modes.py",)
 SCHEDULE = ("nnunet_trainers/test_schedule.py",)
 BAD = ("nnunet_trainers/test_bad_input.py",)
+LESIONS = ("nnunet_trainers/test_lesions.py",)
 CHALLENGES = ("nnunet_trainers/test_challenges.py",)
 BESIDE = "nnunet_trainers.beside:BesideMixin"
 MIXIN = "nnunet_trainers.mixin:BoundaryMixin"
@@ -187,3 +188,26 @@ def the_length_of_a_run_is_set_after_the_optimizer(right, self):
 @fault("nnunet_trainers.checked:CheckedMixin._check_labels", *BAD)
 def labels_with_a_hole_pass(right, self):
     return None
+
+
+@fault("nnunet_trainers.lesions:RegionAndLesions._label", *LESIONS)
+def voxels_nobody_labelled_count_for_regions(right, self, target):
+    return target[:, :-1] if self.ignore_channel else target
+
+
+@fault("nnunet_trainers.lesions:RegionAndLesions.forward", *LESIONS)
+def cells_stay_for_the_next_batch(right, self, output, target):
+    cells = self._cells
+    loss = right(self, output, target)
+    self._cells = cells
+    return loss
+
+
+@fault("nnunet_trainers.lesions:RegionAndLesions.forward", *LESIONS)
+def lesions_are_added_at_full_weight(right, self, output, target):
+    weight, cells = self.weight, self._cells
+    half = right(self, output, target)
+    self.weight, self._cells = 0.0, cells
+    region = right(self, output, target)
+    self.weight = weight
+    return 2 * half - weight * region

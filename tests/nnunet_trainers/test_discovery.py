@@ -22,13 +22,11 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 import nnunet_trainers
-from nnunet_trainers import boundary, challenges, discovery_folder, lesions, refine, require_nnunet, short
+from nnunet_trainers import boundary, discovery_folder, refine, require_nnunet, short
 from nnunet_trainers.boundary import nnUNetTrainerBoundary
 from tests.nnunet_trainers.running import build
 
-TRAINERS = {
-    name: getattr(room, name) for room in (boundary, challenges, lesions, refine, short) for name in room.__all__
-}
+TRAINERS = {name: getattr(room, name) for room in (*short.ROOMS, short) for name in room.__all__}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary.reports.boundary_log import LOG_KEYS, plot_boundary_log
 from monai_boundary.schedules import Increase, Rebalance, WaitForRegion
-from nnunet_trainers import boundary, challenges, lesions, refine, short
+from nnunet_trainers import short
 from nnunet_trainers.boundary import (
     nnUNetTrainerBoundary,
     nnUNetTrainerBoundaryPublished,
@@ -93,9 +93,7 @@ def test_a_length_in_the_name_sets_epochs_and_learning_rate() -> None:
 
 
 def test_every_trainer_has_short_variants() -> None:
-    names = {name for room in (boundary, challenges, lesions, refine) for name in room.__all__} - {
-        "nnUNetTrainerBoundaryDemo"
-    }
+    names = {name for room in short.ROOMS for name in room.__all__} - {"nnUNetTrainerBoundaryDemo"}
     assert {"nnUNetTrainerBoundaryWMH", "nnUNetTrainerBoundaryPublished", "nnUNetTrainerBoundaryRefine"} <= names
     assert set(short.__all__) == {f"{name}_{epochs}epochs" for name in names for epochs in (10, 100)}
 
