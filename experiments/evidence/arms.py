@@ -1,4 +1,4 @@
-"""What is compared: a region loss alone, and beside it a boundary term by its share of the gradient or as published.
+"""What is compared: a region loss alone, and beside it a boundary term, or the mean over lesions.
 
 Arms of a fold and seed differ in the loss alone.
 """
@@ -16,8 +16,10 @@ from monai.losses import DiceCELoss
 from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions
 from monai_boundary.losses import (
     BinaryCrossEntropyLoss,
+    BlobLoss,
     BoundaryF1Loss,
     BoundaryLoss,
+    ComponentDiceLoss,
     CrossEntropyBoundaryAwareLoss,
     GeneralizedDiceLoss,
     RegionBoundaryLoss,
@@ -40,20 +42,26 @@ class Arm:
         schedule: Of the weights of both terms; ``None`` adds nothing.
         term: Makes the boundary term; that of a loss made as a whole is left out.
         beside: What it wants.
+        region: Region loss that it stands beside, in place of the control's.
     """
 
     schedule: Schedule | None = None
     term: Callable[[], torch.nn.Module] | None = None
     beside: Beside = None
+    region: str | None = None
 
 
-def _boundary(schedule: Schedule, options: DistanceMapOptions = CLIP) -> Arm:
+def _boundary(schedule: Schedule, options: DistanceMapOptions = CLIP, region: str | None = None) -> Arm:
     term = partial(BoundaryLoss, include_background=False, options=options, **_TWO_CLASSES)
-    return Arm(schedule, term, options)
+    return Arm(schedule, term, options, region)
 
 
 def _f1(schedule: Schedule) -> Arm:
     return Arm(schedule, partial(BoundaryF1Loss, include_background=False, batch=True, **_TWO_CLASSES))
+
+
+def _lesions(loss: Callable[..., torch.nn.Module] = ComponentDiceLoss, **options: Any) -> Arm:
+    return Arm(Constant(1.0), partial(loss, include_background=False, **options, **_TWO_CLASSES))
 
 
 def _aware(schedule: Schedule) -> Arm:
@@ -69,6 +77,10 @@ ARMS = {
     # where the network has found nothing by the end of the ramp, a share keeps it there
     "share .5, late": _boundary(Warmup(0.4, GradientShare(end=0.5))),
     "published": _boundary(Rebalance(), PUBLISHED),
+    "lesions": _lesions(),
+    "lesions both ways": _lesions(bidirectional=True),
+    "blob": _lesions(BlobLoss),
+    "lesions both ways, share .5": _boundary(GradientShare(end=0.5), region="Dice+CE+lesions"),
     "BF1 share .5": _f1(GradientShare(end=0.5)),
     "BF1 share .2": _f1(GradientShare(end=0.2)),
     "BF1 to weight .5": _f1(Increase(0.0, 0.5)),
@@ -76,9 +88,26 @@ ARMS = {
     "BAL share .2": _aware(GradientShare(end=0.2)),
     "BAL, alpha 1": _aware(Constant(1.0)),
 }
+
+
+class RegionAndLesions(torch.nn.Module):
+    """Dice+CE of the patch, and the same lesion by lesion: a region loss that a boundary term can stand beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.region = DiceCELoss(batch=True, **_TWO_CLASSES)
+        self.lesions = ComponentDiceLoss(include_background=False, bidirectional=True, **_TWO_CLASSES)
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the sum."""
+        total: torch.Tensor = self.region(input, target) + self.lesions(input, target)
+        return total
+
+
 #: Region losses, of two exclusive classes or, the last, of one channel.
 REGIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "Dice+CE": partial(DiceCELoss, batch=True, **_TWO_CLASSES),
+    "Dice+CE+lesions": RegionAndLesions,
     "generalized Dice": partial(GeneralizedDiceLoss, **_TWO_CLASSES),
     "CE+IoU": partial(DiceCELoss, jaccard=True, batch=True, **_TWO_CLASSES),
     "BCE": BinaryCrossEntropyLoss,
@@ -94,5 +123,5 @@ def make_loss(region: str, arm: str) -> torch.nn.Module:
     """Return the loss of an arm, for logits `(B, outputs, H, W)` and labels `(B, 1, H, W)`."""
     if ARMS[arm].beside == "seeds":
         return CrossEntropyBoundaryAwareLoss()
-    loss, term = REGIONS[region](), ARMS[arm].term
+    loss, term = REGIONS[ARMS[arm].region or region](), ARMS[arm].term
     return loss if term is None else RegionBoundaryLoss(loss, term())

@@ -31,7 +31,7 @@ def _command(name: str) -> click.Command:
     @experiment(f"evidence-{name}", data="folder")
     @seeds_option()
     @click.option("--quick", is_flag=True, help="Two steps, whose figures say nothing.")
-    @click.option("--tiers", type=click.IntRange(1, 4), default=4, show_default=True, help="Of arms, the first ones.")
+    @click.option("--tiers", type=click.IntRange(1, 6), default=6, show_default=True, help="Of arms, the first ones.")
     @click.option("--folds", type=ListOf(SERIES[name].folds), default=",".join(SERIES[name].folds), show_default=True)
     @click.option("--docs", type=FILE, help="Replace the tables of this series in this Markdown file, too.")
     def command(

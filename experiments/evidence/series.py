@@ -33,6 +33,14 @@ from experiments.evidence.scoring import Agreement, Score
 Tier = tuple[tuple[str, str], ...]
 
 
+_TIERS: tuple[Tier, ...] = (
+    (("Dice+CE", "control"), ("Dice+CE", "share .5")),
+    (("Dice+CE", "share .2"), ("Dice+CE", "share .5, late"), ("Dice+CE", "published")),
+    (("generalized Dice", "control"), ("generalized Dice", "share .5")),
+    (("generalized Dice", "share .2"), ("generalized Dice", "published")),
+)
+
+
 @dataclass(frozen=True)
 class Series:
     """A data set, and what is asked of it.
@@ -52,12 +60,7 @@ class Series:
     folds: tuple[str, ...]
     columns: dict[str, str]
     main: tuple[str, ...] = ("false_objects", "f1", "hd95", "dice")
-    tiers: tuple[Tier, ...] = (
-        (("Dice+CE", "control"), ("Dice+CE", "share .5")),
-        (("Dice+CE", "share .2"), ("Dice+CE", "share .5, late"), ("Dice+CE", "published")),
-        (("generalized Dice", "control"), ("generalized Dice", "share .5")),
-        (("generalized Dice", "share .2"), ("generalized Dice", "published")),
-    )
+    tiers: tuple[Tier, ...] = _TIERS
     score: Score = object_scores
     agreement: Agreement = object_agreement
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
@@ -70,14 +73,22 @@ LESIONS = {**OBJECTS, "hd95": "HD95 mm", "recall": "lesion recall", "precision":
            "f1": "lesion F1", "false_objects": "false lesions"}  # fmt: skip
 MEMBRANES = {"voi": "VOI", "voi_split": "VOI split", "voi_merge": "VOI merge", "adapted_rand_index": "ARI",
              "cremi_score": "CREMI score", "dice": "Dice"}  # fmt: skip
+#: Each lesion counts as much: beside the loss of the patch, and with the boundary term beside both.
+BY_LESION: tuple[Tier, ...] = (
+    (("Dice+CE", "lesions both ways"), ("Dice+CE", "lesions both ways, share .5")),
+    (("Dice+CE", "lesions"), ("Dice+CE", "blob")),
+)
 THIRDS = ("1", "0", "2")
+_LESION_TIERS = (_TIERS[0], *BY_LESION, *_TIERS[1:])
 SERIES = {
-    "flair": Series(flair_split, PATIENTS, LESIONS, settings=EvidenceSettings(contrast=1.6)),
+    "flair": Series(
+        flair_split, PATIENTS, LESIONS, tiers=_LESION_TIERS, settings=EvidenceSettings(contrast=1.6)
+    ),
     "busi": Series(
         busi_split, ("0", "1", "2", "3"), OBJECTS, ("false_area", "false_objects", "hd95", "dice"),
         settings=EvidenceSettings(epochs=32, edge=EDGE),
     ),
-    "slices": Series(slices_split, ("0", "1", "2", "3"), {**LESIONS, "hd95": "HD95 px"}),
+    "slices": Series(slices_split, ("0", "1", "2", "3"), {**LESIONS, "hd95": "HD95 px"}, tiers=_LESION_TIERS),
     "synapses": Series(partial(sections_split, labels="labels_synapses"), THIRDS, OBJECTS),
     "nuclei": Series(
         nuclei_split, THIRDS, {**OBJECTS, "merges": "merged nuclei", "splits": "nuclei in pieces"},
