@@ -14,6 +14,7 @@ import click
 from monai_boundary.cli.advise import advise
 from monai_boundary.cli.bundle import bundle
 from monai_boundary.cli.compare import compare
+from monai_boundary.cli.consensus import consensus
 from monai_boundary.cli.convert import convert
 from monai_boundary.cli.evaluate import evaluate
 from monai_boundary.cli.inspection import inspect
@@ -73,6 +74,7 @@ def main(context: click.Context) -> None:
 
 
 for command in (
-    demo, nnunet_path, advise, inspect, export, bundle, convert, evaluate, compare, reproduce, precompute,
+    demo, nnunet_path, advise, inspect, export, bundle, convert, evaluate, compare, consensus, reproduce,
+    precompute,
 ):  # fmt: skip
     main.add_command(command)

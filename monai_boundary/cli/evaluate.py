@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from monai_boundary.cli.options import PATH, refuse_earlier
+from monai_boundary.cli.options import PATH, finish, refuse_earlier
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation import Evaluation
@@ -138,18 +138,9 @@ def evaluate(  # noqa: PLR0913 - one argument per option
 def _finish(
     lines: list[str], result: Evaluation | TileEvaluation, written: dict[str, Path], things: str, allow_missing: bool
 ) -> None:
-    """Print the scores, what was lost and where all is; a case that was not scored is an error unless it may be."""
-    lines += [f"\nnot scored: {case}: {reason}" for case, reason in result.failed.items()]
+    """Print the scores, what was lost and where all is."""
     missing = {"prediction": result.without_prediction, "ground truth": [file.name for file in result.without_target]}
-    for what, lost in missing.items():
-        if lost:
-            more = ", ..." if len(lost) > 5 else ""
-            lines.append(f"\nno {what} for {len(lost)} cases: {', '.join(lost[:5])}{more}")
-    click.echo("\n".join([*lines, "", *(f"{name}: {path}" for name, path in written.items())]))
-    if result.failed:
-        raise click.ClickException(f"{len(result.failed)} {things} could not be scored; the reasons are above")
-    if (count := sum(map(len, missing.values()))) and not allow_missing:
-        raise click.ClickException(f"{count} {things} are in one folder alone; pass --allow-missing if they may be")
+    finish(lines, result.failed, missing, written, things, "scored", allow_missing)
 
 
 def _tile_lines(result: TileEvaluation) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-__all__ = ["PATH", "refuse_earlier"]
+__all__ = ["PATH", "finish", "refuse_earlier"]
 
 PATH = click.Path(path_type=Path)
 
@@ -15,3 +16,25 @@ def refuse_earlier(path: Path, force: bool) -> None:
     """Raise ``FileExistsError`` where `path` holds earlier results, unless they are to be replaced."""
     if path.exists() and not force:
         raise FileExistsError(f"{path} must not exist, got earlier results; pass --force or another --output")
+
+
+def finish(
+    lines: list[str],
+    failed: Mapping[str, str],
+    missing: Mapping[str, Sequence[str]],
+    written: Mapping[str, Path],
+    things: str,
+    done: str,
+    allow_missing: bool,
+) -> None:
+    """Print what was found, what was lost and where all is; a case that is not `done` is an error unless it may be."""
+    lines += [f"\nnot {done}: {case}: {reason}" for case, reason in failed.items()]
+    for what, lost in missing.items():
+        if lost:
+            more = ", ..." if len(lost) > 5 else ""
+            lines.append(f"\nno {what} for {len(lost)} cases: {', '.join(lost[:5])}{more}")
+    click.echo("\n".join([*lines, "", *(f"{name}: {path}" for name, path in written.items())]))
+    if failed:
+        raise click.ClickException(f"{len(failed)} {things} could not be {done}; the reasons are above")
+    if (count := sum(map(len, missing.values()))) and not allow_missing:
+        raise click.ClickException(f"{count} {things} are in one folder alone; pass --allow-missing if they may be")

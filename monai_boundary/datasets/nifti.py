@@ -19,7 +19,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
 from nibabel.spatialimages import HeaderDataError
 
 from monai_boundary._files import write_bytes
@@ -38,6 +45,7 @@ __all__ = [
     "read_labels",
     "same_affine",
     "same_grid",
+    "write_labels",
     "write_volume",
 ]
 
@@ -120,6 +128,14 @@ def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = [-(count - 1) * size / 2 for count, size in zip(array.shape[::-1], spacing[::-1], strict=True)]
     image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
+    write_bytes(path, nifti_bytes(image, os.fspath(path).endswith(".gz")))
+
+
+def write_labels(path: str | os.PathLike[str], array: np.ndarray, like: Volume) -> None:
+    """Write labels `(z, y, x)` on the grid of another volume, in the orientation that this has in its file."""
+    turns = ornt_transform(io_orientation(like.affine), axcodes2ornt(like.axcodes))
+    stored = np.ascontiguousarray(apply_orientation(array.T, turns))
+    image = nib.Nifti1Image(stored, like.affine @ inv_ornt_aff(turns, array.T.shape))
     write_bytes(path, nifti_bytes(image, os.fspath(path).endswith(".gz")))
 
 

@@ -2,8 +2,8 @@
 
 `volumes` scores NIfTI label maps by a protocol of `monai_boundary.metrics`, `tiles` GeoTIFFs of buildings. `matching`
 finds the files of each case; `tables` and `report` write the results. `compare` compares the results of several `runs`
-case by case by the statistics of `paired_tests`, and `comparison_files` writes what it found. Scores of one pair of
-arrays are in `monai_boundary.metrics`.
+case by case by the statistics of `paired_tests`, and `comparison_files` writes what it found. `consensus` makes one
+label map of two, `consensus_folder` one folder. Scores of one pair of arrays are in `monai_boundary.metrics`.
 """
 
 from monai_boundary.evaluation.matching import Pairs, find_pairs

@@ -28,7 +28,9 @@ class Pairs:
     without_target: list[Path]
 
 
-def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str]) -> Pairs:
+def find_pairs(
+    pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str], names: tuple[str, str] = ("pred_dir", "gt_dir")
+) -> Pairs:
     """Find the prediction of every ground truth.
 
     nnU-Net names a prediction as the case, ``case.nii.gz``. MONAI's `SaveImage` names it after the image and may append
@@ -38,18 +40,21 @@ def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str])
     Args:
         pred_dir: Folder with predictions, searched with its subfolders.
         gt_dir: Folder with one label map per case.
+        names: What errors call the two.
 
     Raises:
         ValueError: A folder is none, holds no NIfTI file, a case has two predictions, or no case has one.
     """
-    truths = _nifti_files("gt_dir", Path(gt_dir), below=False)
+    truths = _nifti_files(names[1], Path(gt_dir), below=False)
     targets = {case_name(file): file for file in truths}
     if len(targets) < len(truths):
         twice = next(file.name for file in truths if targets[case_name(file)] != file)
-        raise ValueError(f"gt_dir must hold one label map per case, got {twice} and another of its name in {gt_dir}")
+        raise ValueError(
+            f"{names[1]} must hold one label map per case, got {twice} and another of its name in {gt_dir}"
+        )
     found: dict[str, list[Path]] = defaultdict(list)
     stray = []
-    for file in _nifti_files("pred_dir", Path(pred_dir), below=True):
+    for file in _nifti_files(names[0], Path(pred_dir), below=True):
         name = case_name(file)
         owners = [case for case in targets if name == case or name.startswith(f"{case}_")]
         if owners:
@@ -59,13 +64,13 @@ def find_pairs(pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str])
     for case, files in found.items():
         if len(files) > 1:
             raise ValueError(
-                f"pred_dir must hold one prediction per case, got {len(files)} for {case}: "
+                f"{names[0]} must hold one prediction per case, got {len(files)} for {case}: "
                 f"{', '.join(str(file.relative_to(pred_dir)) for file in files[:3])}; move the others away"
             )
     if not found:
         raise ValueError(
-            f"pred_dir must hold predictions named as the files of {gt_dir}, such as {next(iter(targets))}.nii.gz, got "
-            f"{stray[0].name} and no other that fits"
+            f"{names[0]} must hold predictions named as the files of {gt_dir}, such as {next(iter(targets))}.nii.gz, "
+            f"got {stray[0].name} and no other that fits"
         )
     return Pairs(
         {case: (found[case][0], target) for case, target in sorted(targets.items()) if case in found},

@@ -14,7 +14,7 @@ from tests.cli.calling import assert_fails
 
 COMMANDS = (
     "demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "compare",
-    "reproduce", "precompute-maps", "advise",
+    "reproduce", "precompute-maps", "advise", "consensus",
 )  # fmt: skip
 
 
