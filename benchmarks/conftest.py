@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 PACKAGES = ("monai-boundary", "numpy", "torch", "monai", "numba", "edt", "scipy", "SimpleITK", "diplib", "pyedt",
-            "mist-medical", "scikit-image", "nnunetv2")  # fmt: skip
+            "mist-medical", "scikit-image", "nnunetv2", "ccmetrics", "panoptica")  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""Surface scores against MONAI's metrics, and scores of objects against scikit-image."""
+"""Scores of surfaces against MONAI, of single lesions against CC-Metrics and panoptica, of objects: scikit-image."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from scipy import ndimage
 
 from benchmarks.case import Against, Calls, Case, data_folder, installed
+from benchmarks.phantoms import lesion_pair
 from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.nifti import read_image
-from monai_boundary.metrics import LikelihoodSegmentation, ProtocolMetric, instance_scores
+from monai_boundary.metrics import LikelihoodSegmentation, ProtocolMetric, instance_scores, score_pair
 
 __all__ = ["CASES"]
 
@@ -67,6 +68,41 @@ def _surfaces(pred: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) 
         ),
     }
     return Calls(calls, lambda _, theirs, ours: {"mm HD95": abs(theirs[0] - ours[0])})
+
+
+def single_lesions(shape: tuple[int, int, int], count: int) -> Calls:
+    """All scores of the protocol; of one peer CC-Dice, of the other panoptic quality, Dice, HD95 and surface Dice."""
+    pred, target = lesion_pair(shape, count)
+    calls: dict[str, Any] = {"ours": lambda: score_pair("lesions", pred, target, None)}
+    if installed("CCMetrics"):
+        calls["CC-Metrics"] = functools.partial(_cc_metrics, pred, target)
+    if installed("panoptica"):
+        calls["panoptica"] = functools.partial(_panoptica, pred.astype(np.uint8), target.astype(np.uint8))
+    score = {"CC-Metrics": "cc_dice", "panoptica": "panoptic_quality"}
+    return Calls(calls, lambda name, theirs, ours: {score[name]: abs(theirs - ours[score[name]])})
+
+
+def _cc_metrics(pred: np.ndarray, target: np.ndarray) -> float:
+    from CCMetrics import CCDiceMetric
+
+    metric = CCDiceMetric(use_caching=False)
+    metric(*(torch.from_numpy(np.stack([~mask, mask])[None].astype(np.uint8)) for mask in (pred, target)))
+    return float(metric.cc_aggregate()[0])
+
+
+def _panoptica(pred: np.ndarray, target: np.ndarray) -> float:
+    import panoptica
+    from panoptica import Metric
+
+    panoptica.disable_citation_reminder()
+    evaluator = panoptica.Panoptica_Evaluator(
+        expected_input=panoptica.InputType.SEMANTIC,
+        instance_approximator=panoptica.ConnectedComponentsInstanceApproximator(),
+        instance_matcher=panoptica.NaiveThresholdMatching(Metric.IOU, 0.5),
+        instance_metrics=[Metric.IOU, Metric.DSC, Metric.HD95, Metric.NSD],
+    )
+    (result,) = evaluator.evaluate(pred, target).values()
+    return float(result.pq)
 
 
 @functools.cache
@@ -132,6 +168,8 @@ CASES = [
     Case("surfaces_dense", "scores", "HD95, 128^3, mask of 10 %", blobs, (128, 10.0), (24, 10.0), _SURFACES),
     Case("surfaces_lesions", "scores", "HD95, MS lesion mask, 50 M voxels", lesions, (1,), (4,), _SURFACES,
          ("data/ms_lesions/masks_raw",), rounds=3),
+    Case("single_lesions", "scores", "scores of 200 lesions, 160 x 192 x 160", single_lesions, ((160, 192, 160), 200),
+         ((36, 36, 36), 10), (Against("CC-Metrics", 20, rounds=1), Against("panoptica", 20, rounds=1)), headline=True),
     Case("objects_fib_sem", "scores", "VOI and Rand error, FIB-SEM, 1 M voxels", fib_sem_objects, (1000,), (40,),
          _OBJECTS, ("data/fibsem_gala", "h5py", "cc3d")),
     Case("objects_phantom", "scores", "VOI and Rand error, phantom, 49 M voxels, int32", phantom_objects, _BOXES, _ONE,

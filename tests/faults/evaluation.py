@@ -10,6 +10,7 @@ PICTURE = ("reports/test_paired.py",)
 TILES = ("evaluation/test_tiles.py",)
 GAPS = ("datasets/remote/test_no_data.py",)
 SURVEY = ("evaluation/test_label_survey.py",)
+CONSENSUS = ("evaluation/test_consensus.py",)
 ADVICE = ("evaluation/test_advice.py",)
 EVALUATION = "monai_boundary.evaluation"
 
@@ -253,3 +254,43 @@ def differences_are_the_wrong_way_round(right, axis, panel, runs, longest):
     import dataclasses
 
     return right(axis, dataclasses.replace(panel, values=-panel.values), runs, longest)
+
+
+@fault(f"{EVALUATION}.consensus:_confirmed", *CONSENSUS)
+def any_class_confirms_a_lesion(right, labels, other, spacing, rule):
+    return right(labels, np.where((other > 0) & (labels > 0), labels, other), spacing, rule)
+
+
+@fault(f"{EVALUATION}.consensus:_confirmed", *CONSENSUS)
+def distances_of_consensus_are_in_voxels(right, labels, other, spacing, rule):
+    return right(labels, other, (1.0,) * labels.ndim, rule)
+
+
+@fault(f"{EVALUATION}.consensus:consensus", *CONSENSUS)
+def the_outline_is_that_of_both(right, first, second, *args):
+    labels, counts = right(first, second, *args)
+    return np.where(first == second, labels, 0), counts
+
+
+@fault(f"{EVALUATION}.consensus:consensus", *CONSENSUS)
+def the_union_is_that_of_voxels(right, first, second, spacing=None, rule=None):
+    labels, counts = right(first, second, spacing, rule)
+    return (np.where(labels == 0, second, labels) if rule is not None and rule.union else labels), counts
+
+
+@fault(f"{EVALUATION}.consensus_folder:_earlier_cases", *CONSENSUS)
+def earlier_results_are_written_over(right, folder, overwrite):
+    return right(folder, True)
+
+
+@fault(f"{EVALUATION}.consensus_folder:_earlier_cases", *CONSENSUS)
+def cases_of_an_earlier_run_stay(right, folder, overwrite):
+    right(folder, overwrite)
+    return []
+
+
+@fault("monai_boundary.datasets.nifti:write_labels", *CONSENSUS)
+def label_maps_are_written_upright(right, path, array, like):
+    import dataclasses
+
+    return right(path, array, dataclasses.replace(like, axcodes="RAS"))
