@@ -72,13 +72,15 @@ def pair_lesions(pred: np.ndarray, target: np.ndarray) -> LesionPairs:
         pred: Ids of components `(*S)`, 1 to P, 0 for none.
         target: The same of the ground truth.
     """
-    true, found = (np.bincount(ids[ids > 0])[1:] for ids in (target, pred))
-    both = (pred > 0) & (target > 0)
+    inside = np.flatnonzero(pred | target)  # mostly few of all voxels
+    found, true = pred.ravel()[inside], target.ravel()[inside]
+    sizes = np.bincount(true)[1:], np.bincount(found)[1:]
+    both = (found > 0) & (true > 0)
     if not both.any():
         nothing = np.empty(0, np.int64)
-        return LesionPairs(true, found, nothing, nothing, nothing)
-    table = id_overlaps(pred[both], target[both])
-    return LesionPairs(true, found, table.target.astype(np.int64) - 1, table.pred.astype(np.int64) - 1, table.counts)
+        return LesionPairs(*sizes, nothing, nothing, nothing)
+    table = id_overlaps(found[both], true[both])
+    return LesionPairs(*sizes, table.target.astype(np.int64) - 1, table.pred.astype(np.int64) - 1, table.counts)
 
 
 def _meets(shared: np.ndarray, sizes: np.ndarray, overlap: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from monai_boundary.metrics.surface import Definition, SurfaceDistances, surface_voxels
-from monai_boundary.metrics.surface_elements import element_areas, element_codes
+from monai_boundary.metrics.surface_elements import element_areas, object_elements
 
 __all__ = ["lesion_surfaces"]
 
@@ -86,12 +85,8 @@ def _surfaces(ids: np.ndarray, spacing: tuple[float, ...], definition: Definitio
         surface = surface_voxels(ids > 0)
         places, owners = np.argwhere(surface), ids[surface]
     else:
-        codes, sizes = element_codes(ids > 0), element_areas(spacing)
-        surface = (codes > 0) & (codes < len(sizes) - 1)
-        places, around = np.argwhere(surface), np.pad(ids, 1)
-        corners = itertools.product((0, 1), repeat=ids.ndim)
-        owners = np.max([around[tuple((places + corner).T)] for corner in corners], axis=0)
-        areas = sizes[codes[surface]]
+        places, codes, owners = object_elements(ids)
+        areas = element_areas(spacing)[codes]
     order = np.argsort(owners, kind="stable")
     starts = np.searchsorted(owners[order], np.arange(1, int(ids.max()) + 2))
     return _Surfaces((places * np.asarray(spacing))[order], None if areas is None else areas[order], starts)

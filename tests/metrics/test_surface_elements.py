@@ -12,10 +12,11 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder
 from monai_boundary.metrics import ProtocolMetric, SurfaceDistances, dice_score, score_pair, surface_distances
-from monai_boundary.metrics.surface_elements import element_areas, element_codes
+from monai_boundary.metrics.surface_elements import element_areas, element_codes, object_elements
 
 
 def area(mask: np.ndarray, spacing) -> float:
@@ -232,3 +233,14 @@ def test_metric_protocol_and_folder_measure_by_the_same_definition(tmp_path):
 def test_a_definition_that_does_not_fit_is_refused(call, text):
     with pytest.raises(ValueError, match=text):
         call(np.ones((4, 5, 3), bool))
+
+
+@pytest.mark.parametrize("shape", [(9, 14), (7, 9, 8)])
+def test_elements_of_objects_are_those_of_the_mask_each_with_its_object(shape, rng) -> None:
+    ids, count = ndimage.label(rng.random(shape) > 0.85, np.ones((3,) * len(shape)))
+    places, codes, owners = object_elements(ids)
+    for one in range(1, count + 1):
+        expected = element_codes(ids == one)
+        found = np.zeros_like(expected)
+        found[tuple(places[owners == one].T)] = codes[owners == one]
+        np.testing.assert_array_equal(found, np.where(expected == 2**2 ** len(shape) - 1, 0, expected))
