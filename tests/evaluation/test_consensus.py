@@ -61,7 +61,7 @@ def test_the_overlap_is_a_share_of_the_lesion(overlap: float, kept: bool) -> Non
 @pytest.mark.parametrize("union", [False, True])
 def test_the_distance_is_that_of_the_nearest_voxels_in_mm(distance: float, union: bool, rng) -> None:
     first, second = (
-        np.digitize(ndimage.gaussian_filter(rng.standard_normal((8, 24, 22)), 1.2), (0.35, 0.45)) for _ in range(2)
+        np.digitize(ndimage.gaussian_filter(rng.standard_normal((8, 24, 22)), 1.2), (0.22, 0.28)) for _ in range(2)
     )
     found, counts = consensus(first, second, SPACING, ConsensusRule(distance_mm=distance, union=union))
     expected = first.copy()
@@ -71,6 +71,8 @@ def test_the_distance_is_that_of_the_nearest_voxels_in_mm(distance: float, union
         lost = [one for one in range(1, number + 1) if far[ids == one].min() > distance + 1e-9]
         count = next(one for one in counts if one.label == label)
         assert (count.lesions, count.confirmed) == (number, number - len(lost))
+        assert number > 5
+        assert bool(lost) == (distance < 50)
         if union:
             back = ndimage.distance_transform_edt(first != label, SPACING)
             ids, number = ndimage.label(second == label, np.ones((3, 3, 3)))
@@ -80,6 +82,14 @@ def test_the_distance_is_that_of_the_nearest_voxels_in_mm(distance: float, union
         else:
             expected[np.isin(ids, lost)] = 0
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_slice_further_is_as_far_as_slices_are_thick() -> None:
+    first, second = labels((1, (0, 1), (2, 4), (2, 4))), labels((1, (1, 2), (2, 4), (2, 4)))
+    kept = [
+        consensus(first, second, SPACING, ConsensusRule(distance_mm=distance))[0].any() for distance in (1.0, 2.9, 3.0)
+    ]
+    assert kept == [False, False, True]
 
 
 def test_nothing_confirms_nothing_and_images_of_one_slice_are_looked_at_alike() -> None:
