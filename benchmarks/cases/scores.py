@@ -180,8 +180,8 @@ def _objects(pred: np.ndarray, ids: np.ndarray) -> Calls:
 
 _SURFACES = (Against("MONAI"), Against("MONAI, four scores", ours="ours, four scores"))
 _OBJECTS = (Against("scikit-image", rounds=3), Against("ours, uint64 beyond 2^33"))
+_SLOWEST = (Against("CC-Metrics, Dice, HD95, surface Dice", 20, rounds=1),)
 _LESIONS = (
-    Against("CC-Metrics, Dice, HD95, surface Dice", 20, rounds=1),
     Against("CC-Metrics, Dice", 20, ours="ours, CC-Dice", rounds=1),
     Against("panoptica, PQ, Dice, HD95, surface Dice", 20, rounds=3),
     Against("panoptica, PQ", 20, ours="ours, PQ", rounds=3),
@@ -195,6 +195,8 @@ CASES = [
          ("data/ms_lesions/masks_raw",), rounds=3),
     Case("single_lesions", "scores", "scores of 200 lesions, 160 x 192 x 160", single_lesions, ((160, 192, 160), 200),
          ((36, 36, 36), 10), _LESIONS, headline=True),
+    Case("single_lesions_surfaces", "scores", "scores of 200 lesions, 160 x 192 x 160", single_lesions,
+         ((160, 192, 160), 200), ((36, 36, 36), 10), _SLOWEST, ("CCMetrics",), long=True),
     Case("objects_fib_sem", "scores", "VOI and Rand error, FIB-SEM, 1 M voxels", fib_sem_objects, (1000,), (40,),
          _OBJECTS, ("data/fibsem_gala", "h5py", "cc3d")),
     Case("objects_phantom", "scores", "VOI and Rand error, phantom, 49 M voxels, int32", phantom_objects, _BOXES, _ONE,
