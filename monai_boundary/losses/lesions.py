@@ -110,7 +110,9 @@ class LesionLoss(TargetLoss):
         if not self.ce_weight:
             return torch.zeros_like(counted.probs[:, :1]).detach()
         if self.contract.softmax and pair.logits.shape[1] > 1:
-            return -(torch.log_softmax(pair.logits, 1) * pair.target).sum(1, keepdim=True)
+            logs = torch.log_softmax(pair.logits, 1)
+            true = torch.where(pair.target, logs, 0) if pair.target.dtype == torch.bool else logs * pair.target
+            return -true.sum(1, keepdim=True)
         if self.contract.sigmoid:
             logits = pair.logits[:, counted.first :]
             return F.binary_cross_entropy_with_logits(logits, counted.target, reduction="none")
