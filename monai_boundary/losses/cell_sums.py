@@ -74,7 +74,8 @@ def sum_over_cells(
 
     def summed(values: torch.Tensor) -> torch.Tensor:
         values = values.flatten(2).to(kind).expand_as(index)
-        return values.new_zeros(shape).scatter_add(2, index, values)[..., :-1].unflatten(2, (slots, 2))
+        sums = values.new_zeros(shape).scatter_add(2, index, values)[..., :-1]
+        return sums.view(*shape[:2], slots, 2)
 
     return Sums(summed(probs), summed(entropy), summed(probs.new_ones(1, 1, 1)))
 
