@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_choice, check_per_axis, check_slice_axis, is_integer
+from monai_boundary._check import check_choice, check_count, check_per_axis, check_slice_axis, is_integer, plain_tensor
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.contract import Pair, TargetContract
 from monai_boundary.losses.map_agreement import compare_numbers
@@ -106,6 +106,7 @@ class BoundaryAwareLoss(_Loss):
         kernel = import_module(_KERNEL)
         check_per_axis("dilation", self.dilation, len(self.dilation) if isinstance(self.dilation, list | tuple) else 1)
         check_choice("weighting", self.weighting, kernel.WEIGHTINGS)
+        check_count("connectivity", self.connectivity)
         self.contract = TargetContract(sigmoid=True, ignore_index=self.ignore_index, validate=self.validate)
         self._compared = False
         if self.threads is not None and (not is_integer(self.threads) or self.threads < 1):
@@ -131,6 +132,7 @@ class BoundaryAwareLoss(_Loss):
                 f"seeds must be given as a tensor, got {type(seeds).__name__}; put RegionSeedsd into the transforms"
             )
         pair = self.contract.read(input, target)
+        plain_tensor("seeds", seeds)  # holds values
         if seeds.shape != input.shape:
             raise ValueError(
                 f"input and seeds must share their shape, got {tuple(input.shape)} and {tuple(seeds.shape)}; "

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from monai.data import MetaTensor
 
-from monai_boundary._check import check_activation, check_ignore_index
+from monai_boundary._check import check_activation, check_dense, check_ignore_index
 from monai_boundary._labels import WHOLE
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "check_label_values",
     "check_mask_values",
     "check_output",
+    "check_same_device",
     "counted_mask",
     "label_numbers",
     "without_unsigned",
@@ -128,9 +129,10 @@ class TargetContract:
                 f"target must be a tensor, got {type(target).__name__}; make one with torch.as_tensor, of the shape "
                 f"that fits input {tuple(input.shape)}"
             )
+        check_dense("target", target)
         if target.is_complex():
             raise TypeError(f"target must hold real numbers, got {target.dtype}")
-        _check_same_device("target", target, "input", input)
+        check_same_device("target", target, "input", input)
         channels = input.shape[1]
         if self.to_onehot_y and channels == 1:
             self._warn("to_onehot_y=True")
@@ -203,7 +205,7 @@ class TargetContract:
         """
         if not isinstance(values, torch.Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(values).__name__}")
-        _check_same_device(name, values, "input", like)
+        check_same_device(name, values, "input", like)
         if first and values.ndim == like.ndim and values.shape[1] == like.shape[1] + first:
             values = values[:, first:]
         if values.shape != like.shape:
@@ -221,16 +223,17 @@ class TargetContract:
             warnings.warn(f"single channel prediction, `{setting}` ignored.", stacklevel=5)
 
 
-def check_output(input: Any) -> None:
+def check_output(input: Any, name: str = "input") -> None:
     """Raise unless `input` is a floating tensor `(B, C, *S)` with 1 to 3 spatial axes, none of them empty."""
     if not isinstance(input, torch.Tensor):
-        raise TypeError(f"input must be a tensor (B, C, *S), got {type(input).__name__}")
+        raise TypeError(f"{name} must be a tensor (B, C, *S), got {type(input).__name__}")
+    check_dense(name, input)
     if not 3 <= input.ndim <= 5 or input.numel() == 0:
         raise ValueError(
-            f"input must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
+            f"{name} must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
         )
     if not input.is_floating_point():
-        raise TypeError(f"input must be floating point logits or probabilities, got {input.dtype}")
+        raise TypeError(f"{name} must be floating point logits or probabilities, got {input.dtype}")
 
 
 def check_finite(name: str, values: torch.Tensor) -> None:
@@ -332,7 +335,7 @@ def _some(values: torch.Tensor, wrong: torch.Tensor) -> str:
     return f"{', '.join(f'{value:g}' for value in found)} among its values, at {int(wrong.sum())} voxels"
 
 
-def _check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+def check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
     """Raise ``ValueError`` when two tensors are on different devices."""
     if tensor.device != other.device:
         raise ValueError(

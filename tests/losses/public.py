@@ -50,7 +50,7 @@ def make(name: str, shape: tuple[int, ...] = (2, 4, 5), kind: str = "softmax", *
     channels, logits = 2, torch.randn(shape[0], 2, *shape[1:], dtype=torch.float64)
     labels = labels_like(shape, channels)
     target = torch.cat([labels, 1 - labels.roll(1, 2)], 1).double() if kind == "sigmoid" else labels
-    if settings.get("ignore_index") is not None:
+    if isinstance(settings.get("ignore_index"), int):
         target[:, :, 0] = settings["ignore_index"]
     if name == "BinaryCrossEntropyLoss":
         masks = target if kind == "sigmoid" else target.expand(-1, channels, *[-1] * (labels.ndim - 2))
@@ -65,7 +65,8 @@ def make(name: str, shape: tuple[int, ...] = (2, 4, 5), kind: str = "softmax", *
         return Case(loss, logits, (target,), lambda whole: [whole, whole[:, :, ::2]])
     if name == "RegionBoundaryLoss":
         parts = losses.GeneralizedDiceLoss, losses.BoundaryLoss
-        loss = losses.RegionBoundaryLoss(*(part(**activation, **settings) for part in parts), alpha=0.4)
+        own = {key: settings.pop(key) for key in ("alpha", "mode", "region_floor") if key in settings}
+        loss = losses.RegionBoundaryLoss(*(part(**activation, **settings) for part in parts), **{"alpha": 0.4, **own})
         return Case(loss, logits, (target,))
     if name == "TopologyLoss":
         settings |= {"weights": None, "layers": ("relu1_2", "conv2_2")}
@@ -80,6 +81,6 @@ def make(name: str, shape: tuple[int, ...] = (2, 4, 5), kind: str = "softmax", *
 
 def _membranes(name: str, shape: tuple[int, ...], settings: dict[str, Any]) -> Case:
     logits, membrane, seeds = cells((*[5] * (len(shape) - 2), 7))
-    if settings.get("ignore_index") is not None:
+    if isinstance(settings.get("ignore_index"), int):
         membrane[:, :, 0] = settings["ignore_index"]
     return Case(getattr(losses, name)(threads=1, **settings), logits.double(), (membrane, seeds))
