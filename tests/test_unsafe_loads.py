@@ -23,7 +23,8 @@ ARCHIVES = {"extractall", "extract", "unpack_archive"}
 ALLOWED = {
     ("nnunet_trainers/refine.py", "torch.load"): (
         "nnU-Net's own checkpoint, which nnU-Net reads in the same way right before; its name comes from the user"
-    )
+    ),
+    ("experiments/nnunet/workspace.py", "torch.load"): "nnU-Net's own checkpoint, which this experiment wrote",
 }
 
 

@@ -98,7 +98,9 @@ class BoundaryF1Loss(TargetLoss):
         first, logits = contract.first_channel(input), as_float32(input)
         band, masked = self._given(target_boundary, input[:, first:], first)
         valid = band != BAND_IGNORED if masked else None
-        logits = contract.masked(logits, valid.all(1, keepdim=True) if masked and contract.softmax else valid)
+        logits = contract.masked(
+            logits, valid.all(1, keepdim=True) if valid is not None and contract.softmax else valid
+        )
         return self._loss(contract.activate(logits)[:, first:], band, masked)
 
     def value(self, counted: Counted, target_boundary: torch.Tensor | None = None) -> torch.Tensor:

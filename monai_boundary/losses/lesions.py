@@ -175,6 +175,7 @@ class ComponentDiceLoss(LesionLoss):
         smooth: > 0, added above and below in the Dice, in voxels of 100,000 of the cell.
         spacing: Voxel size of cells that the loss makes itself; ``None`` takes that of a `MetaTensor` target, else 1.
         ignore_index: Value of the target at voxels that do not count.
+        validate: See `BoundaryLoss`.
         bidirectional: Look from the prediction, too: the loss is the mean of that over the target's lesions and the
             same over the components of the prediction above `threshold`, each in its own cell, so that a false
             component counts as a missed lesion does. Components are found on the CPU, and have no gradient. The idea is
@@ -235,7 +236,7 @@ class BlobLoss(LesionLoss):
     Args:
         include_background: See `ComponentDiceLoss`, as all others.
         to_onehot_y, sigmoid, softmax, other_act, reduction, batch: See `ComponentDiceLoss`.
-        dice_weight, ce_weight, smooth, spacing, ignore_index: See `ComponentDiceLoss`.
+        dice_weight, ce_weight, smooth, spacing, ignore_index, validate: See `ComponentDiceLoss`.
 
     Raises:
         TypeError, ValueError: See `ComponentDiceLoss`.

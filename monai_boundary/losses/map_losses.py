@@ -69,7 +69,8 @@ class GeneralizedSurfaceLoss(TargetMapLoss):
     map of zeros, which ``absent="zero"`` gives a class that is not there, the loss is 0 whatever is predicted.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index, validate: As of
+            `BoundaryLoss`.
         reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
         batch: Take both sums over the batch.
         preset, options, spacing, backend, check_map: See `BoundaryLoss`.
@@ -105,7 +106,8 @@ class RegionWiseLoss(TargetMapLoss):
     there, it is -1.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index, validate: As of
+            `BoundaryLoss`.
         reduction, batch: See `BoundaryLoss`.
         preset: See `BoundaryLoss`; ``None``, the default, is the published map: unclipped distances between centres.
         options: Settings in place of the preset's.
@@ -148,7 +150,8 @@ class HausdorffDistanceLoss(TargetMapLoss):
     them, has the map 0.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index, validate: As of
+            `BoundaryLoss`.
         reduction, batch: See `BoundaryLoss`.
         preset: See `BoundaryLoss`; ``None``, the default, is MONAI's map: unclipped distances between centres.
         options: Settings in place of the preset's, of both maps.

@@ -39,6 +39,7 @@ def pair(pred: Any, target: Any, kind: str = "mask", leading: int = 0) -> dict[s
 def kernels() -> dict[str, Recipe]:
     from monai_boundary import kernels as k
     from monai_boundary.kernels import barrier, regions
+    from monai_boundary.kernels import components as lesions
 
     labels, ids, window = given(LABELS[None], "labels", 1), given(IDS, "ids"), (3, integer())
     cut = {"likelihood": given(LIKELIHOOD, "finite", paired=True), "seeds": given(IDS, "ids", paired=True)}
@@ -64,6 +65,12 @@ def kernels() -> dict[str, Recipe]:
         "boundary_band": recipe(
             k.boundary_band, masks=given(REGIONS > 0.5, "mask", 2), theta0=window, theta=(5, integer()),
             documented=shapes,
+        ),
+        "nearest_label": recipe(k.nearest_label, labels=ids),
+        "components": recipe(lesions.components, mask=given(MASK, "mask"), connectivity=(1, integer())),
+        "lesion_cells": recipe(
+            lesions.lesion_cells, labels=labels, num_classes=(3, integer()), connectivity=(1, integer()),
+            aliases={"num_classes": ("labels",), "labels": ("num_classes", "one-hot")},
         ),
         "minimum_barrier_cut": recipe(barrier.minimum_barrier_cut, **cut, documented=alone),
         "barrier_weights": recipe(
@@ -99,6 +106,10 @@ def transforms() -> dict[str, Recipe]:
         found["BoundaryBand" + suffix] = recipe(
             with_settings(t.BoundaryBand, getattr(t, "BoundaryBand" + suffix), **fixed), twin,
             labels=labels, num_classes=(3, integer()), theta0=(3, integer()), theta=(5, integer()), aliases=names,
+        )  # fmt: skip
+        found["LesionCells" + suffix] = recipe(
+            with_settings(t.LesionCells, getattr(t, "LesionCells" + suffix), **fixed), twin,
+            labels=labels, num_classes=(3, integer()), **sizes, connectivity=(1, integer()), aliases=names,
         )  # fmt: skip
         found["RegionSeeds" + suffix] = recipe(
             with_settings(t.RegionSeeds, getattr(t, "RegionSeeds" + suffix), **fixed), twin,
@@ -158,6 +169,11 @@ def metrics() -> dict[str, Recipe]:
         "dice_score": recipe(m.dice_score, **mask_pair, documented=nothing),
         "boundary_f1": recipe(m.boundary_f1, **mask_pair, documented=nothing),
         "lesion_counts": recipe(m.lesion_counts, **mask_pair, connectivity=(1, integer())),
+        "lesion_scores": recipe(m.lesion_scores, **mask_pair, documented=nothing),
+        "LesionSettings": recipe(
+            m.LesionSettings, connectivity=(2, integer()), documented=documented("all", "connectivity", odd=("none",)),
+            size_limits_mm3=((100.0, 1000.0), constants(ERROR, text="12", number=1, nan=(1, float("nan")), one=(1.0,))),
+        ),
         "instance_scores": recipe(m.instance_scores, **pair(FOUND_IDS, IDS, "ids"), documented=nothing),
         "score_buildings": recipe(m.score_buildings, **labels, documented=ignored),
         "cremi_target": recipe(

@@ -94,7 +94,7 @@ class BuildingPhantoms(PhantomSet):
 
     def __init__(self, count: int = 800, seed: int = 0, shape: tuple[int, int] = (256, 256)) -> None:
         super().__init__("building", count, seed)
-        self.shape = check_shape(shape, (2,), 64)
+        self.shape: Any = check_shape(shape, (2,), 64)
 
     def _phantom(self, number: int, seed: np.random.SeedSequence) -> BuildingPhantom:
         kinds, turns = len(PRIMITIVES), round(1 / _EDGE_SHARE)

@@ -23,10 +23,7 @@ class PhantomSet(ABC, Sequence):
     """
 
     def __init__(self, name: str, count: int, seed: int) -> None:
-        if not isinstance(count, Integral) or isinstance(count, bool):
-            raise TypeError(f"count must be an integer >= 1, got {count!r}")
-        if count < 1:
-            raise ValueError(f"count must be >= 1, got {count}")
+        _check_count(count)
         check_seed(seed)
         self._name, self._count, self._seed = name, count, seed
 
@@ -56,6 +53,13 @@ class PhantomSet(ABC, Sequence):
     @abstractmethod
     def _arrays(self, phantom: Any) -> dict[str, np.ndarray]:
         """Return the arrays of an item, channel first."""
+
+
+def _check_count(count: Any) -> None:
+    if not isinstance(count, Integral) or isinstance(count, bool):
+        raise TypeError(f"count must be an integer >= 1, got {count!r}")
+    if int(count) < 1:
+        raise ValueError(f"count must be >= 1, got {count}")
 
 
 def check_seed(seed: Any) -> None:
