@@ -182,6 +182,8 @@ class HausdorffDistanceLoss(TargetMapLoss):
         _measure_between_centres(self)
         super().set_up()
         check_number("alpha", self.alpha)
+        if self.alpha > 10:  # 300 mm to the power of 16 is no float32
+            raise ValueError(f"alpha must be at most 10, the power of distances in mm, got {self.alpha}; 2 is usual")
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor, distance_map: torch.Tensor | None = None
