@@ -99,6 +99,17 @@ def reference_index() -> str:
     return "\n".join(lines)
 
 
+def gallery() -> str:
+    """The source of the gallery: every picture of the pages, with the page that explains it."""
+    lines = ["# Gallery\n", "Every picture of the pages, and where it is explained. The tutorials have more.\n"]
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        page = path.relative_to(ROOT / "docs")
+        for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", path.read_text("utf-8")):
+            picture = os.path.normpath(page.parent / target)
+            lines.append(f"**{text}** ([more]({page.as_posix()}))\n\n![{text}]({picture})\n")
+    return "\n".join(lines)
+
+
 @event_priority(100)  # before the plugins look for notebooks
 def on_files(files: Files, config: Any) -> Files:
     """Add what lies outside of the folder of the pages."""
@@ -107,6 +118,7 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted((ROOT / "tutorials").glob("*.ipynb")):
         place = f"tutorials/{path.name}"
         files.append(File(place, str(ROOT), config.site_dir, config.use_directory_urls))
+    files.append(File.generated(config, "gallery.md", content=gallery()))
     files.append(File.generated(config, "api/index.md", content=reference_index()))
     for page, entry in REFERENCE.items():
         files.append(File.generated(config, f"api/{page}.md", content=reference_page(*entry)))
@@ -123,4 +135,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         place = PAGES.get(target, target.removeprefix("docs/"))
         return f"]({os.path.relpath(place, PurePosixPath(here).parent)}"
 
-    return re.sub(r"\]\((?![a-z]+:|#)([^)#\s]+)", moved, markdown) if not here.startswith("api/") else markdown
+    return (
+        re.sub(r"\]\((?![a-z]+:|#)([^)#\s]+)", moved, markdown)
+        if here != "gallery.md" and not here.startswith("api/")
+        else markdown
+    )

@@ -30,5 +30,6 @@ EXPERIMENTS = {
     "alignment": ("buildings.real_tiles:alignment", "Do the footprints of these tiles lie on the buildings?"),
     "evidence": ("evidence.commands:evidence", "Does the boundary term help at convergence, case by case?"),
     "dice-scale": ("dice_scale.gradient:dice_scale", "What is left of generalized Dice on large patches?"),
+    "picture": ("picture.draw:picture", "The picture of the first page; no data needed."),
     "surrogate": ("buildings.surrogate:surrogate", "How well does the boundary F1 loss follow the score?"),
 }

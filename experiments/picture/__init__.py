@@ -1,0 +1,1 @@
+"""The picture of the first page: a distance map, and what a network learns from it."""

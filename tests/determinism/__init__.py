@@ -1,1 +1,0 @@
-"""Two runs of one seed, bit by bit."""
