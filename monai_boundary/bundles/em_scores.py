@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from monai_boundary._files import only_writer, together, write_csv, write_json
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, ignored_value, scope_of
+from monai_boundary.bundles.em_report import write_em_report
 from monai_boundary.metrics import INSTANCE_SCORES, LikelihoodSegmentation, ThresholdSweepMetric
 from monai_boundary.metrics.likelihood import THRESHOLDS
 
@@ -33,12 +35,14 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     thresholds: Sequence[float] = THRESHOLDS,
     segmentation: LikelihoodSegmentation | None = None,
     progress: bool = True,
+    worst: int = 3,
 ) -> dict[str, Any]:
     """Score predictions at several thresholds, print a table and write it.
 
     Items are scored one by one: slices each by itself, and a volume gets the mean of its slices; the volumes of a 3D
     network as a whole. Written are ``scores.csv``, a line per volume and their mean at `threshold`;
-    ``thresholds.csv``, the same at all thresholds; ``items.csv``, each item at all thresholds; and ``summary.json``.
+    ``thresholds.csv``, the same at all thresholds; ``items.csv``, each item at all thresholds; ``summary.json``; and
+    ``report.html``, with the curves over the threshold and the worst leaks.
 
     Args:
         items: With labels.
@@ -50,6 +54,7 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
         thresholds: Of the sweep; `threshold` and 0.5 are added.
         segmentation: All settings but the threshold.
         progress: Show a progress bar.
+        worst: Number of items whose leaks are shown.
 
     Returns:
         What ``summary.json`` holds.
@@ -78,13 +83,15 @@ def evaluate_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
         "scored": scored, "items": len(items), "target": target, "border_nm": border, "threshold": threshold,
         "mean": _last(chosen), "mean_at_0.5": _last(curve[curve.threshold == _FIXED]),
     }  # fmt: skip
+    cut = replace(segmentation or LikelihoodSegmentation(), threshold=threshold)
     with only_writer(folder), together(folder, "summary.json") as part:
         for name, lines in (("items", table), ("thresholds", curve), ("scores", chosen)):
             write_csv(part / f"{name}.csv", lines)
+        write_em_report(part / "report.html", table, curve, items, predictor, cut, target, worst)
         write_json(part / "summary.json", summary)
     print(f"threshold {threshold:g}, {scored}")
     print(chosen[_PRINTED].to_string(index=False, float_format="{:.4f}".format))
-    print(f"wrote scores.csv, thresholds.csv, items.csv and summary.json to {folder}")
+    print(f"wrote report.html, scores.csv, thresholds.csv, items.csv and summary.json to {folder}")
     return summary
 
 

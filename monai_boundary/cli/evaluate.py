@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,8 @@ class _EmptyType(click.ParamType):
               type=click.Choice(("wmh", "isles", "surface", "lesions", "buildings")),
               help="Set of scores.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=PATH, help="Folder for the results.")
+@click.option("--cases", metavar="SPLIT|NAMES",
+              help="Only these: validation, say, of the datalist beside GT, or names with commas.")  # fmt: skip
 @click.option("--images", type=PATH,
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
@@ -71,6 +74,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     gt: Path,
     protocol: str,
     output: Path,
+    cases: str | None,
     images: Path | None,
     labels: tuple[int, ...],
     ignore_index: int | None,
@@ -87,7 +91,8 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     """Score the predicted label maps in PRED against the ground truth in GT.
 
     Writes cases.csv, summary.json and report.html, with box plots, misses and pictures of the worst cases.
-    PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr.
+    PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr:
+    NIfTI, or PNG, TIFF and BMP.
     The command fails, after it has written all of that, if a case could not be scored; see --allow-missing.
     A file that takes more than 8 GB of memory is refused; MONAI_BOUNDARY_MAX_GB raises that.
 
@@ -98,9 +103,9 @@ def evaluate(  # noqa: PLR0913 - one argument per option
       lesions    of every lesion: Dice, HD95, surface Dice as in BraTS, CC-Dice; panoptic quality;
                  recall, precision, F1, false lesions; by size
       buildings  IoU, boundary F1, precision, recall of GeoTIFFs, such as train/gt of INRIA;
-                 takes only --theta and --unit, and writes no report
+                 takes --theta, --unit, --images and --worst
     """  # noqa: D301
-    from monai_boundary._files import only_writer, together
+    from monai_boundary._files import only_writer
 
     given = {name: value for name, value in by_lesion.items() if value is not None}
     if given and protocol != "lesions":
@@ -108,31 +113,40 @@ def evaluate(  # noqa: PLR0913 - one argument per option
             "--overlap, --iou, --dilation, --min-volume and --size-limits must be given with --protocol lesions alone"
         )
     if protocol == "buildings":
-        if images or labels or ignore_index is not None:
-            raise click.UsageError("--images, --label and --ignore-index must not be given with --protocol buildings")
-        from monai_boundary.evaluation import write_tables
+        if cases or labels or ignore_index is not None:
+            raise click.UsageError("--cases, --label and --ignore-index must not be given with --protocol buildings")
+        from monai_boundary.evaluation.report import write_tiles_report
         from monai_boundary.evaluation.tiles import evaluate_tiles
 
         with only_writer(output):
             refuse_earlier(output / "summary.json", force)
             tiles = evaluate_tiles(pred, gt, theta, unit)
-            written = dict(zip(("table", "summary"), write_tables(tiles, output), strict=True))
+            title = f"{pred.resolve().name}: buildings"
+            written = _write(tiles, output, lambda path: write_tiles_report(tiles, path, images, worst, title))
         _finish(_tile_lines(tiles), tiles, written, "tiles", allow_missing)
         return
-    from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report, write_tables
+    from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report
+    from monai_boundary.evaluation.matching import chosen_cases
     from monai_boundary.metrics import LesionSettings
 
     lesions = LesionSettings(**given) if given else None
     settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition, lesions)
     with only_writer(output):
         refuse_earlier(output / "report.html", force)
-        result = evaluate_folder(pred, gt, settings)
-        with together(output, "report.html") as part:
-            table, summary = write_tables(result, part)
-            title = f"{pred.resolve().name}: {protocol} scores"
-            report = write_report(result, part / "report.html", images, worst, title)
-    written = {key: output / path.name for key, path in {"table": table, "summary": summary, "report": report}.items()}
+        result = evaluate_folder(pred, gt, settings, cases=None if cases is None else chosen_cases(cases, gt))
+        title = f"{pred.resolve().name}: {protocol} scores"
+        written = _write(result, output, lambda path: write_report(result, path, images, worst, title))
     _finish(_case_lines(result), result, written, "cases", allow_missing)
+
+
+def _write(result: Evaluation | TileEvaluation, output: Path, write_report: Callable[[Path], Path]) -> dict[str, Path]:
+    """Write tables and report so that they are all of this run, and return where they are."""
+    from monai_boundary._files import together
+    from monai_boundary.evaluation import write_tables
+
+    with together(output, "report.html") as part:
+        paths = *write_tables(result, part), write_report(part / "report.html")
+    return {name: output / path.name for name, path in zip(("table", "summary", "report"), paths, strict=True)}
 
 
 def _finish(

@@ -22,28 +22,32 @@ CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.distance.
 @click.argument("image", type=PATH)
 @click.argument("label", type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="Picture to write, such as out.png.")
-@click.option("--clip", type=float, metavar="MM", help="Limit of the distances in mm.  [default: none]")
-@click.option("--convention", default="half", show_default=True, type=click.Choice(CONVENTIONS),
-              help="Where the zero level of the distance map lies.")  # fmt: skip
+@click.option("--preset", type=click.Choice(("robust", "clipped", "published")),
+              help="Settings of the map, as in the transform and in the loss.  [default: robust]")  # fmt: skip
+@click.option("--clip", type=float, metavar="MM", help="Limit of the distances: a map in mm instead of a preset.")
+@click.option("--convention", type=click.Choice(CONVENTIONS),
+              help="Where the zero level lies: a map in mm instead of a preset.  [default: half]")  # fmt: skip
 @click.option("--class", "index", type=int, metavar="N", help="Class whose map is drawn.  [default: the largest]")
 @click.option("--ignore-index", type=int, metavar="N", help="Label of voxels that do not count.")
 def inspect(
-    image: Path, label: Path, output: Path, clip: float | None, convention: Any, index: int | None,
+    image: Path, label: Path, output: Path, preset: Any, clip: float | None, convention: Any, index: int | None,
     ignore_index: int | None,
 ) -> None:  # fmt: skip
     """Show what the boundary loss sees in one case.
 
-    IMAGE and LABEL are NIfTI files on the same grid. Prints spacing, unit, convention, the number of classes, the
-    classes absent, the foreground share, and the range of every class's distance map. Draws the contours of
-    the classes on the image and one distance map with iso-lines in mm.
+    IMAGE and LABEL are NIfTI files, or PNG, TIFF or BMP images, on the same grid. Prints spacing, unit, settings of
+    the map, the number of classes, the classes absent, the foreground share, and the range of every class's map.
+    Draws the contours of the classes on the image and one map with iso-lines.
     """
     import numpy as np
 
-    from monai_boundary.datasets.nifti import read_image, read_labels, same_grid
-    from monai_boundary.kernels.distance import DistanceMapOptions, masks_distance_map
+    from monai_boundary.datasets.label_maps import read_any_image, read_any_labels
+    from monai_boundary.datasets.nifti import same_grid
+    from monai_boundary.kernels.distance import masks_distance_map
     from monai_boundary.reports import inspect_figure, save_figure
 
-    options, picture, labels = DistanceMapOptions(convention, clip), read_image(image), read_labels(label)
+    options, name = _options(preset, clip, convention)
+    picture, labels = read_any_image(image), read_any_labels(label)
     if not same_grid(picture, labels):
         raise ValueError(
             f"image and label map must lie on one grid, got shapes {picture.array.shape} and {labels.array.shape}, "
@@ -56,11 +60,13 @@ def inspect(
     if index is not None and index not in present:
         raise ValueError(f"label must be a foreground class of {label} {present}, got {index}")
     chosen = index if index is not None else max(present, key=lambda value: counts[value], default=None)
-    rows = _grid_facts(picture, labels, options) | _class_facts(counts, present)
+    rows = _grid_facts(picture, labels, options, name) | _class_facts(counts, present)
     if ignored:
         rows["ignored"] = f"{ignored} voxels"
     click.echo("\n".join(f"{name + ':':14s} {text}" for name, text in rows.items()))
-    click.echo("\n class     voxels        share   range of its map in mm" if present else "\nno foreground class")
+    unit = labels.unit if options.normalize is None else ""
+    heading = f"\n class     voxels        share   range of its map{unit and f' in {unit}'}"
+    click.echo(heading if present else "\nno foreground class")
     valid = None if ignore_index is None else labels.array != ignore_index
     drawn = np.zeros(labels.array.shape, np.float32)
     for value in present:  # one map at a time: a label map may hold a hundred classes
@@ -70,12 +76,23 @@ def inspect(
         if value == chosen:
             drawn = distance
     spacing = " x ".join(f"{size:g}" for size in picture.spacing)
-    title = f"{image.name}\n{spacing} mm (z, y, x), convention {options.convention!r}"
-    figure = inspect_figure(picture.array, labels.array, drawn, picture.spacing, title, chosen or 1)
+    title = f"{image.name}\n{spacing} {labels.unit} (z, y, x), {name}"
+    figure = inspect_figure(picture.array, labels.array, drawn, picture.spacing, title, chosen or 1, labels.unit, unit)
     click.echo(f"\nwrote {save_figure(figure, output)}")
 
 
-def _grid_facts(image: Volume, labels: Volume, options: DistanceMapOptions) -> dict[str, str]:
+def _options(preset: Any, clip: float | None, convention: Any) -> tuple[DistanceMapOptions, str]:
+    """Return the settings of the map, and what they are called."""
+    from monai_boundary.kernels.distance import DistanceMapOptions, preset_options
+
+    if clip is None and convention is None:
+        return preset_options(preset or "robust"), f"preset {preset or 'robust'!r}"
+    if preset is not None:
+        raise click.UsageError("--preset sets clip and convention: leave out --clip and --convention")
+    return DistanceMapOptions(convention or "half", clip), f"convention {convention or 'half'!r}"
+
+
+def _grid_facts(image: Volume, labels: Volume, options: DistanceMapOptions, name: str) -> dict[str, str]:
     import numpy as np
 
     from monai_boundary._geometry import is_sheared
@@ -84,11 +101,14 @@ def _grid_facts(image: Volume, labels: Volume, options: DistanceMapOptions) -> d
     lost = image.array.size - finite.size
     values = f"{finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
     rows = {
-        "shape": " x ".join(map(str, labels.array.shape)) + f" (z, y, x), axes in the file {labels.axcodes}",
-        "spacing": " x ".join(f"{size:g}" for size in labels.spacing) + " mm (z, y, x)",
-        "unit": "mm",
+        "shape": " x ".join(map(str, labels.array.shape))
+        + " (z, y, x)"
+        + (f", axes in the file {labels.axcodes}" if labels.unit == "mm" else ""),
+        "spacing": " x ".join(f"{size:g}" for size in labels.spacing) + f" {labels.unit} (z, y, x)",
+        "unit": labels.unit,
+        "map": name,
         "convention": options.convention,
-        "clip": "none" if options.clip is None else f"{options.clip:g} mm",
+        "clip": "none" if options.clip is None else f"{options.clip:g} {labels.unit}",
         "image values": values + (f", {lost} not finite" if lost else ""),
     }
     if is_sheared(labels.affine):

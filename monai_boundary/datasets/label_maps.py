@@ -19,12 +19,21 @@ import SimpleITK as sitk  # noqa: N813 - as everywhere
 
 from monai_boundary.datasets.checks import check_readable, check_size, data_files
 from monai_boundary.datasets.datalist import datalist_file, named_classes, read_datalist, read_description
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, label_values, read_labels
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, label_values, read_image, read_labels
 
-__all__ = ["LabelFiles", "LabelMap", "label_files", "read_label_map"]
+__all__ = [
+    "PIXEL_ENDINGS",
+    "LabelFiles",
+    "LabelMap",
+    "label_files",
+    "read_any_image",
+    "read_any_labels",
+    "read_label_map",
+]
 
 _LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
-_PIXELS = (".png", ".bmp", ".tif", ".tiff")  # the resolution that such a file holds is that of a screen or a printer
+#: Of images; the resolution that such a file holds is that of a screen or a printer.
+PIXEL_ENDINGS = (".png", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class LabelFiles:
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """One label map: int64 `array` `(z, y, x)`, one slice for an image; `spacing` in the same order; its `unit`."""
+    """One label map: `array` `(z, y, x)`, one slice for an image; `spacing` in the same order; its `unit`."""
 
     array: np.ndarray
     spacing: tuple[float, ...]
@@ -111,16 +120,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     if path.name.endswith(NIFTI_ENDINGS):
         volume = read_labels(path)
         return LabelMap(volume.array, volume.spacing)
-    check_readable(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        check_size(path, math.prod(reader.GetSize()) * 8 * reader.GetNumberOfComponents())  # as int64
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path} must be a whole label map that SimpleITK reads, got: {reason}") from error
+    image = _read(path)
     array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
     if channels > 1 and (array[..., :1] == array[..., :3]).all():  # grey, as ITK reads a BMP
         array, channels = array[..., 0], 1
@@ -130,9 +130,47 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     return LabelMap(label_values(array, path).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
 
 
+def read_any_labels(path: str | os.PathLike[str]) -> Volume:
+    """Read a label map, NIfTI or one that `read_label_map` reads, with its geometry; raises as these."""
+    if Path(path).name.lower().endswith(NIFTI_ENDINGS):
+        return read_labels(path)
+    labels = read_label_map(path)
+    return _volume(labels.array, labels.spacing, labels.unit)
+
+
+def read_any_image(path: str | os.PathLike[str]) -> Volume:
+    """Read an image, NIfTI or one that SimpleITK reads, as float32; of colours the mean. Raises as `read_image`."""
+    path = Path(path)
+    if path.name.lower().endswith(NIFTI_ENDINGS):
+        return read_image(path)
+    image = _read(path)
+    array = sitk.GetArrayFromImage(image).astype(np.float32)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        array = array[..., :3].mean(-1)
+    planes = array.shape if array.ndim == 3 else (1, *array.shape)
+    return _volume(array.reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
+
+
+def _volume(array: np.ndarray, spacing: tuple[float, ...], unit: str) -> Volume:
+    return Volume(array, spacing, np.diag([*spacing[::-1], 1.0]), unit=unit)
+
+
+def _read(path: Path) -> sitk.Image:
+    check_readable(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        check_size(path, math.prod(reader.GetSize()) * 8 * reader.GetNumberOfComponents())  # as int64
+        return reader.Execute()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{path} must be a whole image that SimpleITK reads, got: {reason}") from error
+
+
 def _spacing(path: Path, stored: tuple[float, ...]) -> tuple[tuple[float, ...], str]:
     sidecar = path.with_suffix(".json")
-    if path.suffix.lower() in _PIXELS and not sidecar.is_file():
+    if path.suffix.lower() in PIXEL_ENDINGS and not sidecar.is_file():
         return (1.0, 1.0, 1.0), "px"
     found = json.loads(sidecar.read_text(encoding="utf-8"))["spacing"] if sidecar.is_file() else stored
     spacing = tuple(float(size) for size in found)

@@ -65,12 +65,14 @@ class Volume:
         spacing: Voxel size in mm, in the order of `array`.
         affine: `(4, 4)`, from voxel indices (x, y, z) to mm.
         axcodes: Orientation of the axes in the file before reordering, such as ``"LPS"``.
+        unit: Of `spacing`: ``"mm"``, or ``"px"`` for a picture, whose rows go down and columns right.
     """
 
     array: np.ndarray
     spacing: tuple[float, ...]
     affine: np.ndarray
     axcodes: str = "RAS"
+    unit: str = "mm"
 
 
 def read_image(path: str | os.PathLike[str]) -> Volume:

@@ -121,6 +121,8 @@ def _make_case(
     folder: Path, rule: ConsensusRule, case: str, second_file: Path, first_file: Path
 ) -> list[ClassConsensus]:
     second, first = read_pair(second_file, first_file)
+    if first.unit == "px":
+        raise ValueError(f"{first_file.name} must be NIfTI for a consensus, which is written as such, got a picture")
     labels, counts = consensus(first.array, second.array, first.spacing, rule)
     write_labels(_file(folder, case), labels, first)
     return counts

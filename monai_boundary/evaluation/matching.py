@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_boundary.datasets.checks import data_files
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, read_labels, same_grid
+from monai_boundary.datasets.checks import SPLITS, data_files
+from monai_boundary.datasets.datalist import datalist_file, read_datalist
+from monai_boundary.datasets.label_maps import PIXEL_ENDINGS, read_any_labels
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, same_grid
 
-__all__ = ["Pairs", "find_image", "find_pairs", "read_pair"]
+__all__ = ["Pairs", "chosen_cases", "find_image", "find_pairs", "read_pair"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,38 @@ class Pairs:
     without_prediction: list[str]
     without_target: list[Path]
 
+    def only(self, cases: Sequence[str]) -> Pairs:
+        """Return the pairs of some cases; of the others nothing is missing.
+
+        Raises:
+            ValueError: A case is none of the ground truth.
+        """
+        unknown = sorted(set(cases) - {*self.cases, *self.without_prediction})
+        if unknown:
+            raise ValueError(f"cases must be of the ground truth, got {', '.join(unknown[:5])}; check the names")
+        return Pairs(
+            {case: files for case, files in self.cases.items() if case in cases},
+            [case for case in self.without_prediction if case in cases],
+            [],
+        )
+
+
+def chosen_cases(text: str, gt_dir: str | os.PathLike[str]) -> list[str]:
+    """Return the names of cases that a text means: a split of the datalist beside `gt_dir`, or names with commas.
+
+    Raises:
+        ValueError: There is no such datalist, it cannot be read, or it has no such split.
+    """
+    if text not in SPLITS:
+        return [name.strip() for name in text.split(",") if name.strip()]
+    folder = Path(gt_dir).absolute().parent
+    if datalist_file(folder) is None:
+        raise ValueError(f"cases must be names with commas where no datalist.json lies in {folder}, got {text!r}")
+    found = [case.case for case in read_datalist(folder).get(text, [])]
+    if not found:
+        raise ValueError(f"cases must be a split that the datalist in {folder} has cases of, got {text!r}")
+    return found
+
 
 def find_pairs(
     pred_dir: str | os.PathLike[str], gt_dir: str | os.PathLike[str], names: tuple[str, str] = ("pred_dir", "gt_dir")
@@ -39,23 +74,23 @@ def find_pairs(
 
     Args:
         pred_dir: Folder with predictions, searched with its subfolders.
-        gt_dir: Folder with one label map per case.
+        gt_dir: Folder with one label map per case, NIfTI; PNG, TIFF or BMP, as nnU-Net has them, where there is none.
         names: What errors call the two.
 
     Raises:
-        ValueError: A folder is none, holds no NIfTI file, a case has two predictions, or no case has one.
+        ValueError: A folder is none, holds no label map, a case has two predictions, or no case has one.
     """
-    truths = _nifti_files(names[1], Path(gt_dir), below=False)
-    targets = {case_name(file): file for file in truths}
+    truths = _label_maps(names[1], Path(gt_dir), below=False)
+    targets = {_name(file): file for file in truths}
     if len(targets) < len(truths):
-        twice = next(file.name for file in truths if targets[case_name(file)] != file)
+        twice = next(file.name for file in truths if targets[_name(file)] != file)
         raise ValueError(
             f"{names[1]} must hold one label map per case, got {twice} and another of its name in {gt_dir}"
         )
     found: dict[str, list[Path]] = defaultdict(list)
     stray = []
-    for file in _nifti_files(names[0], Path(pred_dir), below=True):
-        name = case_name(file)
+    for file in _label_maps(names[0], Path(pred_dir), below=True):
+        name = _name(file)
         owners = [case for case in targets if name == case or name.startswith(f"{case}_")]
         if owners:
             found[max(owners, key=len)].append(file)
@@ -79,12 +114,16 @@ def find_pairs(
     )
 
 
-def _nifti_files(name: str, folder: Path, below: bool) -> list[Path]:
+def _name(file: Path) -> str:
+    return file.stem if file.name.lower().endswith(PIXEL_ENDINGS) else case_name(file)
+
+
+def _label_maps(name: str, folder: Path, below: bool) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"{name} must be a folder, got {folder}")
-    files = data_files(folder, NIFTI_ENDINGS, below)
+    files = data_files(folder, NIFTI_ENDINGS, below) or data_files(folder, PIXEL_ENDINGS, below)
     if not files:
-        raise ValueError(f"{name} must hold .nii.gz or .nii files, got none in {folder}")
+        raise ValueError(f"{name} must hold .nii.gz or .nii files, or .png, .tif or .bmp, got none in {folder}")
     return files
 
 
@@ -95,7 +134,7 @@ def read_pair(pred_file: Path, target_file: Path) -> tuple[Volume, Volume]:
         ValueError: A file is no label map, or the two lie on different grids.
         OSError: A file does not exist or may not be read.
     """
-    pred, target = read_labels(pred_file), read_labels(target_file)
+    pred, target = read_any_labels(pred_file), read_any_labels(target_file)
     if not same_grid(pred, target):
         raise ValueError(
             f"{target_file.name} must lie on one grid in both folders, got shapes {pred.array.shape} and "
@@ -109,5 +148,5 @@ def find_image(case: str, gt_dir: Path, images: Path | None) -> Path | None:
     gt_dir = gt_dir.absolute()  # "." has no name
     beside = gt_dir.with_name(gt_dir.name.replace("labels", "images"))
     folder = images if images is not None else beside if beside != gt_dir else None
-    names = [f"{case}{part}{ending}" for part in ("_0000", "") for ending in NIFTI_ENDINGS]
+    names = [f"{case}{part}{ending}" for part in ("_0000", "") for ending in (*NIFTI_ENDINGS, *PIXEL_ENDINGS)]
     return next((folder / name for name in names if folder is not None and (folder / name).is_file()), None)

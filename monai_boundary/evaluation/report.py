@@ -1,29 +1,26 @@
-"""The report: one HTML file that needs nothing beside it."""
+"""The reports of volumes and of tiles: one HTML file each, that needs nothing beside it."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import os
-from collections.abc import Callable
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from monai_boundary._files import write_text
-from monai_boundary.datasets.nifti import Volume, read_image, same_grid
+from monai_boundary.datasets.label_maps import read_any_image
+from monai_boundary.datasets.nifti import Volume, same_grid
 from monai_boundary.evaluation.matching import find_image, read_pair
+from monai_boundary.evaluation.tile_pictures import worst_part
+from monai_boundary.evaluation.tiles import SCORES, TileEvaluation
 from monai_boundary.evaluation.volumes import CaseRow, Evaluation
-from monai_boundary.metrics.score_sets import PROTOCOLS, Metric
+from monai_boundary.metrics.score_sets import PROTOCOLS, Protocol
 from monai_boundary.reports.figures import overlay_figure
+from monai_boundary.reports.page import data_uri, write_page
 from monai_boundary.reports.scores import scores_figure
 
-__all__ = ["worst_rows", "write_report"]
+__all__ = ["worst_rows", "write_report", "write_tiles_report"]
 
 
 def write_report(
@@ -53,26 +50,66 @@ def write_report(
     }
     folder = None if images is None else Path(images)
     pictures = [
-        (row, _base64(_overlay(result, row, folder), "png"))
+        (row, data_uri(_overlay(result, row, folder)))
         for label in result.labels
         for row in worst_rows([row for row in result.rows if row.label == label], worst)
     ]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["score"] = _score
-    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
-    text = template.render(
+    return write_page(
+        path,
+        __package__,
+        "report.html.j2",
         title=title,
-        version=version("monai-boundary"),
         settings=result.settings,
         summary=result.summary(),
         metrics=metrics,
         rows=result.rows,
-        plots=_base64(scores_figure(panels), "svg") if result.rows else "",
+        plots=data_uri(scores_figure(panels, _fractions(metrics)), "svg") if result.rows else "",
         pictures=pictures,
         several=len(result.labels) > 1,
     )
-    write_text(path, text)
-    return Path(path)
+
+
+def write_tiles_report(
+    result: TileEvaluation,
+    path: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    worst: int = 3,
+    title: str = "Buildings",
+) -> Path:
+    """Write the scores of tiles as HTML, with the worst part of the worst tiles.
+
+    Args:
+        result: The scores.
+        path: File to write.
+        images: Folder of the images; by default ``images`` beside the masks, as INRIA has them. Without images the
+            masks stand alone.
+        worst: Number of tiles to show.
+        title: Heading.
+
+    Returns:
+        The path.
+    """
+    table = result.table()
+    panels = {metric.title: {"tiles": table[name]} for name, metric in SCORES.items()}
+    rows = table.sort_values(["iou", "case"], kind="stable").to_dict("records")
+    folder = None if images is None else Path(images)
+    pictures = [(row, data_uri(worst_part(result, row["case"], folder))) for row in rows if row["iou"] < 1][:worst]
+    return write_page(
+        path,
+        __package__,
+        "tiles.html.j2",
+        title=title,
+        summary=result.summary(),
+        metrics=SCORES,
+        rows=rows,
+        plots=data_uri(scores_figure(panels, _fractions(SCORES)), "svg") if rows else "",
+        pictures=pictures,
+    )
+
+
+def _fractions(metrics: Protocol) -> list[str]:
+    """Titles of the scores that lie in [0, 1]: all that are better when they are higher."""
+    return [metric.title for metric in metrics.values() if metric.better == "higher"]
 
 
 def worst_rows(rows: list[CaseRow], count: int) -> list[CaseRow]:
@@ -81,32 +118,21 @@ def worst_rows(rows: list[CaseRow], count: int) -> list[CaseRow]:
     return sorted(scored, key=lambda row: (row.scores["dice"], -row.target_voxels, row.case))[:count]
 
 
-def _score(value: float | None, metric: Metric) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{metric.places}f}"
-
-
 def _overlay(result: Evaluation, row: CaseRow, images: Path | None) -> Figure:
     pred_file, target_file = result.files[row.case]
     pred, target = read_pair(pred_file, target_file)
     ground = _ground(find_image(row.case, target_file.parent, images), target)
     found = (pred.array == row.label) & (target.array != result.settings.ignore_index)
     name = row.case if len(result.labels) == 1 else f"{row.case}, class {row.label}"
-    return overlay_figure(
-        ground, target.array == row.label, found, target.spacing, name, row.scores["dice"], row.scores.get("hd95_mm")
-    )
+    scores = row.scores["dice"], row.scores.get("hd95_mm")
+    true = target.array == row.label
+    return overlay_figure(ground, true, found, target.spacing, name, *scores, unit=target.unit)
 
 
 def _ground(file: Path | None, target: Volume) -> np.ndarray:
     """Return the image to draw on; an empty one where there is none of use: no picture is worth the report."""
     try:
-        image = target if file is None else read_image(file)
+        image = target if file is None else read_any_image(file)
     except (ValueError, OSError):  # several channels in one file, as the Medical Segmentation Decathlon has them
         image = target
     return image.array if image is not target and same_grid(image, target) else np.zeros(target.array.shape)
-
-
-def _base64(figure: Figure, kind: str) -> str:
-    buffer = io.BytesIO()
-    write: Callable = figure.savefig
-    write(buffer, format=kind, dpi=110, facecolor="white", metadata={"Date": None} if kind == "svg" else None)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -24,7 +24,7 @@ from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 from monai_boundary.metrics.score_sets import Metric, Protocol
 
-__all__ = ["SCORES", "TileEvaluation", "evaluate_tiles"]
+__all__ = ["SCORES", "TileEvaluation", "evaluate_tiles", "read_tile_pair"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _STRIP = 512  # rows decoded at once
@@ -51,6 +51,7 @@ class TileEvaluation:
         failed: Reason by tile that could not be scored.
         without_prediction: Masks that have no prediction.
         without_target: Predictions that have no mask.
+        files: Prediction and mask by tile.
     """
 
     theta: float
@@ -59,6 +60,7 @@ class TileEvaluation:
     failed: dict[str, str] = field(default_factory=dict)
     without_prediction: list[str] = field(default_factory=list)
     without_target: list[Path] = field(default_factory=list)
+    files: dict[str, tuple[Path, Path]] = field(default_factory=dict)
 
     @property
     def iou(self) -> float:
@@ -121,6 +123,7 @@ def evaluate_tiles(
     if not pairs:
         raise ValueError(f"pred_dir must hold predictions named as the masks of {gt_dir}, such as {next(iter(masks))}"
                          f".tif, got {', '.join(list(found)[:3])}")  # fmt: skip
+    result.files = pairs
     result.without_prediction = [name for name in masks if name not in found]
     result.without_target = [file for name, file in found.items() if name not in masks]
     score = partial(_score, result.theta, unit)
@@ -128,12 +131,18 @@ def evaluate_tiles(
     return result
 
 
-def _score(theta: float, unit: str, name: str, prediction: Path, mask: Path) -> BuildingScore:
+def read_tile_pair(name: str, prediction: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return prediction and mask as labels; where one has no data the mask is `IGNORE`."""
     codes = _codes(mask)
     check_grids(Tile(name, (Layer(prediction),), mask, "test", codes))
     pred, target = _labels(prediction, _codes(prediction)), _labels(mask, codes)
     missing = pred == IGNORE
     pred[missing], target[missing] = 0, IGNORE
+    return pred, target
+
+
+def _score(theta: float, unit: str, name: str, prediction: Path, mask: Path) -> BuildingScore:
+    pred, target = read_tile_pair(name, prediction, mask)
     with TileReader(prediction) as reader:
         spacing = _metres(prediction, reader.georeference, reader.shape) if unit == "m" else None
     return score_buildings(pred, target, theta, spacing)

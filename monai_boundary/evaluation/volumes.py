@@ -153,6 +153,7 @@ def evaluate_folder(
     gt_dir: str | os.PathLike[str],
     settings: EvaluationSettings | None = None,
     progress: bool = True,
+    cases: Sequence[str] | None = None,
 ) -> Evaluation:
     """Score the predictions of a folder.
 
@@ -161,6 +162,7 @@ def evaluate_folder(
         gt_dir: Ground truth, one label map per case.
         settings: What to score.
         progress: Show a progress bar.
+        cases: Names of those to score; ``None`` for all.
 
     Returns:
         The scores. Cases that cannot be scored are named with the reason and do not stop the others.
@@ -170,6 +172,7 @@ def evaluate_folder(
     """
     settings = settings or EvaluationSettings()
     pairs = find_pairs(pred_dir, gt_dir)
+    pairs = pairs if cases is None else pairs.only(cases)
     result = Evaluation(settings, pairs.cases, pairs.without_prediction, pairs.without_target)
     labels = settings.labels or _labels_of(Path(gt_dir), pairs.cases, settings.ignore_index)
     score = partial(_score_case, settings, labels)

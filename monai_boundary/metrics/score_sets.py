@@ -56,13 +56,13 @@ PROTOCOLS: dict[str, Protocol] = {
     "wmh": {
         "dice": _DICE,
         "hd95_mm": _HD95,
-        "volume_difference_percent": Metric("volume difference (%)", "lower", 1),
+        "volume_difference_percent": Metric("volume difference (%)", "lower", 0),
         "lesion_recall": _RECALL,
         "lesion_f1": _F1,
     },
     "isles": {
         "dice": _DICE,
-        "volume_difference_ml": Metric("volume difference (ml)", "lower", 2),
+        "volume_difference_ml": Metric("volume difference (ml)", "lower", 1),
         "lesion_f1": _F1,
         "lesion_count_difference": Metric("lesion count difference", "lower", 0),
         "hd95_mm": _HD95,

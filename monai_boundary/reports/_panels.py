@@ -25,14 +25,16 @@ _LETTERS = {0: "RLAP", 1: "RLSI", 2: "APSI"}  # left, right, top, bottom of the 
 
 @dataclass(frozen=True)
 class View:
-    """A slice across one axis: `axis` 0 is axial, 1 coronal, 2 sagittal."""
+    """A slice across one axis: `axis` 0 is axial, 1 coronal, 2 sagittal; a picture in ``"px"`` has no directions."""
 
     axis: int
     index: int
+    unit: str = "mm"
 
     def take(self, volume: np.ndarray) -> np.ndarray:
         """Return the slice as a picture, top row first, the patient's right (or anterior) in the first column."""
-        return np.flip(np.take(volume, self.index, axis=self.axis))
+        plane = np.take(volume, self.index, axis=self.axis)
+        return plane if self.unit == "px" else np.flip(plane)
 
     def extent(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, float]:
         """Return width and height of the picture in mm."""
@@ -41,16 +43,18 @@ class View:
 
     def title(self, shape: Sequence[int]) -> str:
         """Return the name of the slice for a reader who counts from 1."""
+        if self.unit == "px":
+            return ""
         plane, letter = _AXES[self.axis]
         return f"{plane}, {letter} = {self.index + 1} of {shape[self.axis]}"
 
 
-def lesion_views(mask: np.ndarray) -> list[View]:
+def lesion_views(mask: np.ndarray, unit: str = "mm") -> list[View]:
     """Return the axial and the coronal slice with the most of `mask`, or the central ones; axial only for one slice."""
     views = []
     for axis in (0, 1) if mask.shape[0] > 1 else (0,):
         area = mask.sum(axis=tuple(other for other in range(3) if other != axis))
-        views.append(View(axis, int(area.argmax()) if area.any() else mask.shape[axis] // 2))
+        views.append(View(axis, int(area.argmax()) if area.any() else mask.shape[axis] // 2, unit))
     return views
 
 
@@ -73,9 +77,10 @@ def draw_image(
     ax.set_title(view.title(volume.shape), fontsize=10, pad=14)
     ax.set_anchor("N")
     if scale_bar:
-        _draw_scale(ax, width, height)
+        _draw_scale(ax, width, height, view.unit)
     # outside the panel, where no contour label can meet them
-    for letter, (x, y) in zip(_LETTERS[view.axis], ((0, 0.5), (1, 0.5), (0.5, 1), (0.5, 0)), strict=True):
+    letters = "    " if view.unit == "px" else _LETTERS[view.axis]
+    for letter, (x, y) in zip(letters, ((0, 0.5), (1, 0.5), (0.5, 1), (0.5, 0)), strict=True):
         ax.annotate(
             letter, (x, y), (14 * (x - 0.5), 14 * (y - 0.5)), xycoords="axes fraction", textcoords="offset points",
             fontsize=8, color="0.35", ha="center", va="center", annotation_clip=False,
@@ -116,13 +121,14 @@ def draw_isolines(
         label.set_rotation(0)
 
 
-def _draw_scale(ax: Axes, width: float, height: float) -> None:
-    """Bar of 10 mm, or of the largest round length that stays below a third of the panel."""
-    length = next((mm for mm in (10, 5, 2, 1, 0.5, 0.1) if mm < width / 3), width / 4)
+def _draw_scale(ax: Axes, width: float, height: float, unit: str) -> None:
+    """Bar of 10 mm, or 100 pixels, or of the largest round length that stays below a third of the panel."""
+    steps = [100, 50, 20] if unit == "px" else []
+    length = next((step for step in (*steps, 10, 5, 2, 1, 0.5, 0.1) if step < width / 3), width / 4)
     x, y = 0.04 * width, height - 0.04 * width
     edge = [patheffects.withStroke(linewidth=4, foreground="black")]
     ax.plot([x, x + length], [y, y], color="white", linewidth=2, solid_capstyle="butt", path_effects=edge)
     ax.text(
-        x + length / 2, y - 0.015 * width, f"{length:g} mm", color="white", fontsize=8, ha="center", va="bottom",
+        x + length / 2, y - 0.015 * width, f"{length:g} {unit}", color="white", fontsize=8, ha="center", va="bottom",
         path_effects=[patheffects.withStroke(linewidth=2, foreground="black")],
     )  # fmt: skip

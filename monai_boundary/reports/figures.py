@@ -45,6 +45,7 @@ def overlay_figure(
     case: str,
     dice: float | None = None,
     hd95_mm: float | None = None,
+    unit: str = "mm",
 ) -> Figure:
     """Axial and coronal slice with the most lesion, with the contours of ground truth and prediction.
 
@@ -56,16 +57,17 @@ def overlay_figure(
         case: Name shown in the title.
         dice: Shown in the title unless ``None``.
         hd95_mm: Shown in the title unless ``None``.
+        unit: Of the spacing; ``"px"`` for a picture, which has no directions.
     """
     _check_shapes(image=image, target=target, prediction=prediction)
-    views = lesion_views(target if target.any() else prediction)
+    views = lesion_views(target if target.any() else prediction, unit)
     figure, axes = _panels(image.shape, spacing, views)
     for ax, view in zip(axes, views, strict=True):
         draw_image(ax, image, spacing, view, _window(image))
         draw_outline(ax, target, spacing, view, GROUND_TRUTH, width=2.4)
         draw_outline(ax, prediction, spacing, view, PREDICTION, width=1.3)
     scores = [] if dice is None else [f"Dice {dice:.3f}"]
-    scores += [] if hd95_mm is None else [f"HD95 {hd95_mm:.1f} mm"]
+    scores += [] if hd95_mm is None else [f"HD95 {hd95_mm:.1f} {unit}"]
     figure.suptitle("   ".join([case, *scores]), fontsize=12, fontweight="bold")
     empty = "" if prediction.any() else " (empty)"
     _legend(figure, {"ground truth": (GROUND_TRUTH, 2.4), f"prediction{empty}": (PREDICTION, 1.3)})
@@ -86,11 +88,29 @@ def distance_figure(distance_map: np.ndarray, spacing: Sequence[float], title: s
 
 @_STYLE
 def inspect_figure(
-    image: np.ndarray, labels: np.ndarray, distance_map: np.ndarray, spacing: Sequence[float], title: str, label: int
+    image: np.ndarray,
+    labels: np.ndarray,
+    distance_map: np.ndarray,
+    spacing: Sequence[float],
+    title: str,
+    label: int,
+    unit: str = "mm",
+    map_unit: str = "mm",
 ) -> Figure:
-    """Image with the contours of every class (top), and the distance map of class `label` (bottom)."""
+    """Image with the contours of every class (top), and the distance map of class `label` (bottom).
+
+    Args:
+        image: `(z, y, x)`.
+        labels: `(z, y, x)`.
+        distance_map: `(z, y, x)`.
+        spacing: Voxel size (z, y, x).
+        title: Above all.
+        label: Class of the map.
+        unit: Of the spacing, see `overlay_figure`.
+        map_unit: Of the map; empty for one without.
+    """
     _check_shapes(image=image, labels=labels, distance_map=distance_map)
-    views = lesion_views(labels == label)
+    views = lesion_views(labels == label, unit)
     figure, axes = _panels(image.shape, spacing, views, rows=2, colorbar=True)
     classes = [int(value) for value in np.unique(labels) if value > 0]
     colors = {value: _CLASS_COLORS[number % len(_CLASS_COLORS)] for number, value in enumerate(classes)}
@@ -99,7 +119,7 @@ def inspect_figure(
         draw_image(ax, image, spacing, view, _window(image))
         for value in classes:
             draw_outline(ax, labels == value, spacing, view, colors[value])
-    lines = _draw_distances(figure, lower, views, distance_map, spacing)
+    lines = _draw_distances(figure, lower, views, distance_map, spacing, map_unit)
     for ax in lower:
         ax.set_title(f"signed distance to class {label}", fontsize=10, pad=14)
     figure.suptitle(title, fontsize=12, fontweight="bold")
@@ -165,7 +185,12 @@ def _distance_norm(distance_map: np.ndarray) -> Normalize:
 
 
 def _draw_distances(
-    figure: Figure, axes: Sequence[Axes], views: Sequence[View], distance_map: np.ndarray, spacing: Sequence[float]
+    figure: Figure,
+    axes: Sequence[Axes],
+    views: Sequence[View],
+    distance_map: np.ndarray,
+    spacing: Sequence[float],
+    unit: str = "mm",
 ) -> dict[str, tuple[str, float]]:
     """Draw the map in one panel per view, with a colour bar; return the legend of its iso-lines."""
     norm, levels = _distance_norm(distance_map), iso_levels(distance_map)
@@ -174,11 +199,15 @@ def _draw_distances(
         draw_isolines(ax, distance_map, spacing, view, levels)
     cut = "max" if norm(distance_map.max()) > 1.0005 else "neither"
     bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, pad=0.02, aspect=28, extend=cut, panchor=False)
-    bar.set_label("signed distance in mm (negative inside)", fontsize=9)
+    bar.set_label(f"{f'signed distance in {unit}' if unit else 'map'} (negative inside)", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     above, below = [level for level in levels if level > 0], [-level for level in levels if level < 0]
-    steps = [f"{side} every {min(lines):g} mm" for side, lines in (("outside", above), ("inside", below)) if lines]
-    entries = {"surface (0 mm)": ("black", 2.2)}
+    steps = [
+        f"{side} every {min(lines):g} {unit}".rstrip()
+        for side, lines in (("outside", above), ("inside", below))
+        if lines
+    ]
+    entries = {f"surface (0 {unit})".replace(" )", ")"): ("black", 2.2)}
     return entries | ({f"iso-lines {', '.join(steps)}": ("black", 0.8)} if steps else {})
 
 

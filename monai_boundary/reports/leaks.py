@@ -14,7 +14,7 @@ from scipy import ndimage
 from monai_boundary.kernels.components import components
 from monai_boundary.kernels.regions import connected_components
 
-__all__ = ["MembranePair", "closed_leaks", "leaks_figure"]
+__all__ = ["MembranePair", "closed_leaks", "leaks_figure", "merged_borders", "mergers_figure"]
 
 Box = tuple[slice, slice]
 _CLOSED, _OPENED = "#D55E00", "#0072B2"  # Okabe and Ito
@@ -115,6 +115,54 @@ def leaks_figure(pairs: Sequence[MembranePair], names: tuple[str, str], title: s
         Patch(facecolor="none", edgecolor=_OPENED, label=f"gap that {names[1]} opens"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def merged_borders(predicted: np.ndarray, truth: np.ndarray, min_size: int = 20) -> np.ndarray:
+    """Return where one predicted object runs over the border of two true cells: the leaks.
+
+    Args:
+        predicted: Ids `(H, W)`, 0 for none.
+        truth: Ids `(H, W)`, 0 on membranes.
+        min_size: Cells that an object covers fewer pixels of do not count.
+
+    Returns:
+        Bool `(H, W)`: membranes of the truth in an object that holds two cells, and pixels of it beside another cell.
+    """
+    objects, places = np.unique(predicted, return_inverse=True)
+    cells, owners = np.unique(truth, return_inverse=True)
+    places, owners = places.reshape(truth.shape), owners.reshape(truth.shape)
+    shared = np.bincount(places.ravel() * len(cells) + owners.ravel(), minlength=len(objects) * len(cells))
+    merged = ((shared.reshape(-1, len(cells)) >= min_size)[:, cells > 0].sum(1) > 1) & (objects > 0)
+    border = truth == 0
+    for axis in (0, 1):
+        beside = (np.diff(owners, axis=axis) != 0) & (np.diff(places, axis=axis) == 0)
+        border |= np.pad(beside, [(0, int(at == axis)) for at in (0, 1)])
+    return np.asarray(merged[places] & border)
+
+
+def mergers_figure(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
+    """Draw image, true cells, predicted objects in the colours of the cells they cover most of, and the leaks in red.
+
+    Args:
+        image: `(H, W)`.
+        truth: Ids `(H, W)`, 0 on membranes.
+        predicted: Ids `(H, W)`, 0 for none.
+        title: Above all.
+    """
+    figure = Figure(figsize=(12.6, 4.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    ids = np.unique(predicted, return_inverse=True)[1].reshape(truth.shape)
+    axes[0].imshow(image, cmap="gray")
+    axes[1].imshow(_colours(truth), interpolation="nearest")
+    pixels = _colours(region_cells(ids, truth)[ids])
+    wide = ndimage.binary_dilation(merged_borders(predicted, truth), np.ones((3, 3)))
+    pixels[wide] = (1.0, 0.15, 0.1)
+    axes[2].imshow(pixels, interpolation="nearest")
+    for axis, name in zip(axes, ("image", "true cells", "predicted objects, leaks in red"), strict=True):
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(name, fontsize=10)
     figure.suptitle(title, fontsize=11)
     return figure
 

@@ -14,11 +14,12 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 _BOX, _POINT = COLORS[:2]
 
 
-def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], fractions: Sequence[str] = ()) -> Figure:
     """Draw one panel per score, one box per class, and every case as a point.
 
     Args:
         panels: Values by title of the score, then by name of the class; values that are not finite are left out.
+        fractions: Titles of the scores that lie in [0, 1]: their axes show all of it.
     """
     columns = min(len(panels), 5)
     rows = -(-len(panels) // columns)
@@ -37,6 +38,8 @@ def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
             aside = generator.uniform(-0.16, 0.16, group.size)
             axis.plot(place + aside, group, "o", color=_POINT, markersize=5, alpha=0.7, zorder=3, markeredgewidth=0)
         axis.set_title(title, fontsize=10)
+        if title in fractions:
+            axis.set_ylim(-0.03, 1.03)
         axis.set_xlim(0.4, max(len(shown), 1) + 0.6)
         axis.set_xticks(range(1, len(shown) + 1), list(shown) if len(groups) > 1 else [""] * len(shown), fontsize=8)
         axis.grid(axis="y", alpha=0.25)

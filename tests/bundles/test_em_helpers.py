@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from monai_boundary.bundles.em_scores import evaluate_volumes
 from monai_boundary.datasets.em import Stored, cremi_volumes, isbi2012_volumes
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation, instance_scores
+from tests.browser import assert_page_works
 from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -203,3 +205,17 @@ def test_tables_hold_the_scores_of_each_volume_and_their_mean(tmp_path: Path, di
     assert len(each) == 3 * len(items)
     assert json.loads((out / "summary.json").read_text()) == summary
     assert "threshold 0.35" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert page.count("<img") == 1 + page.count(": VOI merge ") >= 1
+
+
+def test_the_report_shows_the_worst_leaks_and_works_in_a_browser(tmp_path: Path) -> None:
+    image, ids = files.cells()
+    files.write_cremi(tmp_path / "sample_A.hdf", ids, image)
+    items = items_of_split(cremi_volumes(tmp_path), "all", target="membrane")
+    evaluate_volumes(items, predictor(), 0.9, tmp_path / "out", thresholds=(0.2,), progress=False, worst=2)
+    each = pd.read_csv(tmp_path / "out" / "items.csv")
+    worst = each[each.threshold == 0.9].sort_values("voi_merge", ascending=False).first_slice.tolist()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert re.findall(r"from slice (\d+): VOI merge", page) == [str(number) for number in worst[:2]]
+    assert_page_works(tmp_path / "out" / "report.html", tmp_path, pictures=3)

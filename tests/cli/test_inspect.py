@@ -1,10 +1,13 @@
 """`monai-boundary inspect`, and every way in which its input can be wrong."""
 
 import math
+import re
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
+from matplotlib.image import imread
 
 from monai_boundary.cli import inspection
 from monai_boundary.datasets import lesion_phantom, write_volume
@@ -45,6 +48,42 @@ def test_inspect_of_a_case_without_foreground_says_so(run, case):
     assert "absent:        1\n" in result.stdout
 
 
+def test_inspect_shows_by_default_what_the_default_loss_sees(run, case):
+    result = run("inspect", case / "image.nii.gz", case / "label.nii.gz", "-o", case / "a.png")
+    assert result.exit_code == 0, result.stderr
+    assert "map:           preset 'robust'\n" in result.stdout
+    assert "clip:          10 mm\n" in result.stdout
+    assert re.search(r"range of its map\n +1 .* -\d+\.\d\d to +\+1\.00\n", result.stdout)
+    other = run("inspect", case / "image.nii.gz", case / "label.nii.gz", "-o", case / "b.png", "--preset", "published")
+    assert "map:           preset 'published'\n" in other.stdout
+    assert "range of its map in mm\n" in other.stdout
+    assert (case / "a.png").read_bytes() != (case / "b.png").read_bytes()
+    both = run("inspect", case / "image.nii.gz", case / "label.nii.gz", "-o", case / "c.png", "--preset", "robust",
+               "--clip", "3")  # fmt: skip
+    assert_fails(both, "--preset sets clip and convention: leave out --clip and --convention")
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_inspect_takes_pictures(run, tmp_path, ending):
+    labels = np.zeros((60, 90), np.uint8)
+    labels[5:20, 10:60] = 1
+    image = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(image, isVector=True), tmp_path / f"image{ending}")
+    sitk.WriteImage(sitk.GetImageFromArray(labels), tmp_path / f"label{ending}")
+    files = [tmp_path / f"image{ending}", tmp_path / f"label{ending}"]
+    result = run("inspect", *files, "-o", tmp_path / "o.png", "--clip", "8")
+    assert result.exit_code == 0, result.stderr
+    assert "shape:         1 x 60 x 90 (z, y, x)\n" in result.stdout
+    assert "spacing:       1 x 1 x 1 px (z, y, x)\n" in result.stdout
+    assert "range of its map in px" in result.stdout
+    assert "-7.50 to    +8.00" in result.stdout
+    picture = imread(tmp_path / "o.png")[..., :3]
+    red = (picture[..., 0] > picture[..., 2] + 0.25) & (picture[..., 1] < 0.6)  # the inside of the map
+    rows, columns = np.nonzero(red[len(red) // 2 :, : int(0.8 * red.shape[1])])
+    assert np.median(rows) < 0.45 * len(red) / 2  # the object is in the upper left part, as in the file
+    assert np.median(columns) < 0.5 * red.shape[1]
+
+
 def write(name, array, spacing=(3.0, 1.0, 1.0)):
     return lambda case: write_volume(case / name, array, spacing)
 
@@ -61,7 +100,7 @@ def truncate(case):
         (lambda case: (case / "text.nii.gz").write_text("no image"), "text.nii.gz", [],
          ["text.nii.gz", "must be a complete NIfTI file"]),
         (lambda case: (case / "text.txt").write_text("no image"), "text.txt", [],
-         ["text.txt", "must be a complete NIfTI file"]),
+         ["text.txt", "must be a whole image that SimpleITK reads"]),
         (truncate, "image.nii.gz", [], ["image.nii.gz", "must be a complete NIfTI file"]),
         (write("label.nii.gz", np.zeros((12, 64, 64), np.uint8)), "image.nii.gz", [],
          ["must lie on one grid", "(24, 64, 64) and (12, 64, 64)"]),

@@ -148,7 +148,9 @@ def test_the_command_prints_the_scores_and_guards_earlier_ones(run, folders: tup
     assert "no prediction for 1 cases: vienna1" in result.stdout
     assert json.loads((tmp_path / "scores" / "summary.json").read_text())["theta"] == 2
     assert_fails(run(*arguments), "summary.json must not exist, got earlier results; pass --force")
-    assert_fails(run(*arguments, "--force", "--label", "2"), "--label and --ignore-index must not be given with")
+    assert_fails(
+        run(*arguments, "--force", "--label", "2"), "--cases, --label and --ignore-index must not be given with"
+    )
     files.write(folders[0] / "austin2.tif", np.zeros((40, 50), np.uint8))
     broken = run(*arguments, "--force")
     assert (broken.exit_code, "1 tiles could not be scored; the reasons are above" in broken.stderr) == (2, True)

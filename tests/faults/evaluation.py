@@ -31,7 +31,7 @@ def two_grids_are_compared_voxel_by_voxel(right, pred_file, target_file):
     return (read_labels(pred_file), read_labels(target_file))
 
 
-@fault(f"{EVALUATION}.matching:_nifti_files", *CASES)
+@fault(f"{EVALUATION}.matching:_label_maps", *CASES)
 def shadow_files_are_predictions(right, name, folder, below):
     return sorted(folder.glob("**/*.nii*" if below else "*.nii*")) or right(name, folder, below)
 

@@ -8,7 +8,6 @@ import html
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,18 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.browser import browse
 from tests.test_public_api import PARTS
 
 pytest.importorskip("material", reason="mkdocs-material is not installed; pip install -e '.[docs]'")
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["index.html", "which_loss.html", "api/losses.html"]
-BROWSER = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars", "--virtual-time-budget=5000",
-    "--enable-logging=stderr",
-]  # fmt: skip
 #: A page 400 pixels wide that says how wide its content is: a window of Chromium has 500 pixels at least.
 NARROW = """<!doctype html><title>narrow</title><iframe width=400 height=900 src="{page}"></iframe><p id=width></p>
 <script>document.querySelector("iframe").onload = event => {{ document.querySelector("#width").textContent =
@@ -62,15 +56,6 @@ def address(site: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_address[1]}/0.1"
     server.shutdown()
     server.server_close()
-
-
-def browse(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run headless Chromium once; skip where there is none."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on the path; apt-get install chromium")
-    command = [found, *BROWSER, f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:

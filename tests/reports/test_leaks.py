@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_boundary.reports.leaks import MembranePair, _as_truth, closed_leaks, leaks_figure
+from monai_boundary.reports.leaks import MembranePair, _as_truth, closed_leaks, leaks_figure, merged_borders
 from monai_boundary.reports.scores import thresholds_figure
 
 IDS = np.zeros((20, 21), np.int32)
@@ -84,3 +84,17 @@ def test_threshold_curves_are_the_mean_of_the_runs() -> None:
     np.testing.assert_allclose(axis.lines[0].get_ydata(), [2, 2, 4])
     np.testing.assert_allclose(axis.lines[0].get_xdata(), at)
     assert [one.get_label() for one in axis.lines] == ["BCE", "BAL"]
+
+
+def test_a_leak_is_where_one_object_runs_over_a_border() -> None:
+    truth = np.zeros((20, 40), np.int64)
+    truth[:, :13], truth[:, 15:27], truth[:, 27:] = 1, 2, 3  # a membrane, and two cells that touch
+    predicted = np.ones_like(truth)
+    predicted[:, 27:] = 2
+    found = merged_borders(predicted, truth)
+    assert found[:, 13:15].all()
+    assert not found[:, 15:].any()
+    predicted[:, 27:] = 1
+    assert merged_borders(predicted, truth)[:, 26].all()
+    assert not merged_borders(truth, truth).any()
+    assert not merged_borders(predicted * 0, truth).any()
