@@ -78,7 +78,7 @@ def _figure(image: np.ndarray, truth: np.ndarray, probability: np.ndarray, spaci
     panels = [
         ("Image and lesions", image, "gray", Normalize(image.min(), image.max()), None),
         ("Distance to the outline, mm", distance, "RdBu", Normalize(-25, 25), LEVELS),
-        ("Lesion, says a network trained with such maps", probability, "gray", Normalize(0, 1), None),
+        ("What a network learned from it", probability, "gray", Normalize(0, 1), None),
     ]
     for axis, (title, values, colours, norm, levels) in zip(figure.subplots(1, 3), panels, strict=True):
         draw_image(axis, values, spacing, view, norm, colours, scale_bar=levels is None)
