@@ -136,6 +136,7 @@ def as_numpy(name: str, array: Any) -> np.ndarray:
     """Return an array or tensor, on any device, as NumPy array."""
     if not isinstance(array, torch.Tensor):
         return np.asarray(array)
+    check_dense(name, array)
     array = (
         (array if array.device.type == "cpu" else plain_tensor(name, array).cpu()).as_subclass(torch.Tensor).detach()
     )
@@ -143,10 +144,23 @@ def as_numpy(name: str, array: Any) -> np.ndarray:
     return values
 
 
+def check_array(name: str, array: Any) -> None:
+    """Raise ``TypeError`` unless `array` is an array or a tensor, of which the result then is."""
+    if not isinstance(array, np.ndarray | torch.Tensor):
+        raise TypeError(f"{name} must be an array or a tensor, got {type(array).__name__}; call numpy.asarray")
+
+
+def check_dense(name: str, tensor: torch.Tensor) -> None:
+    """Raise ``TypeError`` for a sparse tensor, of which no kernel reads the values."""
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got {tensor.layout}; call .to_dense()")
+
+
 def plain_tensor(name: str, tensor: torch.Tensor) -> torch.Tensor:
     """Return a tensor without its subclass and its gradient, on its device, which must hold values."""
     if tensor.device.type == "meta":
         raise ValueError(f"{name} must hold values, got a tensor on the meta device; make it on the CPU or a GPU")
+    check_dense(name, tensor)
     plain = tensor.detach()
     return plain if torch.compiler.is_compiling() else plain.as_subclass(torch.Tensor)  # cannot be traced
 
@@ -222,10 +236,10 @@ def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
     return whole.astype(np.int64)
 
 
-def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None) -> np.ndarray:
+def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None, name: str = "labels") -> np.ndarray:
     """Return `labels` as integers in [0, num_classes), `ignore_index` excepted; see `check_integers`."""
     check_ignore_index(ignore_index)
-    labels = check_integers("labels", labels)
+    labels = check_integers(name, labels)
     low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < num_classes:  # the usual case costs two reductions and no mask
         return labels
@@ -235,7 +249,7 @@ def check_labels(labels: np.ndarray, num_classes: int, ignore_index: int | None)
     if wrong.any():
         values = sorted(np.unique(labels[wrong]).tolist())[:5]
         raise ValueError(
-            f"labels must lie in [0, {num_classes - 1}] or equal ignore_index={ignore_index}, got {values} at "
+            f"{name} must lie in [0, {num_classes - 1}] or equal ignore_index={ignore_index}, got {values} at "
             f"{int(wrong.sum())} voxels; check the label map, or pass num_classes={max(high, 0) + 1} or ignore_index"
         )
     return labels

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from monai_boundary._check import check_count, check_fraction, check_number
@@ -29,10 +30,11 @@ class Schedule(Protocol):
         ...
 
 
-def _progress(epoch: int, max_epochs: int) -> float:
+def _progress(epoch: int, max_epochs: int, pace: int | None = None) -> float:
     """Share of the run behind `epoch`: 0 at the first epoch, 1 at the last and after it."""
     max_epochs, epoch = check_count("max_epochs", max_epochs), check_count("epoch", epoch, 0)
-    return min(1.0, epoch / (max_epochs - 1)) if max_epochs > 1 else 0.0
+    steps = max_epochs if pace is None else pace
+    return min(1.0, epoch / (steps - 1)) if steps > 1 else 0.0
 
 
 def _check_ramp(start: float, end: float, pace: int | None) -> None:
@@ -85,7 +87,7 @@ class Increase:
 
     def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
         """Return (region, boundary)."""
-        progress = _progress(epoch, max_epochs if self.pace is None else self.pace)
+        progress = _progress(epoch, max_epochs, self.pace)
         return 1.0, self.start + (self.end - self.start) * progress
 
 
@@ -114,7 +116,7 @@ class Rebalance:
 
     def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
         """Return (region, boundary)."""
-        progress = _progress(epoch, max_epochs if self.pace is None else self.pace)
+        progress = _progress(epoch, max_epochs, self.pace)
         boundary = self.start + (self.end - self.start) * progress
         return max(self.floor, 1.0 - (boundary - self.start)), boundary
 
@@ -214,6 +216,8 @@ class WaitForRegion:
     def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:
         """Return (region, boundary); `history` must hold the region term of every epoch before `epoch`."""
         _progress(epoch, max_epochs)
+        if isinstance(history, str) or not isinstance(history, Sequence | np.ndarray):
+            raise TypeError(f"history must be a sequence of region terms, got {type(history).__name__}")
         if len(history) < epoch:
             raise ValueError(f"history must hold one region term per finished epoch ({epoch}), got {len(history)}")
         first = self.start_epoch(max_epochs, history[:epoch])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not asks_for_slow(config):
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how the cells of the grid of odd input came out, which `test_input_grid` records by name."""
+    counts = Counter[str]()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                counts.update(dict(report.user_properties).get("input_grid", {}))
+    if counts:
+        terminalreporter.section("grid of odd input")
+        found = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        terminalreporter.write_line(f"{counts.total():,} cells: {found}")
 
 
 @pytest.fixture(autouse=True)

@@ -206,7 +206,7 @@ CALLS = {
     ),
     "guard threshold": (lambda: CollapseGuard(threshold=5), ValueError, r"threshold must lie in \[0, 1\], got 5"),
     "guard momentum": (lambda: CollapseGuard(momentum=-0.1), ValueError, r"momentum must be finite and >= 0, got -0.1"),
-    "guard warmup": (lambda: CollapseGuard(warmup=-1), ValueError, r"warmup must be finite and >= 0, got -1"),
+    "guard warmup": (lambda: CollapseGuard(warmup=-1), ValueError, r"warmup must be an integer >= 0, got -1"),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_boundary._check import check_ignore_index
+from monai_boundary._check import check_ignore_index, check_number, is_integer
 from monai_boundary.datasets.datalist import class_values
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
@@ -54,6 +54,11 @@ class EvaluationSettings:
         for name, value in zip(("empty", "definition", "lesions"), chosen, strict=True):
             object.__setattr__(self, name, value)
         check_ignore_index(self.ignore_index)
+        check_number("tolerance_mm", self.tolerance_mm, strict=False)
+        if self.labels is not None and not (
+            isinstance(self.labels, list | tuple) and all(map(is_integer, self.labels))
+        ):
+            raise TypeError(f"labels must be None or a tuple of integers, got {self.labels!r}")
         if self.ignore_index is None:
             object.__setattr__(self, "ignore_index", _IGNORED.get(self.protocol))
         if self.labels is None and self.protocol not in _EVERY_CLASS:

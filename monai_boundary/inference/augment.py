@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from monai_boundary._check import check_choice
+from monai_boundary._check import check_choice, plain_tensor
 
 __all__ = ["AUGMENTATIONS", "predict_augmented"]
 
@@ -36,6 +36,10 @@ def predict_augmented(network: Network, batch: torch.Tensor, augment: str = "non
         ValueError: The network changes the size, returns values that are not finite, or the windows are not square.
     """
     check_choice("augment", augment, tuple(AUGMENTATIONS))
+    if not isinstance(batch, torch.Tensor) or batch.ndim != 4 or not batch.numel() or not batch.is_floating_point():
+        what = (tuple(batch.shape), batch.dtype) if isinstance(batch, torch.Tensor) else type(batch).__name__
+        raise ValueError(f"batch must be a floating tensor (B, C, h, w), none empty, got {what}")
+    plain_tensor("batch", batch)
     if augment == "dihedral" and batch.shape[-2] != batch.shape[-1]:
         raise ValueError(
             f"windows must be square for augment='dihedral', got {tuple(batch.shape[-2:])} pixels; choose a square "

@@ -89,7 +89,8 @@ def minimum_barrier_cut(likelihood: Any, seeds: Any, connectivity: int = 1, *, v
         ([1, 0, 2], [1, 1], [1, 2])
     """
     values, marks = as_numpy("likelihood", likelihood), as_numpy("seeds", seeds)
-    settings = cut_settings(check_spatial_ndim("likelihood", values.shape), connectivity=connectivity)
+    ndim = check_spatial_ndim("likelihood", values.shape)
+    settings = cut_settings(ndim, connectivity=check_connectivity(connectivity, ndim))
     return _cut(values, marks, settings.steps, _check_valid(valid, values.shape))[0]
 
 
@@ -139,7 +140,9 @@ def barrier_weights(
         raise ValueError(f"likelihood and membrane must share their shape, got {values.shape} and {target.shape}")
     kept = tuple(dilation) if isinstance(dilation, list | np.ndarray) else dilation
     counted = _check_valid(valid, values.shape)
-    return weigh_contours(values, marks, target, counted, settings=cut_settings(ndim, kept, weighting, connectivity))
+    check_choice("weighting", weighting, WEIGHTINGS)
+    reach = check_connectivity(connectivity, ndim)
+    return weigh_contours(values, marks, target, counted, settings=cut_settings(ndim, kept, weighting, reach))
 
 
 class CutSettings(NamedTuple):

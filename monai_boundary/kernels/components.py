@@ -10,6 +10,7 @@ import torch
 
 from monai_boundary._check import (
     as_numpy,
+    check_array,
     check_choice,
     check_connectivity,
     check_count,
@@ -21,7 +22,7 @@ from monai_boundary._check import (
     check_spatial_ndim,
     counted_channels,
 )
-from monai_boundary.kernels.distance import Backend, batch_nearest_label, nearest_label
+from monai_boundary.kernels.distance import BACKENDS, Backend, batch_nearest_label, nearest_label
 from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["components", "lesion_cells"]
@@ -99,6 +100,8 @@ def lesion_cells(
         >>> lesion_cells(np.array([[1, 0, 0, 0, 0, 1]]), num_classes=2).tolist()
         [[[1, 1, 1, 2, 2, 2]]]
     """
+    check_array("labels", labels)
+    check_choice("backend", backend, BACKENDS)
     ndim = check_spatial_ndim("labels", labels.shape, channels=1)
     reach = check_connectivity(ndim if connectivity is None else connectivity, ndim)
     spacing = check_spacing(spacing, ndim)

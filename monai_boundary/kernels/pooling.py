@@ -16,13 +16,15 @@ from typing import Any
 
 import torch
 
-from monai_boundary._check import check_per_axis, check_spatial_ndim
+from monai_boundary._check import check_dense, check_per_axis, check_spatial_ndim
 
 __all__ = ["BAND_BOUNDARY", "BAND_IGNORED", "boundary_band", "box_max_pool", "box_min_pool", "soft_boundary"]
 
 #: Codes of `boundary_band`: a boundary voxel, and one that is not counted.
 BAND_BOUNDARY, BAND_IGNORED = 2, 255
 
+#: Of these torch has no maximum.
+_WITHOUT_ORDER = (torch.uint16, torch.uint32, torch.uint64)
 Windows = int | Sequence[int]
 
 
@@ -44,6 +46,7 @@ def box_max_pool(values: torch.Tensor, window: Windows) -> torch.Tensor:
         >>> box_max_pool(torch.tensor([[[0, 5, 1, 2, 3]]]), 3).tolist()
         [[[5, 5, 5, 3, 3]]]
     """
+    _check_tensor("values", values)
     windows = check_per_axis("window", window, check_spatial_ndim("values", values.shape, channels=2), odd=True)
     if torch.is_grad_enabled() and values.requires_grad:
         pooled: torch.Tensor = _BoxMax.apply(values, windows)[0]
@@ -62,6 +65,7 @@ def box_min_pool(values: torch.Tensor, window: Windows) -> torch.Tensor:
         >>> box_min_pool(torch.tensor([[[0, 5, 1, 2, 3]]]), 3).tolist()
         [[[0, 0, 1, 1, 2]]]
     """
+    _check_tensor("values", values)
     if values.is_floating_point():
         return -box_max_pool(-values, window)
     return ~box_max_pool(~values, window)  # NOT turns the order around: of bool, signed and unsigned alike
@@ -93,6 +97,8 @@ def soft_boundary(probs: torch.Tensor, theta0: Windows = 3, valid: torch.Tensor 
         >>> soft_boundary(torch.tensor([[[0.0, 1.0, 1.0, 1.0, 1.0]]])).tolist()
         [[[0.0, 1.0, 0.0, 0.0, 0.0]]]
     """
+    _check_tensor("probs", probs)
+    check_per_axis("theta0", theta0, check_spatial_ndim("probs", probs.shape, channels=2), odd=True)
     if not probs.is_floating_point():
         raise TypeError(f"probs must be floating point in [0, 1], got {probs.dtype}; use probs.float()")
     inverse = 1 - probs
@@ -126,6 +132,7 @@ def boundary_band(
         >>> boundary_band(torch.tensor([[[False, False, False, True, True]]]), theta=3).tolist()
         [[[0, 0, 1, 2, 1]]]
     """
+    _check_tensor("masks", masks)
     if masks.dtype != torch.bool:
         raise TypeError(f"masks must be bool, got {masks.dtype}; compare them with the label or a threshold first")
     check_per_axis("theta", theta, check_spatial_ndim("masks", masks.shape, channels=2), odd=True)
@@ -137,6 +144,14 @@ def boundary_band(
     band = boundary.to(torch.uint8)
     band = band + box_max_pool(band, theta)
     return band if valid is None else torch.where(valid, band, BAND_IGNORED)
+
+
+def _check_tensor(name: str, values: torch.Tensor) -> None:
+    if not isinstance(values, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor (B, C, *S), got {type(values).__name__}; call torch.as_tensor")
+    check_dense(name, values)
+    if values.is_complex() or values.dtype in _WITHOUT_ORDER:
+        raise TypeError(f"{name} must have a dtype that torch can compare, got {values.dtype}")
 
 
 class _BoxMax(torch.autograd.Function):

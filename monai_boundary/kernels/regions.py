@@ -19,6 +19,7 @@ from monai_boundary._check import (
     NEIGHBOURS,
     as_numpy,
     check_connectivity,
+    check_count,
     check_ids,
     check_number,
     check_same_shape,
@@ -64,7 +65,7 @@ def connected_components(labels: Any, connectivity: int = 1) -> np.ndarray:
     """
     array = check_ids("labels", as_numpy("labels", labels))
     reach = check_connectivity(connectivity, array.ndim)
-    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])  # cc3d takes no array that is read-only
     try:
         import cc3d
     except ImportError:
@@ -100,8 +101,8 @@ def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
     return regions
 
 
-def unlabelled_voxels(ids: np.ndarray) -> np.ndarray:
-    """Find the voxels that hold one of `RESERVED_IDS`; only unsigned 64 bits can.
+def unlabelled_voxels(ids: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Find the voxels that hold one of `RESERVED_IDS`; only unsigned 64 bits can, whatever else there is.
 
     Args:
         ids: Ids `(*S)`.
@@ -113,9 +114,10 @@ def unlabelled_voxels(ids: np.ndarray) -> np.ndarray:
         >>> unlabelled_voxels(np.array([2**64 - 2, 0, 7], np.uint64)).tolist()
         [True, False, False]
     """
-    if ids.dtype.kind != "u" or ids.dtype.itemsize < 8:
-        return np.zeros(ids.shape, bool)
-    return np.asarray(ids >= _FIRST_RESERVED)
+    array = as_numpy("ids", ids)
+    if array.dtype.kind != "u" or array.dtype.itemsize < 8:
+        return np.zeros(array.shape, bool)
+    return np.asarray(array >= _FIRST_RESERVED)
 
 
 def compact_ids(ids: np.ndarray | torch.Tensor, background: Sequence[int] = (0,)) -> tuple[np.ndarray, int]:
@@ -278,7 +280,7 @@ def near_other_regions(
     """
     array = check_ids("regions", as_numpy("regions", regions))
     spacing = check_spacing(spacing, array.ndim)
-    limit = width * (1 + 1e-6)  # distances are float32
+    limit = check_number("width", width, strict=False) * (1 + 1e-6)  # distances are float32
     if unlabelled is None or not unlabelled.any():
         return np.asarray(region_distance(array, spacing, image_edge=False) <= limit)
     known = ~unlabelled
@@ -328,7 +330,7 @@ def region_seeds(
         [0, 0, 1, 0, 0, 0, 2, 0, 0, 0]
     """
     array = check_ids("regions", as_numpy("regions", regions))
-    smallest = check_number("min_region_size", min_region_size, strict=False)
+    smallest = check_count("min_region_size", min_region_size, 0)
     labels, sizes = np.unique(array, return_counts=True)
     if labels[-1] > np.iinfo(np.int32).max:
         raise ValueError(f"regions must be below 2**31, got {labels[-1]}; number them with connected_components")

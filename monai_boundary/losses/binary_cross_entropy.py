@@ -20,6 +20,7 @@ class BinaryCrossEntropyLoss(nn.Module):
             background and background by `balance` times the share of the foreground; 1.1 in the code of the
             boundary-aware loss.
         ignore_index: Value of the target at voxels that do not count.
+        validate: See `BoundaryLoss`.
 
     Raises:
         TypeError: `balance` is no number; `input` is not floating point.
@@ -34,10 +35,12 @@ class BinaryCrossEntropyLoss(nn.Module):
         0.2599
     """
 
-    def __init__(self, balance: float | None = None, *, ignore_index: int | None = None) -> None:
+    def __init__(
+        self, balance: float | None = None, *, ignore_index: int | None = None, validate: bool = False
+    ) -> None:
         super().__init__()
         self.balance = None if balance is None else check_number("balance", balance)
-        self.contract = TargetContract(sigmoid=True, ignore_index=ignore_index)
+        self.contract = TargetContract(sigmoid=True, ignore_index=ignore_index, validate=validate)
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss.

@@ -50,6 +50,8 @@ class BoundaryLoss(MapLoss):
             `torch.func` or forward-mode differentiation. Same value, less memory; a second derivative costs what the
             plain form does.
         check_map: Compare the first given map with the settings and, where there is a target, with its foreground.
+        validate: Refuse NaN and infinity in input or map, and on any device targets out of range, in every call. On
+            CUDA each call then waits for the device.
 
     Raises:
         TypeError: `other_act` is not callable, `ignore_index` no integer, `input` or the map not floating point.

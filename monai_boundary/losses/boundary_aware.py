@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
-from monai_boundary._check import check_choice, check_per_axis, check_slice_axis, is_integer
+from monai_boundary._check import check_choice, check_count, check_per_axis, check_slice_axis, is_integer, plain_tensor
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.contract import Pair, TargetContract
 from monai_boundary.losses.map_agreement import compare_numbers
@@ -67,6 +67,7 @@ class BoundaryAwareLoss(_Loss):
             is 0 then.
         ignore_index: Value of the target at voxels that do not count, 255 as `RegionSeeds` writes it. The cut takes
             them for what lies outside the image, and no contour has a weight there.
+        validate: See `BoundaryLoss`.
         threads: Threads of the cut; ``None`` for those of torch.
         reduction: ``"mean"`` or ``"sum"`` over samples, or ``"none"``: `(B,)`.
 
@@ -96,6 +97,7 @@ class BoundaryAwareLoss(_Loss):
     quantize: bool = True
     double_sigmoid: bool = False
     ignore_index: int | None = None
+    validate: bool = False
     threads: int | None = None
     reduction: str = LossReduction.MEAN
 
@@ -104,7 +106,8 @@ class BoundaryAwareLoss(_Loss):
         kernel = import_module(_KERNEL)
         check_per_axis("dilation", self.dilation, len(self.dilation) if isinstance(self.dilation, list | tuple) else 1)
         check_choice("weighting", self.weighting, kernel.WEIGHTINGS)
-        self.contract = TargetContract(sigmoid=True, ignore_index=self.ignore_index)
+        check_count("connectivity", self.connectivity)
+        self.contract = TargetContract(sigmoid=True, ignore_index=self.ignore_index, validate=self.validate)
         self._compared = False
         if self.threads is not None and (not is_integer(self.threads) or self.threads < 1):
             raise ValueError(f"threads must be None or an integer >= 1, got {self.threads!r}")
@@ -129,6 +132,7 @@ class BoundaryAwareLoss(_Loss):
                 f"seeds must be given as a tensor, got {type(seeds).__name__}; put RegionSeedsd into the transforms"
             )
         pair = self.contract.read(input, target)
+        plain_tensor("seeds", seeds)  # holds values
         if seeds.shape != input.shape:
             raise ValueError(
                 f"input and seeds must share their shape, got {tuple(input.shape)} and {tuple(seeds.shape)}; "
@@ -209,6 +213,7 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         mode: See `RegionBoundaryLoss`.
         balanced: Class-balanced cross-entropy in place of the preset's choice.
         ignore_index: Value of the target at voxels that do not count.
+        validate: See `BoundaryLoss`.
         **boundary: Arguments of `BoundaryAwareLoss` in place of the preset's.
 
     Raises:
@@ -238,6 +243,7 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         *,
         balanced: bool | None = None,
         ignore_index: int | None = None,
+        validate: bool = False,
         **boundary: Any,
     ) -> None:
         settings = dict(_PRESETS[check_choice("preset", preset, tuple(_PRESETS))])
@@ -245,7 +251,7 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         is_balanced = preset_balanced if balanced is None else balanced
         super().__init__(
             BinaryCrossEntropyLoss(_PUBLISHED_BALANCE if is_balanced else None, ignore_index=ignore_index),
-            BoundaryAwareLoss(**{**settings, "ignore_index": ignore_index, **boundary}),
+            BoundaryAwareLoss(**{**settings, "ignore_index": ignore_index, "validate": validate, **boundary}),
             alpha=preset_alpha if alpha is None else alpha,
             mode=mode,
         )

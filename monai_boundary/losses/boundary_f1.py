@@ -50,6 +50,7 @@ class BoundaryF1Loss(TargetLoss):
         smooth: > 0, added above and below in P and R, in voxels of 100,000 that count: an image of twice the
             resolution, with windows of twice the reach, scores alike.
         ignore_index: Value of targets at voxels that do not count. A given target boundary says so itself.
+        validate: See `BoundaryLoss`.
 
     Raises:
         TypeError, ValueError: See `BoundaryLoss`, or a width is no integer, or even.
@@ -96,9 +97,10 @@ class BoundaryF1Loss(TargetLoss):
         check_output(input)
         first, logits = contract.first_channel(input), as_float32(input)
         band, masked = self._given(target_boundary, input[:, first:], first)
-        if masked:
-            valid = band != BAND_IGNORED
-            logits = contract.masked(logits, valid.all(1, keepdim=True) if contract.softmax else valid)
+        valid = band != BAND_IGNORED if masked else None
+        logits = contract.masked(
+            logits, valid.all(1, keepdim=True) if valid is not None and contract.softmax else valid
+        )
         return self._loss(contract.activate(logits)[:, first:], band, masked)
 
     def value(self, counted: Counted, target_boundary: torch.Tensor | None = None) -> torch.Tensor:

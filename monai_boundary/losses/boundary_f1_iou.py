@@ -35,6 +35,7 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
         batch: Sum over the batch before dividing, in the boundary and IoU terms.
         smooth: > 0, of the boundary and IoU terms, see `BoundaryF1Loss`; a class absent from both scores an IoU of 1.
         ignore_index: Value of the target at voxels that do not count.
+        validate: See `BoundaryLoss`.
 
     Raises:
         TypeError: A width is no integer; `input` is not floating point.
@@ -65,10 +66,11 @@ class BoundaryF1IoULoss(RegionBoundaryLoss):
         batch: bool = False,
         smooth: float = SMOOTH,
         ignore_index: int | None = None,
+        validate: bool = False,
     ) -> None:
         target = {
             "include_background": include_background, "to_onehot_y": to_onehot_y, "sigmoid": not softmax,
-            "softmax": softmax, "batch": batch, "ignore_index": ignore_index,
+            "softmax": softmax, "batch": batch, "ignore_index": ignore_index, "validate": validate,
         }  # fmt: skip
         boundary = BoundaryF1Loss(**target, theta0=theta0, theta=theta, smooth=smooth)  # type: ignore[arg-type]
         super().__init__(IoULoss(smooth=smooth, **target), boundary, alpha=alpha, mode="complement")  # type: ignore[arg-type]
@@ -114,7 +116,8 @@ class IoULoss(TargetLoss):
 
     Args:
         smooth: > 0, see `SensitivitySpecificityLoss`; a class absent from both scores an IoU of 1.
-        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index: See `TargetLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, batch, ignore_index, validate: See
+            `TargetLoss`.
     """
 
     smooth: float = SMOOTH

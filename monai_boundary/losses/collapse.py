@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from monai_boundary._check import check_fraction, check_ignore_index, check_number
+from monai_boundary._check import check_count, check_dense, check_fraction, check_ignore_index
 from monai_boundary.losses.contract import (
     check_label_values,
     check_mask_values,
+    check_output,
+    check_same_device,
     counted_mask,
     label_numbers,
     without_unsigned,
@@ -39,12 +41,20 @@ def foreground_shares(
     Returns:
         Two lists with C - 1 values, one value for C = 1.
     """
+    check_output(logits, "logits")
     single = logits.shape[1] == 1
     predicted = (logits > 0).long() if single else logits.argmax(1, keepdim=True)
     if not isinstance(labels, torch.Tensor):
         raise TypeError(f"labels must be a tensor, got {type(labels).__name__}; make one with torch.as_tensor")
     if predicted.shape != labels.shape:
-        raise ValueError(f"labels must have shape {tuple(predicted.shape)}, got {tuple(labels.shape)}")
+        raise ValueError(
+            f"labels must have shape {tuple(predicted.shape)} for logits {tuple(logits.shape)}, got "
+            f"{tuple(labels.shape)}"
+        )
+    check_dense("labels", labels)
+    check_same_device("labels", labels, "logits", logits)
+    if labels.is_complex():
+        raise TypeError(f"labels must hold real numbers, got {labels.dtype}")
     check_ignore_index(ignore_index)
     labels = without_unsigned(labels) if single else label_numbers(labels)
     valid = counted_mask(labels, ignore_index)
@@ -85,7 +95,7 @@ class CollapseGuard:
     def __init__(self, threshold: float = 0.05, momentum: float = 0.9, warmup: int = 20) -> None:
         self.threshold = check_fraction("threshold", threshold)
         self.momentum = check_fraction("momentum", momentum)
-        self.warmup = int(check_number("warmup", warmup, strict=False))
+        self.warmup = check_count("warmup", warmup, 0)
         self.updates = 0
         self._averages = np.zeros((2, 0))  # predicted, true; of each class
         self._seen = np.zeros(0, int)

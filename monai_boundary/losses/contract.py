@@ -1,7 +1,7 @@
 """The contract between a loss, a network's output and its target: what is accepted, checked, counted and masked.
 
-Values are looked at on the CPU only: elsewhere that would stall every step, and in a compiled loss it cannot be traced.
-The transforms check there.
+Values of targets are looked at on the CPU only: elsewhere that would stall every step, and in a compiled loss it cannot
+be traced. The transforms check there, and so does a loss with ``validate=True``, which looks at the output, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from monai.data import MetaTensor
 
-from monai_boundary._check import check_activation, check_ignore_index
+from monai_boundary._check import check_activation, check_dense, check_ignore_index
 from monai_boundary._labels import WHOLE
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "Pair",
     "TargetContract",
     "as_float32",
+    "check_finite",
     "check_label_values",
     "check_mask_values",
     "check_output",
+    "check_same_device",
     "counted_mask",
     "label_numbers",
     "without_unsigned",
@@ -69,6 +71,9 @@ class TargetContract:
         softmax: Apply a softmax over the channels to the input.
         other_act: Apply this function to the input instead.
         ignore_index: Value of the target at voxels that do not count.
+        validate: Look at the values of output, target and what is given beside it in every call, on any device: NaN and
+            infinity that count are a ``ValueError`` with their place. On CUDA each call then waits for the device. Not
+            in a compiled loss.
         quiet: Leave out MONAI's warnings on a single channel, which another contract gives in the same call.
 
     Raises:
@@ -82,6 +87,7 @@ class TargetContract:
     softmax: bool = False
     other_act: Callable | None = None
     ignore_index: int | None = None
+    validate: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -106,11 +112,11 @@ class TargetContract:
         if valid is not None:
             values = values.masked_fill(~valid, 0)
         if labelled:
-            check_label_values("target", values, input.shape[1], self.ignore_index)
+            check_label_values("target", values, input.shape[1], self.ignore_index, anywhere=self.validate)
             classes = torch.arange(input.shape[1], device=values.device).view(1, -1, *[1] * (values.ndim - 2))
             values = values == classes if valid is None else (values == classes) & valid
         else:
-            check_mask_values("target", values, self.ignore_index)
+            check_mask_values("target", values, self.ignore_index, anywhere=self.validate)
         return Pair(self.masked(as_float32(input), valid), values, valid)
 
     def labels(self, input: torch.Tensor, target: Any) -> tuple[torch.Tensor, bool]:
@@ -123,9 +129,10 @@ class TargetContract:
                 f"target must be a tensor, got {type(target).__name__}; make one with torch.as_tensor, of the shape "
                 f"that fits input {tuple(input.shape)}"
             )
+        check_dense("target", target)
         if target.is_complex():
             raise TypeError(f"target must hold real numbers, got {target.dtype}")
-        _check_same_device("target", target, "input", input)
+        check_same_device("target", target, "input", input)
         channels = input.shape[1]
         if self.to_onehot_y and channels == 1:
             self._warn("to_onehot_y=True")
@@ -153,11 +160,13 @@ class TargetContract:
 
     def masked(self, logits: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
         """Return `logits` with 0 where they do not count; `valid` may lack the background channel."""
-        if valid is None:
-            return logits
-        if 1 < valid.shape[1] < logits.shape[1]:
-            valid = torch.cat([torch.ones_like(valid[:, :1]), valid], 1)
-        return torch.where(valid, logits, 0)
+        if valid is not None:
+            if 1 < valid.shape[1] < logits.shape[1]:
+                valid = torch.cat([torch.ones_like(valid[:, :1]), valid], 1)
+            logits = torch.where(valid, logits, 0)
+        if self.validate:
+            check_finite("input", logits)
+        return logits
 
     def first_channel(self, logits: torch.Tensor) -> int:
         """Return the index of the first channel that counts; a single channel always does, with MONAI's warning."""
@@ -196,7 +205,7 @@ class TargetContract:
         """
         if not isinstance(values, torch.Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(values).__name__}")
-        _check_same_device(name, values, "input", like)
+        check_same_device(name, values, "input", like)
         if first and values.ndim == like.ndim and values.shape[1] == like.shape[1] + first:
             values = values[:, first:]
         if values.shape != like.shape:
@@ -205,6 +214,8 @@ class TargetContract:
                 f"{name} must have shape {tuple(like.shape)} to match input {whole} with "
                 f"include_background={self.include_background}, got {tuple(values.shape)}"
             )
+        if self.validate:
+            check_finite(name, values)
         return values
 
     def _warn(self, setting: str) -> None:
@@ -212,16 +223,34 @@ class TargetContract:
             warnings.warn(f"single channel prediction, `{setting}` ignored.", stacklevel=5)
 
 
-def check_output(input: Any) -> None:
+def check_output(input: Any, name: str = "input") -> None:
     """Raise unless `input` is a floating tensor `(B, C, *S)` with 1 to 3 spatial axes, none of them empty."""
     if not isinstance(input, torch.Tensor):
-        raise TypeError(f"input must be a tensor (B, C, *S), got {type(input).__name__}")
+        raise TypeError(f"{name} must be a tensor (B, C, *S), got {type(input).__name__}")
+    check_dense(name, input)
     if not 3 <= input.ndim <= 5 or input.numel() == 0:
         raise ValueError(
-            f"input must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
+            f"{name} must be (B, C, *S) with 1 to 3 spatial axes, none empty, got shape {tuple(input.shape)}"
         )
     if not input.is_floating_point():
-        raise TypeError(f"input must be floating point logits or probabilities, got {input.dtype}")
+        raise TypeError(f"{name} must be floating point logits or probabilities, got {input.dtype}")
+
+
+def check_finite(name: str, values: torch.Tensor) -> None:
+    """Raise ``ValueError`` where values `(B, C, *S)` are NaN or infinite; waits for the device, is not traced."""
+    if torch.compiler.is_compiling() or values.isfinite().all():
+        return
+    nan, broken = values.isnan(), ~values.isfinite()
+    counts = broken.flatten(2).sum(2)  # (B, C)
+    places = counts.nonzero().tolist()
+    where = "; ".join(
+        f"{counts[sample, channel]} in sample {sample}, channel {channel}" for sample, channel in places[:5]
+    )
+    raise ValueError(
+        f"{name} must be finite where it counts, got {int(nan.sum())} NaN and {int((broken & ~nan).sum())} infinite "
+        f"values: {where}{'; ...' if len(places) > 5 else ''}; look at the images and maps of these samples, lower the "
+        "learning rate, or clip the gradient"
+    )
 
 
 def as_float32(tensor: torch.Tensor) -> torch.Tensor:
@@ -254,9 +283,14 @@ def counted_mask(values: torch.Tensor, ignore_index: int | None) -> torch.Tensor
     return values != ignore_index if holds else None
 
 
-def check_label_values(name: str, labels: torch.Tensor, num_classes: int, ignore_index: int | None = None) -> None:
-    """Raise ``ValueError`` unless all labels that count, the others being 0, are whole numbers below `num_classes`."""
-    wrong = _outside(labels, num_classes - 1)
+def check_label_values(
+    name: str, labels: torch.Tensor, num_classes: int, ignore_index: int | None = None, *, anywhere: bool = False
+) -> None:
+    """Raise ``ValueError`` unless all labels that count, the others being 0, are whole numbers below `num_classes`.
+
+    They are looked at on the CPU, or `anywhere`.
+    """
+    wrong = _outside(labels, num_classes - 1, anywhere=anywhere)
     if wrong is None:
         return
     remedy = "check the label map or the network's channels, or name a value to leave out as ignore_index"
@@ -268,9 +302,11 @@ def check_label_values(name: str, labels: torch.Tensor, num_classes: int, ignore
     )
 
 
-def check_mask_values(name: str, masks: torch.Tensor, ignore_index: int | None = None) -> None:
-    """Raise ``ValueError`` unless all values that count, the others being 0, lie in [0, 1]."""
-    wrong = _outside(masks, 1, fractions=True)
+def check_mask_values(
+    name: str, masks: torch.Tensor, ignore_index: int | None = None, *, anywhere: bool = False
+) -> None:
+    """Raise ``ValueError`` unless all values that count, the others being 0, lie in [0, 1]; see above for the rest."""
+    wrong = _outside(masks, 1, fractions=True, anywhere=anywhere)
     if wrong is not None:
         raise ValueError(
             f"{name} must lie in [0, 1] or equal ignore_index={ignore_index}, got {_some(masks, wrong)}; divide a mask "
@@ -278,9 +314,12 @@ def check_mask_values(name: str, masks: torch.Tensor, ignore_index: int | None =
         )
 
 
-def _outside(values: torch.Tensor, highest: int, fractions: bool = False) -> torch.Tensor | None:
+def _outside(
+    values: torch.Tensor, highest: int, fractions: bool = False, *, anywhere: bool = False
+) -> torch.Tensor | None:
     """Return where `values` are not in [0, highest], NaN among them, or are fractions; ``None`` if nowhere."""
-    if torch.compiler.is_compiling() or values.device.type != "cpu" or values.dtype == torch.bool:
+    looked_at = anywhere or values.device.type == "cpu"
+    if torch.compiler.is_compiling() or not looked_at or values.dtype == torch.bool:
         return None
     low, high = torch.aminmax(values)  # the usual case, in one pass
     broken = None if fractions or not values.is_floating_point() else values != values.round()
@@ -296,7 +335,7 @@ def _some(values: torch.Tensor, wrong: torch.Tensor) -> str:
     return f"{', '.join(f'{value:g}' for value in found)} among its values, at {int(wrong.sum())} voxels"
 
 
-def _check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+def check_same_device(name: str, tensor: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
     """Raise ``ValueError`` when two tensors are on different devices."""
     if tensor.device != other.device:
         raise ValueError(

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from monai_boundary._check import check_number
-from monai_boundary.losses.contract import as_float32
+from monai_boundary._check import check_dense, check_number
+from monai_boundary.losses.contract import as_float32, check_output
 from monai_boundary.losses.gradient_share import Heads, gradient_norms
 from monai_boundary.losses.region_boundary import TARGET_TRANSFORMS, RegionBoundaryLoss, Target, split_target
 
@@ -181,9 +181,19 @@ def _enlarge(head: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
 
 def _split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | None:
     """Return the heads, or ``None`` for the one output of evaluation."""
+    if not isinstance(label, torch.Tensor):
+        raise TypeError(f"target must be a tensor, got {type(label).__name__}; make one with torch.as_tensor")
+    check_dense("target", label)
+    if not isinstance(output, torch.Tensor | list | tuple):
+        raise TypeError(f"input must be a tensor or a sequence of heads (B, C, *S), got {type(output).__name__}")
     if isinstance(output, torch.Tensor) and output.ndim != label.ndim + 1:
+        check_output(output)
         return None
+    if isinstance(output, torch.Tensor):
+        check_dense("input", output)
     heads = list(output.unbind(1) if isinstance(output, torch.Tensor) else output)
+    for head in heads:
+        check_output(head)
     sizes = [tuple(head.shape[2:]) for head in heads]
     if not heads or sizes[0] != tuple(label.shape[2:]):
         raise ValueError(

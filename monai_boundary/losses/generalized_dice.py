@@ -45,6 +45,7 @@ class GeneralizedDiceLoss(TargetLoss):
         smooth: >= 0, added to numerator and denominator, which is at least 1 where a class is present.
         ignore_index: Value of the target at voxels that do not count.
         scale_free: Take volumes as shares of the voxels that count.
+        validate: See `BoundaryLoss`.
 
     Raises:
         TypeError: `other_act` is not callable; `input` is not floating point.
@@ -109,6 +110,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
             `sigmoid`, where channel 0 is no background.
         ignore_index: Value of the target at voxels that do not count.
         options: Map settings in place of the preset's.
+        validate: See `BoundaryLoss`.
         **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`.
 
     References:
@@ -133,11 +135,13 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         include_background: bool = False,
         ignore_index: int | None = None,
         options: DistanceMapOptions | None = None,
+        validate: bool = False,
         **boundary: Any,
     ) -> None:
         shared: dict[str, Any] = {
             "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
             "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
+            "validate": validate,
         }  # fmt: skip
         map_options = preset_options(preset) if options is None else options
         self.region: GeneralizedDiceLoss

@@ -110,7 +110,9 @@ class LesionLoss(TargetLoss):
         if not self.ce_weight:
             return torch.zeros_like(counted.probs[:, :1]).detach()
         if self.contract.softmax and pair.logits.shape[1] > 1:
-            return -(torch.log_softmax(pair.logits, 1) * pair.target).sum(1, keepdim=True)
+            logs = torch.log_softmax(pair.logits, 1)
+            true = torch.where(pair.target, logs, 0) if pair.target.dtype == torch.bool else logs * pair.target
+            return -true.sum(1, keepdim=True)
         if self.contract.sigmoid:
             logits = pair.logits[:, counted.first :]
             return F.binary_cross_entropy_with_logits(logits, counted.target, reduction="none")
@@ -173,6 +175,7 @@ class ComponentDiceLoss(LesionLoss):
         smooth: > 0, added above and below in the Dice, in voxels of 100,000 of the cell.
         spacing: Voxel size of cells that the loss makes itself; ``None`` takes that of a `MetaTensor` target, else 1.
         ignore_index: Value of the target at voxels that do not count.
+        validate: See `BoundaryLoss`.
         bidirectional: Look from the prediction, too: the loss is the mean of that over the target's lesions and the
             same over the components of the prediction above `threshold`, each in its own cell, so that a false
             component counts as a missed lesion does. Components are found on the CPU, and have no gradient. The idea is
@@ -233,7 +236,7 @@ class BlobLoss(LesionLoss):
     Args:
         include_background: See `ComponentDiceLoss`, as all others.
         to_onehot_y, sigmoid, softmax, other_act, reduction, batch: See `ComponentDiceLoss`.
-        dice_weight, ce_weight, smooth, spacing, ignore_index: See `ComponentDiceLoss`.
+        dice_weight, ce_weight, smooth, spacing, ignore_index, validate: See `ComponentDiceLoss`.
 
     Raises:
         TypeError, ValueError: See `ComponentDiceLoss`.

@@ -69,7 +69,8 @@ class GeneralizedSurfaceLoss(TargetMapLoss):
     map of zeros, which ``absent="zero"`` gives a class that is not there, the loss is 0 whatever is predicted.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index, validate: As of
+            `BoundaryLoss`.
         reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
         batch: Take both sums over the batch.
         preset, options, spacing, backend, check_map: See `BoundaryLoss`.
@@ -105,7 +106,8 @@ class RegionWiseLoss(TargetMapLoss):
     there, it is -1.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index, validate: As of
+            `BoundaryLoss`.
         reduction, batch: See `BoundaryLoss`.
         preset: See `BoundaryLoss`; ``None``, the default, is the published map: unclipped distances between centres.
         options: Settings in place of the preset's.
@@ -148,7 +150,8 @@ class HausdorffDistanceLoss(TargetMapLoss):
     them, has the map 0.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, ignore_index, validate: As of
+            `BoundaryLoss`.
         reduction, batch: See `BoundaryLoss`.
         preset: See `BoundaryLoss`; ``None``, the default, is MONAI's map: unclipped distances between centres.
         options: Settings in place of the preset's, of both maps.
@@ -179,6 +182,8 @@ class HausdorffDistanceLoss(TargetMapLoss):
         _measure_between_centres(self)
         super().set_up()
         check_number("alpha", self.alpha)
+        if self.alpha > 10:  # 300 mm to the power of 16 is no float32
+            raise ValueError(f"alpha must be at most 10, the power of distances in mm, got {self.alpha}; 2 is usual")
 
     def forward(
         self, input: torch.Tensor, target: torch.Tensor, distance_map: torch.Tensor | None = None

@@ -71,12 +71,14 @@ class MapLoss(TargetLoss):
         if distance_map is None:
             if target is None:
                 raise ValueError("distance_map must be given when target is None; pass one of them")
+            if self.contract.validate:
+                self.contract.read(input, target)  # the engine of the map looks at no value on CUDA
             values, labelled = self.contract.labels(input, target)
             maps = self._make_map(target, values, input.shape[1] if labelled else None, first)
             return self.contract.masked(input, self.contract.counted(values)), maps
         maps = self.given_map(input, target, distance_map, first)
         if target is None or self.contract.ignore_index is None:
-            return input, maps
+            return self.contract.masked(input, None), maps
         valid = self.contract.counted(self.contract.labels(input, target)[0])
         if valid is not None:
             maps = torch.where(valid[:, first:] if valid.shape[1] > 1 else valid, maps, 0)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.losses.contract import TargetContract
+from monai_boundary.losses.contract import TargetContract, check_output
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
     Heads,
@@ -193,6 +193,7 @@ class RegionBoundaryLoss(nn.Module):
                 pass through a MONAI engine (`PrepareBatchTarget`).
             distance_map: Float `(B, C, *S)` or without the background; ``None`` to compute it from the label.
         """
+        check_output(input)
         label, beside = split_target(target, distance_map, self.target_name)
         return self.weighted(input, label, lambda logits: self.terms(logits, label, beside))
 

@@ -22,7 +22,8 @@ class SensitivitySpecificityLoss(TargetLoss):
     F1 paper, not the squared error of Brosch et al. (MICCAI 2015) that goes by the same name.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index, validate: As of
+            `BoundaryLoss`.
         batch: Sum over the batch before dividing.
         lam: Weight of the specificity in [0, 1].
         smooth: > 0, added above and below, in voxels of 100,000 that count: patches of any size score alike.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 
 import torch
 from monai.utils import LossReduction
@@ -32,6 +32,7 @@ class TargetLoss(_Loss):
         to_onehot_y, sigmoid, softmax, other_act, ignore_index: See `TargetContract`.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         batch: Take the samples of a batch as one.
+        validate: See `TargetContract`.
 
     Raises:
         TypeError: `other_act` is not callable, or `ignore_index` no integer; `input` is not floating point.
@@ -46,12 +47,14 @@ class TargetLoss(_Loss):
     reduction: str = LossReduction.MEAN
     batch: bool = False
     ignore_index: int | None = None
+    validate: bool = field(default=False, kw_only=True)
 
     def __post_init__(self, other_act: Callable | None) -> None:
         super().__init__(reduction=LossReduction(self.reduction).value)
         self.contract = TargetContract(
-            self.include_background, self.to_onehot_y, self.sigmoid, self.softmax, other_act, self.ignore_index
-        )
+            self.include_background, self.to_onehot_y, self.sigmoid, self.softmax, other_act, self.ignore_index,
+            self.validate,
+        )  # fmt: skip
         self.set_up()
 
     def set_up(self) -> None:

@@ -32,7 +32,8 @@ class TopologyLoss(TargetLoss):
     device.
 
     Args:
-        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index: See `BoundaryLoss`.
+        include_background, to_onehot_y, sigmoid, softmax, other_act, reduction, ignore_index, validate: As of
+            `BoundaryLoss`.
         batch: Average over the batch before the reduction.
         weights: File with the state dictionary of torchvision's ``vgg19`` (the whole model's, or that of its
             ``features`` alone), such as ``vgg19-dcbb9e9d.pth``. ``None`` takes an untrained network, always the same:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_boundary._check import check_labels, check_same_shape
+from monai_boundary._check import as_numpy, check_labels, check_same_shape
 from monai_boundary.metrics.boundary_f1 import BoundaryF1, boundary_f1
 
 __all__ = ["BuildingScore", "score_buildings"]
@@ -61,9 +61,9 @@ def score_buildings(
         >>> (score.iou, score.boundary.f1)
         (0.6, 1.0)
     """
-    found, true = np.asarray(pred), np.asarray(target)
+    found, true = as_numpy("pred", pred), as_numpy("target", target)
     check_same_shape("pred", found, "target", true)
-    found, true = check_labels(found, 2, None), check_labels(true, 2, ignore_index)
+    found, true = check_labels(found, 2, None, "pred"), check_labels(true, 2, ignore_index, "target")
     valid = true != ignore_index
     first, second = (found == 1) & valid, true == 1
     boundary = boundary_f1(first, second, theta, spacing, valid=valid, image_edge=image_edge)

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.metrics import CumulativeIterationMetric, do_metric_reduction
+from monai.utils import MetricReduction
 
-from monai_boundary._check import as_numpy, check_count, check_ignore_index, check_labels
+from monai_boundary._check import as_numpy, check_choice, check_count, check_dense, check_ignore_index, check_labels
 from monai_boundary._geometry import image_spacing
 from monai_boundary._labels import near_integers
 
@@ -54,14 +55,27 @@ class CaseMetric(CumulativeIterationMetric):
     ) -> None:
         super().__init__()
         chosen = (self.default or self.known) if scores is None else scores
-        self.scores = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        self.scores = tuple(chosen) if isinstance(chosen, list | tuple) else (chosen,)
         if not self.scores or not set(self.scores) <= set(self.known):
             raise ValueError(f"scores must be names among {', '.join(self.known)}, got {scores!r}")
+        check_choice("reduction", reduction, [str(one.value) for one in MetricReduction])
         self.spacing, self.reduction, self.get_not_nans = spacing, reduction, get_not_nans
 
     @abstractmethod
     def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
         """Return the rows of one case `(C, *S)`, with one column per score."""
+
+    def __call__(self, y_pred: Any, y: Any = None, **kwargs: Any) -> Any:
+        """Score a batch, or a list of cases, and keep the scores; see `CaseMetric`."""
+        for name, values in (("y_pred", y_pred), ("y", y)):
+            cases = values if isinstance(values, list | tuple) else [values]
+            for case in cases:
+                if not isinstance(case, torch.Tensor):
+                    raise TypeError(
+                        f"{name} must be a tensor (B, C, *S), or a list of (C, *S), got {type(case).__name__}"
+                    )
+                check_dense(name, case)
+        return super().__call__(y_pred, y, **kwargs)
 
     def table(self) -> torch.Tensor:
         """Return the scores `(cases, rows, scores)` of all cases so far, on all ranks."""
@@ -167,8 +181,8 @@ class MaskMetric(CaseMetric):
         elif len(true) != 1:
             raise ValueError(f"y must have one channel when num_classes is given, got {len(true)}")
         else:
-            found = check_labels(found[0], self.num_classes, None)
-            true = check_labels(true[0], self.num_classes, self.ignore_index)
+            found = check_labels(found[0], self.num_classes, None, "y_pred")
+            true = check_labels(true[0], self.num_classes, self.ignore_index, "y")
             counted = true != self.ignore_index
             valid = None if self.ignore_index is None else counted
             classes = range(0 if self.include_background else 1, self.num_classes)

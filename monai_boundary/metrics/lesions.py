@@ -88,6 +88,8 @@ class LesionSettings:
         check_fraction("iou", self.iou)
         check_count("dilation", self.dilation, 0)
         check_number("min_volume_mm3", self.min_volume_mm3, strict=False)
+        if not isinstance(self.size_limits_mm3, list | tuple):
+            raise TypeError(f"size_limits_mm3 must be a tuple of two volumes, got {self.size_limits_mm3!r}")
         limits = [check_number("size_limits_mm3", limit) for limit in self.size_limits_mm3]
         if len(limits) != len(SIZES) - 1 or limits != sorted(limits):
             raise ValueError(f"size_limits_mm3 must be two volumes, the smaller first, got {self.size_limits_mm3}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ from monai_boundary._check import (
     as_numpy,
     check_choice,
     check_connectivity,
+    check_count,
     check_fraction,
-    check_number,
     check_same_shape,
     check_spacing,
     check_spatial_ndim,
@@ -69,7 +69,7 @@ class LikelihoodSegmentation:
     def __post_init__(self) -> None:
         check_fraction("threshold", self.threshold)
         check_connectivity(self.connectivity, 3)
-        check_number("min_size", self.min_size, strict=False)
+        check_count("min_size", self.min_size, 0)
         check_choice("membrane", self.membrane, ("keep", "nearest", "watershed"))
 
     def __call__(self, likelihood: Any, spacing: Sequence[float] | None = None) -> np.ndarray:
@@ -117,10 +117,9 @@ def threshold_sweep(
         {0.3: 0.0, 0.5: 1.0}
     """
     settings = segmentation or LikelihoodSegmentation()
-    unlabelled = unlabelled_voxels(as_numpy("target", target))
+    likelihood, unlabelled = as_numpy("likelihood", likelihood), unlabelled_voxels(as_numpy("target", target))
+    check_same_shape("likelihood", likelihood, "target", unlabelled)
     if unlabelled.any():
-        likelihood = as_numpy("likelihood", likelihood)
-        check_same_shape("likelihood", likelihood, "target", unlabelled)
         likelihood = np.where(unlabelled, 1, likelihood)
     bar = tqdm(check_thresholds(thresholds), desc="thresholds", unit="threshold", disable=not progress)
     return {value: instance_scores(replace(settings, threshold=value)(likelihood, spacing), target) for value in bar}
@@ -128,6 +127,8 @@ def threshold_sweep(
 
 def check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     """Return `thresholds` as floats in [0, 1], each once."""
+    if isinstance(thresholds, str) or not isinstance(thresholds, Iterable):
+        raise TypeError(f"thresholds must be a sequence of numbers, got {thresholds!r}")
     values = tuple(check_fraction("thresholds", value) for value in thresholds)
     if not values or len(set(values)) < len(values):
         raise ValueError(f"thresholds must hold at least one number, each once, got {tuple(thresholds)}")

@@ -10,12 +10,16 @@ from typing import Literal
 import numpy as np
 
 from monai_boundary._check import (
+    as_numpy,
     check_choice,
+    check_count,
     check_ignore_index,
     check_integers,
+    check_number,
     check_same_shape,
     check_spacing,
     check_spatial_ndim,
+    is_integer,
 )
 from monai_boundary.metrics.lesion_scores import BRATS_PENALTY_MM, LesionScores, lesion_scores
 from monai_boundary.metrics.lesions import SIZES, LesionSettings, lesion_counts
@@ -100,7 +104,7 @@ def check_scores(protocol: str, scores: Sequence[str] | None) -> tuple[str, ...]
     known = PROTOCOLS[protocol]
     if scores is None:
         return tuple(known)
-    if isinstance(scores, str) or not scores or any(name not in known for name in scores):
+    if not isinstance(scores, list | tuple) or not scores or any(name not in known for name in scores):
         raise ValueError(f"scores must be names of the protocol {protocol!r}, {', '.join(known)}, got {scores!r}")
     return tuple(scores)
 
@@ -178,7 +182,11 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     names = check_scores(protocol, scores)
     empty, definition, lesions = protocol_defaults(protocol, empty, definition, lesions)
     check_ignore_index(ignore_index)
-    pred, target = np.asarray(pred), np.asarray(target)
+    check_count("label", label, 0)
+    check_number("tolerance_mm", tolerance_mm, strict=False)
+    if not is_integer(slice_axis):
+        raise TypeError(f"slice_axis must be an integer, got {type(slice_axis).__name__}")
+    pred, target = as_numpy("pred", pred), as_numpy("target", target)
     check_same_shape("pred", pred, "target", target)
     check_spatial_ndim("target", target.shape)
     spacing = check_spacing(spacing, target.ndim)

@@ -126,9 +126,9 @@ class SurfaceDistances:
 
 def check_empty(empty: Empty) -> None:
     """Raise ``ValueError`` unless `empty` is ``"diagonal"``, ``"nan"`` or a number of mm >= 0."""
-    if empty in ("diagonal", "nan"):
+    if isinstance(empty, str) and empty in ("diagonal", "nan"):
         return
-    if isinstance(empty, str) or not math.isfinite(empty) or empty < 0:
+    if not isinstance(empty, int | float | np.number) or not math.isfinite(empty) or empty < 0:
         raise ValueError(f"empty must be 'diagonal', 'nan' or a number of mm >= 0, got {empty!r}")
 
 

@@ -15,6 +15,7 @@ from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import (
     as_numpy,
+    check_array,
     check_labels,
     check_number,
     check_onehot,
@@ -88,6 +89,7 @@ class BoundaryBand(Transform):
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the band `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
+        check_array("labels", labels)
         array = as_numpy("labels", labels)
         check_spatial_ndim("labels", array.shape, channels=1)
         masks, valid = self._masks(array)

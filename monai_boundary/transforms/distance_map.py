@@ -20,6 +20,7 @@ from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
 
 from monai_boundary._check import (
     as_numpy,
+    check_array,
     check_choice,
     check_onehot,
     check_onehot_ignore,
@@ -115,6 +116,7 @@ class SignedDistanceMap(Transform):
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the map `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
+        check_array("labels", labels)
         values: Any = labels if isinstance(labels, torch.Tensor) else np.asarray(labels)
         spacing = image_spacing(labels, max(1, values.ndim - 1)) if self.spacing is None else self.spacing
         if self.num_classes is None:

@@ -12,7 +12,7 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
 
-from monai_boundary._check import check_choice, check_onehot_ignore
+from monai_boundary._check import check_array, check_choice, check_onehot_ignore
 from monai_boundary._geometry import image_spacing
 from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance import BACKENDS, Backend
@@ -81,6 +81,7 @@ class LesionCells(Transform):
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the cells `(K, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""
+        check_array("labels", labels)
         values: Any = labels if isinstance(labels, torch.Tensor) else np.asarray(labels)
         spacing = image_spacing(labels, max(1, values.ndim - 1)) if self.spacing is None else self.spacing
         cells = lesion_cells(

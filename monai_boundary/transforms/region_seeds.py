@@ -15,7 +15,9 @@ from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import (
     as_numpy,
+    check_array,
     check_choice,
+    check_count,
     check_ids,
     check_ignore_index,
     check_mask,
@@ -105,8 +107,8 @@ class RegionSeeds(Transform):
     def __post_init__(self) -> None:
         check_ignore_index(self.ignore_index)
         check_choice("source", self.source, ("instances", "membrane"))
-        for name in ("min_region_size", "membrane_width"):
-            check_number(name, getattr(self, name), strict=False)
+        check_count("min_region_size", self.min_region_size, 0)
+        check_number("membrane_width", self.membrane_width, strict=False)
         if self.source == "membrane" and self.membrane_width:
             raise ValueError(
                 f"membrane_width must be 0 for source='membrane', got {self.membrane_width}; widen the mask"
@@ -114,6 +116,7 @@ class RegionSeeds(Transform):
 
     def __call__(self, labels: NdarrayOrTensor) -> tuple[NdarrayOrTensor, NdarrayOrTensor]:
         """Return seeds and membrane of `labels`, `(1, *S)`."""
+        check_array("labels", labels)
         array = as_numpy("labels", labels)
         ndim = check_spatial_ndim("labels", array.shape, channels=1)
         if array.shape[0] != 1:
@@ -150,7 +153,7 @@ class RegionSeeds(Transform):
             # Of the ids, not of the regions: parts of one id that a crop has cut apart do not bound each other.
             thin = near_other_regions(compact_ids(ids)[0], self.membrane_width, spacing, unlabelled)
             regions = connected_components(np.where(thin, 0, regions), self.connectivity)
-        seeds = region_seeds(regions, spacing, int(self.min_region_size), self.image_edge)
+        seeds = region_seeds(regions, spacing, self.min_region_size, self.image_edge)
         return seeds, np.where(unlabelled, _IGNORE, regions == 0).astype(np.uint8)
 
 

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends
 
+from monai_boundary._check import check_number, check_spatial_ndim, plain_tensor
 from monai_boundary._geometry import image_spacing
 from monai_boundary.transforms.distance_map import SPACING_KEY, DictionaryTwin
 
@@ -35,7 +36,7 @@ class RescaleDistanceMap(Transform):
     backend: ClassVar = [TransformBackends.TORCH]
 
     def __init__(self, tolerance: float = 0.02) -> None:
-        self.tolerance = tolerance
+        self.tolerance = check_number("tolerance", tolerance, strict=False)
 
     def __call__(self, distance_map: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the rescaled map `(C, *S)`; its record is updated, so a second call changes nothing."""
@@ -49,6 +50,12 @@ class RescaleDistanceMap(Transform):
             raise ValueError(
                 f"distance_map must carry meta[{SPACING_KEY!r}], got none; make it with SignedDistanceMapd, and "
                 "cache it with VerifiedPersistentDataset or PersistentDataset(track_meta=True, weights_only=False)"
+            )
+        plain_tensor("distance_map", distance_map)  # holds values
+        if check_spatial_ndim("distance_map", distance_map.shape, channels=1) != len(recorded):
+            raise ValueError(
+                f"distance_map must be (C, *S) with {len(recorded)} spatial axes, as its record says, got shape "
+                f"{tuple(distance_map.shape)}; rescale it before axes are dropped"
             )
         present = image_spacing(distance_map, len(recorded))
         factors = np.asarray(recorded, dtype=float) / present

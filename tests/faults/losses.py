@@ -17,6 +17,8 @@ SCALE = ("test_repeated_voxels.py",)
 LESIONS = ("losses/test_lesions.py",)
 MAP_LOSSES = ("losses/test_map_losses.py",)
 AGREEMENT = ("losses/test_target_agreement.py",)
+VALUES = ("losses/test_validate.py",)
+SLOPES = ("losses/test_gradients.py",)
 CONTRACT = "monai_boundary.losses.contract:TargetContract"
 
 
@@ -263,3 +265,23 @@ def hausdorff_measures_to_the_face_of_a_voxel(right, loss):
 @fault("monai_boundary.losses.deep_supervision:DeepSupervisionLoss._compute_target", *LESIONS)
 def each_head_has_cells_of_its_own_label(right, self, head, label):
     return right(self, head, label).flip(-1)
+
+
+@fault("monai_boundary.losses.contract:check_finite", *VALUES)
+def nothing_is_refused(right, name, values):
+    return None
+
+
+@fault("monai_boundary.losses.contract:check_finite", *VALUES)
+def sample_and_channel_are_swapped(right, name, values):
+    return right(name, values.transpose(0, 1))
+
+
+@fault("monai_boundary.losses.region_boundary:RegionBoundaryLoss.combine", *SLOPES)
+def the_boundary_term_has_no_gradient(right, self, region, boundary, *others):
+    return right(self, region, boundary.detach(), *others)
+
+
+@fault("monai_boundary.losses.binary_cross_entropy:counted_mean", *SLOPES)
+def the_mean_of_the_counted_voxels_has_another_gradient(right, values, valid):
+    return right(values, valid) + 0 * values.detach().sum() + (values - values.detach()).mean()

@@ -129,7 +129,7 @@ def test_ids_too_large_for_a_seed_map_are_refused():
 
 
 def test_negative_size_is_refused():
-    with pytest.raises(ValueError, match="min_region_size must be finite and >= 0"):
+    with pytest.raises(ValueError, match="min_region_size must be an integer >= 0"):
         region_seeds(np.array([1]), min_region_size=-1)
 
 

@@ -100,5 +100,5 @@ def test_shares_leave_ignored_voxels_out():
 
 
 def test_shares_need_one_shape():
-    with pytest.raises(ValueError, match=r"labels must have shape \(1, 1, 4\), got \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"labels must have shape \(1, 1, 4\) for logits \(1, 3, 4\), got \(1, 4\)"):
         foreground_shares(torch.zeros(1, 3, 4), torch.zeros(1, 4))

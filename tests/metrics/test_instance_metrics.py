@@ -264,7 +264,7 @@ def test_metrics_are_made_from_json_and_can_be_pickled_for_workers(phantom, like
         (lambda: LikelihoodSegmentation(1.5), ValueError, r"threshold must lie in \[0, 1\], got 1.5"),
         (lambda: LikelihoodSegmentation("half"), TypeError, "threshold must be a number, got str"),
         (lambda: LikelihoodSegmentation(connectivity=4), ValueError, "connectivity must .*got 4"),
-        (lambda: LikelihoodSegmentation(min_size=-1), ValueError, "min_size must be finite and >= 0, got -1"),
+        (lambda: LikelihoodSegmentation(min_size=-1), ValueError, "min_size must be an integer >= 0, got -1"),
         (lambda: LikelihoodSegmentation(membrane="fill"), ValueError, "membrane must be one of .*got 'fill'"),
         (lambda: LikelihoodSegmentation()(np.array([0.2, 3.0])), ValueError, r"in \[0, 1\], got values in \[0.2, 3\]"),
         (lambda: LikelihoodSegmentation()(np.array([0.2, np.nan])), ValueError, r"got values in \[nan, nan\]"),

@@ -287,7 +287,7 @@ def test_wrong_input_is_refused(metric, pair: Pair) -> None:
         (lambda: metric()(one_hot(pred, 3), target.expand(-1, 3, -1, -1, -1), spacing=SPACING), "y must be one-hot"),
         (lambda: metric(num_classes=3)(pred, target[:2]), r"of one shape, got \(3, 1, 14, 13, 8\) and \(2, 1, 14, 13"),
         (lambda: metric(num_classes=3)(one_hot(pred, 3), one_hot(target, 3), spacing=SPACING), "num_classes .* got 3"),
-        (lambda: metric(num_classes=2)(pred, target, spacing=SPACING), "labels must lie in"),
+        (lambda: metric(num_classes=2)(pred, target, spacing=SPACING), "y_pred must lie in"),
     ):
         with pytest.raises(ValueError, match=text):
             call()

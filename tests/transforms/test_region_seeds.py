@@ -168,7 +168,7 @@ WRONG = [
     ({"connectivity": 3}, ValueError, "connectivity must be 1 for 4 neighbours"),
     ({"membrane_width": -1.0}, ValueError, "membrane_width must be finite and >= 0"),
     ({"source": "membrane", "membrane_width": 1.0}, ValueError, "membrane_width must be 0 for source='membrane'"),
-    ({"min_region_size": "all"}, TypeError, "min_region_size must be a number"),
+    ({"min_region_size": "all"}, TypeError, "min_region_size must be an integer >= 0"),
     ({"slice_axis": 2}, ValueError, "slice_axis must be one of 2 spatial axes"),
     ({"slice_axis": 0.0}, TypeError, "slice_axis must be None or an integer"),
     ({"spacing": (1.0,)}, ValueError, "spacing must hold one finite value"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
-from monai_boundary.datasets.phantoms.common import PhantomSet, texture, voxel_centres
+from monai_boundary.datasets.phantoms.common import PhantomSet, check_seed, check_shape, texture, voxel_centres
 
 __all__ = ["PRIMITIVES", "BuildingPhantom", "BuildingPhantoms", "building_phantom"]
 
@@ -68,8 +68,8 @@ def building_phantom(
     Raises:
         ValueError: `shape` is too small, or `primitive` is unknown.
     """
-    if len(shape) != 2 or min(shape) < 64:
-        raise ValueError(f"shape must hold two sizes >= 64 (H, W), got {shape}")
+    check_seed(seed)
+    shape = check_shape(shape, (2,), 64)  # type: ignore[assignment] # of two sizes
     if primitive is not None and primitive not in PRIMITIVES:
         raise ValueError(f"primitive must be one of {', '.join(map(repr, PRIMITIVES))}, got {primitive!r}")
     rng = np.random.default_rng(seed)
@@ -94,7 +94,7 @@ class BuildingPhantoms(PhantomSet):
 
     def __init__(self, count: int = 800, seed: int = 0, shape: tuple[int, int] = (256, 256)) -> None:
         super().__init__("building", count, seed)
-        self.shape = shape
+        self.shape: Any = check_shape(shape, (2,), 64)
 
     def _phantom(self, number: int, seed: np.random.SeedSequence) -> BuildingPhantom:
         kinds, turns = len(PRIMITIVES), round(1 / _EDGE_SHARE)

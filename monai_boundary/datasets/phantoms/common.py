@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["PhantomSet", "check_spacing", "texture", "voxel_centres"]
+__all__ = ["PhantomSet", "check_seed", "check_shape", "check_spacing", "texture", "voxel_centres"]
 
 
 class PhantomSet(ABC, Sequence):
@@ -22,8 +23,8 @@ class PhantomSet(ABC, Sequence):
     """
 
     def __init__(self, name: str, count: int, seed: int) -> None:
-        if count < 1:
-            raise ValueError(f"count must be >= 1, got {count}")
+        _check_count(count)
+        check_seed(seed)
         self._name, self._count, self._seed = name, count, seed
 
     def __len__(self) -> int:
@@ -54,9 +55,39 @@ class PhantomSet(ABC, Sequence):
         """Return the arrays of an item, channel first."""
 
 
+def _check_count(count: Any) -> None:
+    if not isinstance(count, Integral) or isinstance(count, bool):
+        raise TypeError(f"count must be an integer >= 1, got {count!r}")
+    if int(count) < 1:
+        raise ValueError(f"count must be >= 1, got {count}")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise unless `seed` is an integer >= 0, or a seed sequence."""
+    if not isinstance(seed, Integral | np.random.SeedSequence) or isinstance(seed, bool):
+        raise TypeError(f"seed must be an integer >= 0 or a SeedSequence, got {seed!r}")
+    if isinstance(seed, Integral) and seed < 0:
+        raise ValueError(f"seed must be an integer >= 0, got {seed}")
+
+
+def check_shape(shape: Any, counts: tuple[int, ...], least: int) -> tuple[int, ...]:
+    """Return `shape` as integers of at least `least`, one of `counts` of them."""
+    sizes = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else ()
+    whole = all(isinstance(size, Integral) for size in sizes)
+    if not whole or len(sizes) not in counts or min(sizes) < least:
+        number = " or ".join(map(str, counts))
+        raise ValueError(f"shape must hold {number} integers >= {least}, got {shape!r}")
+    return tuple(map(int, sizes))
+
+
 def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """Return `spacing` as floats; `monai_boundary._check` has the same check, but imports torch."""
-    sizes = (1.0,) * ndim if spacing is None else tuple(float(size) for size in spacing)
+    try:
+        if isinstance(spacing, str):  # iterates, over its letters
+            raise TypeError
+        sizes = (1.0,) * ndim if spacing is None else tuple(float(size) for size in spacing)
+    except TypeError:
+        raise TypeError(f"spacing must be a sequence of {ndim} numbers, got {spacing!r}") from None
     if len(sizes) != ndim or not all(np.isfinite(sizes)) or min(sizes) <= 0:
         raise ValueError(f"spacing must hold one finite value > 0 per spatial axis ({ndim}), got {sizes}")
     return sizes

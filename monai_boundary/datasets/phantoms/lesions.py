@@ -15,12 +15,14 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 from monai_boundary._files import write_json
 from monai_boundary.datasets.nifti import write_volume
-from monai_boundary.datasets.phantoms.common import check_spacing, texture, voxel_centres
+from monai_boundary.datasets.phantoms.common import check_seed, check_shape, check_spacing, texture, voxel_centres
 
 __all__ = ["Phantom", "lesion_phantom", "write_nnunet_phantoms"]
 
 _SHARE = (0.0035, 0.0065)  # foreground share of a case
 _MIN_VOXELS = 4
+
+_FINEST = 0.01  # mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +46,11 @@ def lesion_phantom(
         shape: Voxels (z, y, x), at least 12 along each axis.
         spacing: Voxel size in mm (z, y, x).
     """
-    if len(shape) != 3 or min(shape) < 12:
-        raise ValueError(f"shape must hold three sizes >= 12 (z, y, x), got {shape}")
-    check_spacing(spacing, 3)
+    check_seed(seed)
+    check_shape(shape, (3,), 12)
+    spacing = check_spacing(spacing, 3)  # type: ignore[assignment] # of three
+    if min(spacing) < _FINEST:
+        raise ValueError(f"spacing must be at least {_FINEST} mm, got {spacing}; the lesions are of millimetres")
     rng = np.random.default_rng(seed)
     image, brain, ventricles = _anatomy(rng, shape, spacing)
     labels = np.zeros(shape, bool)

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 from scipy.spatial import cKDTree
 
-from monai_boundary.datasets.phantoms.common import PhantomSet, check_spacing, texture, voxel_centres
+from monai_boundary.datasets.phantoms.common import (
+    PhantomSet,
+    check_seed,
+    check_shape,
+    check_spacing,
+    texture,
+    voxel_centres,
+)
 
 __all__ = ["MembranePhantom", "MembranePhantoms", "membrane_phantom"]
 
@@ -70,6 +78,7 @@ def membrane_phantom(
     Raises:
         ValueError: An argument is out of its range.
     """
+    check_seed(seed)
     voxel = _check(shape, spacing, cell_size, width, gaps, noise)
     rng = np.random.default_rng(seed)
     depth = _border_distance(rng, tuple(shape), voxel, cell_size)
@@ -107,9 +116,13 @@ class MembranePhantoms(PhantomSet):
 def _check(
     shape: Sequence[int], spacing: Sequence[float] | None, cell_size: float, width: float, gaps: float, noise: float
 ) -> tuple[float, ...]:
-    if len(shape) not in (2, 3) or min(shape) < 8:
-        raise ValueError(f"shape must hold two or three sizes >= 8, got {tuple(shape)}")
+    check_shape(shape, (2, 3), 8)
+    for name, value in (("cell_size", cell_size), ("width", width), ("gaps", gaps), ("noise", noise)):
+        if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value):
+            raise TypeError(f"{name} must be a finite number, got {value!r}")
     checked = check_spacing(spacing, len(shape))
+    if cell_size > max(size * count for size, count in zip(checked, shape, strict=True)):
+        raise ValueError(f"cell_size must leave room for two cells in {tuple(shape)} voxels, got {cell_size:g}")
     if not 2 * max(checked) <= width <= cell_size / 2:
         raise ValueError(
             f"width must be at least 2 voxels ({2 * max(checked):g}) and at most half of cell_size "

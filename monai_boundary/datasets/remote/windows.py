@@ -9,6 +9,8 @@ import numpy as np
 from monai.data import Dataset
 from monai.data.utils import dense_patch_slices
 
+from monai_boundary._check import check_number, is_integer
+from monai_boundary.datasets.phantoms.common import check_shape
 from monai_boundary.datasets.remote.codes import IGNORE
 from monai_boundary.datasets.remote.raster import MaskReader, TileReader
 from monai_boundary.datasets.remote.tiles import Tile, check_tiles
@@ -32,6 +34,8 @@ def window_grid(shape: tuple[int, int], size: int | tuple[int, int] = 512, overl
         ValueError: The tile is smaller than a window, or a number is out of its range.
     """
     sizes = check_size(size)
+    check_shape(shape, (2,), 1)
+    check_number("overlap", overlap, strict=False)
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must lie in [0, 1), got {overlap}")
     if shape[0] < sizes[0] or shape[1] < sizes[1]:
@@ -45,8 +49,8 @@ def window_grid(shape: tuple[int, int], size: int | tuple[int, int] = 512, overl
 
 def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """Return a window's size as two integers >= 1."""
-    sizes = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sizes) != 2 or not all(isinstance(one, int) and one >= 1 for one in sizes):
+    sizes = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sizes) != 2 or not all(is_integer(one) and one >= 1 for one in sizes):
         raise ValueError(f"size must be one integer >= 1 or two (height, width), got {size!r}")
     return sizes
 

@@ -15,7 +15,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from monai_boundary._check import check_choice, check_spacing, check_spatial_ndim
+from monai_boundary._check import (
+    check_array,
+    check_choice,
+    check_dense,
+    check_number,
+    check_spacing,
+    check_spatial_ndim,
+)
 from monai_boundary.kernels.distance.options import DistanceMapOptions
 
 __all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "bounding_box", "make_plan", "resolve_backend"]
@@ -93,13 +100,18 @@ def make_plan(
         channels: See `array`.
         reach: Of plain distances, whose options have no clip: from where on they need not be exact, in mm.
     """
+    check_array(name, array)
     engine = resolve_backend(backend, array)
     ndim = check_spatial_ndim(name, array.shape, channels)
     voxel = check_spacing(spacing, ndim)
+    if reach is not None:
+        check_number("reach", reach)
     order = tuple(range(ndim))
     if engine != "torch":
         # Readers of NIfTI give Fortran order. Maps are made and returned in the order of the memory: the passes then
         # come in another order, and the maps agree with those of C order to rounding (3e-7 of the distance).
+        if isinstance(array, torch.Tensor):
+            check_dense(name, array)
         strides = (array.strides if isinstance(array, np.ndarray) else array.stride())[channels:]
         order = tuple(sorted(order, key=lambda axis: -abs(strides[axis])))
         voxel = tuple(voxel[axis] for axis in order)

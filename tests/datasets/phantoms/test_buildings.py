@@ -66,7 +66,7 @@ def test_no_grey_level_finds_the_building_but_its_outline_is_seen() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shape": (32, 256)}, r"shape must hold two sizes >= 64 \(H, W\), got \(32, 256\)"),
+        ({"shape": (32, 256)}, r"shape must hold 2 integers >= 64, got \(32, 256\)"),
         ({"primitive": "star"}, r"primitive must be one of 'rectangle', .* got 'star'"),
     ],
 )

@@ -39,7 +39,7 @@ def test_lesions_are_brighter_than_the_tissue_around_them():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shape": (4, 64, 64)}, r"shape must hold three sizes >= 12 .* got \(4, 64, 64\)"),
+        ({"shape": (4, 64, 64)}, r"shape must hold 3 integers >= 12, got \(4, 64, 64\)"),
         ({"spacing": (0.0, 1.0, 1.0)}, r"spacing must hold one finite value > 0 .* got \(0.0, 1.0, 1.0\)"),
     ],
 )

@@ -67,8 +67,8 @@ def test_noise_is_that_of_the_argument():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"shape": (64,)}, r"shape must hold two or three sizes >= 8, got \(64,\)"),
-        ({"shape": (64, 7)}, r"sizes >= 8, got \(64, 7\)"),
+        ({"shape": (64,)}, r"shape must hold 2 or 3 integers >= 8, got \(64,\)"),
+        ({"shape": (64, 7)}, r"integers >= 8, got \(64, 7\)"),
         ({"spacing": (1.0,)}, r"spacing must hold one finite value > 0 per spatial axis \(2\), got \(1.0,\)"),
         ({"spacing": (1.0, np.nan)}, "one finite value > 0"),
         ({"width": 1.5}, r"width must be at least 2 voxels \(2\)"),

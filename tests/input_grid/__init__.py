@@ -1,0 +1,1 @@
+"""Every public name crossed with odd input: kinds, cells, and how each name is called."""
