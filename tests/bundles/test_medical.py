@@ -223,8 +223,9 @@ def test_a_finished_run_can_be_made_longer_and_not_be_another(
     assert (trained / "models" / "model.pt").read_bytes() == best
     text = refusal(*command, "--max_epochs", 2, "--patch_size", "[8,8,8]")
     assert re.match(r"patch_size must be \[16, 16, 8\] as in the run that .*training\.pt goes on", text)
-    bundle(*command, "--max_epochs", 2)
+    bundle(*command, "--max_epochs", 2, "--val_interval", 3)
     assert last_state(trained / "models")[0] == 2
+    assert (trained / "models" / "model.pt").read_bytes() == best  # nothing better was seen
     (trained / "models" / "training.pt").write_bytes(best)
     assert "training.pt must be the state of a training, got another" in refusal(*command, "--max_epochs", 3)
 
