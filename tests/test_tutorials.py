@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NAMES = ("distance_maps", "monai_training", "nnunet_training", "remote_sensing", "electron_microscopy")
+NAMES = ("distance_maps", "monai_training", "nnunet_training", "remote_sensing", "electron_microscopy", "lesions")
 TUTORIALS = sorted((Path(__file__).resolve().parents[1] / "tutorials").glob("*.ipynb"))
 
 

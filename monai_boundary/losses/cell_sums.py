@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance.finish import sum_dtype
+from monai_boundary.kernels.distance.plan import HAS_NUMBA
+from monai_boundary.losses._fused import fusible
 
 __all__ = ["Sums", "check_cells", "mask_cells", "sum_over_cells"]
 
+_MOST_SLOTS = 1 << 30  # bins of int32
 _LEAST_SLOTS = 1 << 15  # where the largest number cannot be read: those of int16 and one for no lesion
 
 
@@ -64,20 +68,73 @@ def sum_over_cells(
         valid: Bool `(B, 1 or C, *S)`, the voxels that count; ``None`` for all.
     """
     slots = _slots(cells)
-    bins = 2 * slots + 1
-    index = cells.long() if _values_can_be_read(cells) else cells.long().clamp(0, slots - 1)
-    index = index.mul(2).add_(true)
+    index = cells if _values_can_be_read(cells) else cells.long().clamp(0, slots - 1)
+    compiled = slots < _MOST_SLOTS and _compiles(probs) and _compiles(entropy)
+    index = index.to(torch.int32 if compiled else torch.int64, copy=True).mul_(2).add_(true)
     if valid is not None:
-        index = index.masked_fill_(~valid, 2 * slots)  # of no cell
+        index = index.masked_fill_(~valid, -1)  # of no cell
     index = index.flatten(2)
-    shape, kind = (*index.shape[:2], bins), sum_dtype(probs.device)  # float32 is off by percents on 2 million voxels
 
     def summed(values: torch.Tensor) -> torch.Tensor:
-        values = values.flatten(2).to(kind).expand_as(index)
-        sums = values.new_zeros(shape).scatter_add(2, index, values)[..., :-1]
-        return sums.view(*shape[:2], slots, 2)
+        values = values.flatten(2).expand_as(index)
+        sums: torch.Tensor = _AddUp.apply(values, index, 2 * slots) if compiled else _add_up(values, index, 2 * slots)
+        return sums.view(*sums.shape[:2], slots, 2)
 
     return Sums(summed(probs), summed(entropy), summed(probs.new_ones(1, 1, 1)))
+
+
+def _add_up(values: torch.Tensor, bins: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the sums `(B, C, count)` of values `(B, C, N)`; those of negative bins are left out."""
+    kind = sum_dtype(values.device)  # float32 is off by percents on 2 million voxels
+    sums = values.new_zeros((*bins.shape[:2], count + 1), dtype=kind)
+    return sums.scatter_add(2, bins.where(bins >= 0, count), values.to(kind))[..., :-1]
+
+
+def _compiles(values: torch.Tensor) -> bool:
+    """Whether the compiled sums know these values, and numba is there."""
+    return values.device.type == "cpu" and values.dtype == torch.float32 and fusible(values) and HAS_NUMBA
+
+
+class _AddUp(torch.autograd.Function):
+    """`_add_up` in one compiled pass. Its gradient is `_Spread` and the reverse, so that all derivatives are there."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, bins: torch.Tensor, count: int) -> torch.Tensor:  # type: ignore[override]
+        from monai_boundary.kernels.bins import add_up
+
+        ctx.save_for_backward(bins)
+        sums = np.zeros((*bins.shape[:2], count))
+        for each in _rows(values.detach().numpy(), bins.numpy(), sums):
+            add_up(*each)
+        return torch.from_numpy(sums)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        return _Spread.apply(gradient, *ctx.saved_tensors), None, None
+
+
+class _Spread(torch.autograd.Function):
+    """The value of its bin at every voxel, float32 `(B, C, N)`."""
+
+    @staticmethod
+    def forward(ctx: Any, sums: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        from monai_boundary.kernels.bins import spread
+
+        ctx.save_for_backward(bins)
+        ctx.count = sums.shape[-1]
+        values = np.empty(bins.shape, np.float32)
+        for each in _rows(sums.detach().numpy(), bins.numpy(), values):
+            spread(*each)
+        return torch.from_numpy(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return _AddUp.apply(gradient, *ctx.saved_tensors, ctx.count), None
+
+
+def _rows(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
+    for place in np.ndindex(arrays[0].shape[:2]):
+        yield [np.ascontiguousarray(array[place]) for array in arrays]
 
 
 def _slots(cells: torch.Tensor) -> int:

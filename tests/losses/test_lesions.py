@@ -20,6 +20,7 @@ from monai_boundary import (
     RegionBoundaryLoss,
     Share,
 )
+from monai_boundary.losses import cell_sums
 from tests.losses.samples import value_and_gradient
 
 close = torch.testing.assert_close
@@ -439,3 +440,21 @@ def test_sums_over_large_cells_are_exact():
     inside, outside = torch.sigmoid(torch.tensor([2.0, -5.0], dtype=torch.float64)).tolist()
     found = ComponentDiceLoss(sigmoid=True, ce_weight=0)(7 * target - 5, target)
     assert float(found) == pytest.approx(1 - 2 * inside / (inside + outside + 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_without_numba_sums_and_all_derivatives_are_the_same(monkeypatch, ignored):
+    torch.manual_seed(4)
+    shape = (2, 3, 6, 7)
+    cells, true = torch.randint(0, 9, shape), torch.rand(shape) > 0.7
+    valid = torch.rand(2, 1, 6, 7) > 0.2 if ignored else None
+    found = []
+    for has_numba in (True, False):
+        monkeypatch.setattr(cell_sums, "HAS_NUMBA", has_numba)
+        probs, entropy = (torch.linspace(0, 1, count).view(2, -1, 6, 7).requires_grad_() for count in (252, 84))
+        sums = cell_sums.sum_over_cells(probs, entropy, true, cells, valid)
+        first = torch.autograd.grad((sums.probs**3 + sums.entropy.cos()).sum(), (probs, entropy), create_graph=True)
+        second = torch.autograd.grad(sum((each**2).sum() for each in first), (probs, entropy))
+        found.append([*sums, *first, *second])
+    for compiled, plain in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-4)

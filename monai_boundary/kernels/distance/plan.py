@@ -31,7 +31,7 @@ Backend = Literal["auto", "edt", "numba", "scipy", "torch"]
 BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba", "scipy", "torch")
 
 _HAS_EDT = importlib.util.find_spec("edt") is not None
-_HAS_NUMBA = importlib.util.find_spec("numba") is not None
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
 # Squares of distances are kept in float32: up to this ratio of spacings their sum cannot leave its range.
 _SAFE_RATIO = 1e12
 
@@ -177,11 +177,11 @@ def resolve_backend(backend: Backend, array: object = None) -> str:
     if backend == "auto":
         if isinstance(array, torch.Tensor) and array.is_cuda:
             return "torch"
-        return "numba" if _HAS_NUMBA and _numba_works() else "edt" if _HAS_EDT else "scipy"
+        return "numba" if HAS_NUMBA and _numba_works() else "edt" if _HAS_EDT else "scipy"
     check_choice("backend", backend, BACKENDS)
     if backend == "edt" and not _HAS_EDT:
         raise RuntimeError("backend='edt' needs the package edt; pip install edt, or pass backend='scipy'")
-    if backend == "numba" and not _HAS_NUMBA:
+    if backend == "numba" and not HAS_NUMBA:
         raise RuntimeError("backend='numba' needs the package numba; pip install numba, or pass backend='edt'")
     return backend
 

@@ -342,7 +342,7 @@ def test_an_unknown_backend_is_refused(function):
 
 def test_auto_is_numba_then_edt_then_scipy(monkeypatch):
     assert resolve_backend("auto") == "numba"
-    monkeypatch.setattr(plan, "_HAS_NUMBA", False)
+    monkeypatch.setattr(plan, "HAS_NUMBA", False)
     assert resolve_backend("auto") == "edt"
     monkeypatch.setattr(plan, "_HAS_EDT", False)
     assert resolve_backend("auto") == "scipy"
@@ -352,7 +352,7 @@ def test_auto_is_numba_then_edt_then_scipy(monkeypatch):
 
 @pytest.mark.parametrize(("name", "other"), [("edt", "scipy"), ("numba", "edt")])
 def test_a_missing_backend_is_named(monkeypatch, name, other):
-    monkeypatch.setattr(plan, f"_HAS_{name.upper()}", False)
+    monkeypatch.setattr(plan, {"edt": "_HAS_EDT", "numba": "HAS_NUMBA"}[name], False)
     text = f"backend='{name}' needs the package {name}; pip install {name}, or pass backend='{other}'"
     with pytest.raises(RuntimeError, match=text):
         signed_distance(np.array([True, False]), backend=name)
