@@ -125,7 +125,7 @@ def bundle_course(folder: Path) -> list[torch.Tensor]:
         "val_interval": 2, "patch_size": [16, 16, 8], "network_def#channels": [4, 8, 8, 8],
     }  # fmt: skip
     run_workflow(bundle_folder("wmh_boundary") / "configs", ["train.json"], "train", settings)
-    return list(torch.load(folder / "bundle" / "models" / "model.pt", weights_only=True).values())
+    return list(torch.load(folder / "bundle" / "models" / "model.pt", weights_only=True)["model"].values())
 
 
 def nnunet_course(folder: Path) -> list[torch.Tensor]:
