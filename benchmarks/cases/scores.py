@@ -94,6 +94,7 @@ def single_lesions(shape: tuple[int, int, int], count: int) -> Calls:
     return Calls(calls, compare)
 
 
+@torch.no_grad()  # which brings back what its import turns off for good
 def _cc_metrics(pred: np.ndarray, target: np.ndarray, surfaces: bool) -> float:
     import CCMetrics
 
@@ -102,10 +103,11 @@ def _cc_metrics(pred: np.ndarray, target: np.ndarray, surfaces: bool) -> float:
         metrics += [CCMetrics.CCHausdorffDistance95Metric(use_caching=False, metric_worst_score=374.0),
                     CCMetrics.CCSurfaceDiceMetric(use_caching=False, class_thresholds=[1.0])]  # fmt: skip
     masks = [torch.from_numpy(np.stack([~mask, mask])[None].astype(np.uint8)) for mask in (pred, target)]
-    warnings.filterwarnings("ignore")  # of MONAI, where a cell holds no prediction
-    for metric in metrics:
-        metric(*masks)
-    dice, *_ = [float(metric.cc_aggregate()[0]) for metric in metrics]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MONAI, where a cell holds no prediction
+        for metric in metrics:
+            metric(*masks)
+        dice, *_ = [float(metric.cc_aggregate()[0]) for metric in metrics]
     return dice
 
 

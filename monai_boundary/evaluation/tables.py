@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from monai_boundary._files import together, write_csv, write_json
+from monai_boundary._files import is_full, together, write_csv, write_json
 
 if TYPE_CHECKING:
     from monai_boundary.evaluation.tiles import TileEvaluation
@@ -33,12 +33,18 @@ def score_each(
     progress: bool,
     title: str = "evaluate",
 ) -> dict[str, Score]:
-    """Score the files of each case; one that cannot be scored goes to `failed` with its reason and stops no other."""
+    """Score the files of each case; one that cannot be scored goes to `failed` with its reason and stops no other.
+
+    Raises:
+        OSError: The disk is full: no other case would be written either.
+    """
     found = {}
     for case, paths in tqdm(files.items(), desc=title, unit=unit, disable=not progress):
         try:
             found[case] = score(case, *paths)
         except (ValueError, OSError, MemoryError) as error:
+            if is_full(error):
+                raise
             failed[case] = str(error) or "it does not fit into memory"  # what NumPy's MemoryError may not say
     return found
 

@@ -98,7 +98,7 @@ def lesion_cells(
 
     Example:
         >>> lesion_cells(np.array([[1, 0, 0, 0, 0, 1]]), num_classes=2).tolist()
-        [[[1, 1, 1, 2, 2, 2]]]
+        [[1, 1, 1, 2, 2, 2]]
     """
     check_array("labels", labels)
     check_choice("backend", backend, BACKENDS)

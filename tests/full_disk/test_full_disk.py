@@ -23,7 +23,7 @@ from monai_boundary.cli import main
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("pandas", "matplotlib", "nnunetv2", "h5py", "tifffile", "rasterio", "blosc2", "cc3d", "ignite")
 WRITERS = (
-    "evaluate", "compare", "inspect", "advise", "convert", "precompute-maps", "precompute-maps, workers",
+    "evaluate", "compare", "consensus", "inspect", "advise", "convert", "precompute-maps", "precompute-maps, workers",
     "export-checkpoint, a model", "export-checkpoint, a file", "bundle copy", "nnU-Net's boundary.png",
     "nnU-Net's checkpoint", "evaluate --protocol buildings", "aerial predictions", "CREMI predictions",
     "TIFF predictions", "CREMI scores", "demo",

@@ -90,6 +90,10 @@ def _volumes(inputs: Path) -> dict[str, Writer]:
                 command("evaluate", data[again ^ shift] / "pred", data[again] / "labelsTr", "-o", run, "--worst", 0)
         return command("compare", *runs.values(), "-o", out, "--seed", int(again), "--force")
 
+    def consensus(out: Path, again: bool) -> Outcome:
+        folders = (data[again] / "pred", data[again] / "labelsTr")
+        return command("consensus", *folders, "-o", out, "--union", "--force")
+
     def inspect(out: Path, again: bool) -> Outcome:
         files = (data[again] / "imagesTr" / "p0_0000.nii.gz", data[again] / "labelsTr" / "p0.nii.gz")
         return command("inspect", *files, "-o", out / "case.png")
@@ -100,6 +104,7 @@ def _volumes(inputs: Path) -> dict[str, Writer]:
     return {
         "evaluate": Writer(evaluate),
         "compare": Writer(compare),
+        "consensus": Writer(consensus, False),
         "inspect": Writer(inspect),
         "advise": Writer(lambda out, again: command("advise", data[again], "-o", out / "sizes.png")),
         "convert": Writer(lambda out, again: command("convert", "wmh", data[again] / "wmh", out, "--force"), False),

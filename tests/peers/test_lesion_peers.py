@@ -14,6 +14,13 @@ from scipy import ndimage
 from monai_boundary.metrics import LesionSettings, lesion_scores
 
 
+@pytest.fixture(autouse=True)
+def gradients_stay_on():
+    """CCMetrics turns them off for the whole process when it is imported."""
+    with torch.enable_grad():
+        yield
+
+
 def blobs(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng, shape = np.random.default_rng(seed), (20, 36, 32)
     field = ndimage.gaussian_filter(rng.standard_normal(shape), 1.3)
