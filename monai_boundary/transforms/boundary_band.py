@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
@@ -26,7 +25,7 @@ from monai_boundary._check import (
     counted_channels,
 )
 from monai_boundary.kernels.pooling import boundary_band
-from monai_boundary.transforms.distance_map import DictionaryTwin, record_numbers
+from monai_boundary.transforms.distance_map import TwinOfSettings, record_numbers
 
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
 
@@ -112,7 +111,7 @@ class BoundaryBand(Transform):
         return masks, None if self.ignore_index is None else classes != self.ignore_index
 
 
-class BoundaryBandd(DictionaryTwin):
+class BoundaryBandd(TwinOfSettings):
     """Dictionary twin of `BoundaryBand`: the band of each key is stored under `output_keys`.
 
     Args:
@@ -129,15 +128,8 @@ class BoundaryBandd(DictionaryTwin):
     """
 
     backend = BoundaryBand.backend
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_keys: KeysCollection | None = None,
-        allow_missing_keys: bool = False,
-        **settings: Any,
-    ) -> None:
-        super().__init__(keys, output_keys, allow_missing_keys, BoundaryBand(**settings), "target_boundary")
+    array_transform = BoundaryBand
+    result = "target_boundary"
 
 
 BoundaryBandD = BoundaryBandDict = BoundaryBandd

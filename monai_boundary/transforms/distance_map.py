@@ -173,7 +173,28 @@ class DictionaryTwin(MapTransform):
         return d
 
 
-class SignedDistanceMapd(DictionaryTwin):
+class TwinOfSettings(DictionaryTwin):
+    """`DictionaryTwin` whose array transform is made of the settings.
+
+    Attributes:
+        array_transform: Its class.
+        result: What it gives.
+    """
+
+    array_transform: ClassVar[type[Transform]]
+    result: ClassVar[str]
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_keys: KeysCollection | None = None,
+        allow_missing_keys: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(keys, output_keys, allow_missing_keys, self.array_transform(**settings), self.result)
+
+
+class SignedDistanceMapd(TwinOfSettings):
     """Dictionary twin of `SignedDistanceMap`: the map of each key is stored under `output_keys`.
 
     Args:
@@ -190,15 +211,8 @@ class SignedDistanceMapd(DictionaryTwin):
     """
 
     backend = SignedDistanceMap.backend
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_keys: KeysCollection | None = None,
-        allow_missing_keys: bool = False,
-        **settings: Any,
-    ) -> None:
-        super().__init__(keys, output_keys, allow_missing_keys, SignedDistanceMap(**settings), "distance_map")
+    array_transform = SignedDistanceMap
+    result = "distance_map"
 
 
 SignedDistanceMapD = SignedDistanceMapDict = SignedDistanceMapd

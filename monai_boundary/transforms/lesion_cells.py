@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type
@@ -16,7 +15,7 @@ from monai_boundary._check import check_array, check_choice, check_onehot_ignore
 from monai_boundary._geometry import image_spacing
 from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance import BACKENDS, Backend
-from monai_boundary.transforms.distance_map import DictionaryTwin
+from monai_boundary.transforms.distance_map import TwinOfSettings
 
 __all__ = ["LesionCells", "LesionCellsD", "LesionCellsDict", "LesionCellsd"]
 
@@ -98,7 +97,7 @@ class LesionCells(Transform):
         return result
 
 
-class LesionCellsd(DictionaryTwin):
+class LesionCellsd(TwinOfSettings):
     """Dictionary twin of `LesionCells`: the cells of each key are stored under `output_keys`.
 
     Args:
@@ -115,15 +114,8 @@ class LesionCellsd(DictionaryTwin):
     """
 
     backend = LesionCells.backend
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_keys: KeysCollection | None = None,
-        allow_missing_keys: bool = False,
-        **settings: Any,
-    ) -> None:
-        super().__init__(keys, output_keys, allow_missing_keys, LesionCells(**settings), "lesion_cells")
+    array_transform = LesionCells
+    result = "lesion_cells"
 
 
 LesionCellsD = LesionCellsDict = LesionCellsd
