@@ -17,7 +17,7 @@ from monai_boundary._check import check_fraction, check_number, check_spacing, p
 from monai_boundary._geometry import batch_spacing
 from monai_boundary.losses.cell_sums import Sums, check_cells, mask_cells, sum_over_cells
 from monai_boundary.losses.contract import Counted, Pair, label_numbers
-from monai_boundary.losses.target import SMOOTH, TargetLoss
+from monai_boundary.losses.target import SMOOTH, TargetLoss, by_spacing
 
 __all__ = ["BlobLoss", "ComponentDiceLoss", "LesionLoss"]
 
@@ -98,12 +98,7 @@ class LesionLoss(TargetLoss):
         ndim = masks.ndim - 2
         known = [check_spacing(self.spacing, ndim)] if self.spacing is not None else batch_spacing(target, ndim)
         masks = plain_tensor("masks", masks if valid is None else masks & valid)
-        found = known or [(1.0,) * ndim]
-        if len(found) == 1:
-            found = found * len(masks)
-        pairs = zip(masks.split(1), found, strict=True)
-        made: torch.Tensor = torch.cat([mask_cells(mask, spacing) for mask, spacing in pairs])
-        return made
+        return by_spacing(lambda part, spacing: mask_cells(masks[part], spacing), known or [(1.0,) * ndim])
 
     def _entropy(self, pair: Pair, counted: Counted) -> torch.Tensor:
         """Cross-entropy at every voxel, `(B, C, *S)`, or `(B, 1, *S)` over all classes after a softmax."""

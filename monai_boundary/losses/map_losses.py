@@ -15,7 +15,7 @@ from monai_boundary._check import check_number
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset
 from monai_boundary.losses.contract import Counted, as_float32
 from monai_boundary.losses.map_target import MapLoss
-from monai_boundary.losses.target import SMOOTH
+from monai_boundary.losses.target import SMOOTH, by_spacing
 
 __all__ = ["GeneralizedSurfaceLoss", "HausdorffDistanceLoss", "RegionWiseLoss"]
 
@@ -50,11 +50,11 @@ class TargetMapLoss(MapLoss):
     @torch.no_grad()
     def _maps_of(self, masks: torch.Tensor, valid: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
         """Maps of masks `(B, C, *S)` whose spacing `like` carries."""
-        spacing = self._spacing_of(like, masks.ndim - 2)
-        if len(set(spacing)) == 1:
-            return self.map_of_masks(masks, spacing[0], valid)
-        parts = zip(masks.split(1), spacing, [None] * len(masks) if valid is None else valid.split(1), strict=True)
-        return torch.cat([self.map_of_masks(*part) for part in parts])
+
+        def make(part: slice, spacing: tuple[float, ...]) -> torch.Tensor:
+            return self.map_of_masks(masks[part], spacing, None if valid is None else valid[part])
+
+        return by_spacing(make, self._spacing_of(like, masks.ndim - 2))
 
     def of_map(self, counted: Counted, maps: torch.Tensor) -> torch.Tensor:
         """Return the loss of what `read` returned."""

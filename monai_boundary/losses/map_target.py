@@ -22,7 +22,7 @@ from monai_boundary.kernels.distance import (
 )
 from monai_boundary.losses.contract import TargetContract, check_mask_values
 from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
-from monai_boundary.losses.target import TargetLoss
+from monai_boundary.losses.target import TargetLoss, by_spacing
 
 __all__ = ["MapLoss"]
 
@@ -113,16 +113,13 @@ class MapLoss(TargetLoss):
     def _make_map(self, target: torch.Tensor, values: torch.Tensor, classes: int | None, first: int) -> torch.Tensor:
         """Map of `values`: labels where `classes` is given, else masks. `target` is what carries their spacing."""
 
-        def make(part: torch.Tensor, spacing: tuple[float, ...]) -> torch.Tensor:
+        def make(part: slice, spacing: tuple[float, ...]) -> torch.Tensor:
             if classes is None:
-                return self._masks_map(part, spacing, first)
+                return self._masks_map(values[part], spacing, first)
             ignored = self.contract.ignore_index
-            return batch_labels_map(part, classes, spacing, self.options, first == 0, ignored, self.backend)
+            return batch_labels_map(values[part], classes, spacing, self.options, first == 0, ignored, self.backend)
 
-        found = self._spacing_of(target, values.ndim - 2)
-        if len(set(found)) == 1:
-            return make(values, found[0])
-        return torch.cat([make(values[index : index + 1], spacing) for index, spacing in enumerate(found)])
+        return by_spacing(make, self._spacing_of(target, values.ndim - 2))
 
     def _spacing_of(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
         """Spacing of each sample, or one for all."""

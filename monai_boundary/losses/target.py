@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 
 import torch
@@ -11,13 +11,27 @@ from torch.nn.modules.loss import _Loss
 
 from monai_boundary.losses.contract import Counted, TargetContract
 
-__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "TargetLoss"]
+__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "TargetLoss", "by_spacing"]
 
 #: Added above and below in the ratios of all losses here.
 SMOOTH = 1e-5
 #: Where the ratio is one of voxels, that is in voxels of so many that count. In voxels of whatever a patch has, a class
 #: that is absent and hardly predicted would cost another value in a patch of another size.
 SMOOTH_VOXELS = 1e5
+
+
+def by_spacing(
+    make: Callable[[slice, tuple[float, ...]], torch.Tensor], spacings: Sequence[tuple[float, ...]]
+) -> torch.Tensor:
+    """Return what `make` gives of a whole batch where its samples have one spacing, else of each sample, joined.
+
+    Args:
+        make: Takes a part of the batch and its spacing.
+        spacings: Of each sample, or one for all.
+    """
+    if len(set(spacings)) == 1:
+        return make(slice(None), spacings[0])
+    return torch.cat([make(slice(index, index + 1), spacing) for index, spacing in enumerate(spacings)])
 
 
 @dataclass(eq=False, repr=False)
