@@ -60,8 +60,11 @@ def _f1(schedule: Schedule) -> Arm:
     return Arm(schedule, partial(BoundaryF1Loss, include_background=False, batch=True, **_TWO_CLASSES))
 
 
-def _lesions(loss: Callable[..., torch.nn.Module] = ComponentDiceLoss, **options: Any) -> Arm:
-    return Arm(Constant(1.0), partial(loss, include_background=False, **options, **_TWO_CLASSES))
+def _lesions(loss: Callable[..., torch.nn.Module]) -> Arm:
+    return Arm(Constant(1.0), partial(loss, include_background=False, **_TWO_CLASSES))
+
+
+_both_ways = partial(ComponentDiceLoss, include_background=False, bidirectional=True, **_TWO_CLASSES)
 
 
 def _aware(schedule: Schedule) -> Arm:
@@ -77,8 +80,8 @@ ARMS = {
     # where the network has found nothing by the end of the ramp, a share keeps it there
     "share .5, late": _boundary(Warmup(0.4, GradientShare(end=0.5))),
     "published": _boundary(Rebalance(), PUBLISHED),
-    "lesions": _lesions(),
-    "lesions both ways": _lesions(bidirectional=True),
+    "lesions": _lesions(ComponentDiceLoss),
+    "lesions both ways": Arm(Constant(1.0), _both_ways),
     "blob": _lesions(BlobLoss),
     "lesions both ways, share .5": _boundary(GradientShare(end=0.5), region="Dice+CE+lesions"),
     "BF1 share .5": _f1(GradientShare(end=0.5)),
@@ -88,26 +91,10 @@ ARMS = {
     "BAL share .2": _aware(GradientShare(end=0.2)),
     "BAL, alpha 1": _aware(Constant(1.0)),
 }
-
-
-class RegionAndLesions(torch.nn.Module):
-    """Dice+CE of the patch, and the same lesion by lesion: a region loss that a boundary term can stand beside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.region = DiceCELoss(batch=True, **_TWO_CLASSES)
-        self.lesions = ComponentDiceLoss(include_background=False, bidirectional=True, **_TWO_CLASSES)
-
-    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the sum."""
-        total: torch.Tensor = self.region(input, target) + self.lesions(input, target)
-        return total
-
-
 #: Region losses, of two exclusive classes or, the last, of one channel.
 REGIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "Dice+CE": partial(DiceCELoss, batch=True, **_TWO_CLASSES),
-    "Dice+CE+lesions": RegionAndLesions,
+    "Dice+CE+lesions": lambda: RegionBoundaryLoss(make_loss("Dice+CE", CONTROL), _both_ways(), 1.0, mode="increase"),
     "generalized Dice": partial(GeneralizedDiceLoss, **_TWO_CLASSES),
     "CE+IoU": partial(DiceCELoss, jaccard=True, batch=True, **_TWO_CLASSES),
     "BCE": BinaryCrossEntropyLoss,

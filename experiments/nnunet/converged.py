@@ -77,7 +77,7 @@ def _curves(rows: Sequence[Run]) -> str:
     lines = []
     for trainer, runs in grouped(rows, lambda row: row["trainer"]).items():
         curves = [run["curve"] for run in runs]
-        thirds = [[mean_of(curve[len(curve) * part // 5 : len(curve) * (part + 1) // 5]) for curve in curves]
+        fifths = [[mean_of(curve[len(curve) * part // 5 : len(curve) * (part + 1) // 5]) for curve in curves]
                   for part in (3, 4)]  # fmt: skip
-        lines.append([trainer, len(runs), *(number(mean_of(values)) for values in thirds)])
+        lines.append([trainer, len(runs), *(number(mean_of(values)) for values in fifths)])
     return markdown(("trainer", "folds", "pseudo Dice, fourth fifth of the epochs", "last fifth"), lines)
