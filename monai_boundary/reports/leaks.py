@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
 from monai_boundary.kernels.components import components
-from monai_boundary.kernels.regions import connected_components
+from monai_boundary.kernels.regions import connected_components, id_overlaps
 
 __all__ = ["MembranePair", "closed_leaks", "leaks_figure", "merged_borders", "mergers_figure"]
 
@@ -130,16 +130,14 @@ def merged_borders(predicted: np.ndarray, truth: np.ndarray, min_size: int = 20)
     Returns:
         Bool `(H, W)`: membranes of the truth in an object that holds two cells, and pixels of it beside another cell.
     """
-    objects, places = np.unique(predicted, return_inverse=True)
-    cells, owners = np.unique(truth, return_inverse=True)
-    places, owners = places.reshape(truth.shape), owners.reshape(truth.shape)
-    shared = np.bincount(places.ravel() * len(cells) + owners.ravel(), minlength=len(objects) * len(cells))
-    merged = ((shared.reshape(-1, len(cells)) >= min_size)[:, cells > 0].sum(1) > 1) & (objects > 0)
+    table = id_overlaps(predicted, truth)
+    held = table.pred[(table.counts >= min_size) & (table.pred > 0)]  # once for each cell
+    objects, cells = np.unique(held, return_counts=True)
     border = truth == 0
     for axis in (0, 1):
-        beside = (np.diff(owners, axis=axis) != 0) & (np.diff(places, axis=axis) == 0)
+        beside = (np.diff(truth, axis=axis) != 0) & (np.diff(predicted, axis=axis) == 0)
         border |= np.pad(beside, [(0, int(at == axis)) for at in (0, 1)])
-    return np.asarray(merged[places] & border)
+    return np.asarray(np.isin(predicted, objects[cells > 1]) & border)
 
 
 def mergers_figure(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
@@ -182,13 +180,12 @@ def _as_truth(membrane: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def region_cells(regions: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return for each number of `regions` the true cell that it shares most pixels with, 0 for none."""
-    size = int(truth.max()) + 1
-    shared = np.bincount(regions.ravel() * size + truth.ravel(), minlength=(int(regions.max()) + 1) * size)
-    shared = shared.reshape(-1, size)
-    shared[:, 0] = 0
-    names = shared.argmax(axis=1)
+    table = id_overlaps(regions, truth)
+    order = np.lexsort((-table.target.astype(np.int64), table.counts))  # the last one stays: the most, the lowest id
+    names = np.zeros(int(regions.max()) + 1, np.int64)
+    names[table.pred[order].astype(np.int64)] = table.target[order]
     names[0] = 0
-    return np.asarray(names)
+    return names
 
 
 def _colours(ids: np.ndarray) -> np.ndarray:
