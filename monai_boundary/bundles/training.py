@@ -34,8 +34,8 @@ class TrainingCheckpoint:
 
     ``training.pt`` holds the last state and ``model.pt`` the network of the best validation; both are replaced in one
     step. A run that is started again with the same command goes on after the last epoch that was finished, in one
-    process on the CPU with the bits of an unbroken run. Every epoch begins with a new pass over the loader. The handler
-    comes after those of validation and log.
+    process on the CPU with the bits of an unbroken run of as many threads. Every epoch begins with a new pass over the
+    loader. The handler comes after those of validation and log.
 
     Args:
         folder: Of both files.

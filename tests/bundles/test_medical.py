@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -193,6 +194,7 @@ def test_a_killed_training_goes_on_by_the_same_command_to_the_same_bits(data: Pa
     done = subprocess.run(
         [sys.executable, "-m", "monai_boundary.cli", "bundle", "run", *map(str, broken)],
         cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert last_state(tmp_path / "broken" / "models")[0] == 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import warnings
 from datetime import timedelta
@@ -153,6 +154,9 @@ def main() -> None:
         balance(Path(folder))
     dist.barrier()  # a rank that leaves while the other still speaks to it is aborted
     dist.destroy_process_group()
+    sys.stdout.flush()
+    # A thread of torch's that asks for the interpreter while it shuts down aborts the process, now and then.
+    os._exit(0)
 
 
 if __name__ == "__main__":

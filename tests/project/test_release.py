@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_packages_and_all_that_they_read(archives: Path) -> 
         path.relative_to(ROOT).as_posix()
         for package in ("monai_boundary", "nnunet_trainers")
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix not in (".pyc", ".nbi", ".nbc")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     info = f"monai_boundary-{PROJECT['version']}.dist-info"
     assert {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt", "monai_boundary/py.typed"} <= names
