@@ -6,18 +6,16 @@ passes over the volume serve one lesion or 30,000. Cells are those of `kernels.c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
 
-from monai_boundary._check import check_fraction, check_number, check_spacing, plain_tensor
-from monai_boundary._geometry import batch_spacing
+from monai_boundary._check import check_fraction, check_number, plain_tensor
 from monai_boundary.losses.cell_sums import Sums, check_cells, mask_cells, sum_over_cells
 from monai_boundary.losses.contract import Counted, Pair, label_numbers
-from monai_boundary.losses.target import SMOOTH, TargetLoss, by_spacing
+from monai_boundary.losses.target import SMOOTH, SpacedLoss, by_spacing
 
 __all__ = ["BlobLoss", "ComponentDiceLoss", "LesionLoss"]
 
@@ -25,20 +23,22 @@ _TINY = 1e-7  # of probabilities that come without logits: below, their logarith
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LesionLoss(TargetLoss):
+class LesionLoss(SpacedLoss):
     """Base of the losses that are means over lesions; see `ComponentDiceLoss` for its arguments."""
 
     resizes: ClassVar[str] = "target"
     target_name: ClassVar[str] = "lesion_cells"
+    makes: ClassVar[str] = "cells"
+    made_by: ClassVar[str] = "LesionCellsd"
 
     dice_weight: float = 1.0
     ce_weight: float = 1.0
     smooth: float = SMOOTH
-    spacing: Sequence[float] | None = None
     ignore_index: int | None = None
 
     def set_up(self) -> None:
         """Check the arguments that these losses add."""
+        super().set_up()
         check_number("dice_weight", self.dice_weight, strict=False)
         check_number("ce_weight", self.ce_weight, strict=False)
         if not (self.dice_weight or self.ce_weight):
@@ -95,10 +95,9 @@ class LesionLoss(TargetLoss):
 
     @torch.no_grad()
     def _make_cells(self, masks: torch.Tensor, valid: torch.Tensor | None, target: torch.Tensor) -> torch.Tensor:
-        ndim = masks.ndim - 2
-        known = [check_spacing(self.spacing, ndim)] if self.spacing is not None else batch_spacing(target, ndim)
         masks = plain_tensor("masks", masks if valid is None else masks & valid)
-        return by_spacing(lambda part, spacing: mask_cells(masks[part], spacing), known or [(1.0,) * ndim])
+        spacings = self.spacing_of(target, masks.ndim - 2)
+        return by_spacing(lambda part, spacing: mask_cells(masks[part], spacing), spacings)
 
     def _entropy(self, pair: Pair, counted: Counted) -> torch.Tensor:
         """Cross-entropy at every voxel, `(B, C, *S)`, or `(B, 1, *S)` over all classes after a softmax."""
@@ -168,7 +167,8 @@ class ComponentDiceLoss(LesionLoss):
         ce_weight: Weight of the cross-entropy, the mean over the voxels of the cell: after a softmax that of all
             classes, else that of the channel.
         smooth: > 0, added above and below in the Dice, in voxels of 100,000 of the cell.
-        spacing: Voxel size of cells that the loss makes itself; ``None`` takes that of a `MetaTensor` target, else 1.
+        spacing: Voxel size in mm of cells that the loss makes itself, one per axis in array order; ``None`` takes that
+            of a `MetaTensor` target, and 1 for a plain tensor, with one `MissingSpacingWarning`.
         ignore_index: Value of the target at voxels that do not count.
         validate: See `BoundaryLoss`.
         bidirectional: Look from the prediction, too: the loss is the mean of that over the target's lesions and the

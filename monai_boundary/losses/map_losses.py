@@ -54,7 +54,7 @@ class TargetMapLoss(MapLoss):
         def make(part: slice, spacing: tuple[float, ...]) -> torch.Tensor:
             return self.map_of_masks(masks[part], spacing, None if valid is None else valid[part])
 
-        return by_spacing(make, self._spacing_of(like, masks.ndim - 2))
+        return by_spacing(make, self.spacing_of(like, masks.ndim - 2))
 
     def of_map(self, counted: Counted, maps: torch.Tensor) -> torch.Tensor:
         """Return the loss of what `read` returned."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
-from monai_boundary._check import check_choice, check_spacing
-from monai_boundary._geometry import MissingSpacingWarning, batch_spacing
+from monai_boundary._check import check_choice
 from monai_boundary.kernels.distance import (
     BACKENDS,
     Backend,
@@ -22,13 +19,13 @@ from monai_boundary.kernels.distance import (
 )
 from monai_boundary.losses.contract import TargetContract, check_mask_values
 from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
-from monai_boundary.losses.target import TargetLoss, by_spacing
+from monai_boundary.losses.target import SpacedLoss, by_spacing
 
 __all__ = ["MapLoss"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class MapLoss(TargetLoss):
+class MapLoss(SpacedLoss):
     """Base of the losses that want a signed distance map beside the target.
 
     Hand them the map of `SignedDistanceMapd`. The first one is compared with the settings here and with the label, so
@@ -38,8 +35,7 @@ class MapLoss(TargetLoss):
     Args:
         preset: ``"robust"``, ``"clipped"`` or ``"published"``: settings of the maps, made here or given.
         options: Settings in place of the preset's.
-        spacing: Voxel size in mm of maps that the loss computes itself; ``None`` takes that of a `MetaTensor` target,
-            and 1 for a plain tensor, with one `MissingSpacingWarning`.
+        spacing: See `SpacedLoss`.
         ignore_index: Value of the target at voxels that do not count: their map is 0, and what the network says there
             reaches neither value nor gradient.
         backend: Engine of maps that the loss computes itself.
@@ -48,21 +44,22 @@ class MapLoss(TargetLoss):
 
     resizes: ClassVar[str] = "target"
     target_name: ClassVar[str] = "distance_map"
+    makes: ClassVar[str] = "distance maps"
+    made_by: ClassVar[str] = "SignedDistanceMapd"
 
     preset: Preset | None = "robust"
     options: DistanceMapOptions = None  # type: ignore[assignment] # those of the preset, once it is made
-    spacing: Sequence[float] | None = None
     ignore_index: int | None = None
     backend: Backend = "auto"
     check_map: bool = True
 
     def set_up(self) -> None:
         """Check the arguments that these losses add; the options are those of the preset unless given."""
+        super().set_up()
         if self.options is None:
             self.options = DistanceMapOptions() if self.preset is None else preset_options(self.preset)
         check_choice("backend", self.backend, BACKENDS)
         self._first_map = FirstMapCheck() if self.check_map else None
-        self._said_spacing = False
 
     def _masked(
         self, input: torch.Tensor, target: torch.Tensor | None, distance_map: torch.Tensor | None, first: int
@@ -119,22 +116,7 @@ class MapLoss(TargetLoss):
             ignored = self.contract.ignore_index
             return batch_labels_map(values[part], classes, spacing, self.options, first == 0, ignored, self.backend)
 
-        return by_spacing(make, self._spacing_of(target, values.ndim - 2))
-
-    def _spacing_of(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
-        """Spacing of each sample, or one for all."""
-        if self.spacing is not None:
-            return [check_spacing(self.spacing, ndim)]
-        found = batch_spacing(target, ndim)
-        if found is None and not (self._said_spacing or torch.compiler.is_compiling()):
-            self._said_spacing = True
-            warnings.warn(
-                "spacing of the target is unknown, so that the loss makes distance maps in voxels; pass spacing= to "
-                "the loss, or hand it a MetaTensor (LoadImaged) or the map of SignedDistanceMapd",
-                MissingSpacingWarning,
-                stacklevel=6,
-            )
-        return found or [(1.0,) * ndim]
+        return by_spacing(make, self.spacing_of(target, values.ndim - 2))
 
     def _masks_map(self, masks: torch.Tensor, spacing: tuple[float, ...], first: int) -> torch.Tensor:
         valid = self.contract.counted(masks)

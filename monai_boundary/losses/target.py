@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
+from typing import ClassVar
 
 import torch
 from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
+from monai_boundary._check import check_spacing
+from monai_boundary._geometry import MissingSpacingWarning, batch_spacing
 from monai_boundary.losses.contract import Counted, TargetContract
 
-__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "TargetLoss", "by_spacing"]
+__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "SpacedLoss", "TargetLoss", "by_spacing"]
 
 #: Added above and below in the ratios of all losses here.
 SMOOTH = 1e-5
@@ -113,3 +117,37 @@ class TargetLoss(_Loss):
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
         return f"include_background={self.contract.include_background}, reduction={self.reduction!r}"
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SpacedLoss(TargetLoss):
+    """Base of the losses that can make what they want beside the target themselves, by distances in mm.
+
+    Args:
+        spacing: Voxel size in mm of what the loss makes itself, one per axis in array order; ``None`` takes that of a
+            `MetaTensor` target, and 1 for a plain tensor, with one `MissingSpacingWarning`.
+    """
+
+    makes: ClassVar[str]
+    made_by: ClassVar[str]
+
+    spacing: Sequence[float] | None = None
+
+    def set_up(self) -> None:
+        """Check the arguments that these losses add."""
+        self._said_spacing = False
+
+    def spacing_of(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
+        """Spacing of each sample of the target, or one for all."""
+        if self.spacing is not None:
+            return [check_spacing(self.spacing, ndim)]
+        found = batch_spacing(target, ndim)
+        if found is None and not (self._said_spacing or torch.compiler.is_compiling()):
+            self._said_spacing = True
+            warnings.warn(
+                f"spacing of the target is unknown, so that the loss makes {self.makes} in voxels; pass spacing= to "
+                f"the loss, or hand it a MetaTensor (LoadImaged) or what {self.made_by} makes",
+                MissingSpacingWarning,
+                stacklevel=6,
+            )
+        return found or [(1.0,) * ndim]

@@ -23,7 +23,7 @@ from monai_boundary.losses.gradient_share import GradientBalance
 from tests.ddp import worker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ORDERLY = ("whole", "cut", "wait", "share")
+ORDERLY = ("whole", "cut", "wait", "share", "lesions")
 EXPECTED = {
     "whole": [Rebalance().weights(epoch, worker.EPOCHS) for epoch in range(worker.EPOCHS)],
     "cut": [Rebalance().weights(epoch, worker.EPOCHS) for epoch in range(worker.EPOCHS)],

@@ -21,7 +21,7 @@ from monai.data import Dataset, DistributedSampler
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from monai_boundary import SignedDistanceMap
+from monai_boundary import LesionCells, SignedDistanceMap
 from monai_boundary.losses.gradient_share import GradientBalance, GradientShareWarning
 
 EPOCHS, SAMPLES = 3, 4
@@ -42,12 +42,27 @@ WAIT = {
     "latest": 1.0,
 }
 SHARE = {"_target_": "monai_boundary.GradientShare", "end": 0.3, "ramp": 0.5}
+MAPS = {"_target_": "monai_boundary.GeneralizedDiceBoundaryLoss"}
+# Both directions: cells of the target by the loader, those of the prediction by the loss, another number on each rank.
+LESIONS = {
+    "_target_": "monai_boundary.RegionBoundaryLoss",
+    "region": {"_target_": "monai_boundary.GeneralizedDiceLoss", "softmax": True, "to_onehot_y": True},
+    "boundary": {
+        "_target_": "monai_boundary.ComponentDiceLoss",
+        "bidirectional": True,
+        "include_background": False,
+        "softmax": True,
+        "to_onehot_y": True,
+        "spacing": [1, 1],
+    },
+}
 # Scenario: the schedule, the handlers, and whether the ranks but the first lose the last two.
 SCENARIOS: dict[str, tuple[dict, list[dict], bool]] = {
     "whole": (REBALANCE, [RESTORE, ALPHA, TERMS], False),
     "cut": (REBALANCE, [RESTORE, ALPHA, TERMS, STATS, STATS], True),
     "wait": (WAIT, [RESTORE, ALPHA, TERMS, STATS, STATS], True),
     "share": (SHARE, [RESTORE, ALPHA, TERMS], False),
+    "lesions": (REBALANCE, [RESTORE, ALPHA, TERMS], False),
     "alpha last": (REBALANCE, [RESTORE, TERMS, STATS, ALPHA], True),
 }
 #: Gradient norms of region and boundary term of each batch, and whether it holds foreground, on either rank.
@@ -61,16 +76,19 @@ NORMS = [
 ]
 
 
-def samples() -> list[dict[str, torch.Tensor]]:
-    """Rectangles of unequal size, so that the terms of two ranks differ."""
+def samples(name: str) -> list[dict[str, torch.Tensor]]:
+    """Rectangles of unequal size, so that the terms of two ranks differ; for cells another one beside all but one."""
+    lesions = name == "lesion_cells"
+    make = LesionCells(2, spacing=(1, 1)) if lesions else SignedDistanceMap(2, "robust", spacing=(1, 1))
     generator = torch.Generator().manual_seed(0)
     items = []
     for number in range(SAMPLES):
         label = torch.zeros(1, 12, 12)
         label[:, 2 : 4 + 2 * number, 3:7] = 1
+        label[:, 10:, 9 : 10 + number % 2] = lesions and number > 0
         image = label.double() + 0.3 * torch.randn(1, 12, 12, generator=generator, dtype=torch.float64)
-        distance_map = SignedDistanceMap(2, "robust", spacing=(1, 1))(label).double()
-        items.append({"image": image, "label": label, "distance_map": distance_map})
+        beside = make(label)
+        items.append({"image": image, "label": label, name: beside if lesions else beside.double()})
     return items
 
 
@@ -81,10 +99,10 @@ def network() -> torch.nn.Module:
     return torch.nn.Sequential(*layers).double()
 
 
-def configuration(schedule: dict, handlers: list[dict], cut: bool) -> dict[str, Any]:
+def configuration(schedule: dict, handlers: list[dict], cut: bool, loss: dict, name: str) -> dict[str, Any]:
     """The training as a bundle's JSON has it."""
     return {
-        "loss": {"_target_": "monai_boundary.GeneralizedDiceBoundaryLoss"},
+        "loss": loss,
         "schedule": schedule,
         "optimizer": {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.5, "momentum": 0.9},
         "train": {
@@ -97,7 +115,7 @@ def configuration(schedule: dict, handlers: list[dict], cut: bool) -> dict[str, 
                 "network": "@network",
                 "loss_function": "@loss",
                 "optimizer": "@optimizer",
-                "prepare_batch": {"_target_": "monai_boundary.engines.PrepareBatchTarget"},
+                "prepare_batch": {"_target_": "monai_boundary.engines.PrepareBatchTarget", "name": name},
                 "train_handlers": CUT if cut else "@train#handlers",
             },
         },
@@ -107,28 +125,30 @@ def configuration(schedule: dict, handlers: list[dict], cut: bool) -> dict[str, 
 def train(scenario: str, folder: Path) -> None:
     """Train, and write the weights of the loss in each epoch, the metrics of each epoch, and the parameters."""
     schedule, handlers, cut = SCENARIOS[scenario]
-    dataset, module = Dataset(samples()), network()
+    loss, name = (LESIONS, "lesion_cells") if scenario == "lesions" else (MAPS, "distance_map")
+    dataset, module = Dataset(samples(name)), network()
     ranked = dist.is_initialized()
     sampler = DistributedSampler(dataset, shuffle=False) if ranked else None
     parser = ConfigParser(
-        configuration(schedule, handlers, cut and ranked), globals={"dist": "torch.distributed", "torch": "torch"}
+        configuration(schedule, handlers, cut and ranked, loss, name),
+        globals={"dist": "torch.distributed", "torch": "torch"},
     )
     parser["network"] = DistributedDataParallel(module) if ranked else module
     # Rank r takes the samples r, r + 2, ...: both ranks together those of one batch of the single process.
     parser["loader"] = torch.utils.data.DataLoader(dataset, batch_size=1 if ranked else 2, sampler=sampler)
-    trainer, loss = parser.get_parsed_content("train#trainer"), parser.get_parsed_content("loss")
-    name = f"{scenario} {dist.get_rank() if ranked else 'single'}"
+    trainer, made = parser.get_parsed_content("train#trainer"), parser.get_parsed_content("loss")
+    process = f"{scenario} {dist.get_rank() if ranked else 'single'}"
 
     def note(kind: str, row: Any) -> None:
-        with (folder / f"{name} {kind}.jsonl").open("a") as stream:
+        with (folder / f"{process} {kind}.jsonl").open("a") as stream:
             stream.write(json.dumps(row) + "\n")
 
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: note("steps", loss.term_weights))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: note("steps", made.term_weights))
     # At the start of the epoch, and written at once: ranks that lack a handler break off at its end.
-    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: note("weights", loss.term_weights))
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: note("weights", made.term_weights))
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: note("metrics", trainer.state.metrics))
     trainer.run()
-    torch.save(module.state_dict(), folder / f"{name}.pt")
+    torch.save(module.state_dict(), folder / f"{process}.pt")
 
 
 def balance(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from monai_boundary import (
     Share,
 )
 from monai_boundary.losses import cell_sums
+from monai_boundary.transforms import MissingSpacingWarning
 from tests.losses.samples import value_and_gradient
 
 close = torch.testing.assert_close
@@ -216,6 +219,24 @@ def test_distances_are_in_the_spacing_of_the_target_or_that_of_the_loss():
         found = ComponentDiceLoss(spacing=spacing, **LABELS).compute_lesion_cells(labels, logits)
         np.testing.assert_array_equal(found[1, 0], cells_of(mask, spacing))
     assert (cells_of(mask, (5.0, 1.0)) != cells_of(mask)).any()
+
+
+def test_a_loss_that_measures_cells_in_voxels_says_so_once():
+    labels, logits = torch.tensor([[[0, 1, 0, 0, 1]]]), torch.zeros(1, 2, 5)
+    cells = LesionCells(2, spacing=(1.0,))(labels[0])[None]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        ComponentDiceLoss(**LABELS)(logits, labels, cells)  # makes none itself
+        ComponentDiceLoss(spacing=(1,), **LABELS)(logits, labels)
+        ComponentDiceLoss(**LABELS)(logits, MetaTensor(labels))
+    assert not said
+    for beside in (cells, None):  # those of the prediction are measured, too
+        loss = ComponentDiceLoss(bidirectional=True, threshold=0.4, **LABELS)
+        with pytest.warns(MissingSpacingWarning, match=r"the loss makes cells in voxels; pass spacing= to the loss"):
+            loss(logits, labels, beside)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loss(logits, labels, beside)
 
 
 # Hand-made cases
