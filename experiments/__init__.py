@@ -21,6 +21,7 @@ EXPERIMENTS = {
     ),
     "ms-nnunet": ("nnunet.commands:ms_nnunet", "The same on two patients with multiple sclerosis."),
     "patch-maps": ("patch_maps.commands:patch_maps", "Per-patch or whole-volume maps?"),
+    "carried-maps": ("carried_maps.measure:carried_maps", "Which transforms does a distance map survive?"),
     "isbi2012": ("membranes.commands:isbi2012", "The boundary-aware loss on ISBI 2012."),
     "gala": ("membranes.commands:gala", "The same in 3D, on gala's FIB-SEM."),
     "cut-accuracy": ("membranes.cut_accuracy:cut_accuracy", "How near does our cut come to the published code?"),

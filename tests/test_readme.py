@@ -76,6 +76,25 @@ def test_lines_that_the_readme_adds_to_a_training_run() -> None:
     assert names["network"].weight.grad.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_the_dice_ce_loop_runs_before_and_after_its_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs" / "monai.md").read_text(), flags=re.DOTALL)
+    lines = diff.splitlines()
+    assert sum(line[:1] in ("+", "-") for line in lines) == 10
+    found: dict[str, dict] = {}
+    for side in "-+":
+        text = "\n".join(line[1:] for line in lines if line[:1] in (side, " ", ""))
+        found[side] = {}
+        exec(compile(text, "monai.md", "exec"), found[side])  # noqa: S102
+    before, after = (found[side]["loss"] for side in "-+")
+    assert before.loss is found["-"]["dice_ce"]
+    assert after.loss.region is found["+"]["dice_ce"]
+    assert after.gradient_share == 0.2
+    assert min(after.gradient_norms) > 0
+    assert after.boundary_term != 0
+
+
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
 )

@@ -13,9 +13,11 @@ from monai.utils import TransformBackends
 
 from monai_boundary._check import check_number, check_spatial_ndim, plain_tensor
 from monai_boundary._geometry import image_spacing
-from monai_boundary.transforms.distance_map import SPACING_KEY, DictionaryTwin
+from monai_boundary.transforms.distance_map import SPACING_KEY, DictionaryTwin, recorded_options
 
 __all__ = ["RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd"]
+
+_ROUNDING = 1e-3  # of half precision, and of interpolation between equal values
 
 
 class RescaleDistanceMap(Transform):
@@ -23,7 +25,8 @@ class RescaleDistanceMap(Transform):
 
     A random zoom resamples the map but leaves its values in the mm of the unzoomed object, while the network sees the
     object larger or smaller on the same grid. The factor is the recorded spacing over the present one of the affine,
-    so crops, flips and rotations leave it at 1. Not for `Spacingd`: there the values stay right.
+    so crops, flips and rotations leave it at 1. Not for `Spacingd`: there the values stay right. A map with a clip
+    is clipped again, and what the clip had cut stays there; with `balance` so outside of the objects alone.
 
     Args:
         tolerance: Largest relative difference of the factor between axes.
@@ -65,9 +68,25 @@ class RescaleDistanceMap(Transform):
                 f"the zoom must be the same along every axis, got factors {np.round(factors, 4).tolist()}; "
                 "compute the map again after the zoom"
             )
-        result = distance_map * factor
+        result = _scaled(distance_map, factor)
         result.meta[SPACING_KEY] = list(present)
         return result
+
+
+def _scaled(distance_map: MetaTensor, factor: float) -> MetaTensor:
+    """Multiply, and leave what a clip has cut where it was: the distances behind it are not known."""
+    result = distance_map * factor
+    known = recorded_options(distance_map)
+    options = known.pop() if len(known) == 1 else None
+    if options is None or options.clip is None or options.normalize not in (None, "clip"):
+        return result
+    limit = options.clip if options.normalize is None else 1.0
+    cut = distance_map >= (1 - _ROUNDING) * limit
+    result = result.clamp(max=limit).masked_fill(cut, limit)
+    if not (options.balance or options.balance_lesions):  # which weigh the inside by factors that are not known here
+        cut = distance_map <= (_ROUNDING - 1) * limit
+        result = result.clamp(min=-limit).masked_fill(cut, -limit)
+    return result
 
 
 class RescaleDistanceMapd(DictionaryTwin):

@@ -105,6 +105,11 @@ def seeds_and_membrane_change_places(right, self, data):
     )
 
 
+@fault(f"{TRANSFORMS}.rescale:_scaled", *CARRIED)
+def a_clip_moves_with_the_zoom(right, maps, factor):
+    return maps * factor
+
+
 @fault(f"{TRANSFORMS}.rescale:RescaleDistanceMap.__call__", *CARRIED)
 def a_map_is_rescaled_twice(right, self, maps):
     before = dict(getattr(maps, "meta", {}))

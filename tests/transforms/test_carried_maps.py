@@ -130,6 +130,30 @@ def test_rescaled_map_after_a_zoom_nearly_equals_the_map_of_the_zoomed_label(zoo
     assert error.max() < 1.5
 
 
+@pytest.mark.parametrize("options", [{"clip": 6.0}, {"clip": 6.0, "normalize": "clip"}])
+@pytest.mark.parametrize("zoom", [0.8, 1.3])
+def test_a_clipped_map_stays_clipped_when_it_is_rescaled(zoom, options):
+    """Far from the object it has the value of the clip, as that of the zoomed label has, and near it the distance."""
+    data = SignedDistanceMapd("label", num_classes=2, preset=None, **options)({"label": ball(10, 48, 1.0)})
+    zoomed = RandZoomd(KEYS, prob=1, min_zoom=zoom, max_zoom=zoom, mode=["nearest", "bilinear"], padding_mode="edge")
+    result = Compose([zoomed.set_random_state(0), RescaleDistanceMapd("distance_map")])(data)["distance_map"]
+    limit = 1.0 if "normalize" in options else 6.0
+    where = np.hypot(*(np.indices((48, 48)) - 24)) - zoom * 10  # mm from the rim of the zoomed ball
+    assert (result[1][where > 8.5] == limit).all()
+    assert (result[1][where < -8.5] == -limit).all()
+    near = np.abs(where) < 4
+    np.testing.assert_allclose(result[1][near] * 6 / limit, where[near], atol=1.2)
+
+
+def test_only_the_outside_of_a_balanced_map_is_clipped_again():
+    data = SignedDistanceMapd("label", num_classes=2)({"label": ball(10, 48, 1.0)})  # robust
+    zoomed = RandZoomd(KEYS, prob=1, min_zoom=1.3, max_zoom=1.3, mode=["nearest", "bilinear"])(data)["distance_map"]
+    rescaled = RescaleDistanceMap()(zoomed)
+    assert rescaled[1].max() == 1
+    inside = zoomed[1] < 0
+    np.testing.assert_allclose(rescaled[1][inside] / zoomed[1][inside], 1.3, rtol=0.03)
+
+
 def test_rescaling_twice_changes_nothing_more():
     data = SignedDistanceMapd("label", num_classes=2, preset=None)({"label": ball(10, 48, 1.0)})
     zoomed = RandZoomd(KEYS, prob=1, min_zoom=1.3, max_zoom=1.3, mode=["nearest", "bilinear"])(data)
