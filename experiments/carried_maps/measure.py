@@ -130,7 +130,7 @@ ROWS = [
 def phantom(voxels: tuple[float, ...] = VOXELS) -> Sample:
     """Return the label of the object on a grid of voxels of this size in mm."""
     affine = torch.diag(torch.tensor([*voxels, 1.0], dtype=torch.float64))
-    shape = (EXTENT / voxels).astype(int)
+    shape = (EXTENT / voxels).astype(int).tolist()
     at = (np.moveaxis(np.indices(shape), 0, -1) + 0.5) * voxels - CENTRE
     bar = (np.abs(at[..., 0]) < 5) & (np.abs(at[..., 1]) < 3) & (at[..., 2] > 0) & (at[..., 2] < 28)
     labels = (np.linalg.norm(at, axis=-1) < 13) | bar
