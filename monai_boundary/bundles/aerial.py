@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from monai_boundary._check import is_integer
+from monai_boundary._check import check_choice, is_integer
 from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
 from monai_boundary.datasets.remote.tiles import raster_files
-from monai_boundary.inference import TileInferer, predict_tile
+from monai_boundary.inference import TileInferer, polygonize, predict_tile
 
 __all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split", "with_bands"]
 
@@ -118,11 +118,12 @@ def predict_tiles(  # noqa: PLR0913 - all but the first by keyword, in JSON
     network: nn.Module,
     output_dir: str | os.PathLike[str],
     inferer: TileInferer | None = None,
-    output: Literal["labels", "values"] = "labels",
+    output: Literal["labels", "values", "polygons"] = "labels",
     threshold: float = 0.5,
     overwrite: bool = False,
     progress: bool = True,
     white: float | Literal["type"] | None = "type",
+    simplify: float = 1.0,
 ) -> list[Path]:
     """Predict tiles one after the other, each to ``<name>.tif`` with its georeference; see `predict_tile`.
 
@@ -135,11 +136,13 @@ def predict_tiles(  # noqa: PLR0913 - all but the first by keyword, in JSON
         output_dir: Folder of the predictions; made where it does not exist.
         inferer: Windows, overlap, augmentation and device.
         output: ``"labels"``: 0 and 255 = building, 127 where the tile has no data; ``"values"``: the probability as
-            float32, NaN where the tile has no data.
+            float32, NaN where the tile has no data; ``"polygons"``: that, and its outlines as ``<name>.gpkg``, see
+            `polygonize`. Probabilities that are there are not predicted again.
         threshold: Probability above which a pixel is building.
         overwrite: Predict again what is there.
         progress: Show a progress bar.
         white: Stored value that the network sees as 255, see `TileReader`.
+        simplify: How far outlines may move, in pixels, to have fewer corners.
 
     Returns:
         The files of all tiles.
@@ -148,19 +151,26 @@ def predict_tiles(  # noqa: PLR0913 - all but the first by keyword, in JSON
         ValueError: Some tiles could not be predicted; each is named with the reason, once the others are done.
         OSError: The disk is full.
     """
+    check_choice("output", output, ("labels", "values", "polygons"))
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {tile.name: folder / f"{tile.name}.tif" for tile in tiles}
+    ending = ".gpkg" if output == "polygons" else ".tif"
+    paths = {tile.name: folder / f"{tile.name}{ending}" for tile in tiles}
     missing = [tile for tile in tiles if overwrite or not paths[tile.name].exists()]
     if len(missing) < len(paths):
         print(f"kept {len(paths) - len(missing)} predictions of an earlier run in {folder}; overwrite=True replaces")
     failed: dict[str, str] = {}
     for tile in tqdm(missing, desc="predict", unit="tile", disable=not progress):
         try:
-            predict_tile(
-                tile.layers, paths[tile.name], network, inferer, output, _BUILDINGS if output == "labels" else None,
-                threshold, overwrite, white,
-            )  # fmt: skip
+            raster = paths[tile.name].with_name(f"{tile.name}.tif")
+            if output != "polygons" or overwrite or not raster.exists():
+                labels = output == "labels"
+                predict_tile(
+                    tile.layers, raster, network, inferer, "labels" if labels else "values",
+                    _BUILDINGS if labels else None, threshold, overwrite, white,
+                )  # fmt: skip
+            if output == "polygons":
+                polygonize(raster, paths[tile.name], threshold, simplify, overwrite)
         except (ValueError, FileNotFoundError, PermissionError) as error:
             failed[tile.name] = str(error)
     if failed:

@@ -20,6 +20,7 @@ from monai_boundary.cli.evaluate import evaluate
 from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
 from monai_boundary.cli.precompute import precompute
+from monai_boundary.cli.rasterize import rasterize
 from monai_boundary.cli.reproduce import reproduce
 
 __all__ = ["main"]
@@ -74,7 +75,7 @@ def main(context: click.Context) -> None:
 
 
 for command in (
-    demo, nnunet_path, advise, inspect, export, bundle, convert, evaluate, compare, consensus, reproduce,
+    demo, nnunet_path, advise, inspect, export, bundle, convert, rasterize, evaluate, compare, consensus, reproduce,
     precompute,
 ):  # fmt: skip
     main.add_command(command)

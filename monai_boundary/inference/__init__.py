@@ -3,7 +3,7 @@
 * `tiles`: sliding windows over a tile; overlaps are averaged row by row of windows. `augment`: test-time augmentation.
   MONAI's inferers hold the whole image and the whole prediction, and its `AvgMerger` and `ZarrAvgMerger` do not weight
   voxels within a window.
-* `geotiff`: from a tile to a GeoTIFF of its labels or values.
+* `geotiff`: from a tile to a GeoTIFF of its labels or values. `polygons`: from its probabilities to a GeoPackage.
 * `volume_files`: likelihood and ids of a volume to HDF5 and TIFF, slice by slice.
 
 For images that fit into memory use MONAI's own inferers. Reading is in `monai_boundary.datasets`; which network
@@ -12,6 +12,7 @@ predicts which data is defined by a bundle.
 
 from monai_boundary.inference.augment import AUGMENTATIONS, predict_augmented
 from monai_boundary.inference.geotiff import predict_tile
+from monai_boundary.inference.polygons import polygonize
 from monai_boundary.inference.tiles import TileInferer, TileSource
 
-__all__ = ["AUGMENTATIONS", "TileInferer", "TileSource", "predict_augmented", "predict_tile"]
+__all__ = ["AUGMENTATIONS", "TileInferer", "TileSource", "polygonize", "predict_augmented", "predict_tile"]

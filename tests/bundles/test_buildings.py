@@ -177,6 +177,27 @@ def test_a_prediction_run_goes_on_where_it_was_broken_off(tmp_path: Path, capsys
     np.testing.assert_array_equal(files.read(values[1])[0], first > 127)
 
 
+def test_polygons_come_with_their_probabilities_and_without_predicting_again(tmp_path: Path) -> None:
+    pyogrio = pytest.importorskip("pyogrio", reason="GeoPackages need pyogrio, the extra remote")
+    tiles, net, inferer = inria_tiles(files.inria(tmp_path))[:2], Bright(), TileInferer(16, overlap=0)
+    options = {"output_dir": tmp_path / "out", "inferer": inferer, "progress": False}
+    paths = predict_tiles(tiles, net, output="polygons", simplify=0, **options)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"austin{number}{ending}" for number in (36, 6) for ending in (".gpkg", ".tif")
+    ]
+    image, calls = files.read(tiles[0].layers[0].path)[0], net.calls
+    areas = pyogrio.raw.read(paths[0])[3][0]
+    assert sum(areas) == pytest.approx((image > 127).sum() * 0.3**2 / 0.9996**2, rel=1e-5)
+    paths[0].unlink()
+    predict_tiles(tiles, net, output="polygons", threshold=0.9, **options)
+    assert net.calls == calls
+    predict_tiles(tiles, net, output="polygons", overwrite=True, **options)
+    assert net.calls == 2 * calls
+    predict_tiles(tiles, net, tmp_path / "labels", inferer, progress=False)
+    with pytest.raises(ValueError, match=r"austin6.tif must hold probabilities .* got 1 of uint8"):
+        predict_tiles(tiles, net, tmp_path / "labels", inferer, "polygons", progress=False)
+
+
 # Configurations
 
 SHAPE = (64, 96)
@@ -305,6 +326,10 @@ def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_pa
         tmp_path / "own", tmp_path, "inference.json", "folder.json", kind="infer", checkpoint=str(tmp_path / "model.pt")
     )
     assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["town.tif"]
+    changes = {"checkpoint": str(tmp_path / "model.pt"), "output": "polygons", "simplify": 2.0, "threshold": 0.4}
+    run(tmp_path / "own", tmp_path, "inference.json", "folder.json", kind="infer", output_dir=str(tmp_path / "o"),
+        **changes)  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["town.gpkg", "town.tif"]
 
 
 @pytest.mark.cli

@@ -14,7 +14,7 @@ from tests.cli.calling import assert_fails
 
 COMMANDS = (
     "demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "compare",
-    "reproduce", "precompute-maps", "advise", "consensus",
+    "reproduce", "precompute-maps", "advise", "consensus", "rasterize",
 )  # fmt: skip
 
 

@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from monai_boundary.datasets.checks import import_extra
 
-__all__ = ["Georeference", "import_rasterio", "without_georeference_warning"]
+__all__ = ["Georeference", "import_rasterio", "on_grid", "without_georeference_warning"]
 
 _DATUMS = 10.0  # metres between datums of one grid
 
@@ -47,6 +48,11 @@ class Georeference:
         if not self.transform.is_identity or (not self.gcps and self.rpcs is None):
             return self.transform
         return import_rasterio().transform.from_gcps(self.gcps) if self.gcps else None
+
+    def places(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the places `(N, 2)` in the reference system of `pixels` `(N, 2)`, column and row, on a grid."""
+        matrix = np.array(list(self.transform)).reshape(3, 3)
+        return np.asarray(pixels @ matrix[:2, :2].T + matrix[:2, 2])
 
     def profile(self) -> dict[str, Any]:
         """Return what rasterio is given to write it to another file."""
@@ -83,9 +89,23 @@ class Georeference:
         return None if found <= pixels else f"corners {found:g} pixels apart{systems}"
 
 
+def on_grid(path: Path, place: Georeference | None) -> Georeference:
+    """Return the georeference of the file `path`, of which every pixel has a place in a reference system.
+
+    Raises:
+        ValueError: It has none, no reference system, or ground control points or polynomials in place of a grid.
+    """
+    if place is None or place.crs is None:
+        raise ValueError(f"{path} must have a reference system, got none; set it with gdal_edit.py -a_srs EPSG:...")
+    if place.affine is not place.transform:
+        raise ValueError(f"{path} must lie on the grid of its reference system, got ground control points or "
+                         "polynomials; warp it, as with gdalwarp")  # fmt: skip
+    return place
+
+
 def import_rasterio() -> Any:
     """Return the module rasterio."""
-    for part in ("transform", "warp", "windows"):
+    for part in ("features", "transform", "warp", "windows"):
         import_extra(f"rasterio.{part}", "remote", "GeoTIFF windows")
     return import_extra("rasterio", "remote", "GeoTIFF windows")
 

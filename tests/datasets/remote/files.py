@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,10 @@ def write(path: Path, array: np.ndarray, place: Affine | None = PLACE, **options
     """Write an array `(C, H, W)`, or `(H, W)`, as GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bands = array if array.ndim == 3 else array[None]
-    spot = {} if place is None else {"crs": CRS, "transform": place}
+    spot = {**({} if place is None else {"crs": CRS, "transform": place}), **options}
     count, height, width = bands.shape
     with without_georeference_warning(), rasterio.open(
-        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype, **spot, **options
+        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype, **spot
     ) as file:  # fmt: skip
         file.write(bands)
     return path
@@ -77,3 +78,47 @@ def potsdam(root: Path, places: tuple[str, ...] = ("2_10", "7_9", "2_13")) -> Pa
         labels[:, :2] = 0
         write(root / "5_Labels_all_noBoundary" / f"top_potsdam_{place}_label_noBoundary.tif", labels)
     return root
+
+
+def box(left: float, top: float, right: float, bottom: float, place: Affine = PLACE):
+    """A rectangle of shapely between places in pixels."""
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return polygon(corners, place)
+
+
+def polygon(corners, place: Affine = PLACE, holes=()):
+    """A polygon of shapely with corners (column, row) in pixels."""
+    shapely = pytest.importorskip("shapely", reason="polygons need shapely, the extra remote")
+    return shapely.Polygon(spots(corners, place), [spots(hole, place) for hole in holes])
+
+
+def spots(pixels, place: Affine = PLACE) -> list[tuple[float, float]]:
+    """Places of (column, row), one by one."""
+    return [(place.a * c + place.b * r + place.c, place.d * c + place.e * r + place.f) for c, r in pixels]
+
+
+def vectors(path: Path, shapes: list, crs: str | None = CRS, driver: str | None = None, layer: str | None = None):
+    """Write shapes as pyogrio does, to the format of the ending; ``None`` is a feature without geometry."""
+    pyogrio = pytest.importorskip("pyogrio", reason="vector files need pyogrio, the extra remote")
+    import shapely
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kinds = {shape.geom_type for shape in shapes if shape is not None} or {"Polygon"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # without a reference system
+        pyogrio.raw.write(
+            path, shapely.to_wkb(np.array(shapes, object)), [np.arange(len(shapes))], ["number"], layer=layer,
+            geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown", crs=crs, driver=driver,
+            append=layer is not None and path.exists(),
+        )  # fmt: skip
+    return path
+
+
+def moved(shapes: list, source: str, target: str) -> list:
+    """Shapes in another reference system, corner by corner."""
+    import shapely
+
+    def move(points: np.ndarray) -> np.ndarray:
+        return np.column_stack(rasterio.warp.transform(source, target, *points.T))
+
+    return list(shapely.transform(np.array(shapes, object), move))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_boundary.datasets.remote import TileReader, TileWindows, inria_tiles
+from monai_boundary.datasets.remote import TileReader, TileWindows, inria_tiles, read_polygons
 from monai_boundary.inference import predict_tile
 
 
@@ -26,3 +26,13 @@ def test_without_rasterio_one_line_names_the_extra(monkeypatch: pytest.MonkeyPat
         with pytest.raises(ImportError, match=r'pip install "monai-boundary\[remote\]"') as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("module", "what"), [("pyogrio", "vector files need pyogrio"), ("shapely", "polygons need")])
+def test_without_readers_of_polygons_one_line_names_the_extra(
+    module: str, what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "a.gpkg").touch()
+    with pytest.raises(ImportError, match=rf'^{what} .*pip install "monai-boundary\[remote\]"$'):
+        read_polygons(tmp_path / "a.gpkg")
