@@ -34,5 +34,5 @@ def test_without_readers_of_polygons_one_line_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / "a.gpkg").touch()
-    with pytest.raises(ImportError, match=rf'^{what} .*pip install "monai-boundary\[remote\]"$'):
+    with pytest.raises(ImportError, match=rf'^{what}.*pip install "monai-boundary\[remote\]"$'):
         read_polygons(tmp_path / "a.gpkg")
