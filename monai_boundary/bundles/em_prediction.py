@@ -38,7 +38,8 @@ def predict_volumes(
         predictor: From an item to its likelihood.
         output_dir: Folder of the files, see `volume_files`; made where it does not exist.
         segmentation: From likelihood to ids; ``None`` for the defaults.
-        formats: ``"hdf5"``: one file per volume with the names and attributes of CREMI; ``"tiff"``: two stacks.
+        formats: ``"hdf5"``: one file per volume with the names and attributes of CREMI; ``"tiff"``: two stacks;
+            ``"zarr"``: one container of OME-Zarr per volume.
         overwrite: Replace files that are there.
         progress: Show a progress bar.
 
@@ -47,7 +48,7 @@ def predict_volumes(
 
     Raises:
         FileExistsError: A file is there and `overwrite` is not set; nothing is predicted then.
-        ImportError: h5py or tifffile is not installed.
+        ImportError: h5py, tifffile or zarr is not installed.
         ValueError: A format is none, or an image cannot be predicted.
         OSError: A file cannot be written whole.
     """

@@ -15,11 +15,12 @@ from monai_boundary._check import check_choice
 from monai_boundary._files import replacing
 from monai_boundary.datasets.em.hdf5 import import_h5py
 from monai_boundary.datasets.em.stacks import import_tifffile
+from monai_boundary.inference.ome_zarr import create_ome_zarr
 
 __all__ = ["IDS_KEY", "LIKELIHOOD_KEY", "VolumeGrid", "volume_files", "volume_writer"]
 
 IDS_KEY, LIKELIHOOD_KEY = "volumes/labels/neuron_ids", "volumes/predictions/membrane_likelihood"
-_ENDINGS = {"hdf5": (".hdf",), "tiff": ("_likelihood.tif", "_ids.tif")}
+_ENDINGS = {"hdf5": (".hdf",), "tiff": ("_likelihood.tif", "_ids.tif"), "zarr": (".zarr",)}
 _CHUNK = 256  # pixels of a slice that HDF5 compresses together
 #: Takes the next slices `(d, H, W)`, likelihood and ids.
 Add = Callable[[np.ndarray, np.ndarray], None]
@@ -43,7 +44,7 @@ class VolumeGrid:
 
 
 def volume_files(folder: Path, name: str, formats: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the files of each format: ``<name>.hdf``, ``<name>_likelihood.tif`` and ``<name>_ids.tif``.
+    """Return the files of each format: ``<name>.hdf``, ``<name>.zarr``, ``<name>_likelihood.tif`` ``<name>_ids.tif``.
 
     Raises:
         ValueError: A format is none, or none is given.
@@ -64,7 +65,7 @@ def volume_writer(files: dict[str, list[Path]], grid: VolumeGrid) -> Iterator[Ad
         grid: Shape and place of the volume.
 
     Raises:
-        ImportError: h5py or tifffile is not installed.
+        ImportError: h5py, tifffile or zarr is not installed.
         OSError: A file cannot be written whole.
         ValueError: Slices have another size, or are fewer or more than those of the grid.
     """
@@ -154,7 +155,23 @@ def _tiff(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
         yield add
 
 
+@contextmanager
+def _zarr(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
+    """One container of OME-Zarr 0.4, which every version of zarr and all viewers read."""
+    arrays = create_ome_zarr(paths[0], grid, (1, 512, 512) if grid.per_slice else (64, 128, 128))
+    start = 0
+
+    def add(likelihood: np.ndarray, ids: np.ndarray) -> None:
+        nonlocal start
+        stop = start + len(ids)
+        arrays[0][start:stop], arrays[1][start:stop] = likelihood, ids
+        start = stop
+
+    yield add
+
+
 _WRITERS: dict[str, Callable[[Sequence[Path], VolumeGrid], AbstractContextManager[Add]]] = {
     "hdf5": _hdf5,
     "tiff": _tiff,
+    "zarr": _zarr,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_boundary.datasets.em import Stored
+from monai_boundary.datasets.em import Stored, zarr_volumes
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY, VolumeGrid, volume_files, volume_writer
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -56,6 +56,36 @@ def test_voxels_have_the_size_and_place_of_cremi(tmp_path: Path, arrays) -> None
         assert pixels == pytest.approx([1e7 / 8, 1e7 / 4])  # per cm
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_ome_zarr_holds_likelihood_and_labels_on_their_grid(tmp_path: Path, arrays, step: int) -> None:
+    zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 is not installed")
+    parts = [tuple(array[start : start + step] for array in arrays) for start in range(0, 3, step)]
+    write(volume_files(tmp_path, "v", ["zarr"]), *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["v.zarr"]
+    (volume,) = zarr_volumes(tmp_path / "v.zarr")
+    assert (volume.spacing, volume.origin) == (GRID.spacing, GRID.offset)
+    group = zarr.open_group(tmp_path / "v.zarr", mode="r")
+    for key, values, dtype in (("0", arrays[0], np.float32), ("labels/ids/0", arrays[1], np.uint64)):
+        assert group[key].dtype == dtype
+        np.testing.assert_array_equal(group[key][:], values)
+    assert group["labels/ids"].attrs["per_slice"] is True
+
+
+def test_a_chunk_of_zeros_is_there_and_one_that_changed_is_noticed(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    zeros = np.zeros(GRID.shape)
+    write(volume_files(tmp_path, "v", ["zarr"]), (zeros, zeros))
+    (volume,) = zarr_volumes(tmp_path / "v.zarr")  # it warns of missing chunks
+    chunk = tmp_path / "v.zarr" / "labels" / "ids" / "0" / "1" / "0" / "0"
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(
+        ValueError, match=r"ids/0/1/0/0 must be a whole chunk of .*v\.zarr, labels/ids/0, got: .*copy it"
+    ):
+        volume.labels.read()
+
+
 @pytest.mark.parametrize("formats", [("hdf5",), ("tiff",)])
 @pytest.mark.parametrize(
     ("width", "text"),
@@ -75,7 +105,7 @@ def test_a_run_that_fails_leaves_what_was_there(tmp_path: Path, arrays, formats,
 @pytest.mark.parametrize(
     ("formats", "text"),
     [
-        ((), r"formats must be a list of hdf5, tiff, got \(\)"),
+        ((), r"formats must be a list of hdf5, tiff, zarr, got \(\)"),
         ("hdf5", "got 'hdf5'"),
         (["png"], "formats must be one of"),
     ],

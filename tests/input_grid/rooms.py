@@ -35,7 +35,7 @@ LEFT_OUT = {
         "read_polygons",
         "potsdam_tiles", "precompute_maps", "predict_tile", "read_image", "read_labels", "read_record", "read_records",
         "require_blosc2", "require_settings", "same_grid", "slice_range", "snemi3d_volumes", "volume_shape",
-        "write_nnunet_phantoms", "write_report", "write_tables", "write_volume",
+        "write_nnunet_phantoms", "write_report", "write_tables", "write_volume", "zarr_volumes",
     },
     "take engines, networks and losses: tests/engines, tests/weight_search": {
         "AlphaScheduleHandler", "LossTermsHandler", "PrepareBatchTarget", "RestoreLabelHandler", "WeightSearch",

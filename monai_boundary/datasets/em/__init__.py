@@ -6,10 +6,13 @@ images and labels (`layout` finds them), says what the labels mean and how large
 cross-validation, `EmSlices` and `EmVolumes` give MONAI-style items. `stored` knows the file formats. Not here:
 prediction (`monai_boundary.inference`, `monai_boundary.bundles`) and scores (`monai_boundary.metrics`).
 
-Import it by its own name, because it needs torch. Reading HDF5 files needs h5py and TIFF stacks tifffile
-(``pip install "monai-boundary[em]"``); folders of PNG slices need neither.
+`zarr_volumes` lists your own volumes in OME-Zarr, Zarr or N5.
+
+Import it by its own name, because it needs torch. Reading HDF5 files needs h5py, TIFF stacks tifffile, Zarr zarr and N5
+z5py (``pip install "monai-boundary[em]"``); folders of PNG slices need none.
 """
 
+from monai_boundary.datasets.em.containers import zarr_volumes
 from monai_boundary.datasets.em.cremi import cremi_volumes
 from monai_boundary.datasets.em.items import IGNORE, UNLABELLED, EmSlices, EmVolumes
 from monai_boundary.datasets.em.lists import gala_volumes, isbi2012_volumes, snemi3d_volumes
@@ -30,4 +33,5 @@ __all__ = [
     "slice_range",
     "snemi3d_volumes",
     "volume_shape",
+    "zarr_volumes",
 ]

@@ -13,7 +13,7 @@ from monai_boundary._check import check_spacing
 from monai_boundary.datasets.em.hdf5 import hdf5_holds, open_hdf5
 from monai_boundary.datasets.em.lists import found_volumes
 from monai_boundary.datasets.em.stored import HDF5_ENDINGS, Stored
-from monai_boundary.datasets.em.volume import EmVolume
+from monai_boundary.datasets.em.volume import EmVolume, voxel_offset
 from monai_boundary.kernels.regions import RESERVED_IDS
 
 __all__ = ["NO_OBJECT", "cremi_volumes"]
@@ -92,14 +92,7 @@ def _resolution(path: Path, key: str) -> Point:
 def _offset(path: Path, origin: Point, spacing: Point) -> tuple[int, int, int]:
     """Voxel of the image at which the ids begin."""
     own = _attribute(path, _IDS, "offset") or (0.0, 0.0, 0.0)
-    steps = (np.array(own) - origin) / spacing
-    z, y, x = np.rint(steps).astype(int).tolist()
-    if min(z, y, x) < 0 or np.abs(steps - (z, y, x)).max() > 0.01:
-        raise ValueError(
-            f"{path}: attribute offset of {_IDS} must be a whole number of voxels of {spacing} nm inside {_RAW}, "
-            f"got {own} (image: {origin}); resample the labels onto the grid of the image"
-        )
-    return z, y, x
+    return voxel_offset(f"{path}: attribute offset of {_IDS}", own, origin, spacing)
 
 
 def _attribute(path: Path, key: str, name: str) -> Point | None:

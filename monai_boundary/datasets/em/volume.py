@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from monai_boundary._check import check_choice, check_ignore_index, check_number, check_spacing
 from monai_boundary.datasets.checks import check_entries
 from monai_boundary.datasets.em.stored import Stored
 
-__all__ = ["EmVolume", "check_volumes", "fold_volumes", "slice_range", "volume_shape"]
+__all__ = ["EmVolume", "check_volumes", "fold_volumes", "slice_range", "volume_shape", "voxel_offset"]
 
 LabelKind = Literal["ids", "interior", "membrane"]
 
@@ -101,6 +103,24 @@ def volume_shape(volume: EmVolume) -> tuple[int, int, int]:
                 "name both alike"
             )
     return grid
+
+
+def voxel_offset(
+    name: str, own: Sequence[float], origin: Sequence[float], spacing: Sequence[float]
+) -> tuple[int, int, int]:
+    """Return the voxel of an image, which begins at `origin`, at which labels that begin at `own` begin; all in nm.
+
+    Raises:
+        ValueError: It is no whole voxel of the image; `name` is that of the labels.
+    """
+    steps = (np.array(own) - origin) / spacing
+    z, y, x = np.rint(steps).astype(int).tolist()
+    if min(z, y, x) < 0 or np.abs(steps - (z, y, x)).max() > 0.01:
+        raise ValueError(
+            f"{name} must be a whole number of voxels of {tuple(spacing)} nm inside its image, got {tuple(own)} "
+            f"(image: {tuple(origin)}); resample the labels onto the grid of the image"
+        )
+    return z, y, x
 
 
 def slice_range(volume: EmVolume) -> tuple[int, int]:

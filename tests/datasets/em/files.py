@@ -104,3 +104,91 @@ def write_samples(root: Path) -> Path:
     write_cremi(root / "sample_A_20160501.hdf", ids, image)
     write_cremi(root / "sample_A+_20160601.hdf", None, image[:2])
     return root
+
+
+def write_zarr(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    attributes: dict[str, dict] | None = None,
+    zarr_format: int = 3,
+    codec: str | None = "blosc",
+    **settings,
+) -> Path:
+    """Plain arrays by zarr, in chunks of (4, 16, 16) or what is left of it; `settings` of its ``create_array``."""
+    import numcodecs
+    import zarr
+
+    old, new = {"zstd": numcodecs.Zstd, "gzip": numcodecs.GZip, "blosc": numcodecs.Blosc}, zarr.codecs
+    codecs = old if zarr_format == 2 else {"zstd": new.ZstdCodec, "gzip": new.GzipCodec, "blosc": new.BloscCodec}
+    group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
+    for key, array in arrays.items():
+        chunks = tuple(min(size, limit) for size, limit in zip(array.shape[::-1], (16, 16, 4, 1, 1), strict=False))[
+            ::-1
+        ]
+        made = group.create_array(
+            key, shape=array.shape, dtype=array.dtype, chunks=chunks, compressors=codec and codecs[codec](),
+            config={"write_empty_chunks": True}, **settings,
+        )  # fmt: skip
+        made[...] = array
+        made.attrs.update((attributes or {}).get(key, {}))
+    return path
+
+
+def write_n5(
+    path: Path, arrays: dict[str, np.ndarray], compression: str = "gzip", attributes: dict | None = None
+) -> Path:
+    """Arrays by z5py, which writes the sizes of an array from x on; so are those of voxels."""
+    import z5py
+
+    with z5py.File(str(path), "w") as file:
+        for key, array in arrays.items():
+            made = file.create_dataset(key, data=array, chunks=(4, 16, 16), compression=compression)
+            made.attrs.update({"resolution": [4, 4, 40]} if attributes is None else attributes)
+    return path
+
+
+def write_ome_zarr(
+    path: Path,
+    image: np.ndarray,
+    ids: np.ndarray | None = None,
+    version: str = "0.4",
+    axes: str = "zyx",
+    unit: str = "nanometer",
+    shift: tuple[float, ...] = (0, 0, 0),
+) -> Path:
+    """OME-Zarr of one level, the image at (400, 40, 80) nm, with voxels of 40 x 4 x 4 nm; written by zarr.
+
+    `image` is (z, y, x), or has all `axes`; ids are (z, y, x) and `shift` voxels further on.
+    """
+    if image.ndim == 3:
+        image = image.transpose([c for c in map("zyx".find, axes) if c >= 0])
+        image = image.reshape((1,) * (len(axes) - 3) + image.shape)
+    nm = {"nanometer": 1.0, "micrometer": 1e-3, "angstrom": 10.0}[unit]
+    write_zarr(
+        path, {"0": image} | ({} if ids is None else {"labels/ids/0": ids}), zarr_format=2 if version == "0.4" else 3
+    )
+    parts = [("", axes, (0, 0, 0)), *([("labels/ids", "zyx", shift)] if ids is not None else [])]
+    for key, letters, moved in parts:
+        sizes = {c: s * nm for c, s in zip("zyx", CREMI_SPACING, strict=True)}
+        places = {c: (at + m * s) * nm for c, at, m, s in zip("zyx", (400, 40, 80), moved, CREMI_SPACING, strict=True)}
+        kinds = {"t": "time", "c": "channel"}
+        entries = [{"name": c, "type": kinds.get(c, "space")} | ({"unit": unit} if c in sizes else {}) for c in letters]
+        steps = [
+            {"type": "scale", "scale": [sizes.get(c, 1.0) for c in letters]},
+            {"type": "translation", "translation": [places.get(c, 0.0) for c in letters]},
+        ]
+        dataset = {"path": "0", "coordinateTransformations": steps}
+        _set_attributes(path / key, {"multiscales": [{"axes": entries, "datasets": [dataset]}]}, version)
+    if ids is not None:
+        _set_attributes(path / "labels", {"labels": ["ids"]}, version)
+    return path
+
+
+def _set_attributes(path: Path, content: dict, version: str) -> None:
+    import zarr
+
+    one = zarr.open_group(path, mode="r+")
+    if version == "0.5":
+        one.attrs["ome"] = {"version": version} | content
+    else:
+        one.attrs.update(content)

@@ -208,7 +208,7 @@ RAW, IDS, SIZES = "volumes/raw", "volumes/labels/neuron_ids", {"resolution": (40
         (cremi(attributes={RAW: {"resolution": (40.0, 0.0, 4.0)}}), "of volumes/raw must be > 0 along each axis"),
         (cremi(attributes={RAW: SIZES, IDS: {"resolution": (40.0, 8.0, 8.0)}}), "resolution must be that of volumes/r"),
         (cremi(offset=(0.0, 2.0, 0.0)), "a whole number of voxels of"),
-        (cremi(offset=(-40.0, 0.0, 0.0)), r"inside volumes/raw, got \(-40.0"),
+        (cremi(offset=(-40.0, 0.0, 0.0)), r"inside its image, got \(-40.0"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_download_is_told(tmp_path: Path, make, text: str) -> None:
