@@ -22,6 +22,7 @@ PAGES = {
     "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
     "evidence synapses": "objects.md",
     "evidence nuclei": "objects.md", "evidence vessels": "objects.md",
+    "evidence buildings": "remote_sensing.md", "evidence membranes": "electron_microscopy.md",
 }  # fmt: skip
 
 
