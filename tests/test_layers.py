@@ -13,6 +13,7 @@ FILES = sorted(path for name in ("monai_boundary", "nnunet_trainers") for path i
 RANK = {
     "_labels": -1,
     "_check": 0, "_checksums": 0, "_files": 0, "_geometry": 0,
+    "_jobs": 0.5,
     "kernels": 1,
     "map_store": 1.5,
     "transforms": 2, "datasets": 2,

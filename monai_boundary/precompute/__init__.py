@@ -1,6 +1,6 @@
 """Distance maps of the whole volumes of a data set, computed once, on one machine or many.
 
-`run` finds what is missing and reports, `jobs` computes one map or many. The files are written by ``map_store``; the
+`run` finds what is missing and reports, `jobs` computes one map. The files are written by ``map_store``; the
 command is `monai_boundary.cli.precompute`.
 """
 

@@ -1,28 +1,22 @@
-"""Make the map of one case, and of many: in this process, in several, or on the workers of Dask."""
+"""Make the map of one case."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
-from concurrent.futures import Executor, as_completed
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from monai_boundary._checksums import file_digest
-from monai_boundary._files import is_full, write_bytes
+from monai_boundary._files import write_bytes
 from monai_boundary._geometry import affine_spacing
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.kernels.distance import DistanceMapOptions, labels_distance_map
 from monai_boundary.map_store import MapRecord, encode_map
 
-__all__ = ["Job", "MapSettings", "run_jobs"]
-
-_REFUSED = (ValueError, TypeError, OSError, MemoryError)  # faults of one case; all else ends a worker
+__all__ = ["Job", "MapSettings"]
 
 
 @dataclass(frozen=True)
@@ -72,58 +66,3 @@ class Job:
         geometry = list(maps.shape), list(spacing), affine.tolist()
         record = MapRecord(given.content(), *geometry, str(self.labels.resolve()), source)
         write_bytes(self.path, encode_map(maps, record))
-
-
-def run_jobs(jobs: list[Job], pool: Executor | None, progress: bool) -> list[str]:
-    """Do all jobs, in `pool` or in this process, and return the names of the cases; an error tells what is not done."""
-    made: list[str] = []
-    errors: dict[str, BaseException] = {}
-    with closing(_outcomes(jobs, pool)) as outcomes:  # whatever ends this, nothing else is begun
-        for case, error in tqdm(outcomes, total=len(jobs), desc="distance maps", unit="map", disable=not progress):
-            if error is None:
-                made.append(case)
-            else:
-                errors[case] = error
-            if is_full(error):
-                break
-    if errors:
-        raise _summary(errors, f"{len(made)} of {len(jobs)} maps are finished and kept")
-    return sorted(made)
-
-
-def _outcomes(jobs: list[Job], pool: Executor | None) -> Generator[tuple[str, BaseException | None], None, None]:
-    """Yield every case with its error, if any, as they end; once closed, it begins no other."""
-    if pool is None:
-        yield from ((job.case, _attempt(job)) for job in jobs)
-        return
-    futures = {pool.submit(_attempt, job): job.case for job in jobs}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.exception() or future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _attempt(job: Job) -> BaseException | None:
-    try:
-        job.run()
-    except _REFUSED as error:
-        return error
-    return None
-
-
-def _summary(errors: dict[str, BaseException], kept: str) -> Exception:
-    full = next((error for error in errors.values() if is_full(error)), None)
-    if isinstance(full, OSError):
-        return OSError(full.errno, f"{full.strerror}; {kept}; make room and run the same command again", full.filename)
-    killed = [error for error in errors.values() if not isinstance(error, _REFUSED)]
-    if killed:
-        return RuntimeError(
-            f"a worker was killed, as happens when memory runs out, and {len(killed)} maps were not made; {kept}; run "
-            "the same command again, with fewer workers if it was the memory"
-        )
-    reasons = "; ".join(
-        f"{case}: {str(error) or 'it does not fit into memory'}" for case, error in list(errors.items())[:3]
-    )
-    return ValueError(f"{len(errors)} cases have no map: {reasons}; {kept}; repair these and run it again")

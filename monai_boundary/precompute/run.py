@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import re
 import time
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +14,13 @@ from tqdm import tqdm
 from monai_boundary._check import check_ignore_index
 from monai_boundary._checksums import file_digest
 from monai_boundary._files import only_writer, part_pattern
+from monai_boundary._jobs import executor, run_jobs, share_of
 from monai_boundary.datasets.checks import check_names, data_files
 from monai_boundary.datasets.datalist import datalist_file, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
 from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
 from monai_boundary.map_store import ENDING, read_record, read_records, require_blosc2, require_settings
-from monai_boundary.precompute.jobs import Job, MapSettings, run_jobs
+from monai_boundary.precompute.jobs import Job, MapSettings
 
 __all__ = ["Precomputed", "precompute_maps"]
 
@@ -80,14 +77,13 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
         RuntimeError: A worker was killed. Whatever the error, finished maps are kept.
     """
     require_blosc2()
-    if workers < 1 or (dask is not None and workers > 1):
-        raise ValueError(f"workers must be at least 1, and 1 with dask, got {workers}")
     check_ignore_index(ignore_index)
     labels, folder = _find_labels(data), Path(out).absolute()
     settings = MapSettings(options, num_classes, include_background, ignore_index)
-    chosen = _share(list(labels), shard)
+    chosen = share_of(list(labels), shard)
     result, jobs = Precomputed(folder), []
-    with only_writer(folder, (shard or "1/1").replace("/", "-of-")), _executor(workers, dask, result) as pool:
+    pooled = executor(workers, dask, result.lost, ["monai_boundary.precompute.jobs"])
+    with only_writer(folder, (shard or "1/1").replace("/", "-of-")), pooled as pool:
         _remove_abandoned(folder)
         for case, record in read_records(folder).items():
             require_settings(folder / f"{case}{ENDING}", record, settings.content())
@@ -99,7 +95,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
             else:
                 jobs.append(job)
                 result.remade |= {case: reason} if reason else {}
-        result.made = run_jobs(jobs, pool, progress)
+        result.made = run_jobs(jobs, pool, progress, "map")
     result.missing = [case for case in labels if not (folder / f"{case}{ENDING}").is_file()]
     return result
 
@@ -125,14 +121,6 @@ def _find_labels(data: str | os.PathLike[str]) -> dict[str, Path]:
     return dict(sorted(labels.items()))
 
 
-def _share(cases: list[str], shard: str | None) -> list[str]:
-    found = re.fullmatch(r"(\d+)/(\d+)", "1/1" if shard is None else shard)
-    first, number = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= first <= number:
-        raise ValueError(f"shard must be I/N with I from 1 to N, such as 3/8, got {shard!r}")
-    return cases[first - 1 :: number]
-
-
 def _outdated(job: Job) -> str | None:
     """Say why an earlier map does not do, ``None`` where it does."""
     try:
@@ -140,29 +128,6 @@ def _outdated(job: Job) -> str | None:
     except ValueError as error:
         return str(error)
     return None if file_digest(job.labels) == record.source_sha256 else "its labels changed"
-
-
-@contextlib.contextmanager
-def _executor(workers: int, dask: str | None, result: Precomputed) -> Iterator[Executor | None]:
-    """Open the pool that does the work, if any; note which workers of Dask went away."""
-    if dask is not None:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise ImportError("dask needs dask.distributed, got none; pip install 'monai-boundary[dask]'") from None
-        with Client(dask, set_as_default=False) as client:
-            before = set(client.nthreads())
-            yield client.get_executor(pure=False)
-            result.lost = sorted(before - set(client.nthreads()))
-    elif workers > 1:
-        # no forks of this process, whose threads, such as torch's, may hang in them; torch is imported once for all
-        ways = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
-        context.set_forkserver_preload(["monai_boundary.precompute.jobs"])
-        with ProcessPoolExecutor(workers, context) as pool:
-            yield pool
-    else:
-        yield None
 
 
 def _remove_abandoned(folder: Path) -> None:

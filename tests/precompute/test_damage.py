@@ -18,16 +18,17 @@ import numpy as np
 import pytest
 
 from monai_boundary import DistanceMapOptions, map_store
+from monai_boundary import _jobs as shared_jobs
 from monai_boundary.datasets import write_volume
 from monai_boundary.map_store import MapStore, read_record
-from monai_boundary.precompute import jobs, precompute_maps
+from monai_boundary.precompute import precompute_maps
 from monai_boundary.precompute import run as run_module
 from tests.cli.calling import assert_fails
 from tests.precompute.conftest import ALL, GIVEN, content, whole, write_cases
 
 
 def test_a_killed_worker_is_named_and_loses_nothing_that_is_finished(tmp_path: Path, monkeypatch) -> None:
-    data, out, outcomes = write_cases(tmp_path / "data", 8), tmp_path / "maps", jobs._outcomes
+    data, out, outcomes = write_cases(tmp_path / "data", 8), tmp_path / "maps", shared_jobs._outcomes
 
     def kill_after_the_first(*given):
         for outcome in outcomes(*given):
@@ -36,7 +37,7 @@ def test_a_killed_worker_is_named_and_loses_nothing_that_is_finished(tmp_path: P
                 os.kill(child.pid, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "_outcomes", kill_after_the_first)
+        patch.setattr(shared_jobs, "_outcomes", kill_after_the_first)
         with pytest.raises(RuntimeError, match=r"a worker was killed.* of 8 maps are finished.*fewer workers"):
             precompute_maps(data, out, workers=2, **GIVEN)
     finished = sorted(MapStore(out).records)
