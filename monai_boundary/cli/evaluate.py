@@ -39,7 +39,7 @@ class _EmptyType(click.ParamType):
               help="Set of scores.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=PATH, help="Folder for the results.")
 @click.option("--cases", metavar="SPLIT|NAMES",
-              help="Only these: validation, say, of the datalist beside GT, or names with commas.")  # fmt: skip
+              help="Only these: a split of the datalist beside GT or of INRIA, or names with commas.")  # fmt: skip
 @click.option("--images", type=PATH,
               help="Folder of the images, for the pictures.  [default: imagesTr beside labelsTr]")  # fmt: skip
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
@@ -113,14 +113,15 @@ def evaluate(  # noqa: PLR0913 - one argument per option
             "--overlap, --iou, --dilation, --min-volume and --size-limits must be given with --protocol lesions alone"
         )
     if protocol == "buildings":
-        if cases or labels or ignore_index is not None:
-            raise click.UsageError("--cases, --label and --ignore-index must not be given with --protocol buildings")
+        if labels or ignore_index is not None:
+            raise click.UsageError("--label and --ignore-index must not be given with --protocol buildings")
         from monai_boundary.evaluation.report import write_tiles_report
-        from monai_boundary.evaluation.tiles import evaluate_tiles
+        from monai_boundary.evaluation.tiles import chosen_tiles, evaluate_tiles
 
         with only_writer(output):
             refuse_earlier(output / "summary.json", force)
-            tiles = evaluate_tiles(pred, gt, theta, unit)
+            chosen = None if cases is None else chosen_tiles(cases, gt)
+            tiles = evaluate_tiles(pred, gt, theta, unit, cases=chosen)
             title = f"{pred.resolve().name}: buildings"
             written = _write(tiles, output, lambda path: write_tiles_report(tiles, path, images, worst, title))
         _finish(_tile_lines(tiles), tiles, written, "tiles", allow_missing)

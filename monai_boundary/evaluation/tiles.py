@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,17 +15,27 @@ import numpy as np
 import pandas as pd
 
 from monai_boundary._check import check_choice, check_number
-from monai_boundary.datasets.checks import check_size
-from monai_boundary.datasets.remote import Georeference, Layer, MaskCodes, MaskReader, Tile, TileReader, potsdam_codes
+from monai_boundary.datasets.checks import SPLITS, check_size
+from monai_boundary.datasets.remote import (
+    Georeference,
+    Layer,
+    MaskCodes,
+    MaskReader,
+    Tile,
+    TileReader,
+    inria_tiles,
+    potsdam_codes,
+)
 from monai_boundary.datasets.remote.codes import BINARY, IGNORE
 from monai_boundary.datasets.remote.georeference import import_rasterio
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.datasets.remote.windows import check_grids
+from monai_boundary.evaluation.matching import Pairs
 from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 from monai_boundary.metrics.score_sets import Metric, Protocol
 
-__all__ = ["SCORES", "TileEvaluation", "evaluate_tiles", "read_tile_pair"]
+__all__ = ["SCORES", "TileEvaluation", "chosen_tiles", "evaluate_tiles", "read_tile_pair"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _STRIP = 512  # rows decoded at once
@@ -94,6 +105,7 @@ def evaluate_tiles(
     theta: float = 3.0,
     unit: Literal["px", "m"] = "px",
     progress: bool = True,
+    cases: Sequence[str] | None = None,
 ) -> TileEvaluation:
     """Score every predicted tile of a folder; the edge of a tile is no boundary.
 
@@ -108,13 +120,14 @@ def evaluate_tiles(
         unit: Of theta: pixels, or metres on the ground by the georeference of the prediction. Projections that stretch,
             such as Web Mercator, are taken into account.
         progress: Show a progress bar.
+        cases: Names of the tiles to score, such as ``"austin1"``, of which the others are not missed; ``None`` for all.
 
     Returns:
         The scores. Tiles that cannot be scored are named with the reason and do not stop the others.
 
     Raises:
         ImportError: rasterio is not installed.
-        ValueError: A folder holds no GeoTIFF or two of one tile, or no prediction has a mask.
+        ValueError: A folder holds no GeoTIFF or two of one tile, no prediction has a mask, or a case is no mask.
     """
     check_choice("unit", unit, ("px", "m"))
     result = TileEvaluation(check_number("theta", theta), unit)
@@ -123,12 +136,34 @@ def evaluate_tiles(
     if not pairs:
         raise ValueError(f"pred_dir must hold predictions named as the masks of {gt_dir}, such as {next(iter(masks))}"
                          f".tif, got {', '.join(list(found)[:3])}")  # fmt: skip
-    result.files = pairs
-    result.without_prediction = [name for name in masks if name not in found]
-    result.without_target = [file for name, file in found.items() if name not in masks]
+    chosen = Pairs(
+        pairs, [name for name in masks if name not in found], [found[name] for name in found if name not in masks]
+    )
+    if cases is not None:
+        chosen = chosen.only([_tile_name(name) for name in cases])
+    result.files = chosen.cases
+    result.without_prediction, result.without_target = chosen.without_prediction, chosen.without_target
     score = partial(_score, result.theta, unit)
-    result.rows = score_each(pairs, score, result.failed, "tile", progress)
+    result.rows = score_each(chosen.cases, score, result.failed, "tile", progress)
     return result
+
+
+def chosen_tiles(text: str, gt_dir: str | os.PathLike[str]) -> list[str]:
+    """Return the names of tiles that a text means: a split of the INRIA download of `gt_dir`, or names with commas.
+
+    Raises:
+        ValueError: `gt_dir` is not its ``train/gt``, or it has no such tiles.
+    """
+    if text not in SPLITS:
+        return [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        tiles = inria_tiles(Path(gt_dir).absolute().parents[1])
+    except ValueError as error:
+        raise ValueError(f"cases must be names with commas where gt_dir is not train/gt of INRIA: {error}") from error
+    found = [tile.name for tile in tiles if tile.split == text and tile.mask is not None]
+    if not found:
+        raise ValueError(f"cases must be a split with masks, training or validation, got {text!r}")
+    return found
 
 
 def read_tile_pair(name: str, prediction: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -213,11 +248,16 @@ def _by_name(argument: str, folder: Path) -> dict[str, Path]:
     """Files by the name of their tile."""
     named: dict[str, Path] = {}
     for path in raster_files(folder):
-        place = _POTSDAM.match(path.stem)
-        name = f"potsdam_{place[1]}_{place[2]}" if place else re.sub(r"(?<!\d)0+(?=\d+$)", "", path.stem.lower())
+        name = _tile_name(path.stem)
         if name in named:
             raise ValueError(f"{argument} must hold one file per tile, got {named[name]} and {path}; move one away")
         named[name] = path
     if not named:
         raise ValueError(f"{argument} must hold .tif files, got none in {folder}")
     return named
+
+
+def _tile_name(stem: str) -> str:
+    """Name of the tile of a file: Austin01 and austin1 are one."""
+    place = _POTSDAM.match(stem)
+    return f"potsdam_{place[1]}_{place[2]}" if place else re.sub(r"(?<!\d)0+(?=\d+$)", "", stem.lower())

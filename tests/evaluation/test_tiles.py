@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from monai_boundary.datasets.checks import SPLITS
+from monai_boundary.datasets.remote import inria_tiles
 from monai_boundary.evaluation.tables import write_tables
-from monai_boundary.evaluation.tiles import evaluate_tiles
+from monai_boundary.evaluation.tiles import chosen_tiles, evaluate_tiles
 from monai_boundary.metrics import boundary_f1
 from tests.cli.calling import assert_fails
 from tests.datasets.remote import files
@@ -148,9 +150,7 @@ def test_the_command_prints_the_scores_and_guards_earlier_ones(run, folders: tup
     assert "no prediction for 1 cases: vienna1" in result.stdout
     assert json.loads((tmp_path / "scores" / "summary.json").read_text())["theta"] == 2
     assert_fails(run(*arguments), "summary.json must not exist, got earlier results; pass --force")
-    assert_fails(
-        run(*arguments, "--force", "--label", "2"), "--cases, --label and --ignore-index must not be given with"
-    )
+    assert_fails(run(*arguments, "--force", "--label", "2"), "--label and --ignore-index must not be given with")
     files.write(folders[0] / "austin2.tif", np.zeros((40, 50), np.uint8))
     broken = run(*arguments, "--force")
     assert (broken.exit_code, "1 tiles could not be scored; the reasons are above" in broken.stderr) == (2, True)
@@ -173,3 +173,38 @@ def test_tiles_of_one_folder_alone_and_links_that_lead_nowhere_are_said(
     done = run(*arguments, "--force")
     assert (done.exit_code, "not scored: austin2: " in done.stdout) == (2, True)
     assert "does not exist" in done.stdout
+
+
+def test_chosen_tiles_alone_are_scored_and_of_the_others_nothing_is_missing(
+    run, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    everything = evaluate_tiles(*folders, progress=False)
+    some = evaluate_tiles(*folders, progress=False, cases=["Austin02", "austin1"])
+    assert some.rows == {name: everything.rows[name] for name in ("austin1", "austin2")}
+    assert (some.without_prediction, some.without_target) == ([], [])
+    assert evaluate_tiles(*folders, progress=False, cases=["austin1", "vienna1"]).without_prediction == ["vienna1"]
+    with pytest.raises(ValueError, match=r"cases must be of the ground truth, got austin9; check the names"):
+        evaluate_tiles(*folders, progress=False, cases=["austin9"])
+    call = ("evaluate", *folders, "--protocol", "buildings", "--cases")
+    done = run(*call, "austin1, austin2", "-o", tmp_path / "scores")
+    assert done.exit_code == 0, done.output
+    assert "2 tiles, boundary F1" in done.stdout
+    assert_fails(run(*call, "validation", "-o", tmp_path / "other"), "cases must be names with commas where gt_dir is")
+
+
+def test_a_split_of_inria_is_scored(run, tmp_path: Path) -> None:
+    root = files.inria(tmp_path)
+    truth = next(root.rglob("gt"))
+    predicted = tmp_path / "pred"
+    predicted.mkdir()
+    for file in truth.iterdir():
+        (predicted / file.name).write_bytes(file.read_bytes())
+    known = {split: {tile.name for tile in inria_tiles(root) if tile.split == split} for split in SPLITS}
+    for split in ("training", "validation"):
+        assert set(chosen_tiles(split, truth)) == known[split] != set()
+        done = run("evaluate", predicted, truth, "--protocol", "buildings", "--cases", split, "-o", tmp_path / split)
+        assert done.exit_code == 0, done.output
+        names = {row["case"] for row in csv.DictReader((tmp_path / split / "cases.csv").read_text().splitlines())}
+        assert names == known[split]
+    with pytest.raises(ValueError, match="cases must be a split with masks, training or validation, got 'test'"):
+        chosen_tiles("test", truth)
