@@ -13,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from monai_boundary._check import check_choice, is_integer
+from monai_boundary._jobs import share_of
 from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
 from monai_boundary.datasets.remote.tiles import raster_files
 from monai_boundary.inference import TileInferer, polygonize, predict_tile
@@ -22,13 +23,16 @@ __all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split", "
 _BUILDINGS = MaskCodes({0: 0, 255: 1})  # as INRIA stores them
 
 
-def tiles_of_split(tiles: Sequence[Tile], split: str, validation: Sequence[str] = ()) -> list[Tile]:
+def tiles_of_split(
+    tiles: Sequence[Tile], split: str, validation: Sequence[str] = (), shard: str | None = None
+) -> list[Tile]:
     """Return the tiles of a split.
 
     Args:
         tiles: As `inria_tiles` or `potsdam_tiles` list them.
         split: ``"training"``, ``"validation"`` or ``"test"``.
         validation: Names of training tiles that validate instead, for data without a published validation set.
+        shard: ``"I/N"``, I from 1 to N: every N-th tile of the split from the I-th on, which may be none.
 
     Raises:
         ValueError: A name is not that of a training tile, or the split has no tile.
@@ -40,7 +44,7 @@ def tiles_of_split(tiles: Sequence[Tile], split: str, validation: Sequence[str] 
     if not found:
         known = sorted({tile.split for tile in tiles} | ({"validation"} if validation else set()))
         raise ValueError(f"tiles must hold some of the split {split!r}, got those of {', '.join(known) or 'none'}")
-    return found
+    return share_of(found, shard)
 
 
 def folder_tiles(folder: str | os.PathLike[str], bands: Sequence[int] | None = None) -> list[Tile]:

@@ -8,61 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import torch
-from ignite.handlers.checkpoint import BaseSaveHandler
-from monai.handlers import CheckpointSaver
 from torch import nn
 
 from monai_boundary._check import check_fraction
 from monai_boundary._checksums import check_archive
-from monai_boundary._files import part_pattern, write_torch
 
-__all__ = ["WholeCheckpointSaver", "load_weights", "read_checkpoint", "saved_threshold"]
+__all__ = ["load_weights", "read_checkpoint", "saved_threshold"]
 
 _OPTIONAL = re.compile(r"(^|\.)_?fc\.|num_batches_tracked$")  # an encoder's classifier; a count that old files lack
-
-
-class WholeCheckpointSaver(CheckpointSaver):
-    """MONAI's `CheckpointSaver`, with files that a kill or a full disk does not cut off: the one before stays.
-
-    MONAI removes the file that is there, and then writes. Arguments are those of MONAI's.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for one in (self._final_checkpoint, self._key_metric_checkpoint, self._interval_checkpoint):
-            if one is not None:
-                one.save_handler = _WholeFiles(Path(self.save_dir), one.save_handler)
-
-
-class _WholeFiles(BaseSaveHandler):
-    """Writes in one step what MONAI's handler would write in place.
-
-    Args:
-        folder: Of the checkpoints.
-        saver: MONAI's handler, which knows a fixed name, if any, and removes old checkpoints.
-    """
-
-    def __init__(self, folder: Path, saver: Any) -> None:
-        self.folder, self.saver = folder, saver
-        self.old: list[str] = []
-
-    def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:  # noqa: ARG002
-        """Write it on the first rank; what a killed run left beside it is removed."""
-        if idist.get_rank() != 0:
-            return
-        path = self.folder / (self.saver.filename or filename)
-        for part in self.folder.glob(part_pattern(path.name)):
-            part.unlink()
-        write_torch(path, checkpoint)
-        while self.old:
-            if (name := self.old.pop()) != filename and self.saver.filename is None:
-                self.saver.remove(name)
-
-    def remove(self, filename: str) -> None:
-        """Remove an old checkpoint as soon as the new one is written."""
-        self.old.append(filename)
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str] | None) -> str:

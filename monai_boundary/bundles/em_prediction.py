@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from itertools import islice
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from monai_boundary._jobs import share_of
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
 from monai_boundary.datasets.em import EmVolume, slice_range
 from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volume_writer
@@ -26,6 +27,7 @@ def predict_volumes(
     formats: Sequence[str] = ("hdf5",),
     overwrite: bool = False,
     progress: bool = True,
+    shard: str | None = None,
 ) -> list[Path]:
     """Predict volumes one after the other, and write the likelihood of membrane and the ids of objects of each.
 
@@ -40,39 +42,44 @@ def predict_volumes(
         segmentation: From likelihood to ids; ``None`` for the defaults.
         formats: ``"hdf5"``: one file per volume with the names and attributes of CREMI; ``"tiff"``: two stacks;
             ``"zarr"``: one container of OME-Zarr per volume.
-        overwrite: Replace files that are there.
+        overwrite: Predict again what is there; else volumes that have all their files are passed over.
         progress: Show a progress bar.
+        shard: ``"I/N"``, I from 1 to N: every N-th volume from the I-th on, which may be none.
 
     Returns:
-        The files.
+        The files of these volumes.
 
     Raises:
-        FileExistsError: A file is there and `overwrite` is not set; nothing is predicted then.
         ImportError: h5py, tifffile or zarr is not installed.
         ValueError: A format is none, or an image cannot be predicted.
         OSError: A file cannot be written whole.
     """
     settings, folder, unit = segmentation or LikelihoodSegmentation(), Path(output_dir), scope_of(items)
-    files = {volume.name: volume_files(folder, volume.name, formats) for volume in items.volumes}
-    paths = [path for kinds in files.values() for found in kinds.values() for path in found]
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise FileExistsError(f"{there[0]} must not exist yet; choose another output_dir or pass --overwrite true")
-    remaining = iter(items)
-    with tqdm(total=len(items), desc="predict", unit=unit, disable=not progress) as bar:
-        for volume in items.volumes:
-            bar.set_postfix_str(volume.name)
-            grid, last = _grid(volume, unit == "slice"), 0
-            with volume_writer(files[volume.name], grid) as add:
-                for item in islice(remaining, grid.shape[0] if unit == "slice" else 1):
+    chosen = share_of(items.volumes, shard)
+    files = {volume.name: volume_files(folder, volume.name, formats) for volume in chosen}
+    paths = {name: [path for found in kinds.values() for path in found] for name, kinds in files.items()}
+    missing = [name for name in files if overwrite or not all(path.exists() for path in paths[name])]
+    if len(missing) < len(files):
+        print(f"kept {len(files) - len(missing)} volumes of an earlier run in {folder}; overwrite=True replaces")
+    grids = {volume.name: _grid(volume, unit == "slice") for volume in items.volumes}
+    counts = {name: grid.shape[0] if unit == "slice" else 1 for name, grid in grids.items()}
+    first = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
+    with tqdm(total=sum(counts[name] for name in missing), desc="predict", unit=unit, disable=not progress) as bar:
+        for name in missing:
+            bar.set_postfix_str(name)
+            grid, last = grids[name], 0
+            with volume_writer(files[name], grid) as add:
+                for index in range(first[name], first[name] + counts[name]):
+                    item = items[index]
                     likelihood = predictor(item)
                     ids = settings(likelihood, item["spacing"]).astype(np.int64)
                     ids[ids > 0] += last  # an id of its own for each slice's objects
                     last = max(last, int(ids.max()))
                     add(*(array.reshape(-1, *grid.shape[1:]) for array in (likelihood, ids)))
                     bar.update()
-    print(f"wrote {len(paths)} files to {folder}; ids of each {unit} at threshold {settings.threshold:g}")
-    return paths
+    count = sum(len(paths[name]) for name in missing)
+    print(f"wrote {count} files to {folder}; ids of each {unit} at threshold {settings.threshold:g}")
+    return [path for found in paths.values() for path in found]
 
 
 def _grid(volume: EmVolume, per_slice: bool) -> VolumeGrid:

@@ -13,7 +13,7 @@ from typing import Any
 from monai_boundary.bundles import bundle_folder
 from monai_boundary.datasets.checks import import_extra
 
-__all__ = ["parse_settings", "reason_of", "run_bundle"]
+__all__ = ["bundle_parser", "parse_settings", "reason_of", "run_bundle"]
 
 _WHOLE = ("train", "inference")  # the others change train.json
 _OF_MONAI = {"run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking"}
@@ -55,19 +55,29 @@ def run_bundle(bundle: str, configs: Sequence[str], settings: Mapping[str, Any])
         ValueError: There is no such bundle, configuration or entry.
         Exception: Whatever the run raises, see `reason_of`.
     """
-    is_copy = (Path(bundle) / "configs").is_dir()
-    folder = Path(bundle) if is_copy else bundle_folder(bundle)
     import_extra("ignite", "bundle", "bundles")
     from monai.bundle import run
 
-    files = _config_files(folder / "configs", configs)
+    folder, files, root = _find(bundle, configs)
     _check_entries(files, settings)
-    root = {"bundle_root": str(folder)} if is_copy else {}
     with _short_log():
         run(config_file=[str(file) for file in files], **{
             "meta_file": str(folder / "configs" / "metadata.json"),
             "logging_file": str(folder / "configs" / "logging.conf"), **root, **settings,
         })  # fmt: skip
+
+
+def bundle_parser(bundle: str, configs: Sequence[str], settings: Mapping[str, Any]) -> Any:
+    """Return MONAI's parser of a run, of which nothing has been made yet; arguments and errors of `run_bundle`."""
+    import_extra("ignite", "bundle", "bundles")
+    from monai.bundle import ConfigParser
+
+    _, files, root = _find(bundle, configs)
+    _check_entries(files, settings)
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in files])
+    parser.update({**root, **settings})
+    return parser
 
 
 def reason_of(error: BaseException) -> str:
@@ -78,6 +88,13 @@ def reason_of(error: BaseException) -> str:
     if "Traceback (most recent call last)" in text:  # of another process
         text = re.sub(r"^\w+(Error|Exception): ", "", text.strip().splitlines()[-1])
     return text or type(error).__name__
+
+
+def _find(bundle: str, configs: Sequence[str]) -> tuple[Path, list[Path], dict[str, str]]:
+    """Return the folder of a bundle, the files of configurations, and where outputs go if not to the default."""
+    is_copy = (Path(bundle) / "configs").is_dir()
+    folder = Path(bundle) if is_copy else bundle_folder(bundle)
+    return folder, _config_files(folder / "configs", configs), {"bundle_root": str(folder)} if is_copy else {}
 
 
 def _config_files(folder: Path, configs: Sequence[str]) -> list[Path]:

@@ -20,7 +20,7 @@ from monai_boundary.losses import foreground_shares
 from monai_boundary.reports.boundary_log import LOG_KEYS, plot_boundary_log
 from monai_boundary.weight_search.saved_state import SavedState
 
-__all__ = ["EpochLog", "TrainingCheckpoint"]
+__all__ = ["BestNetwork", "EpochLog", "TrainingCheckpoint"]
 
 _LAST, _BEST = "training.pt", "model.pt"
 
@@ -63,7 +63,7 @@ class TrainingCheckpoint:
             return
         score = self._evaluator.state
         if score.best_metric_epoch == engine.state.epoch:
-            write_torch(self._folder / _BEST, {name: item.state_dict() for name, item in self._best.items()})
+            _write_best(self._folder, self._best)
         content = {
             "settings": self._best["settings"].state_dict(), "epoch": engine.state.epoch,
             "best": (float(score.best_metric), score.best_metric_epoch), "training": self._training.take(),
@@ -97,6 +97,31 @@ class TrainingCheckpoint:
     @staticmethod
     def _renew_loader(engine: Any) -> None:
         engine.set_data(engine.state.dataloader)  # as a run that goes on here does
+
+
+class BestNetwork:
+    """Save the network of the best validation alone, where something else keeps the state of the training.
+
+    Args:
+        folder: Of ``model.pt``.
+        best: What it holds, see `TrainingCheckpoint`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], best: Mapping[str, Any]) -> None:
+        self._folder, self._best = Path(folder), dict(best)
+
+    def attach(self, engine: Any) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Save, where the validation that ends is the best."""
+        if _is_first_rank() and engine.state.best_metric_epoch == engine.state.epoch:
+            _write_best(self._folder, self._best)
+
+
+def _write_best(folder: Path, best: Mapping[str, Any]) -> None:
+    write_torch(folder / _BEST, {name: item.state_dict() for name, item in best.items()})
 
 
 class EpochLog:

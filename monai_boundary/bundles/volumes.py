@@ -7,16 +7,22 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
+from monai.data.image_writer import NibabelWriter
 from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 
+from monai_boundary._files import write_bytes
+from monai_boundary._jobs import share_of
 from monai_boundary.datasets.checks import check_readable, data_files
 from monai_boundary.datasets.datalist import CaseFiles, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
 
-__all__ = ["CaseNames", "cases_to_predict", "labelled_cases", "volume_inferer"]
+__all__ = [
+    "CaseNames", "WholeNiftiWriter", "cases_to_predict", "cases_without_prediction", "labelled_cases", "volume_inferer"
+]  # fmt: skip
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")  # as nnU-Net names the files of a case
 
@@ -46,6 +52,7 @@ def cases_to_predict(
     split: str = "validation",
     images: str | os.PathLike[str] | None = None,
     fold: int = 0,
+    shard: str | None = None,
 ) -> list[CaseFiles]:
     """Return what is to be predicted.
 
@@ -56,12 +63,14 @@ def cases_to_predict(
         images: A folder of NIfTI files, or one file, instead of a split. Names are nnU-Net's: ``case_0000.nii.gz`` is
             the first channel; a file of another name holds all channels of its case.
         fold: Which cases validate where the datalist has folds.
+        shard: ``"I/N"``, I from 1 to N: every N-th case from the I-th on, which may be none.
 
     Raises:
         FileNotFoundError: There is no datalist, or no file at `images`.
-        ValueError: There is nothing to predict, or a case has other channels.
+        ValueError: There is nothing to predict, a case has other channels, or `shard` is none.
     """
     cases = _cases_of_split(datalist, split, fold) if images is None else _cases_of_files(Path(images))
+    cases = share_of(cases, shard)
     for case in cases:
         count = sum(_channels_of(file) for file in case.image)
         if count != len(channels):
@@ -71,6 +80,16 @@ def cases_to_predict(
                 f"in {', '.join(file.name for file in case.image)}; name its files {names}"
             )
     return cases
+
+
+def cases_without_prediction(
+    cases: Sequence[CaseFiles], output_dir: str | os.PathLike[str], overwrite: bool = True
+) -> list[CaseFiles]:
+    """Return the cases that are still to be predicted: all, or without `overwrite` those of which no file is there."""
+    missing = [case for case in cases if overwrite or not (Path(output_dir) / f"{case.case}.nii.gz").exists()]
+    if len(missing) < len(cases):
+        print(f"kept {len(cases) - len(missing)} predictions of an earlier run in {output_dir}")
+    return missing
 
 
 def _cases_of_split(datalist: str | os.PathLike[str], split: str, fold: int) -> list[CaseFiles]:
@@ -126,6 +145,17 @@ class CaseNames:
     def __call__(self, metadata: Mapping[str, Any], _saver: Any = None) -> dict[str, Any]:
         """Return the name of the file."""
         return {"subject": f"{self._names[str(metadata['filename_or_obj'])]}.nii.gz", "idx": None}
+
+
+class WholeNiftiWriter(NibabelWriter):
+    """MONAI's writer of NIfTI files, whose files are whole or not there."""
+
+    def write(self, filename: str | os.PathLike[str], verbose: bool = False, **obj_kwargs: Any) -> None:
+        """Write the image elsewhere, and put its file in place in one step."""
+        with TemporaryDirectory() as folder:
+            part = Path(folder) / Path(filename).name
+            super().write(part, verbose, **obj_kwargs)
+            write_bytes(filename, part.read_bytes())
 
 
 def volume_inferer(patch_size: Sequence[int], overlap: float = 0.5, sw_batch_size: int = 4) -> Inferer:

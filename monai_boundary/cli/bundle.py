@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,9 +54,10 @@ def copy(name: str, destination: Path, force: bool) -> None:
 
 @bundle.command(context_settings={"ignore_unknown_options": True})
 @click.option("--traceback", is_flag=True, help="Show where an error comes from.")
+@click.option("--dask", metavar="ADDRESS", help="Inference on the workers of this Dask scheduler, case by case.")
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG... [--ENTRY VALUE]...")
-def run(name: str, arguments: tuple[str, ...], traceback: bool) -> None:
+def run(name: str, arguments: tuple[str, ...], traceback: bool, dask: str | None) -> None:
     """Run the bundle NAME, or the copy of one in the folder NAME, as python -m monai.bundle run does.
 
     CONFIG names its configurations: train, inference, or what changes train, such as evaluate, small or slices_2d.
@@ -66,13 +68,28 @@ def run(name: str, arguments: tuple[str, ...], traceback: bool) -> None:
       monai-boundary bundle run wmh_boundary train small --dataset_dir DATA
       monai-boundary bundle run wmh_boundary evaluate --dataset_dir DATA
       monai-boundary bundle run wmh_boundary inference --dataset_dir DATA --images FOLDER
+      monai-boundary bundle run wmh_boundary inference --dataset_dir DATA --shard 3/8
     """  # noqa: D301
     from monai_boundary.bundles.running import parse_settings, reason_of, run_bundle
 
     configs, settings = parse_settings(arguments)
     try:
-        run_bundle(name, configs, settings)
+        if dask is None:
+            run_bundle(name, configs, settings)
+        else:
+            _on_dask(dask, name, configs, settings)
     except Exception as error:
         if traceback:
             raise
         raise click.ClickException(reason_of(error)) from error
+
+
+def _on_dask(address: str, name: str, configs: list[str], settings: dict[str, Any]) -> None:
+    from monai_boundary.bundles.spread import predict_on_dask
+
+    result = predict_on_dask(address, name, configs, settings)
+    click.echo(f"{len(result.made)} cases are predicted")
+    if result.lost:
+        click.echo(
+            f"{len(result.lost)} Dask workers left during the run ({', '.join(result.lost)}); others did their cases"
+        )

@@ -15,9 +15,10 @@ from torch import nn
 from monai_boundary.bundles import bundle_folder
 from monai_boundary.bundles.aerial import TilePredictor, folder_tiles, predict_tiles, tiles_of_split
 from monai_boundary.bundles.checkpoints import load_weights
+from monai_boundary.bundles.models import ModelSettings, make_network, saved_settings
 from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_tiles
 from monai_boundary.inference import TileInferer
-from tests.bundles.running import run_workflow, weights_of_two_ranks
+from tests.bundles.running import bundle, killed_run_goes_on, refusal, run_workflow, weights_of_two_ranks
 from tests.datasets.remote import files
 
 CONFIGS = bundle_folder("buildings_boundary_f1") / "configs"
@@ -293,7 +294,7 @@ def test_the_bundle_learns_and_is_the_same_from_one_seed(inria: Path, tmp_path: 
         assert trainer.state.metrics["alpha"] == pytest.approx(0.5)
     assert scores[0] == scores[1]
     assert scores[0]["val_iou"] > 0.7
-    states = [torch.load(tmp_path / name / "models" / "model.pt") for name in ("one", "two")]
+    states = [torch.load(tmp_path / name / "models" / "model.pt")["model"] for name in ("one", "two")]
     assert equal(*states)
 
 
@@ -320,7 +321,9 @@ def test_the_weight_is_searched_for_as_the_paper_does(inria: Path, tmp_path: Pat
 
 
 def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_path: Path) -> None:
-    torch.save(state(network(0)), tmp_path / "model.pt")
+    small = make_network("UNet", **{name: value for name, value in TINY.items() if name != "_target_"})
+    settings = ModelSettings(small, bands=None, subtrahend=[120.0] * 3, divisor=[60.0] * 3, window=64)
+    torch.save({"model": state(small), "settings": settings.state_dict()}, tmp_path / "model.pt")
     files.write(tmp_path / "own" / "town.tif", building_tile(3)[0])
     run(
         tmp_path / "own", tmp_path, "inference.json", "folder.json", kind="infer", checkpoint=str(tmp_path / "model.pt")
@@ -336,3 +339,31 @@ def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_pa
 def test_two_processes_train_with_one_weight_and_one_network(inria: Path, tmp_path: Path) -> None:
     settings = {"window": 64, "max_epochs": 2, "val_interval": 2, "batch_size": 2, "schedule__epochs": 1}
     assert weights_of_two_ranks("buildings_boundary_f1", inria, tmp_path, **settings) == [[1.0, 0.0], [0.9, 0.1]]
+
+
+@pytest.mark.cli
+def test_a_killed_training_goes_on_by_the_same_command_to_the_same_bits(inria: Path, tmp_path: Path) -> None:
+    small = ["--window", 64, "--epoch_length", 2, "--batch_size", 1, "--schedule#epochs", 1]
+    found = killed_run_goes_on("buildings_boundary_f1", inria, tmp_path, *small)
+    assert found["lr_scheduler"]["last_epoch"] == 4
+    assert found["log"]["alpha"] == pytest.approx([0.0, 0.1, 0.3, 0.5])
+    assert 0 < found["log"]["foreground_true"][-1][0] < 1
+    assert (tmp_path / "broken" / "models" / "boundary.png").stat().st_size > 10_000
+    assert list((tmp_path / "broken" / "models").glob("events.*"))
+
+
+def test_a_small_network_is_read_back_as_it_was_trained(inria: Path, tmp_path: Path) -> None:
+    there = ["--dataset_dir", inria, "--bundle_root", tmp_path]
+    scaled = ["--subtrahend", "[90,100,110]", "--divisor", "[40,50,60]"]
+    given = ["--num_workers", 0, "--max_epochs", 1, "--window", 64, "--epoch_length", 1]
+    bundle("buildings_boundary_f1", "train", "small", *there, *given, *scaled)
+    kept = saved_settings(tmp_path / "models" / "model.pt")
+    assert (kept["network"]["channels"], kept["window"], kept["subtrahend"]) == ([8, 16, 32, 64], 64, [90, 100, 110])
+    bundle("buildings_boundary_f1", "evaluate", *there, "--num_workers", 0)
+    bundle("buildings_boundary_f1", "inference", *there)
+    first = (tmp_path / "predictions" / "austin1.tif").read_bytes()
+    bundle("buildings_boundary_f1", "inference", *there, *scaled, "--overwrite", True)
+    assert (tmp_path / "predictions" / "austin1.tif").read_bytes() == first
+    for config in ("evaluate", "inference"):
+        text = refusal("buildings_boundary_f1", config, *there, "--subtrahend", "[1,2,3]")
+        assert text.startswith("subtrahend must be [90, 100, 110] as in the training of")

@@ -20,7 +20,7 @@ from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.em import Stored
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation
-from tests.bundles.running import run_workflow, weights_of_two_ranks
+from tests.bundles.running import bundle, killed_run_goes_on, last_state, refusal, run_workflow, weights_of_two_ranks
 from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -194,3 +194,28 @@ def test_two_processes_train_with_one_alpha_and_one_network(cremi: Path, tmp_pat
                 "val_interval": 2, "batch_size": 1}  # fmt: skip
     assert weights_of_two_ranks("em_boundary_aware", cremi, tmp_path, **settings) == [[1.0, 0.0], [1.0, 1.0]]
     assert 0 <= saved_threshold(tmp_path / "root" / "models" / "fold_0" / "model.pt") <= 1
+
+
+@pytest.mark.cli
+def test_a_killed_training_goes_on_by_the_same_command_to_the_same_bits(cremi: Path, tmp_path: Path) -> None:
+    small = ["--crop_size", "[32,32]", "--network_def#channels", "[4,8,8,8]", "--warmup", 1]
+    state = killed_run_goes_on("em_boundary_aware", cremi, tmp_path, *small, models="models/fold_0")
+    assert state["lr_scheduler"]["last_epoch"] == 4
+    assert state["log"]["alpha"] == [0.0, 1.0, 1.0, 1.0]
+    assert all(value > 0 for value in state["log"]["boundary_term"][1:])
+    assert 0 < state["log"]["foreground_true"][-1][0] < 1
+    assert (tmp_path / "broken" / "models" / "fold_0" / "boundary.png").stat().st_size > 10_000
+    assert list((tmp_path / "broken" / "models" / "fold_0").glob("events.*"))
+
+
+def test_a_small_network_is_read_back_as_it_was_trained(cremi: Path, tmp_path: Path) -> None:
+    there = ["--dataset_dir", cremi, "--bundle_root", tmp_path]
+    given = ["--num_workers", 0, "--max_epochs", 1, "--crop_size", "[32,32]"]
+    bundle("em_boundary_aware", "train", "small", *there, *given)
+    folder = tmp_path / "models" / "fold_0"
+    assert last_state(folder)[1][0]["network"]["model.0.conv.unit0.conv.weight"].shape[0] == 8
+    bundle("em_boundary_aware", "evaluate", *there)
+    bundle("em_boundary_aware", "inference", *there)
+    assert (tmp_path / "predictions" / "fold_0" / "sample_A_002-003.hdf").is_file()
+    text = refusal("em_boundary_aware", "inference", *there, "--network_def#channels", "[4,8,8,8]")
+    assert text.startswith("channels must be [8, 16, 32, 64] as in the training of")

@@ -161,11 +161,11 @@ def test_padded_images_are_predicted_where_their_labels_lie(tmp_path: Path, orig
         assert file[LIKELIHOOD_KEY].attrs["offset"].tolist() == list(offset)
 
 
-def test_predictions_are_not_overwritten_unasked(cremi: Path, tmp_path: Path) -> None:
+def test_predictions_are_not_overwritten_unasked(cremi: Path, tmp_path: Path, capsys) -> None:
     items = items_of_split(cremi_volumes(cremi), "test")
     (tmp_path / "sample_A+.hdf").write_bytes(b"earlier")
-    with pytest.raises(FileExistsError, match=r"sample_A\+.hdf must not exist yet; .* or pass --overwrite true"):
-        predict_volumes(items, predictor(), tmp_path, progress=False)
+    predict_volumes(items, predictor(), tmp_path, progress=False)
+    assert "kept 1 volumes of an earlier run" in capsys.readouterr().out
     assert (tmp_path / "sample_A+.hdf").read_bytes() == b"earlier"
     predict_volumes(items, predictor(), tmp_path, formats=["hdf5", "tiff"], overwrite=True, progress=False)
     assert (
@@ -219,3 +219,23 @@ def test_the_report_shows_the_worst_leaks_and_works_in_a_browser(tmp_path: Path)
     page = (tmp_path / "out" / "report.html").read_text()
     assert re.findall(r"from slice (\d+): VOI merge", page) == [str(number) for number in worst[:2]]
     assert_page_works(tmp_path / "out" / "report.html", tmp_path, pictures=3)
+
+
+def test_shards_predict_every_volume_once_and_as_one_run_does(tmp_path: Path) -> None:
+    image, ids = files.cells()
+    for letter, shift in zip("ABC", (0, 7, 19), strict=True):
+        files.write_cremi(tmp_path / f"sample_{letter}.hdf", ids, np.roll(image, shift, axis=1))
+    items = items_of_split(cremi_volumes(tmp_path), "all")
+    whole = predict_volumes(items, predictor(), tmp_path / "whole", progress=False)
+    found = [
+        path.name
+        for shard in ("1/2", "2/2", "7/9")
+        for path in predict_volumes(items, predictor(), tmp_path / "shards", progress=False, shard=shard)
+    ]
+    assert found == ["sample_A.hdf", "sample_C.hdf", "sample_B.hdf"]
+    for path in whole:
+        for key in (IDS_KEY, LIKELIHOOD_KEY):
+            pair = [Stored(one, key).read() for one in (path, tmp_path / "shards" / path.name)]
+            np.testing.assert_array_equal(*pair)
+    with pytest.raises(ValueError, match=r"shard must be I/N with I from 1 to N, such as 3/8, got '4/3'"):
+        predict_volumes(items, predictor(), tmp_path / "shards", progress=False, shard="4/3")

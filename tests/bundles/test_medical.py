@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
-import os
 import re
 import shlex
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,34 +15,17 @@ from matplotlib.image import imread
 
 from monai_boundary.bundles import bundle_folder
 from monai_boundary.bundles.models import ModelSettings, make_network, saved_network, saved_settings
-from monai_boundary.bundles.running import parse_settings, reason_of, run_bundle
+from monai_boundary.bundles.running import reason_of
 from monai_boundary.bundles.volumes import cases_to_predict
 from monai_boundary.cli import main
 from monai_boundary.datasets import write_volume
-from tests.bundles.running import REPOSITORY
+from tests.bundles.running import QUIET, bundle, killed_run_goes_on, last_state, refusal
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 # MONAI, Ignite and TensorBoard, not this package
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SMALL = ["--network_def#channels", "[4,8,8,8]", "--patch_size", "[16,16,8]"]
-QUIET = ["--logging_file", "False"]  # a log on the captured stream would outlive it
-
-
-def bundle(*arguments: object) -> None:
-    """Run a bundle in this process, as the command does."""
-    name, *rest = map(str, arguments)
-    configs, given = parse_settings([*rest, *QUIET])
-    run_bundle(name, configs, given)
-
-
-def refusal(*arguments: object) -> str:
-    """The reason of a run that fails."""
-    try:
-        bundle(*arguments)
-    except Exception as error:
-        return reason_of(error)
-    pytest.fail("the run ended well")
 
 
 @pytest.fixture
@@ -162,57 +139,11 @@ def test_images_are_grouped_into_cases_of_the_right_channels(data: Path, tmp_pat
 # A run that is killed
 
 
-def last_state(folder: Path) -> tuple[int, list]:
-    content = torch.load(folder / "training.pt", weights_only=True)
-    return content["epoch"], torch.load(io.BytesIO(content["training"].numpy().tobytes()), weights_only=True)
-
-
-def assert_same(one: object, other: object) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for pair in zip(one, other, strict=True):
-            assert_same(*pair)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        assert one == other or (one != one and other != other)
-
-
 @pytest.mark.cli
 def test_a_killed_training_goes_on_by_the_same_command_to_the_same_bits(data: Path, tmp_path: Path) -> None:
-    train = json.loads((bundle_folder("wmh_boundary") / "configs" / "train.json").read_text())["train"]
-    kill = {"_target_": "tests.bundles.record.KillOnce", "flag": str(tmp_path / "killed"), "iteration": 6}
-    (tmp_path / "kill.json").write_text(json.dumps({"train#handlers": [*train["handlers"], kill]}))
     share = "{'_target_':'monai_boundary.GradientShare','end':0.3}"
-    command = ["train", "--dataset_dir", data, "--num_workers", 0, *SMALL, "--max_epochs", 4, "--val_interval", 1]
-    command += ["--batch_size", 1, "--schedule", share]
-    broken = ["wmh_boundary", command[0], tmp_path / "kill.json", *command[1:], "--bundle_root", tmp_path / "broken"]
-    done = subprocess.run(
-        [sys.executable, "-m", "monai_boundary.cli", "bundle", "run", *map(str, broken)],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
-    assert last_state(tmp_path / "broken" / "models")[0] == 2
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        bundle(*broken)
-        bundle("wmh_boundary", *command, "--bundle_root", tmp_path / "whole")
-    finally:
-        torch.set_num_threads(threads)
-    folders = [tmp_path / name / "models" for name in ("broken", "whole")]
-    epochs, states = zip(*map(last_state, folders), strict=True)
-    assert epochs == (4, 4)
-    assert {"network", "optimizer", "loss", "alpha", "log", "transforms"} <= set(states[0][0])
-    assert states[0][0]["loss"]["balance.norms"].all()
-    states = [[{**one[0], "transforms": [part[::2] for part in one[0]["transforms"]]}, one[1]] for one in states]
-    assert_same(*states)
-    assert_same(*(torch.load(folder / "model.pt", weights_only=True) for folder in folders))
+    state = killed_run_goes_on("wmh_boundary", data, tmp_path, *SMALL, "--batch_size", 1, "--schedule", share)
+    assert state["loss"]["balance.norms"].all()
 
 
 def test_a_finished_run_can_be_made_longer_and_not_be_another(

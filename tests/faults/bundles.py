@@ -5,6 +5,7 @@ from tests.faults.registry import fault
 MEDICAL = ("bundles/test_medical.py",)
 PAGES = ("evaluation/test_pages.py",)
 LEAKS = ("reports/test_leaks.py",)
+SPREAD = ("bundles/test_spread.py",)
 BUNDLES = "monai_boundary.bundles"
 
 
@@ -60,3 +61,31 @@ def the_part_of_a_tile_is_its_corner(right, wrong, side):
 @fault("monai_boundary.reports.leaks:merged_borders", *LEAKS)
 def every_border_is_a_leak(right, predicted, truth, *args):
     return (truth == 0) & (predicted > 0)
+
+
+@fault("monai_boundary._jobs:share_of", *SPREAD)
+def a_shard_lacks_its_first_case(right, cases, shard):
+    return right(cases, shard)[shard is not None :]
+
+
+@fault(f"{BUNDLES}.volumes:cases_without_prediction", *SPREAD)
+def what_is_there_is_predicted_again(right, cases, *args):
+    return list(cases)
+
+
+@fault(f"{BUNDLES}.volumes:WholeNiftiWriter.write", *SPREAD)
+def a_prediction_is_written_in_place(right, self, filename, verbose=False, **given):
+    from monai.data.image_writer import NibabelWriter
+
+    NibabelWriter.write(self, filename, verbose, **given)
+
+
+@fault(f"{BUNDLES}.training:BestNetwork.__call__", "kill/test_checkpoints.py")
+def the_last_network_is_the_best(right, self, engine):
+    engine.state.best_metric_epoch = engine.state.epoch
+    right(self, engine)
+
+
+@fault("monai_boundary.evaluation.tiles:chosen_tiles", "evaluation/test_tiles.py")
+def every_tile_of_a_split_is_chosen(right, text, gt_dir):
+    return [name for split in ("training", "validation") for name in right(split, gt_dir)]
