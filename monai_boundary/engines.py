@@ -115,7 +115,8 @@ class _EpochMeans:
         self.count = 0
 
     def add(self, *values: torch.Tensor) -> None:
-        row = torch.stack([value.detach().double() for value in values])
+        # plain: of a batch of one MetaTensor the terms have metadata that no slice of their row fits
+        row = torch.stack([value.detach().as_subclass(torch.Tensor).double() for value in values])
         self.total = row if self.total is None else self.total + row
         self.count += 1
 

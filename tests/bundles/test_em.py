@@ -216,6 +216,6 @@ def test_a_small_network_is_read_back_as_it_was_trained(cremi: Path, tmp_path: P
     assert last_state(folder)[1][0]["network"]["model.0.conv.unit0.conv.weight"].shape[0] == 8
     bundle("em_boundary_aware", "evaluate", *there)
     bundle("em_boundary_aware", "inference", *there)
-    assert (tmp_path / "predictions" / "fold_0" / "sample_A_002-003.hdf").is_file()
+    assert (tmp_path / "predictions" / "fold_0" / "sample_A_000-001.hdf").is_file()
     text = refusal("em_boundary_aware", "inference", *there, "--network_def#channels", "[4,8,8,8]")
     assert text.startswith("channels must be [8, 16, 32, 64] as in the training of")
