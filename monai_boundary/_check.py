@@ -28,7 +28,7 @@ def check_choice(name: str, value: Any, options: Sequence[Any]) -> Any:
 
 def check_number(name: str, value: Any, *, low: float = 0.0, strict: bool = True) -> float:
     """Return `value` as a finite float above `low` (at least `low` unless `strict`)."""
-    if not is_integer(value) and not isinstance(value, float | np.floating):
+    if not is_integer(value) and not isinstance(value, (float, np.floating)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     number = float(value)
     if not math.isfinite(number) or number < low or (strict and number == low):
@@ -46,7 +46,7 @@ def check_fraction(name: str, value: Any) -> float:
 
 def is_integer(value: Any) -> bool:
     """Whether `value` is an integer, Python's or NumPy's; a bool is none."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def check_count(name: str, value: Any, low: int = 1) -> int:
@@ -71,7 +71,7 @@ def check_spatial_ndim(name: str, shape: Sequence[int], channels: int = 0) -> in
 
 def check_per_axis(name: str, value: Any, ndim: int, *, odd: bool = False) -> tuple[int, ...]:
     """Return `value` as one integer >= 0 (or odd and >= 1) per spatial axis; one integer stands for all."""
-    values = tuple(value) if isinstance(value, list | tuple) else (value,) * ndim
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,) * ndim
     if not all(map(is_integer, values)):
         kind = "an odd integer" if odd else "an integer"
         raise TypeError(f"{name} must be {kind} or one per spatial axis ({ndim}), got {value!r}")
@@ -88,7 +88,7 @@ def check_per_axis(name: str, value: Any, ndim: int, *, odd: bool = False) -> tu
 def check_windows(theta0: Any, theta: Any) -> None:
     """Raise unless the windows of the boundary F1 loss are odd; how many axes there are shows in the call."""
     for name, window in (("theta0", theta0), ("theta", theta)):
-        check_per_axis(name, window, len(window) if isinstance(window, list | tuple) else 1, odd=True)
+        check_per_axis(name, window, len(window) if isinstance(window, (list, tuple)) else 1, odd=True)
 
 
 def check_connectivity(connectivity: Any, ndim: int) -> int:
@@ -146,7 +146,7 @@ def as_numpy(name: str, array: Any) -> np.ndarray:
 
 def check_array(name: str, array: Any) -> None:
     """Raise ``TypeError`` unless `array` is an array or a tensor, of which the result then is."""
-    if not isinstance(array, np.ndarray | torch.Tensor):
+    if not isinstance(array, (np.ndarray, torch.Tensor)):
         raise TypeError(f"{name} must be an array or a tensor, got {type(array).__name__}; call numpy.asarray")
 
 

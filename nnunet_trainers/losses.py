@@ -85,7 +85,7 @@ class RegionAndBoundary(RegionBoundaryLoss):
         if self._maps is None:
             raise RuntimeError("take_maps must come before each call, got no maps; train_step of the mixin does it")
         (maps, made_with), self._maps = self._maps, None  # never the maps of another batch
-        whole = target[0] if isinstance(target, list | tuple) else target
+        whole = target[0] if isinstance(target, (list, tuple)) else target
         self._first_map(maps, self.options, lambda: self._masks(whole, maps.shape[1]), made_with)
         return self.weighted(output, whole, lambda heads: self.terms(heads, target, maps))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from monai_boundary import cli
 from monai_boundary.datasets import lesion_phantom, write_volume
@@ -69,6 +71,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _seeds() -> None:
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - MONAI's random transforms draw their seeds from the global state
+
+
+@pytest.fixture
+def imitated_cuda() -> Iterator[None]:
+    """CUDA tensors without values, on any machine: reading one on the host, or copying it there, is an error."""
+    with FakeTensorMode():
+        try:
+            torch.zeros(1, device="cuda")[:].as_subclass(torch.Tensor)
+        except RuntimeError as error:
+            pytest.skip(f"torch {torch.__version__} imitates no CUDA tensor: {str(error).splitlines()[0]}")
+        yield
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def barrier_weights(
     ndim = check_spatial_ndim("likelihood", values.shape)
     if target.shape != values.shape:
         raise ValueError(f"likelihood and membrane must share their shape, got {values.shape} and {target.shape}")
-    kept = tuple(dilation) if isinstance(dilation, list | np.ndarray) else dilation
+    kept = tuple(dilation) if isinstance(dilation, (list, np.ndarray)) else dilation
     counted = _check_valid(valid, values.shape)
     check_choice("weighting", weighting, WEIGHTINGS)
     reach = check_connectivity(connectivity, ndim)

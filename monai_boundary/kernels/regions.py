@@ -90,7 +90,8 @@ def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
         there = tuple(slice(max(0, move), min(size, size + move)) for move, size in zip(step, array.shape, strict=True))
         equal = (array[here] == array[there]) & (array[here] != 0)
         pairs.append(np.stack([index[here][equal], index[there][equal]]))
-    ends = np.concatenate(pairs, axis=1)
+    # scipy 1.11 reads no other indices, and says so beside a wrong result
+    ends = np.concatenate(pairs, axis=1).astype(np.int32, copy=False)
     graph = sparse.coo_array((np.ones(ends.shape[1], bool), ends), shape=(array.size,) * 2)
     found = sparse.csgraph.connected_components(graph, directed=False)[1][array.ravel() != 0]
     _, first, place = np.unique(found, return_index=True, return_inverse=True)

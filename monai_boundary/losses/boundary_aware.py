@@ -104,7 +104,7 @@ class BoundaryAwareLoss(_Loss):
     def __post_init__(self) -> None:
         super().__init__(reduction=LossReduction(self.reduction).value)
         kernel = import_module(_KERNEL)
-        check_per_axis("dilation", self.dilation, len(self.dilation) if isinstance(self.dilation, list | tuple) else 1)
+        check_per_axis("dilation", self.dilation, len(self.dilation) if isinstance(self.dilation, (list, tuple)) else 1)
         check_choice("weighting", self.weighting, kernel.WEIGHTINGS)
         check_count("connectivity", self.connectivity)
         self.contract = TargetContract(sigmoid=True, ignore_index=self.ignore_index, validate=self.validate)

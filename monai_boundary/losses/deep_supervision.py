@@ -184,7 +184,7 @@ def _split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | Non
     if not isinstance(label, torch.Tensor):
         raise TypeError(f"target must be a tensor, got {type(label).__name__}; make one with torch.as_tensor")
     check_dense("target", label)
-    if not isinstance(output, torch.Tensor | list | tuple):
+    if not isinstance(output, (torch.Tensor, list, tuple)):
         raise TypeError(f"input must be a tensor or a sequence of heads (B, C, *S), got {type(output).__name__}")
     if isinstance(output, torch.Tensor) and output.ndim != label.ndim + 1:
         check_output(output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from monai_boundary import BoundaryLoss, RescaleDistanceMap, RescaleDistanceMapd
 from tests.transforms.images import on_grid
 
 KEYS = ["label", "distance_map"]
+DROPS_META = "track_meta" in inspect.signature(PersistentDataset).parameters
 SPACING = (3.0, 1.0, 1.0)
 
 
@@ -57,8 +60,8 @@ def pipeline() -> Compose:
 def cached(kind: str, case: dict, folder) -> CacheDataset | PersistentDataset:
     if kind == "memory":
         return CacheDataset([case], pipeline(), progress=False)
-    # MONAI's disk cache drops affine and meta unless told otherwise
-    settings = {"track_meta": True, "weights_only": False} if kind == "disk with meta" else {}
+    # MONAI's disk cache drops affine and meta unless told otherwise, from version 1.6 on
+    settings = {"track_meta": True, "weights_only": False} if kind == "disk with meta" and DROPS_META else {}
     return PersistentDataset([case], pipeline(), cache_dir=folder, **settings)
 
 
@@ -81,6 +84,7 @@ def test_cached_map_can_be_rescaled(kind, case, tmp_path):
         torch.testing.assert_close(RescaleDistanceMap()(crop["distance_map"]), crop["distance_map"])
 
 
+@pytest.mark.skipif(not DROPS_META, reason="MONAI before 1.6 keeps affine and meta in its disk cache")
 def test_map_from_a_disk_cache_without_meta_is_refused_by_rescaling(case, tmp_path):
     data = cached("disk", case, tmp_path)
     RescaleDistanceMap()(data[0]["distance_map"])  # the first read makes the file and does not come from it

@@ -260,7 +260,7 @@ def batch_masks_map(
 
 
 def _classes(num_classes: Any, include_background: bool) -> range:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, (int, np.integer)) or num_classes < 2:
         raise ValueError(f"num_classes must be an integer >= 2 (background counts), got {num_classes!r}")
     return range(0 if include_background else 1, int(num_classes))
 

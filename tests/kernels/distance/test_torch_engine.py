@@ -7,7 +7,6 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_boundary import DistanceMapOptions, signed_distance
@@ -58,6 +57,7 @@ class PeakMemory(TorchDispatchMode):
         self.now -= size
 
 
+@pytest.mark.usefixtures("imitated_cuda")
 @pytest.mark.parametrize(
     ("shape", "options", "ignore_index"),
     [
@@ -68,24 +68,22 @@ class PeakMemory(TorchDispatchMode):
     ],
 )
 def test_maps_stay_on_the_device_below_three_times_their_size(shape, options, ignore_index, monkeypatch):
-    # Tensors without values stand for CUDA tensors: what reads a value on the host, or has a shape that depends on one,
-    # cannot be done with them. The ops themselves would hide what they do.
+    # No shape can depend on a value, either. The ops themselves would hide what they do.
     for name in ("signed_field", "seed_field"):
         monkeypatch.setattr(torch_engine, name, getattr(torch_engine, name)._init_fn)
-    with FakeTensorMode():
-        labels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
-        with PeakMemory() as memory:
-            maps = batch_labels_map(labels, 3, (3.0, 1.0, 1.0)[: len(shape) - 2], options, True, ignore_index)
+    labels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
+    with PeakMemory() as memory:
+        maps = batch_labels_map(labels, 3, (3.0, 1.0, 1.0)[: len(shape) - 2], options, True, ignore_index)
     assert maps.shape == (shape[0], 3, *shape[2:])
     assert memory.peak < 3 * maps.untyped_storage().nbytes()
 
 
+@pytest.mark.usefixtures("imitated_cuda")
 def test_the_device_is_taken_for_cuda_tensors_only():
-    with FakeTensorMode():
-        mask = torch.zeros(4, 5, dtype=torch.bool, device="cuda")
-        assert signed_distance(mask).device.type == "cuda"
-        with pytest.raises(TypeError, match="mask must be bool"):
-            signed_distance(mask.float())
+    mask = torch.zeros(4, 5, dtype=torch.bool, device="cuda")
+    assert signed_distance(mask).device.type == "cuda"
+    with pytest.raises(TypeError, match="mask must be bool"):
+        signed_distance(mask.float())
 
 
 def out_of_memory(*_: object) -> torch.Tensor:
@@ -139,10 +137,10 @@ def test_no_gradient_flows(rng):
     assert not batch_labels_map(labels, 3, (3.0, 1.0), ALL_SETTINGS, backend="torch").requires_grad
 
 
+@pytest.mark.usefixtures("imitated_cuda")
 def test_small_unsigned_labels_do_not_meet_a_negative_ignore_label():
-    with FakeTensorMode():
-        there = torch.zeros(1, dtype=torch.uint8, device="cuda")
-        assert torch_engine.labels_tensor(there, 2, -1).dtype == torch.int16
+    there = torch.zeros(1, dtype=torch.uint8, device="cuda")
+    assert torch_engine.labels_tensor(there, 2, -1).dtype == torch.int16
 
 
 def test_another_default_type_changes_nothing():
