@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_boundary.bundles import bundle_folder
 from monai_boundary.bundles.running import parse_settings, reason_of, run_bundle
+from monai_boundary.cli import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUIET = ["--logging_file", "False"]  # a log on the captured stream would outlive it
@@ -37,6 +40,18 @@ def refusal(*arguments: object) -> str:
     except Exception as error:
         return reason_of(error)
     pytest.fail("the run ended well")
+
+
+def run_page(name: str, data: Path, *training: object) -> int:
+    """Run the commands of a bundle's page as printed, training with other settings; return how many there are."""
+    page = (bundle_folder(name) / "docs" / "README.md").read_text()
+    commands = re.findall(r"^    monai-boundary ((?:bundle run|evaluate) .*)$", page, flags=re.MULTILINE)
+    for line in commands:
+        words = shlex.split(line.replace("$DATA", str(data)))
+        if words[0] == "bundle":
+            words += [*QUIET, *(map(str, training) if words[3] == "train" else [])]
+        main(words, standalone_mode=False)
+    return len(commands)
 
 
 def run_workflow(configs: Path, names: Sequence[str], kind: str, settings: Mapping[str, Any]) -> ConfigWorkflow:

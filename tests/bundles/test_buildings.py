@@ -18,7 +18,7 @@ from monai_boundary.bundles.checkpoints import load_weights
 from monai_boundary.bundles.models import ModelSettings, make_network, saved_settings
 from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_tiles
 from monai_boundary.inference import TileInferer
-from tests.bundles.running import bundle, killed_run_goes_on, refusal, run_workflow, weights_of_two_ranks
+from tests.bundles.running import bundle, killed_run_goes_on, refusal, run_page, run_workflow, weights_of_two_ranks
 from tests.datasets.remote import files
 
 CONFIGS = bundle_folder("buildings_boundary_f1") / "configs"
@@ -367,3 +367,14 @@ def test_a_small_network_is_read_back_as_it_was_trained(inria: Path, tmp_path: P
     for config in ("evaluate", "inference"):
         text = refusal("buildings_boundary_f1", config, *there, "--subtrahend", "[1,2,3]")
         assert text.startswith("subtrahend must be [90, 100, 110] as in the training of")
+
+
+def test_the_commands_of_the_page_run_from_an_empty_folder(
+    inria: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    small = ["--num_workers", 0, "--max_epochs", 1, "--window", 64, "--epoch_length", 1]
+    assert run_page("buildings_boundary_f1", inria / "AerialImageDataset", *small) == 4
+    assert [path.name for path in Path().iterdir()] == ["buildings_boundary_f1"]
+    assert (Path("buildings_boundary_f1") / "scores" / "report.html").is_file()

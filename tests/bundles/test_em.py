@@ -20,7 +20,15 @@ from monai_boundary.datasets import membrane_phantom
 from monai_boundary.datasets.em import Stored
 from monai_boundary.inference.volume_files import IDS_KEY, LIKELIHOOD_KEY
 from monai_boundary.metrics import LikelihoodSegmentation
-from tests.bundles.running import bundle, killed_run_goes_on, last_state, refusal, run_workflow, weights_of_two_ranks
+from tests.bundles.running import (
+    bundle,
+    killed_run_goes_on,
+    last_state,
+    refusal,
+    run_page,
+    run_workflow,
+    weights_of_two_ranks,
+)
 from tests.datasets.em import files
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -219,3 +227,14 @@ def test_a_small_network_is_read_back_as_it_was_trained(cremi: Path, tmp_path: P
     assert (tmp_path / "predictions" / "fold_0" / "sample_A_000-001.hdf").is_file()
     text = refusal("em_boundary_aware", "inference", *there, "--network_def#channels", "[4,8,8,8]")
     assert text.startswith("channels must be [8, 16, 32, 64] as in the training of")
+
+
+def test_the_commands_of_the_page_run_from_an_empty_folder(
+    cremi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    small = ["--num_workers", 0, "--max_epochs", 1, "--crop_size", "[32,32]", "--network_def#channels", "[4,8,8,8]"]
+    assert run_page("em_boundary_aware", cremi, *small) == 3
+    assert [path.name for path in Path().iterdir()] == ["em_boundary_aware"]
+    assert (Path("em_boundary_aware") / "eval" / "fold_0" / "report.html").is_file()

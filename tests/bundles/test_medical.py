@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,11 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from monai_boundary.bundles import bundle_folder
 from monai_boundary.bundles.models import ModelSettings, make_network, saved_network, saved_settings
 from monai_boundary.bundles.running import reason_of
 from monai_boundary.bundles.volumes import cases_to_predict
-from monai_boundary.cli import main
 from monai_boundary.datasets import write_volume
-from tests.bundles.running import QUIET, bundle, killed_run_goes_on, last_state, refusal
+from tests.bundles.running import QUIET, bundle, killed_run_goes_on, last_state, refusal, run_page
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 # MONAI, Ignite and TensorBoard, not this package
@@ -236,13 +233,6 @@ def test_the_commands_of_the_page_run_from_an_empty_folder(
     (data / "datalist.json").write_text(text.replace('"labels/', '"labelsTr/'))
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    page = (bundle_folder(name) / "docs" / "README.md").read_text()
-    commands = re.findall(r"^    monai-boundary ((?:bundle run|evaluate) .*)$", page, flags=re.MULTILINE)
-    assert len(commands) == 4
-    for line in commands:
-        words = shlex.split(line.replace("$DATA", str(data)))
-        if words[0] == "bundle":  # as printed, on a network and a patch for a test
-            words += [*QUIET, "--num_workers", "0", *([*SMALL, "--max_epochs", "1"] if words[3] == "train" else [])]
-        main(words, standalone_mode=False)
+    assert run_page(name, data, *SMALL, "--num_workers", 0, "--max_epochs", 1) == 4
     assert [path.name for path in Path().iterdir()] == [name]
     assert (Path(name) / "scores" / "report.html").is_file()

@@ -80,12 +80,12 @@ def the_one_pass_runs_inside_of_torch_func(right, logits):
     return True
 
 
-@fault("monai_boundary.losses.map_target:MapLoss._spacing_of", *BOUNDARY)
+@fault("monai_boundary.losses.target:SpacedLoss.spacing_of", *BOUNDARY)
 def the_loss_makes_its_map_with_the_axes_of_spacing_reversed(right, self, *args):
     return [spacing[::-1] for spacing in right(self, *args)]
 
 
-@fault("monai_boundary.losses.map_target:MapLoss._spacing_of", *BOUNDARY, *MAPS)
+@fault("monai_boundary.losses.target:SpacedLoss.spacing_of", *BOUNDARY, *MAPS)
 def the_loss_makes_all_maps_with_the_spacing_of_the_first_sample(right, self, *args):
     return right(self, *args)[:1]
 
@@ -244,7 +244,7 @@ def maps_of_masks_start_at_ignored_voxels(right, self, masks, valid, like):
 
 @fault("monai_boundary.losses.map_losses:TargetMapLoss._maps_of", *MAP_LOSSES)
 def all_samples_have_the_spacing_of_the_first(right, self, masks, valid, like):
-    return self.map_of_masks(masks, self._spacing_of(like, masks.ndim - 2)[0], valid)
+    return self.map_of_masks(masks, self.spacing_of(like, masks.ndim - 2)[0], valid)
 
 
 @fault("monai_boundary.losses.map_losses:RegionWiseLoss.of_map", *MAP_LOSSES)
