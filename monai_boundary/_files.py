@@ -25,6 +25,7 @@ __all__ = [
     "is_lock",
     "only_writer",
     "part_pattern",
+    "remove",
     "replacing",
     "together",
     "write_bytes",
@@ -78,11 +79,11 @@ def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator
         if part.is_dir() and path.is_dir():  # a folder cannot be replaced in one step: the old one steps aside first
             path.replace(aside)
         part.replace(path)
-        _remove(aside)
+        remove(aside)
     except BaseException as error:
         full = _full_disk(error)
         text = "" if full is None else _shortage(part, size)  # before what was written is gone
-        _remove(part)
+        remove(part)
         for folder in missing:
             with suppress(OSError):
                 folder.rmdir()
@@ -109,7 +110,7 @@ def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
     """
     folder = Path(folder)
     for left in folder.glob(part_pattern("together")):
-        _remove(left)
+        remove(left)
     part = folder / f".together.{uuid.uuid4().hex}.part"
     try:
         part.mkdir(parents=True)
@@ -121,7 +122,7 @@ def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(folder / Path(error.filename).relative_to(part))) from error
     finally:
-        _remove(part)
+        remove(part)
 
 
 @contextmanager
@@ -191,7 +192,8 @@ def _shortage(part: Path, size: int | None) -> str:
     return f"the file takes {taken} MB, {shutil.disk_usage(folder).free / 1e6:.3g} MB are free"
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing need be there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

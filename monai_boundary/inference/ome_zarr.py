@@ -14,7 +14,7 @@ from monai_boundary.datasets.em.zarrs import import_zarr
 if TYPE_CHECKING:
     from monai_boundary.inference.volume_files import VolumeGrid
 
-__all__ = ["OME_IDS", "OME_LIKELIHOOD", "OME_VERSIONS", "create_array", "create_ome_zarr", "open_array"]
+__all__ = ["OME_IDS", "OME_LIKELIHOOD", "OME_VERSIONS", "create_array", "create_group", "create_ome_zarr", "open_array"]
 
 OME_LIKELIHOOD, OME_IDS = "0", "labels/ids/0"
 #: Of OME-Zarr, and the version of Zarr that each is of.
@@ -37,7 +37,7 @@ def create_ome_zarr(path: Path, grid: VolumeGrid, chunks: Sequence[int], version
         ValueError: There is no such version.
     """
     check_choice("version", version, tuple(OME_VERSIONS))
-    group = _open_group(path, OME_VERSIONS[version])
+    group = create_group(path, OME_VERSIONS[version])
     likelihood = create_array(group, OME_LIKELIHOOD, grid.shape, chunks, np.float32)
     ids = create_array(group, OME_IDS, grid.shape, chunks, np.uint64)
     steps = [{"type": "scale", "scale": [*grid.spacing]}, {"type": "translation", "translation": [*grid.offset]}]
@@ -76,10 +76,12 @@ def open_array(path: Path, key: str) -> Any:
     zarr = import_zarr()
     if _is_old(zarr):
         return zarr.open_array(str(path / key), mode="r+")
-    return zarr.open_array(str(path / key), mode="r+", config={"write_empty_chunks": True})
+    with zarr.config.set({"array.write_empty_chunks": True}):  # zarr 3.1 does not heed its argument config here
+        return zarr.open_array(str(path / key), mode="r+")
 
 
-def _open_group(path: Path, zarr_format: int) -> Any:
+def create_group(path: Path, zarr_format: int = 2) -> Any:
+    """Return a new container; raises as `create_ome_zarr`."""
     zarr = import_zarr()
     if not _is_old(zarr):
         return zarr.open_group(str(path), mode="w-", zarr_format=zarr_format)

@@ -79,11 +79,15 @@ class LikelihoodSegmentation:
         ids = connected_components(values <= self.threshold, self.connectivity)
         if self.min_size > 1:
             ids[(np.bincount(ids.ravel()) < self.min_size)[ids]] = 0
+        return self.fill(values, ids, spacing)
+
+    def fill(self, likelihood: np.ndarray, ids: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
+        """Give the membrane of a likelihood `(*S)` to the objects `ids` `(*S)`, as `membrane` says."""
         if self.membrane == "keep" or not ids.any():
             return ids
         if self.membrane == "nearest":
             return np.asarray(nearest_label(ids, spacing))
-        return _watershed(values, ids, self.connectivity)
+        return _watershed(likelihood, ids, self.connectivity)
 
 
 def threshold_sweep(

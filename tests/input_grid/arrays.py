@@ -38,7 +38,7 @@ def pair(pred: Any, target: Any, kind: str = "mask", leading: int = 0) -> dict[s
 
 def kernels() -> dict[str, Recipe]:
     from monai_boundary import kernels as k
-    from monai_boundary.kernels import barrier, regions
+    from monai_boundary.kernels import barrier, regions, slices
     from monai_boundary.kernels import components as lesions
 
     labels, ids, window = given(LABELS[None], "labels", 1), given(IDS, "ids"), (3, integer())
@@ -87,6 +87,7 @@ def kernels() -> dict[str, Recipe]:
         ),
         "near_other_regions": recipe(regions.near_other_regions, regions=ids, width=(1.0, number())),
         "region_seeds": recipe(regions.region_seeds, regions=ids),
+        "link_slices": recipe(slices.link_slices, ids=given(np.stack([IDS] * 2), "ids"), ndim=3),
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from tests.input_grid.cells import Recipe
 
 ROOMS = [
     "monai_boundary", "monai_boundary.kernels", "monai_boundary.kernels.barrier",
-    "monai_boundary.kernels.components", "monai_boundary.kernels.regions",
+    "monai_boundary.kernels.components", "monai_boundary.kernels.regions", "monai_boundary.kernels.slices",
     "monai_boundary.losses", "monai_boundary.schedules", "monai_boundary.transforms", "monai_boundary.metrics",
     "monai_boundary.weight_search", "monai_boundary.engines", "monai_boundary.inference", "monai_boundary.map_store",
     "monai_boundary.precompute", "monai_boundary.evaluation", "monai_boundary.datasets", "monai_boundary.datasets.em",
@@ -26,13 +26,13 @@ LEFT_OUT = {
         "Phantom",
         "Precomputed", "SearchRound", "SurfaceDistances", "Volume",
     },
-    "bases of others": {"CaseMetric", "MaskMetric", "Schedule", "TileSource"},
+    "bases of others": {"BlockSource", "CaseMetric", "MaskMetric", "Schedule", "TileSource"},
     "read or write files: tests/precompute, tests/evaluation, tests/datasets, tests/inference": {
         "EmSlices", "EmVolume", "EmVolumes", "Layer", "MapStore", "MaskCodes", "MaskReader", "PrecomputedDistanceMapd",
         "Stored", "Tile", "TileInferer", "TileReader", "TileWindows", "cremi_volumes", "encode_map", "evaluate_folder",
         "find_pairs", "fold_volumes", "gala_volumes", "inria_tiles", "isbi2012_volumes", "potsdam_codes",
         "PolygonWarning", "Polygons", "RasterizedFolder", "polygonize", "rasterize", "rasterize_folder",
-        "read_polygons",
+        "read_polygons", "predict_blocks",
         "potsdam_tiles", "precompute_maps", "predict_tile", "read_image", "read_labels", "read_record", "read_records",
         "require_blosc2", "require_settings", "same_grid", "slice_range", "snemi3d_volumes", "volume_shape",
         "write_nnunet_phantoms", "write_report", "write_tables", "write_volume", "zarr_volumes",
