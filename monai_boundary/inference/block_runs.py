@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def predict_blocks(  # noqa: PLR0913 - three that every call gives, the rest by 
         "fill": fill is not None, "version": version,
     }  # fmt: skip
     folder = place.with_name(f".{place.name}.blocks")
-    with only_writer(place.parent, f"{place.name}.blocks"):
+    with only_writer(place.parent, f"{place.name}.blocks"), _naming(folder):
         finished = (folder / _SETTINGS).exists() and not (folder / RESULT).exists()  # killed while it removed the rest
         if not finished:
             if place.exists() and not overwrite:
@@ -99,6 +100,18 @@ def predict_blocks(  # noqa: PLR0913 - three that every call gives, the rest by 
 
 
 _SETTINGS = "settings.json"
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Name the folder in an error of zarr's writers, which say no path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        reason = f"{error.strerror}; free some space and start again, which goes on from here"
+        raise OSError(error.errno, reason, str(folder)) from error
 
 
 def _begin(folder: Path, settings: dict[str, Any], grid: VolumeGrid, blocks: Blocks, overwrite: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -232,6 +234,19 @@ def test_wrong_settings_and_predictions_are_told(tmp_path: Path, change: dict, t
     with pytest.raises(ValueError, match=text):
         predict(tmp_path / "a.zarr", **change)
     assert not (tmp_path / "a.zarr").exists()
+
+
+def test_a_full_disk_is_told_with_the_folder_that_goes_on(tmp_path: Path) -> None:
+    def full(voxels: np.ndarray) -> np.ndarray:
+        if len(list(tmp_path.rglob("*.npy"))) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as zarr raises it, without a path
+        return smooth(voxels)
+
+    with pytest.raises(
+        OSError, match=r"No space left on device; free some .* goes on from here: '.*\.a\.zarr\.blocks'"
+    ):
+        predict(tmp_path / "a.zarr", network=full)
+    predict(tmp_path / "a.zarr")
 
 
 def test_a_stored_volume_keeps_its_voxel_size_and_place(tmp_path: Path) -> None:
