@@ -15,7 +15,9 @@ from tqdm import tqdm
 from monai_boundary._check import check_choice, is_integer
 from monai_boundary._jobs import share_of
 from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
-from monai_boundary.datasets.remote.tiles import raster_files
+from monai_boundary.datasets.remote.raster import White
+from monai_boundary.datasets.remote.sources import gdal_name, is_address
+from monai_boundary.datasets.remote.tiles import ENDINGS, IMAGE_ENDINGS, check_tiles, raster_files
 from monai_boundary.inference import TileInferer, polygonize, predict_tile
 
 __all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split", "with_bands"]
@@ -43,24 +45,60 @@ def tiles_of_split(
     found = [tile for tile in tiles if ("validation" if tile.name in validation else tile.split) == split]
     if not found:
         known = sorted({tile.split for tile in tiles} | ({"validation"} if validation else set()))
-        raise ValueError(f"tiles must hold some of the split {split!r}, got those of {', '.join(known) or 'none'}")
+        raise ValueError(f"tiles must hold some of the split {split!r}, got those of {', '.join(known) or 'none'}"
+                         + ("; name some in validation_tiles" if split == "validation" else ""))  # fmt: skip
     return share_of(found, shard)
 
 
-def folder_tiles(folder: str | os.PathLike[str], bands: Sequence[int] | None = None) -> list[Tile]:
-    """Return every GeoTIFF of a folder as a tile without a mask, of the split ``"test"``, named as the file.
+def folder_tiles(
+    folder: str | os.PathLike[str],
+    bands: Sequence[int] | None = None,
+    masks: str | os.PathLike[str] | None = None,
+) -> list[Tile]:
+    """Return every image of a folder as a tile, named as the file: GeoTIFF, PNG, JPEG 2000, or a VRT mosaic.
 
     Args:
-        folder: It is searched with all folders in it.
+        folder: It is searched with all folders in it. It may also be one image, or the address of one, such as
+            ``https://host/town.tif`` or ``s3://bucket/town.tif``.
         bands: Numbers of the bands to read of each file, from 1; ``None`` for all but alpha.
+        masks: Folder with a mask for each image, GeoTIFF or PNG of its name. Tiles are of the split ``"training"``
+            then, and of ``"test"`` without.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is no image, two have one name, or one has no mask.
     """
-    paths = raster_files(Path(folder))
+    layers = [(_name(path), Layer(path, _numbers(bands))) for path in _images(folder)]
+    if masks is None:
+        return _listed([Tile(name, (layer,), None, "test") for name, layer in layers])
+    known = {path.stem: path for path in raster_files(Path(masks), (*ENDINGS, ".png"))}
+    alone = [name for name, _ in layers if name not in known]
+    if alone:
+        raise ValueError(f"masks must hold a mask for every image, got none for {', '.join(alone[:5])} in {masks}; "
+                         "draw polygons with monai-boundary rasterize, or move the images elsewhere")  # fmt: skip
+    return _listed([Tile(name, (layer,), known[name], "training") for name, layer in layers])
+
+
+def _images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Images of a folder, or the one that is meant."""
+    path = Path(folder)
+    if is_address(path):
+        if not gdal_name(path).endswith(tail := os.fspath(folder).split("://", 1)[-1]):
+            raise ValueError(f"address must not hold // or /./ after its host, got {tail}; download the file")
+        return [path]
+    paths = [path] if path.is_file() else raster_files(path, IMAGE_ENDINGS)
     if not paths:
-        raise ValueError(f"folder must hold .tif files, got none in {folder}")
-    return [Tile(path.stem, (Layer(path, _numbers(bands)),), None, "test") for path in paths]
+        raise ValueError(f"folder must hold images ({', '.join(IMAGE_ENDINGS)}), got none in {folder}")
+    return paths
+
+
+def _name(path: Path) -> str:
+    """Of a tile: that of its file, without the query of an address."""
+    return Path(path.as_posix().split("?")[0]).stem if is_address(path) else path.stem
+
+
+def _listed(tiles: list[Tile]) -> list[Tile]:
+    check_tiles(tiles)
+    return tiles
 
 
 def with_bands(tiles: Sequence[Tile], bands: Sequence[int] | None) -> list[Tile]:
@@ -111,8 +149,8 @@ class TilePredictor(nn.Module):
         if batch.shape[1] != self.subtrahend.shape[1]:
             raise ValueError(
                 f"tiles must have {self.subtrahend.shape[1]} channels as in training, got {batch.shape[1]}; name the "
-                f"bands to read, as in --bands '{list(range(1, self.subtrahend.shape[1] + 1))}', or train with as many "
-                "numbers in subtrahend and divisor as the tiles have bands"
+                f"bands to read, as in --bands '{list(range(1, self.subtrahend.shape[1] + 1))}', or train with "
+                "--percentiles '[2,98]' or as many numbers in subtrahend and divisor as the tiles have bands"
             )
         return torch.sigmoid(self.network((batch - self.subtrahend) / self.divisor))
 
@@ -126,7 +164,7 @@ def predict_tiles(  # noqa: PLR0913 - all but the first by keyword, in JSON
     threshold: float = 0.5,
     overwrite: bool = False,
     progress: bool = True,
-    white: float | Literal["type"] | None = "type",
+    white: White = "type",
     simplify: float = 1.0,
 ) -> list[Path]:
     """Predict tiles one after the other, each to ``<name>.tif`` with its georeference; see `predict_tile`.

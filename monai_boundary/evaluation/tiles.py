@@ -28,7 +28,7 @@ from monai_boundary.datasets.remote import (
 )
 from monai_boundary.datasets.remote.codes import BINARY, IGNORE
 from monai_boundary.datasets.remote.georeference import import_rasterio
-from monai_boundary.datasets.remote.tiles import raster_files
+from monai_boundary.datasets.remote.tiles import ENDINGS, raster_files
 from monai_boundary.datasets.remote.windows import check_grids
 from monai_boundary.evaluation.matching import Pairs
 from monai_boundary.evaluation.tables import score_each, statistics
@@ -115,7 +115,7 @@ def evaluate_tiles(
 
     Args:
         pred_dir: Folder with predictions, 0 and 1 or 255, or Potsdam's colours.
-        gt_dir: Folder with masks, such as ``train/gt`` of INRIA.
+        gt_dir: Folder with masks, such as ``train/gt`` of INRIA; also PNG.
         theta: Distance that still counts as wrong in the boundary F1.
         unit: Of theta: pixels, or metres on the ground by the georeference of the prediction. Projections that stretch,
             such as Web Mercator, are taken into account.
@@ -131,7 +131,7 @@ def evaluate_tiles(
     """
     check_choice("unit", unit, ("px", "m"))
     result = TileEvaluation(check_number("theta", theta), unit)
-    found, masks = _by_name("pred_dir", Path(pred_dir)), _by_name("gt_dir", Path(gt_dir))
+    found, masks = _by_name("pred_dir", Path(pred_dir)), _by_name("gt_dir", Path(gt_dir), (*ENDINGS, ".png"))
     pairs = {name: (found[name], masks[name]) for name in masks if name in found}
     if not pairs:
         raise ValueError(f"pred_dir must hold predictions named as the masks of {gt_dir}, such as {next(iter(masks))}"
@@ -244,10 +244,10 @@ def _ground_steps(place: Georeference, row: float, column: float) -> tuple[float
     return down, right
 
 
-def _by_name(argument: str, folder: Path) -> dict[str, Path]:
+def _by_name(argument: str, folder: Path, endings: tuple[str, ...] = ENDINGS) -> dict[str, Path]:
     """Files by the name of their tile."""
     named: dict[str, Path] = {}
-    for path in raster_files(folder):
+    for path in raster_files(folder, endings):
         name = _tile_name(path.stem)
         if name in named:
             raise ValueError(f"{argument} must hold one file per tile, got {named[name]} and {path}; move one away")

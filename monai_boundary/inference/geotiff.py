@@ -15,6 +15,7 @@ from monai.networks.utils import eval_mode
 from monai_boundary._check import check_choice, check_number
 from monai_boundary.datasets.remote import Layer, MaskCodes, TileReader
 from monai_boundary.datasets.remote.georeference import import_rasterio
+from monai_boundary.datasets.remote.raster import White
 from monai_boundary.datasets.remote.writing import BLOCK_CACHE, check_target, write_raster
 from monai_boundary.inference.augment import Network
 from monai_boundary.inference.tiles import TileInferer
@@ -31,7 +32,7 @@ def predict_tile(  # noqa: PLR0913 - three that every call gives, the rest by ke
     codes: MaskCodes | None = None,
     threshold: float = 0.5,
     overwrite: bool = False,
-    white: float | Literal["type"] | None = None,
+    white: White = None,
 ) -> Path:
     """Predict a tile and write the result as a GeoTIFF with the tile's georeference, ground control points included.
 
@@ -39,8 +40,9 @@ def predict_tile(  # noqa: PLR0913 - three that every call gives, the rest by ke
     255, what the codes store for `IGNORE`, or a value that they leave free, such as 127 beside 0 and 255. It is the
     nodata value of the file; a file of colours has a mask.
 
-    The file is compressed and tiled. It is written beside `target` and moved there once whole, so that a run that
-    fails or is killed leaves nothing that looks finished. Neither the tile nor the prediction is ever held whole.
+    The file is a cloud-optimised GeoTIFF (COG): compressed, tiled, with overviews. It is written beside `target` and
+    moved there once whole, so that a run that fails or is killed leaves nothing that looks finished. Neither the tile
+    nor the prediction is ever held whole.
 
     Args:
         source: A file, or the layers of a `Tile`. A tile without georeference gives a file without one.

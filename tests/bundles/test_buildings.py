@@ -62,7 +62,7 @@ def test_every_geotiff_of_a_folder_is_a_tile(tmp_path: Path) -> None:
     assert [(tile.name, tile.mask, tile.split) for tile in folder_tiles(tmp_path)] == [
         ("a", None, "test"), ("b", None, "test")
     ]  # fmt: skip
-    with pytest.raises(ValueError, match=r"folder must hold \.tif files, got none in"):
+    with pytest.raises(ValueError, match=r"folder must hold images \(\.tif, .*\), got none in"):
         folder_tiles(tmp_path / "nowhere")
 
 
@@ -267,8 +267,7 @@ def test_validation_and_prediction_see_the_same_picture(inria: Path, tmp_path: P
     root = tmp_path / "root"
     trained = run(inria, root, "train.json", subtrahend=[90.0, 100.0, 110.0], divisor=[40.0, 50.0, 60.0])
     scores = trained.parser.get_parsed_content("validate#evaluator").state.metrics
-    run(inria, root, "inference.json", kind="infer", subtrahend=[90.0, 100.0, 110.0], divisor=[40.0, 50.0, 60.0],
-        output="values", augment="none", overlap=0.0)  # fmt: skip
+    run(inria, root, "inference.json", kind="infer", output="values", augment="none", overlap=0.0)
     net, both, either = trained.parser.get_parsed_content("network").eval(), 0, 0
     windows = list(trained.parser.get_parsed_content("validate#dataset"))
     with torch.no_grad():
@@ -322,7 +321,8 @@ def test_the_weight_is_searched_for_as_the_paper_does(inria: Path, tmp_path: Pat
 
 def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_path: Path) -> None:
     small = make_network("UNet", **{name: value for name, value in TINY.items() if name != "_target_"})
-    settings = ModelSettings(small, bands=None, subtrahend=[120.0] * 3, divisor=[60.0] * 3, window=64)
+    scaling = {"white": "type", "subtrahend": [120.0] * 3, "divisor": [60.0] * 3}
+    settings = ModelSettings(small, bands=None, window=64, **scaling)
     torch.save({"model": state(small), "settings": settings.state_dict()}, tmp_path / "model.pt")
     files.write(tmp_path / "own" / "town.tif", building_tile(3)[0])
     run(
@@ -333,6 +333,36 @@ def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_pa
     run(tmp_path / "own", tmp_path, "inference.json", "folder.json", kind="infer", output_dir=str(tmp_path / "o"),
         **changes)  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["town.gpkg", "town.tif"]
+
+
+def test_four_bands_of_own_ranges_are_measured_and_read_back(tmp_path: Path) -> None:
+    """Inference sees the picture of the training, with nothing said twice."""
+    for number in (1, 2, 3):
+        image, labels = building_tile(number)
+        deep = np.concatenate(
+            [image * np.uint16(9) + 300, image[:2] * np.uint16(40)]
+        )  # five bands, of which four count
+        files.write(tmp_path / "images" / f"own_{number}.tif", deep)
+        files.write(tmp_path / "masks" / f"own_{number}.tif", labels)
+    options = {"masks": str(tmp_path / "masks"), "bands": [4, 3, 2, 1], "validation_tiles": ["own_1"]}
+    images, root = tmp_path / "images", tmp_path / "root"
+    done = run(images, root, "train.json", "folder.json", percentiles=[2, 98], **options)
+    saved = torch.load(root / "models" / "model.pt")["settings"]
+    assert saved["bands"] == [4, 3, 2, 1]
+    some = np.concatenate([files.read(images / f"own_{n}.tif")[3::-1, ::2].reshape(4, -1) for n in (2, 3)], 1)
+    np.testing.assert_allclose(saved["white"], np.percentile(some, [2, 98], axis=1).T, rtol=0.02)
+    assert done.parser.get_parsed_content("network").encoder._conv_stem.in_channels == 4
+    score = done.parser.get_parsed_content("validate#evaluator").state.metrics["val_iou"]
+    again = run(images, root, "train.json", "folder.json", "evaluate.json", masks=options["masks"],
+                validation_tiles=["own_1"])  # fmt: skip
+    assert again.parser.get_parsed_content("validate#evaluator").state.metrics["val_iou"] == pytest.approx(score)
+    run(images, root, "inference.json", "folder.json", kind="infer", output="values", augment="none", overlap=0.0)
+    found = files.read(root / "predictions" / "own_1.tif")[0]
+    item = done.parser.get_parsed_content("validate#dataset")[0]
+    network = done.parser.get_parsed_content("network").eval()
+    with torch.no_grad():
+        expected = torch.sigmoid(network(item["image"][None]))[0, 0].numpy()
+    np.testing.assert_allclose(found[:, :32], expected[:, :32], atol=1e-5)
 
 
 @pytest.mark.cli

@@ -36,6 +36,22 @@ def test_the_file_lies_where_the_tile_lies_and_is_tiled_and_compressed(source: P
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.tif"]
 
 
+def test_a_large_file_is_cloud_optimised_and_has_overviews_of_its_own_labels(tmp_path: Path) -> None:
+    values = np.kron(files.image(1, (60, 70), 1)[0] % 2, np.ones((16, 16), np.uint8))
+    source = files.write(tmp_path / "in.tif", values * 255)
+    for output, codes in (("labels", MaskCodes({0: 0, 255: 1})), ("values", None)):
+        path = predict_tile(
+            source, tmp_path / f"{output}.tif", lambda batch: batch / 255, TileInferer(512), output, codes
+        )
+        with files.rasterio.open(path) as file:
+            assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert file.overviews(1) == [2, 4, 8]
+            small = file.read(1, out_shape=(120, 140))
+        truth = values[4::8, 4::8]
+        assert set(np.unique(small)) == ({0, 255} if codes else {0, 1})
+        np.testing.assert_array_equal(small > 0.5, truth > 0)
+
+
 def test_a_tile_without_georeference_gives_a_file_without(tmp_path: Path) -> None:
     source = files.write(tmp_path / "in.tif", files.image(), place=None)
     path = predict_tile(source, tmp_path / "out.tif", identity, SMALL)

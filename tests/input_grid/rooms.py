@@ -32,7 +32,7 @@ LEFT_OUT = {
         "Stored", "Tile", "TileInferer", "TileReader", "TileWindows", "cremi_volumes", "encode_map", "evaluate_folder",
         "find_pairs", "fold_volumes", "gala_volumes", "inria_tiles", "isbi2012_volumes", "potsdam_codes",
         "PolygonWarning", "Polygons", "RasterizedFolder", "polygonize", "rasterize", "rasterize_folder",
-        "read_polygons", "predict_blocks",
+        "read_polygons", "predict_blocks", "torchgeo_item",
         "potsdam_tiles", "precompute_maps", "predict_tile", "read_image", "read_labels", "read_record", "read_records",
         "require_blosc2", "require_settings", "same_grid", "slice_range", "snemi3d_volumes", "volume_shape",
         "write_nnunet_phantoms", "write_report", "write_tables", "write_volume", "zarr_volumes",

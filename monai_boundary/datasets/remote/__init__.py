@@ -19,6 +19,7 @@ from monai_boundary.datasets.remote.potsdam import POTSDAM_CLASSES, potsdam_code
 from monai_boundary.datasets.remote.raster import MaskReader, TileReader
 from monai_boundary.datasets.remote.rasterize import RasterizedFolder, rasterize, rasterize_folder
 from monai_boundary.datasets.remote.tiles import Layer, Tile
+from monai_boundary.datasets.remote.torchgeo import torchgeo_item
 from monai_boundary.datasets.remote.windows import TileWindows, window_grid
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "rasterize",
     "rasterize_folder",
     "read_polygons",
+    "torchgeo_item",
     "window_grid",
 ]

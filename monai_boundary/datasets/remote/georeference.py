@@ -105,7 +105,7 @@ def on_grid(path: Path, place: Georeference | None) -> Georeference:
 
 def import_rasterio() -> Any:
     """Return the module rasterio."""
-    for part in ("features", "transform", "warp", "windows"):
+    for part in ("_err", "features", "shutil", "transform", "warp", "windows"):
         import_extra(f"rasterio.{part}", "remote", "GeoTIFF windows")
     return import_extra("rasterio", "remote", "GeoTIFF windows")
 

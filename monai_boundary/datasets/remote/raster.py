@@ -13,21 +13,25 @@ import numpy as np
 from monai_boundary._check import check_number
 from monai_boundary.datasets.remote.codes import IGNORE, MaskCodes
 from monai_boundary.datasets.remote.georeference import Georeference, import_rasterio, without_georeference_warning
-from monai_boundary.datasets.remote.sources import Source, equals, gdal_name, reading
+from monai_boundary.datasets.remote.sources import Source, check_chunks, equals, gdal_name, reading
 from monai_boundary.datasets.remote.tiles import Layer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MaskReader", "TileReader"]
+__all__ = ["MaskReader", "TileReader", "White"]
 
 _STRIP = 1024  # rows of a mask looked at together
+
+#: What becomes 255, see `TileReader`.
+White = float | Literal["type"] | Sequence[Sequence[float]] | None
 
 
 class TileReader:
     """The image of a tile, of which windows are read: the whole is never in memory.
 
-    Files that GDAL knows are read, GeoTIFF first of all. Not to be shared by processes: open one in each.
+    Files that GDAL knows are read: GeoTIFF, PNG, JPEG 2000, VRT and others, in archives and at addresses too. Not to be
+    shared by processes: open one in each.
 
     A pixel has no data where one of the files says so: by its nodata value in all bands (in floating point, unless it
     is 0, in any), by an internal mask or one beside the file, by an alpha band, or by NaN or infinity. A band marked as
@@ -36,7 +40,8 @@ class TileReader:
     Args:
         layers: A file, or `Layer` objects whose bands are put one after the other; they must have one size and place.
         white: Stored value that becomes 255, for networks that know bytes; ``"type"`` for the largest one of a file's
-            integer type (65535 for uint16, or as its NBITS says). ``None``: values as stored.
+            integer type (65535 for uint16, or as its NBITS says). Pairs, one for each channel, are the values that
+            become 0 and 255; what lies outside of them is cut off. ``None``: values as stored.
 
     Attributes:
         shape: Pixels (H, W).
@@ -54,9 +59,9 @@ class TileReader:
     def __init__(
         self,
         layers: str | os.PathLike[str] | Sequence[Layer],
-        white: float | Literal["type"] | None = None,
+        white: White = None,
     ) -> None:
-        self._white = white if white is None or white == "type" else check_number("white", white)
+        self._white, self._ranges = _check_white(white)
         if isinstance(layers, str | os.PathLike):
             layers = (Layer(Path(layers)),)
         if not layers:
@@ -65,6 +70,7 @@ class TileReader:
         self._sources: list[Source] = []
         with ExitStack() as opened, without_georeference_warning():
             for layer in layers:
+                check_chunks(layer.path)
                 with reading(layer.path):
                     file = opened.enter_context(import_rasterio().open(gdal_name(layer.path)))
                     source = Source.of(file, layer)
@@ -80,6 +86,10 @@ class TileReader:
         self.channels = sum(len(source.bands) for source in self._sources)
         self.may_miss = any(source.may_miss for source in self._sources)
         self.georeference = Georeference.of(first)
+        if self._ranges is not None and len(self._ranges) != self.channels:
+            self.close()
+            raise ValueError(f"white must hold a pair for each of the {self.channels} channels of {self.files[0]}, got "
+                             f"{len(self._ranges)}; choose the bands of the training")  # fmt: skip
         self._check_places()
 
     def _check_places(self) -> None:
@@ -111,11 +121,17 @@ class TileReader:
         window = import_rasterio().windows.Window.from_slices(rows, columns)
         parts, missing = [], np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
         for source in self._sources:
+            if source.coloured:
+                raise ValueError(f"{source.path} must hold the values of its channels, got numbers of a colour table; "
+                                 "convert it, as with gdal_translate -expand rgb")  # fmt: skip
             values = source.read(window)
             if source.may_miss:
                 missing |= source.missing(values, window)
             parts.append(values if self._white is None else source.whitened(values, self._white))
         image = np.concatenate(parts)
+        if self._ranges is not None:
+            black, white = self._ranges[:, 0, None, None], self._ranges[:, 1, None, None]
+            image = ((np.clip(image, black, white) - black) * (255 / (white - black))).astype(np.float32)
         if missing.any():
             image[:, missing] = 0
         return image, missing
@@ -138,6 +154,21 @@ class TileReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check_white(white: White) -> tuple[float | Literal["type"] | None, np.ndarray | None]:
+    """The number, or the pairs `(C, 2)`."""
+    if white is None or white == "type":
+        return white, None
+    if not isinstance(white, Sequence | np.ndarray) or isinstance(white, str):
+        return check_number("white", white), None
+    try:
+        pairs = np.array(white, float)
+    except (TypeError, ValueError):
+        pairs = np.empty(0)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all() or (pairs[:, 0] >= pairs[:, 1]).any():
+        raise ValueError(f"white must hold pairs (black, white) of finite numbers, black < white, got {white!r}")
+    return None, pairs
 
 
 class MaskReader(TileReader):

@@ -21,7 +21,7 @@ from monai_boundary.datasets.remote.polygons import (
     read_polygons,
 )
 from monai_boundary.datasets.remote.raster import TileReader
-from monai_boundary.datasets.remote.tiles import raster_files
+from monai_boundary.datasets.remote.tiles import IMAGE_ENDINGS, raster_files
 from monai_boundary.datasets.remote.writing import BLOCK_CACHE, check_target, write_raster
 
 __all__ = ["RasterizedFolder", "rasterize", "rasterize_folder"]
@@ -200,9 +200,11 @@ def _may_touch(path: Path, polygons: Polygons) -> bool:
 
 
 def _images(path: Path) -> list[Path]:
-    found = [path] if path.is_file() else raster_files(path)
+    found = [path] if path.is_file() else raster_files(path, IMAGE_ENDINGS)
     if not found:
-        raise ValueError(f"images must be an image or a folder of .tif files, got none in {path}")
+        raise ValueError(
+            f"images must be an image or a folder of them ({', '.join(IMAGE_ENDINGS)}), got none in {path}"
+        )
     return _unique("images", found)
 
 

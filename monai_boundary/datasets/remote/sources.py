@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,15 @@ import numpy as np
 
 from monai_boundary.datasets.checks import check_readable
 from monai_boundary.datasets.remote.georeference import import_rasterio
-from monai_boundary.datasets.remote.tiles import Layer
+from monai_boundary.datasets.remote.tiles import ENDINGS, Layer
 
-__all__ = ["Source", "equals", "gdal_name", "reading"]
+__all__ = ["Source", "check_chunks", "equals", "gdal_name", "is_address", "reading"]
 
 #: What GDAL reads from an archive, or from elsewhere: no path of the system. Rasterio's own form is zip:///a.zip!b.tif.
 _ARCHIVED = re.compile(r"(?P<kind>/vsi(zip|gzip|tar|7z|rar))/(?P<inner>[^{].*)|/vsi|\w\w+:")
+#: Addresses, of which Path drops a slash; and stores that GDAL reads with the credentials that it finds.
+_ADDRESS = re.compile(r"(?P<scheme>https?|ftp|s3|gs|az|oss|swift):/+(?P<rest>.+)", re.DOTALL)
+_STORES = ("s3", "gs", "az", "oss", "swift")
 _ALPHA: dict[tuple[str, int, int], bool] = {}  # by file, its time and size
 
 
@@ -37,6 +41,7 @@ class Source:
         bands: Those that are read.
         alpha: Number of the alpha band, or ``None``.
         masked: Whether there is a mask of its own.
+        coloured: Whether a band holds numbers of colours.
     """
 
     file: Any
@@ -44,6 +49,7 @@ class Source:
     bands: tuple[int, ...]
     alpha: int | None
     masked: bool
+    coloured: bool = False
 
     @classmethod
     def of(cls, file: Any, layer: Layer) -> Source:
@@ -57,7 +63,9 @@ class Source:
         if not set(bands) <= set(file.indexes):
             raise ValueError(f"{layer.path} must have the bands {bands}, got {file.count} bands; choose other bands")
         other = {flags.all_valid, flags.alpha, flags.nodata}
-        return cls(file, layer.path, bands, alpha, any(not other & set(file.mask_flag_enums[b - 1]) for b in bands))
+        masked = any(not other & set(file.mask_flag_enums[band - 1]) for band in bands)
+        coloured = any(file.colorinterp[band - 1] == rasterio.enums.ColorInterp.palette for band in bands)
+        return cls(file, layer.path, bands, alpha, masked, coloured)
 
     def read(self, window: Any) -> np.ndarray:
         """Return the values `(bands, H, W)` of a window as the file holds them."""
@@ -101,6 +109,21 @@ class Source:
         return values if white == 255 else np.multiply(values, 255 / white, dtype=np.float32)
 
 
+def check_chunks(path: Path) -> None:
+    """Raise ``ValueError`` for a PNG that was cut off, of which GDAL takes the rest for zeros."""
+    if path.suffix.lower() != ".png" or not path.is_file():
+        return
+    with path.open("rb") as file:
+        size, at = path.stat().st_size, 8
+        while at < size:
+            file.seek(at)
+            head = file.read(8)
+            at += 12 + int.from_bytes(head[:4], "big")
+            if head[4:] == b"IEND":
+                return
+    raise ValueError(f"{path} must be a complete image, got {size} bytes without an end; download or copy it again")
+
+
 def _is_alpha(file: Any, band: int) -> bool:
     """Whether most of some pixels of a band are nothing or the most: a mask, no channel."""
     facts = Path(file.name).stat() if Path(file.name).exists() else None
@@ -111,8 +134,16 @@ def _is_alpha(file: Any, band: int) -> bool:
     return _ALPHA[key]
 
 
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is an address elsewhere, such as ``https://`` and ``s3://``, and no file of the system."""
+    return _ADDRESS.match(os.fspath(path)) is not None
+
+
 def gdal_name(path: Path) -> str:
     """Return what GDAL takes for a path: inside an archive the inner one is absolute after ``//``, which Path drops."""
+    if found := _ADDRESS.match(path.as_posix()):
+        scheme, rest = found["scheme"], found["rest"]
+        return f"/vsi{scheme}/{rest}" if scheme in _STORES else f"/vsicurl/{scheme}://{rest}"
     found = _ARCHIVED.match(path.as_posix())
     if found and found["inner"] and not any(parent.is_file() for parent in Path(found["inner"]).parents):
         return f"{found['kind']}//{found['inner']}"
@@ -122,10 +153,13 @@ def gdal_name(path: Path) -> str:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Say which file is damaged; rasterio's texts often do not."""
+    rasterio = import_rasterio()
     try:
         yield
-    except import_rasterio().errors.RasterioIOError as error:
+    except (rasterio.errors.RasterioIOError, rasterio._err.CPLE_BaseError) as error:
         if not _ARCHIVED.match(path.as_posix()):
             check_readable(path)
         reason = str(error.__cause__ or error).strip()
-        raise ValueError(f"{path} must be a complete GeoTIFF, got: {reason}; download or copy it again") from error
+        kind = "GeoTIFF" if path.suffix.lower() in ENDINGS else "image"
+        remedy = "check the address" if is_address(path) else "download or copy it again"
+        raise ValueError(f"{path} must be a complete {kind}, got: {reason}; {remedy}") from error

@@ -9,9 +9,11 @@ from pathlib import Path
 from monai_boundary.datasets.checks import check_entries, data_files
 from monai_boundary.datasets.remote.codes import BINARY, MaskCodes
 
-__all__ = ["Layer", "Tile", "check_tiles", "raster_files"]
+__all__ = ["IMAGE_ENDINGS", "Layer", "Tile", "check_tiles", "raster_files"]
 
 ENDINGS = (".tif", ".tiff")
+#: Also formats that have no place of their own, or refer to other files: PNG, JPEG 2000, GDAL's virtual mosaic.
+IMAGE_ENDINGS = (*ENDINGS, ".png", ".jp2", ".vrt")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Layer:
     """Bands of one file.
 
     Args:
-        path: The file.
+        path: The file, an address (``https://``, ``s3://``), or another name that GDAL knows.
         bands: Numbers of the bands to read, from 1, in the order wanted; ``None`` means all.
     """
 
@@ -51,6 +53,6 @@ def check_tiles(tiles: Sequence[Tile]) -> None:
     check_entries("tiles", [(tile.name, tile.split, tile.layers[0].path) for tile in tiles])
 
 
-def raster_files(folder: Path) -> list[Path]:
-    """Return the GeoTIFFs below a folder, see `data_files`."""
-    return data_files(folder, ENDINGS, below=True)
+def raster_files(folder: Path, endings: Sequence[str] = ENDINGS) -> list[Path]:
+    """Return the GeoTIFFs below a folder, or the files of other endings, see `data_files`."""
+    return data_files(folder, endings, below=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from monai.data import Dataset
@@ -12,7 +12,7 @@ from monai.data.utils import dense_patch_slices
 from monai_boundary._check import check_number, is_integer
 from monai_boundary.datasets.phantoms.common import check_shape
 from monai_boundary.datasets.remote.codes import IGNORE
-from monai_boundary.datasets.remote.raster import MaskReader, TileReader
+from monai_boundary.datasets.remote.raster import MaskReader, TileReader, White
 from monai_boundary.datasets.remote.tiles import Tile, check_tiles
 
 __all__ = ["TileWindows", "check_grids", "check_size", "window_grid"]
@@ -81,7 +81,7 @@ class TileWindows(Dataset):
         tiles: Sequence[Tile],
         size: int | tuple[int, int] = 512,
         overlap: float = 0.0,
-        white: float | Literal["type"] | None = None,
+        white: White = None,
     ) -> None:
         check_tiles(tiles)
         self._white = white

@@ -25,10 +25,10 @@ def write(path: Path, array: np.ndarray, place: Affine | None = PLACE, **options
     """Write an array `(C, H, W)`, or `(H, W)`, as GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bands = array if array.ndim == 3 else array[None]
-    spot = {**({} if place is None else {"crs": CRS, "transform": place}), **options}
+    spot = {"driver": "GTiff", **({} if place is None else {"crs": CRS, "transform": place}), **options}
     count, height, width = bands.shape
     with without_georeference_warning(), rasterio.open(
-        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype, **spot
+        path, "w", height=height, width=width, count=count, dtype=bands.dtype, **spot
     ) as file:  # fmt: skip
         file.write(bands)
     return path
