@@ -27,6 +27,7 @@ ROOMS = (0, *(1 << power for power in range(12, 25)))
 REASONS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG))
 #: What GDAL says, which does not know the reason
 CHECKED = "must be written whole, got: "
+PASSING = re.compile(rb"[0-9a-f]{32}|\d{4}-\d\d-\d\dT[\d:.]{12}Z")
 #: What convert notes of a case that it is about to write again, and consensus of a run that it has begun
 BEGUN = (b"null\n", b'"complete": false')
 
@@ -49,9 +50,9 @@ def limit(_: Path, room: int | None) -> None:
 
 
 def tree(folder: Path) -> Tree:
-    """Names and content of all files; torch notes the name that a file had while it was written, another each time."""
+    """Names and content of all files, but for names that torch notes while it writes, and times that GDAL does."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(folder)): re.sub(rb"[0-9a-f]{32}", b"", path.read_bytes()) for path in files}
+    return {str(path.relative_to(folder)): PASSING.sub(b"", path.read_bytes()) for path in files}
 
 
 def untold(outcome: Outcome, out: Path) -> Iterator[str]:

@@ -25,8 +25,8 @@ MODULES = ("pandas", "matplotlib", "nnunetv2", "h5py", "tifffile", "rasterio", "
 WRITERS = (
     "evaluate", "compare", "consensus", "inspect", "advise", "convert", "precompute-maps", "precompute-maps, workers",
     "export-checkpoint, a model", "export-checkpoint, a file", "bundle copy", "nnU-Net's boundary.png",
-    "nnU-Net's checkpoint", "evaluate --protocol buildings", "aerial predictions", "CREMI predictions",
-    "TIFF predictions", "CREMI scores", "demo",
+    "nnU-Net's checkpoint", "evaluate --protocol buildings", "rasterize", "aerial predictions",
+    "aerial predictions, polygons", "CREMI predictions", "TIFF predictions", "CREMI scores", "demo",
 )  # fmt: skip
 #: Commands that write nothing, and the one that runs MONAI's workflows, whose writers are named above
 OTHERS = {"nnunet-path", "reproduce", "bundle list", "bundle path", "bundle run"}

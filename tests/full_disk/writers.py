@@ -181,16 +181,20 @@ def _images(inputs: Path) -> dict[str, Writer]:
             for kind in ("pred", "gt"):
                 mask = files.image(number + 7 * (kind == "gt"), (90, 120), 1) > 127
                 files.write(folder / kind / f"{name}.tif", mask.astype(np.uint8) * 255)
+        files.vectors(folder / "vectors.gpkg", [files.box(5 + 3 * number, 5, 60, 50), files.box(70, 30, 100, 80)])
     items = items_of_split(cremi_volumes(em.write_samples(inputs / "cremi")), "validation", 2, 1, target="ids")
 
     def evaluate(out: Path, again: bool) -> Outcome:
         folders = tiles[again] / "pred", tiles[again] / "gt"
         return command("evaluate", *folders, "--protocol", "buildings", "-o", out, "--force")
 
-    def predict(out: Path, again: bool) -> Outcome:
+    def rasterize(out: Path, again: bool) -> Outcome:
+        return command("rasterize", tiles[again] / "images", tiles[again] / "vectors.gpkg", out, "--force")
+
+    def predict(output: str, out: Path, again: bool) -> Outcome:
         network = (lambda batch: batch[:, :1] / 255) if again else (lambda batch: 1 - batch[:, :1] / 255)
         given = folder_tiles(tiles[0] / "images"), network, out, TileInferer(32)
-        return function(predict_tiles, *given, output="values", overwrite=True, progress=False)
+        return function(predict_tiles, *given, output=output, overwrite=True, progress=False)
 
     def predict_cremi(formats: tuple[str, ...], out: Path, again: bool) -> Outcome:
         given = items, predictor(Dark(110.0 - 9 * again)), out
@@ -202,7 +206,9 @@ def _images(inputs: Path) -> dict[str, Writer]:
 
     return {
         "evaluate --protocol buildings": Writer(evaluate),
-        "aerial predictions": Writer(predict, False),  # tile by tile
+        "rasterize": Writer(rasterize, False),  # tile by tile
+        "aerial predictions": Writer(partial(predict, "values"), False),
+        "aerial predictions, polygons": Writer(partial(predict, "polygons"), False),
         "CREMI predictions": Writer(partial(predict_cremi, ("hdf5",))),
         "TIFF predictions": Writer(partial(predict_cremi, ("tiff",))),
         "CREMI scores": Writer(score_cremi),
