@@ -118,7 +118,7 @@ def component_dice(size: int, lesions: int) -> Calls:
     noise = torch.randn((2, 2, size, size, size), generator=torch.Generator().manual_seed(0))
     logits = (4 * torch.cat([1 - labels, labels], 1) - 2 + noise).requires_grad_(True)
     settings = {"softmax": True, "to_onehot_y": True, "include_background": False}
-    ours, whole = ComponentDiceLoss(**settings), monai.losses.DiceCELoss(**settings)
+    ours, whole = ComponentDiceLoss(spacing=(1.0,) * 3, **settings), monai.losses.DiceCELoss(**settings)
     cells = ours.compute_lesion_cells(labels, logits).short()
     step = functools.partial(_step, logits)
     calls = {

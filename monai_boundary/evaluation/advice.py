@@ -75,8 +75,8 @@ ADVICE = (
     Advice(
         "membranes in images",
         "lead",
-        "20 slices of ISBI 2012: the boundary-aware loss improved the CREMI score in six of six pairs of runs, "
-        "by 6 % on average. Part of that may be a shifted threshold.",
+        "The boundary-aware loss at alpha 1: on 13 sections of a fly larva VOI fell by 11 % (p .0005, one seed), on 20 "
+        "of another nothing is established; in longer runs there the CREMI score improved in six of six pairs, by 6 %.",
         "docs/evidence/electron_microscopy.md",
         when={"ndim": (2, 2), "enclosed": (50, 100), "thin": (3, _MANY)},
         bundle="em_boundary_aware",
