@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from monai_boundary._check import check_number
 from monai_boundary.datasets.remote import Tile, TileReader
+from monai_boundary.datasets.remote.raster import White
 
 __all__ = ["tile_scaling"]
 
@@ -21,7 +22,7 @@ _STEP = 2  # every second pixel of it
 def tile_scaling(
     tiles: Sequence[Tile],
     percentiles: Sequence[float] | None = None,
-    white: float | Literal["type"] | None = "type",
+    white: White = "type",
     subtrahend: Sequence[float] = (),
     divisor: Sequence[float] = (),
     progress: bool = True,

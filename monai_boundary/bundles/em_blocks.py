@@ -12,9 +12,10 @@ import numpy as np
 
 from monai_boundary._jobs import share_of
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
+from monai_boundary.bundles.em_prediction import volume_grid
 from monai_boundary.datasets.em import EmVolume, slice_range
 from monai_boundary.inference import predict_blocks
-from monai_boundary.inference.volume_files import volume_files
+from monai_boundary.inference.volume_files import VolumeGrid, volume_files
 from monai_boundary.metrics import LikelihoodSegmentation
 
 __all__ = ["predict_volumes_by_blocks"]
@@ -68,10 +69,10 @@ def predict_volumes_by_blocks(  # noqa: PLR0913 - all by keyword, in JSON
     missing = [(volume, path) for volume, path in zip(chosen, paths, strict=True) if overwrite or not path.exists()]
     for volume, path in missing:
         volume.image.check_chunks()
-        source = _Part(volume)
+        grid = volume_grid(volume, per_slice=False)
         predict_blocks(
-            source, path, lambda voxels: predictor({"image": voxels[None]}), spacing=volume.spacing,
-            offset=source.place, block_size=block_size, halo=halo, threshold=settings.threshold,
+            _Part(volume, grid), path, lambda voxels: predictor({"image": voxels[None]}), spacing=grid.spacing,
+            offset=grid.offset, block_size=block_size, halo=halo, threshold=settings.threshold,
             min_size=settings.min_size,
             fill=None if settings.membrane == "keep" else settings.fill, standardize=True, version=version,
             model=f"{model} {settings.membrane}", overwrite=overwrite, progress=progress,
@@ -82,9 +83,10 @@ def predict_volumes_by_blocks(  # noqa: PLR0913 - all by keyword, in JSON
 
 @dataclass(frozen=True)
 class _Part:
-    """The image of a volume, on the grid of its labels where there are, from its first slice to its last."""
+    """The image of a volume, on the grid of its predictions."""
 
     volume: EmVolume
+    grid: VolumeGrid
 
     @property
     def first(self) -> tuple[int, int, int]:
@@ -93,16 +95,8 @@ class _Part:
         return z + slice_range(self.volume)[0], y, x
 
     @property
-    def place(self) -> tuple[float, float, float]:
-        """The first voxel, in nm."""
-        z, y, x = np.add(self.volume.origin, np.multiply(self.first, self.volume.spacing)).tolist()
-        return z, y, x
-
-    @property
     def shape(self) -> tuple[int, int, int]:
-        start, stop = slice_range(self.volume)
-        height, width = (self.volume.labels or self.volume.image).shape[1:]
-        return stop - start, height, width
+        return self.grid.shape
 
     def window(self, part: Sequence[slice]) -> np.ndarray:
         z, y, x = (slice(at + one.start, at + one.stop) for at, one in zip(self.first, part, strict=True))

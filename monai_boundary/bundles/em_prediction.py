@@ -17,7 +17,7 @@ from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volu
 from monai_boundary.kernels.slices import continue_objects
 from monai_boundary.metrics import LikelihoodSegmentation
 
-__all__ = ["predict_volumes"]
+__all__ = ["predict_volumes", "volume_grid"]
 
 
 def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
@@ -66,7 +66,7 @@ def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     missing = [name for name in files if overwrite or not all(path.exists() for path in paths[name])]
     if len(missing) < len(files):
         print(f"kept {len(files) - len(missing)} volumes of an earlier run in {folder}; overwrite=True replaces")
-    grids = {volume.name: _grid(volume, unit == "slice" and link is None) for volume in items.volumes}
+    grids = {volume.name: volume_grid(volume, unit == "slice" and link is None) for volume in items.volumes}
     counts = {name: grid.shape[0] if unit == "slice" else 1 for name, grid in grids.items()}
     first = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
     with tqdm(total=sum(counts[name] for name in missing), desc="predict", unit=unit, disable=not progress) as bar:
@@ -92,7 +92,8 @@ def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     return [path for found in paths.values() for path in found]
 
 
-def _grid(volume: EmVolume, per_slice: bool) -> VolumeGrid:
+def volume_grid(volume: EmVolume, per_slice: bool) -> VolumeGrid:
+    """Return where predictions lie: on the grid of the labels where there are some, else of the image."""
     start, stop = slice_range(volume)
     height, width = (volume.image if volume.labels is None else volume.labels).shape[1:]
     first = volume.offset[0] + start, *volume.offset[1:]

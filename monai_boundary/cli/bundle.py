@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from monai_boundary.cli.options import PATH
+from monai_boundary.cli.options import PATH, say_lost
 
 __all__ = ["bundle"]
 
@@ -89,7 +89,4 @@ def _on_dask(address: str, name: str, configs: list[str], settings: dict[str, An
 
     result = predict_on_dask(address, name, configs, settings)
     click.echo(f"{len(result.made)} cases are predicted")
-    if result.lost:
-        click.echo(
-            f"{len(result.lost)} Dask workers left during the run ({', '.join(result.lost)}); others did their cases"
-        )
+    say_lost(result.lost, "cases")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["PATH", "finish", "refuse_earlier"]
+__all__ = ["PATH", "finish", "refuse_earlier", "say_lost"]
 
 PATH = click.Path(path_type=Path)
 
@@ -16,6 +16,12 @@ def refuse_earlier(path: Path, force: bool) -> None:
     """Raise ``FileExistsError`` where `path` holds earlier results, unless they are to be replaced."""
     if path.exists() and not force:
         raise FileExistsError(f"{path} must not exist, got earlier results; pass --force or another --output")
+
+
+def say_lost(workers: Sequence[str], things: str) -> None:
+    """Name the workers of Dask that went away during a run, if any, and what others did in their place."""
+    if workers:
+        click.echo(f"{len(workers)} Dask workers left during the run ({', '.join(workers)}); others did their {things}")
 
 
 def finish(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from monai_boundary.cli.options import PATH
+from monai_boundary.cli.options import PATH, say_lost
 
 __all__ = ["precompute"]
 
@@ -38,9 +38,7 @@ def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
     for case, reason in result.remade.items():
         click.echo(f"recomputed: {case}: {reason}")
     click.echo(f"{len(result.made)} maps made, {len(result.kept)} kept in {result.folder}")
-    if result.lost:
-        lost = ", ".join(result.lost)
-        click.echo(f"{len(result.lost)} Dask workers left during the run ({lost}); others did their maps")
+    say_lost(result.lost, "maps")
     if result.missing:
         click.echo(f"{len(result.missing)} cases of {data} have no map yet, such as {result.missing[0]}")
 

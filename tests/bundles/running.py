@@ -42,8 +42,13 @@ def refusal(*arguments: object) -> str:
     pytest.fail("the run ended well")
 
 
-def run_page(name: str, data: Path, *training: object) -> int:
-    """Run the commands of a bundle's page as printed, training with other settings; return how many there are."""
+def run_page(name: str, data: Path, empty: Path, monkeypatch: pytest.MonkeyPatch, *training: object) -> int:
+    """Run the commands of a bundle's page as printed, training with other settings; return how many there are.
+
+    They run in a new folder `empty`, in which only the folder of the bundle may be at the end.
+    """
+    empty.mkdir()
+    monkeypatch.chdir(empty)
     page = (bundle_folder(name) / "docs" / "README.md").read_text()
     commands = re.findall(r"^    monai-boundary ((?:bundle run|evaluate) .*)$", page, flags=re.MULTILINE)
     for line in commands:
@@ -51,6 +56,7 @@ def run_page(name: str, data: Path, *training: object) -> int:
         if words[0] == "bundle":
             words += [*QUIET, *(map(str, training) if words[3] == "train" else [])]
         main(words, standalone_mode=False)
+    assert [path.name for path in Path().iterdir()] == [name]
     return len(commands)
 
 

@@ -402,9 +402,7 @@ def test_a_small_network_is_read_back_as_it_was_trained(inria: Path, tmp_path: P
 def test_the_commands_of_the_page_run_from_an_empty_folder(
     inria: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
     small = ["--num_workers", 0, "--max_epochs", 1, "--window", 64, "--epoch_length", 1]
-    assert run_page("buildings_boundary_f1", inria / "AerialImageDataset", *small) == 4
-    assert [path.name for path in Path().iterdir()] == ["buildings_boundary_f1"]
+    data = inria / "AerialImageDataset"
+    assert run_page("buildings_boundary_f1", data, tmp_path / "empty", monkeypatch, *small) == 4
     assert (Path("buildings_boundary_f1") / "scores" / "report.html").is_file()

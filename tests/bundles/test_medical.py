@@ -231,8 +231,5 @@ def test_the_commands_of_the_page_run_from_an_empty_folder(
     (data / "labels").rename(data / "labelsTr")
     text = (data / "datalist.json").read_text()
     (data / "datalist.json").write_text(text.replace('"labels/', '"labelsTr/'))
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    assert run_page(name, data, *SMALL, "--num_workers", 0, "--max_epochs", 1) == 4
-    assert [path.name for path in Path().iterdir()] == [name]
+    assert run_page(name, data, tmp_path / "empty", monkeypatch, *SMALL, "--num_workers", 0, "--max_epochs", 1) == 4
     assert (Path(name) / "scores" / "report.html").is_file()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +17,7 @@ from monai_boundary.bundles import spread
 from monai_boundary.bundles.models import ModelSettings, make_network
 from monai_boundary.datasets import lesion_phantom, write_volume
 from tests.bundles.running import QUIET, bundle, refusal
+from tests.clusters import losing_a_worker
 
 # MONAI and Ignite, not this package
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -101,23 +99,11 @@ def test_the_slurm_script_predicts_by_shards(root: Path) -> None:
 
 @pytest.mark.cli
 def test_dask_predicts_the_same_though_a_worker_is_killed(root: Path, run) -> None:
-    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
     bundle(*options(root, "serial"))
-    out, done = root / "dask", threading.Event()
-    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
-        address, pid = sorted(client.run(os.getpid).items())[0]
-
-        def kill_a_worker_after_the_first_prediction() -> None:
-            while not done.is_set() and not list(out.glob("[!.]*.nii.gz")):
-                time.sleep(0.001)
-            os.kill(pid, signal.SIGKILL)
-
-        killer = threading.Thread(target=kill_a_worker_after_the_first_prediction)
-        killer.start()
-        result = run("bundle", "run", *options(root, "dask"), "--dask", cluster.scheduler_address, *QUIET)
-        done.set()
-        killer.join()
+    out = root / "dask"
+    with losing_a_worker(lambda: list(out.glob("[!.]*.nii.gz"))) as (scheduler, address):
+        result = run("bundle", "run", *options(root, "dask"), "--dask", scheduler, *QUIET)
     assert result.exit_code == 0, result.output
     assert "6 cases are predicted" in result.stdout
     assert f"1 Dask workers left during the run ({address}); others did their cases" in result.stdout

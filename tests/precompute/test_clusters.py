@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
-import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from monai_boundary.precompute import precompute_maps
+from tests.clusters import losing_a_worker
 from tests.precompute.conftest import content, write_cases
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
@@ -42,23 +40,11 @@ def test_the_slurm_script_does_every_case_exactly_once(tmp_path: Path, tasks: in
 
 
 def test_dask_makes_the_same_maps_though_a_worker_is_killed(tmp_path: Path, run) -> None:
-    distributed = pytest.importorskip("distributed")
-    data, out, done = write_cases(tmp_path / "data", 16, (24, 96, 96)), tmp_path / "dask", threading.Event()
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    data, out = write_cases(tmp_path / "data", 16, (24, 96, 96)), tmp_path / "dask"
     precompute_maps(data, tmp_path / "serial", 2, progress=False)
-    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
-        address, pid = sorted(client.run(os.getpid).items())[0]
-
-        def kill_a_worker_after_the_first_map() -> None:
-            while not done.is_set() and not list(out.glob("[!.]*.b2nd")):
-                time.sleep(0.001)
-            os.kill(pid, signal.SIGKILL)
-
-        killer = threading.Thread(target=kill_a_worker_after_the_first_map)
-        killer.start()
-        result = run("precompute-maps", data, out, "--num-classes", 2, "--dask", cluster.scheduler_address)
-        done.set()
-        killer.join()
+    with losing_a_worker(lambda: list(out.glob("[!.]*.b2nd"))) as (scheduler, address):
+        result = run("precompute-maps", data, out, "--num-classes", 2, "--dask", scheduler)
     assert result.exit_code == 0, result.output
     assert "16 maps made, 0 kept" in result.stdout
     assert f"1 Dask workers left during the run ({address}); others did their maps" in result.stdout
