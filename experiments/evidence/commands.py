@@ -28,17 +28,26 @@ def evidence() -> None:
 
 
 def _command(name: str) -> click.Command:
+    arms = {f"{region}: {arm}": (region, arm) for tier in SERIES[name].tiers for region, arm in tier}
+
     @experiment(f"evidence-{name}", data="folder")
     @seeds_option()
     @click.option("--quick", is_flag=True, help="Two steps, whose figures say nothing.")
-    @click.option("--tiers", type=click.IntRange(1, 6), default=6, show_default=True, help="Of arms, the first ones.")
+    @click.option("--arm", "chosen", type=click.Choice(list(arms)), multiple=True, help="May be repeated.  [all]")
     @click.option("--folds", type=ListOf(SERIES[name].folds), default=",".join(SERIES[name].folds), show_default=True)
     @click.option("--docs", type=FILE, help="Replace the tables of this series in this Markdown file, too.")
     def command(
-        data: Path, seeds: tuple[int, ...], quick: bool, tiers: int, folds: tuple[str, ...], docs: Path | None
+        data: Path,
+        seeds: tuple[int, ...],
+        quick: bool,
+        chosen: tuple[str, ...],
+        folds: tuple[str, ...],
+        docs: Path | None,
     ) -> Plan:
         """Train what the journal lacks, the most telling runs first, and print the paired differences."""
-        series = replace(SERIES[name], tiers=SERIES[name].tiers[:tiers], folds=folds)
+        kept = [arms[key] for key in chosen or arms]
+        tiers = tuple(tuple(pair for pair in tier if pair in kept) for tier in SERIES[name].tiers)
+        series = replace(SERIES[name], tiers=tiers, folds=folds)
         settings = replace(series.settings, **(QUICK if quick else {}))
 
         @cache
