@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.losses.contract import as_float32
 
-__all__ = ["fusible", "map_sum"]
+__all__ = ["chunk_size", "fusible", "map_sum"]
 
 # Voxels of a chunk on the CPU. On one thread chunks of 32k to 512k take the same time (2 x 4 x 128^3: 155 to 165 ms),
 # and small ones less memory (64k: 68 MB, 512k: 84 MB, whole samples: 144 MB; plain: 192 MB). Several threads meet after
@@ -78,7 +78,7 @@ def _one_pass(
     """Return the sum, and write its gradient into `gradient` where one is given."""
     work_dtype = torch.promote_types(torch.float32, logits.dtype)
     voxels = logits[0, 0].numel()
-    step = _chunk() if logits.device.type == "cpu" else voxels
+    step = chunk_size() if logits.device.type == "cpu" else voxels
     total = torch.zeros((), dtype=sum_dtype(logits.device), device=logits.device)
     one_chunk = _sigmoid_chunk if sigmoid else _softmax_chunk
     for sample in range(logits.shape[0]):
@@ -92,7 +92,8 @@ def _one_pass(
     return total.to(work_dtype)
 
 
-def _chunk() -> int:
+def chunk_size() -> int:
+    """Return the voxels of a piece on the CPU."""
     threads = torch.get_num_threads()
     return _CPU_CHUNK if threads == 1 else _CPU_CHUNK_PER_THREAD * threads
 

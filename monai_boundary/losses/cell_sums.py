@@ -7,16 +7,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.kernels.distance.plan import HAS_NUMBA
-from monai_boundary.losses._fused import fusible
+from monai_boundary.losses._fused import chunk_size, fusible
 
-__all__ = ["Sums", "check_cells", "mask_cells", "sum_over_cells"]
+__all__ = ["Places", "Sums", "check_cells", "mask_cells", "sums_of_logits", "sums_of_probs"]
 
-_MOST_SLOTS = 1 << 30  # bins of int32
+_MOST_SLOTS = 1 << 30  # cells of int32
 _LEAST_SLOTS = 1 << 15  # where the largest number cannot be read: those of int16 and one for no lesion
+
+
+class Places(NamedTuple):
+    """Where each voxel of a channel that counts belongs."""
+
+    #: Numbers of the cells, `(B, C, *S)`.
+    cells: torch.Tensor
+    #: Whether it is target, bool `(B, C, *S)`.
+    true: torch.Tensor
+    #: Whether it counts, bool `(B, 1 or C, *S)`; ``None`` where all do.
+    valid: torch.Tensor | None = None
 
 
 class Sums(NamedTuple):
@@ -51,90 +63,160 @@ def _values_can_be_read(cells: torch.Tensor) -> bool:
     return cells.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def sum_over_cells(
-    probs: torch.Tensor,
-    entropy: torch.Tensor,
-    true: torch.Tensor,
-    cells: torch.Tensor,
-    valid: torch.Tensor | None,
-) -> Sums:
+def sums_of_probs(probs: torch.Tensor, entropy: torch.Tensor, places: Places) -> Sums:
     """Return the sums over the cells.
 
     Args:
         probs: `(B, C, *S)`.
         entropy: `(B, 1 or C, *S)`.
-        true: Bool `(B, C, *S)`.
-        cells: Integers `(B, C, *S)`.
-        valid: Bool `(B, 1 or C, *S)`, the voxels that count; ``None`` for all.
+        places: Of their voxels.
     """
-    slots = _slots(cells)
-    index = cells if _values_can_be_read(cells) else cells.long().clamp(0, slots - 1)
-    compiled = slots < _MOST_SLOTS and _compiles(probs) and _compiles(entropy)
-    index = index.to(torch.int32 if compiled else torch.int64, copy=True).mul_(2).add_(true)
-    if valid is not None:
-        index = index.masked_fill_(~valid, -1)  # of no cell
+    return _sums_of_probs(probs, entropy, places, _slots(places.cells))
+
+
+def _sums_of_probs(probs: torch.Tensor, entropy: torch.Tensor, places: Places, slots: int) -> Sums:
+    index = places.cells.long()
+    if not _values_can_be_read(index):
+        index = index.clamp(0, slots - 1)
+    index = 2 * index + places.true
+    if places.valid is not None:
+        index = torch.where(places.valid, index, 2 * slots)  # of no cell
     index = index.flatten(2)
+    kind = sum_dtype(probs.device)  # float32 is off by percents on 2 million voxels
 
     def summed(values: torch.Tensor) -> torch.Tensor:
-        values = values.flatten(2).expand_as(index)
-        sums: torch.Tensor = _AddUp.apply(values, index, 2 * slots) if compiled else _add_up(values, index, 2 * slots)
-        return sums.view(*sums.shape[:2], slots, 2)
+        values = values.flatten(2).expand_as(index).to(kind)
+        sums = values.new_zeros((*index.shape[:2], 2 * slots + 1)).scatter_add(2, index, values)
+        return sums[..., :-1].view(*index.shape[:2], slots, 2)
 
     return Sums(summed(probs), summed(entropy), summed(probs.new_ones(1, 1, 1)))
 
 
-def _add_up(values: torch.Tensor, bins: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the sums `(B, C, count)` of values `(B, C, N)`; those of negative bins are left out."""
-    kind = sum_dtype(values.device)  # float32 is off by percents on 2 million voxels
-    sums = values.new_zeros((*bins.shape[:2], count + 1), dtype=kind)
-    return sums.scatter_add(2, bins.where(bins >= 0, count), values.to(kind))[..., :-1]
+def sums_of_logits(logits: torch.Tensor, target: torch.Tensor, places: Places, softmax: bool) -> Sums:
+    """Return the sums over the cells of probabilities, and of their cross-entropy with the target.
+
+    On the CPU all is done piece by piece, so that nothing of the size of the volume is kept but the gradient.
+
+    Args:
+        logits: `(B, C, *S)`.
+        target: `(B, C, *S)`, bool or in [0, 1].
+        places: Of the voxels of the last channels, all or all but the first.
+        softmax: Over the channels, with one cross-entropy for all; else a sigmoid, and a cross-entropy for each.
+    """
+    slots = _slots(places.cells)
+    on_cpu = logits.device.type == "cpu" and logits.dtype == torch.float32
+    if on_cpu and slots < _MOST_SLOTS and HAS_NUMBA and fusible(logits):
+        given = [part for part in places if part is not None]
+        sums: torch.Tensor = _OnePass.apply(logits, softmax, slots, target, *given)
+        return Sums(*sums.unbind(-1))
+    return _sums_of_probs(*_activate(logits, target, places.cells.shape[1], softmax, 1), places, slots)
 
 
-def _compiles(values: torch.Tensor) -> bool:
-    """Whether the compiled sums know these values, and numba is there."""
-    return values.device.type == "cpu" and values.dtype == torch.float32 and fusible(values) and HAS_NUMBA
+def _activate(
+    logits: torch.Tensor, target: torch.Tensor, counted: int, softmax: bool, axis: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return probabilities and cross-entropy of the last `counted` channels, which are along `axis`."""
+    first = logits.shape[axis] - counted
+    if not softmax:
+        logits, target = logits.narrow(axis, first, counted), target.narrow(axis, first, counted)
+        entropy = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none")
+        return torch.sigmoid(logits), entropy
+    logs = torch.log_softmax(logits, axis)
+    true = torch.where(target, logs, 0) if target.dtype == torch.bool else logs * target
+    return torch.softmax(logits, axis).narrow(axis, first, counted), -true.sum(axis, keepdim=True)
 
 
-class _AddUp(torch.autograd.Function):
-    """`_add_up` in one compiled pass. Its gradient is `_Spread` and the reverse, so that all derivatives are there."""
+class _OnePass(torch.autograd.Function):
+    """Sums of probabilities, cross-entropy and voxels, `(B, C, cells, 2, 3)`, and the gradient of the logits.
+
+    With P, E the gradients of the sums at the voxel's place, and t the target,
+
+        softmax:   dz_k = p_k (P_k - sum_j p_j P_j) + (p_k sum_j t_j - t_k) sum_j E_j
+        sigmoid:   dz_k = p_k (1 - p_k) P_k + (p_k - t_k) E_k
+
+    Further derivatives are those of the plain form.
+    """
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, bins: torch.Tensor, count: int) -> torch.Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, logits: torch.Tensor, softmax: bool, slots: int, target: torch.Tensor, *places: torch.Tensor
+    ) -> torch.Tensor:
         from monai_boundary.kernels.bins import add_up
 
-        ctx.save_for_backward(bins)
-        sums = np.zeros((*bins.shape[:2], count))
-        for each in _rows(values.detach().numpy(), bins.numpy(), sums):
-            add_up(*each)
+        ctx.save_for_backward(logits, target, *places)
+        ctx.softmax, ctx.slots = softmax, slots
+        channels = places[0].shape[1]
+        sums = np.zeros((len(logits), channels, slots, 2, 3))
+        for sample, piece, labels, *where in _pieces(logits.detach(), target, *places):
+            probs, entropy = _activate(piece, labels, channels, softmax, 0)
+            for channel, row in enumerate(_rows(channels, probs, entropy, *where)):
+                add_up(*row, sums[sample, channel])  # type: ignore[call-arg]
         return torch.from_numpy(sums)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
-        return _Spread.apply(gradient, *ctx.saved_tensors), None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        logits, target, *places = ctx.saved_tensors
+        nothing = (None,) * (3 + len(places))
+        if torch.is_grad_enabled():  # create_graph=True: somebody differentiates the gradient
+            activated = _activate(logits, target, places[0].shape[1], ctx.softmax, 1)
+            sums = torch.stack(_sums_of_probs(*activated, Places(*places), ctx.slots), -1)
+            return torch.autograd.grad(sums, logits, gradient, create_graph=True)[0], *nothing
+        found = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        _write_gradient(found, gradient.contiguous().numpy(), logits, target, places, ctx.softmax)
+        return found, *nothing
 
 
-class _Spread(torch.autograd.Function):
-    """The value of its bin at every voxel, float32 `(B, C, N)`."""
+def _write_gradient(
+    found: torch.Tensor,
+    of_sums: np.ndarray,
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    places: Sequence[torch.Tensor],
+    softmax: bool,
+) -> None:
+    from monai_boundary.kernels.bins import spread
 
-    @staticmethod
-    def forward(ctx: Any, sums: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        from monai_boundary.kernels.bins import spread
+    channels = places[0].shape[1]
+    first = logits.shape[1] - channels
+    for sample, piece, labels, out, *where in _pieces(logits, target, found, *places):
+        of_probs = torch.zeros(channels, piece.shape[1])
+        of_entropy = torch.zeros(1 if softmax else channels, piece.shape[1])
+        for channel, (probs, entropy, *place) in enumerate(_rows(channels, of_probs, of_entropy, *where)):
+            spread(of_sums[sample, channel], *place, probs, entropy)  # type: ignore[call-arg]
+        if softmax:
+            activated = torch.softmax(piece, 0)
+            slope = activated[first:] * of_probs
+            torch.mul(activated, of_entropy * labels.sum(0) - slope.sum(0), out=out)
+            out[first:] += slope
+            out -= of_entropy * labels
+        else:
+            activated = torch.sigmoid(piece[first:])
+            out[:first] = 0
+            out[first:] = activated * (1 - activated) * of_probs + (activated - labels[first:].float()) * of_entropy
 
-        ctx.save_for_backward(bins)
-        ctx.count = sums.shape[-1]
-        values = np.empty(bins.shape, np.float32)
-        for each in _rows(sums.detach().numpy(), bins.numpy(), values):
-            spread(*each)
-        return torch.from_numpy(values)
 
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
-        return _AddUp.apply(gradient, *ctx.saved_tensors, ctx.count), None
+def _pieces(logits: torch.Tensor, *others: torch.Tensor) -> Iterator[tuple[Any, ...]]:
+    """Yield the number of a sample and a run of its voxels, `(C, voxels)`, of each tensor."""
+    voxels, step = logits[0, 0].numel(), chunk_size()
+    for sample in range(len(logits)):
+        flat = [each[sample].flatten(1) for each in (logits, *others)]
+        for start in range(0, voxels, step):
+            yield sample, *(each[:, start : start + step] for each in flat)
 
 
-def _rows(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
-    for place in np.ndindex(arrays[0].shape[:2]):
-        yield [np.ascontiguousarray(array[place]) for array in arrays]
+def _rows(
+    channels: int,
+    probs: torch.Tensor,
+    entropy: torch.Tensor,
+    cells: torch.Tensor,
+    true: torch.Tensor,
+    valid: torch.Tensor | None = None,
+) -> Iterator[list[np.ndarray]]:
+    """Yield what the compiled sums take of each channel; what has one channel has it for all."""
+    valid = torch.ones_like(true[:1]) if valid is None else valid
+    parts = (probs, entropy, cells.to(torch.int32), true, valid)
+    for channel in range(channels):
+        yield [part[min(channel, len(part) - 1)].contiguous().numpy() for part in parts]
 
 
 def _slots(cells: torch.Tensor) -> int:

@@ -1,7 +1,7 @@
 """Losses in which every lesion counts as much, whatever its size: inside of its cell, or with the others left out.
 
-All lesions are scored at once: a voxel's place among the sums is its cell and whether it is target, so that four
-passes over the volume serve one lesion or 30,000. Cells are those of `kernels.components.lesion_cells`.
+All lesions are scored at once: a voxel's place among the sums is its cell and whether it is target, so that one pass
+over the volume serves one lesion or 30,000. Cells are those of `kernels.components.lesion_cells`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from monai_boundary._check import check_fraction, check_number, plain_tensor
-from monai_boundary.losses.cell_sums import Sums, check_cells, mask_cells, sum_over_cells
-from monai_boundary.losses.contract import Counted, Pair, label_numbers
+from monai_boundary.losses.cell_sums import Places, Sums, check_cells, mask_cells, sums_of_logits, sums_of_probs
+from monai_boundary.losses.contract import Pair, label_numbers
 from monai_boundary.losses.target import SMOOTH, SpacedLoss, by_spacing
 
 __all__ = ["BlobLoss", "ComponentDiceLoss", "LesionLoss"]
@@ -58,37 +57,38 @@ class LesionLoss(SpacedLoss):
                 ``None`` to make them from the target, on the CPU.
         """
         pair = self.contract.read(input, target)
-        counted = self.contract.count(pair)
-        true = counted.target > 0.5
-        entropy = self._entropy(pair, counted)
+        true, valid = self._counted(pair)
         if lesion_cells is None:
-            cells = self._make_cells(true, counted.valid, target)
+            sums = self._sums(pair, Places(self._make_cells(true, valid, target), true, valid))
         else:
-            cells = self._given(lesion_cells, counted)
-        sums = sum_over_cells(counted.probs, entropy, true, cells, counted.valid)
-        if lesion_cells is not None:
+            cells = self._given(lesion_cells, pair, true)
+            sums = self._sums(pair, Places(cells, true, valid))
             check_cells(cells, sums)
         values = self._mean(sums, sums.voxels[..., 1] > 0)
-        return self.reduce(self._beside(values, counted, entropy, true, target).to(counted.probs.dtype))
+        return self.reduce(self._beside(values, pair, true, valid, target).to(pair.logits.dtype))
 
     def compute_lesion_cells(self, target: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
         """Return the cells of the counted channels of `target`, int32 `(B, C, *S)`, as `forward` makes them."""
-        counted = self.contract.count(self.contract.read(input, target))
-        return self._make_cells(counted.target > 0.5, counted.valid, target)
+        return self._make_cells(*self._counted(self.contract.read(input, target)), target)
 
     def regions(self, sums: torch.Tensor) -> torch.Tensor:
         """Return the sums over what each lesion is scored on, of the sums over cells, both `(..., cells, 2)`."""
         raise NotImplementedError
 
     def _beside(
-        self, values: torch.Tensor, counted: Counted, entropy: torch.Tensor, true: torch.Tensor, target: torch.Tensor
+        self, values: torch.Tensor, pair: Pair, true: torch.Tensor, valid: torch.Tensor | None, target: torch.Tensor
     ) -> torch.Tensor:
         """Return `values` with whatever a loss has beside the mean over the lesions of the target."""
-        del counted, entropy, true, target
+        del pair, true, valid, target
         return values
 
-    def _given(self, cells: torch.Tensor, counted: Counted) -> torch.Tensor:
-        cells = self.contract.beside("lesion_cells", cells, counted.probs, counted.first)
+    def _counted(self, pair: Pair) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return which voxels are target and which count, of the channels that count."""
+        first, valid = self.contract.first_channel(pair.logits), pair.valid
+        return pair.target[:, first:] > 0.5, valid if valid is None or valid.shape[1] == 1 else valid[:, first:]
+
+    def _given(self, cells: torch.Tensor, pair: Pair, true: torch.Tensor) -> torch.Tensor:
+        cells = self.contract.beside("lesion_cells", cells, true, pair.logits.shape[1] - true.shape[1])
         if cells.dtype == torch.bool or cells.is_complex():
             raise TypeError(f"lesion_cells must hold numbers of lesions, got {cells.dtype}; masks go into target")
         return label_numbers(plain_tensor("lesion_cells", cells))
@@ -99,19 +99,14 @@ class LesionLoss(SpacedLoss):
         spacings = self.spacing_of(target, masks.ndim - 2)
         return by_spacing(lambda part, spacing: mask_cells(masks[part], spacing), spacings)
 
-    def _entropy(self, pair: Pair, counted: Counted) -> torch.Tensor:
-        """Cross-entropy at every voxel, `(B, C, *S)`, or `(B, 1, *S)` over all classes after a softmax."""
-        if not self.ce_weight:
-            return torch.zeros_like(counted.probs[:, :1]).detach()
-        if self.contract.softmax and pair.logits.shape[1] > 1:
-            logs = torch.log_softmax(pair.logits, 1)
-            true = torch.where(pair.target, logs, 0) if pair.target.dtype == torch.bool else logs * pair.target
-            return -true.sum(1, keepdim=True)
-        if self.contract.sigmoid:
-            logits = pair.logits[:, counted.first :]
-            return F.binary_cross_entropy_with_logits(logits, counted.target, reduction="none")
-        probs = counted.probs.clamp(_TINY, 1 - _TINY)
-        return -(counted.target * probs.log() + (1 - counted.target) * (1 - probs).log())
+    def _sums(self, pair: Pair, places: Places) -> Sums:
+        softmax = self.contract.softmax and pair.logits.shape[1] > 1
+        if softmax or self.contract.sigmoid:
+            return sums_of_logits(pair.logits, pair.target, places, softmax)
+        first = pair.logits.shape[1] - places.true.shape[1]
+        probs, target = self.contract.activate(pair.logits)[:, first:], pair.target[:, first:].to(pair.logits.dtype)
+        bounded = probs.clamp(_TINY, 1 - _TINY)
+        return sums_of_probs(probs, -(target * bounded.log() + (1 - target) * (1 - bounded).log()), places)
 
     def _mean(self, sums: Sums, present: torch.Tensor) -> torch.Tensor:
         """Mean over the lesions, `(B, C)`, `(C,)` with `batch`; where there is none, the loss of the whole volume.
@@ -134,7 +129,8 @@ class LesionLoss(SpacedLoss):
         """Dice loss and cross-entropy of regions whose sums outside and inside of the target are `(..., 2)`."""
         count = voxels.sum(-1).clamp(min=1)
         dice = 1 - self.smoothed(2 * probs[..., 1], probs.sum(-1) + voxels[..., 1], self.smooth, count)
-        return self.dice_weight * dice + self.ce_weight * entropy.sum(-1) / count
+        # the entropy of an infinite logit is infinite, and 0 times that is NaN
+        return self.dice_weight * dice + (self.ce_weight * entropy.sum(-1) / count if self.ce_weight else 0)
 
     def extra_repr(self) -> str:
         """Show the settings that change the value."""
@@ -209,12 +205,13 @@ class ComponentDiceLoss(LesionLoss):
         return sums
 
     def _beside(
-        self, values: torch.Tensor, counted: Counted, entropy: torch.Tensor, true: torch.Tensor, target: torch.Tensor
+        self, values: torch.Tensor, pair: Pair, true: torch.Tensor, valid: torch.Tensor | None, target: torch.Tensor
     ) -> torch.Tensor:
         if not self.bidirectional:
             return values
-        cells = self._make_cells(counted.probs.detach() > self.threshold, counted.valid, target)
-        sums = sum_over_cells(counted.probs, entropy, true, cells, counted.valid)
+        with torch.no_grad():
+            predicted = self.contract.activate(pair.logits)[:, -true.shape[1] :] > self.threshold
+        sums = self._sums(pair, Places(self._make_cells(predicted, valid, target), true, valid))
         return (values + self._mean(sums, sums.voxels.sum(-1) > 0)) / 2
 
 

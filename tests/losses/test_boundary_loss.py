@@ -72,7 +72,7 @@ def test_chunks_of_several_threads_are_large(monkeypatch):
     sizes = {}
     for threads in (1, 2, 8):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        sizes[threads] = _fused._chunk()
+        sizes[threads] = _fused.chunk_size()
     assert sizes == {1: 1 << 16, 2: 1 << 20, 8: 1 << 22}
 
 

@@ -463,19 +463,27 @@ def test_sums_over_large_cells_are_exact():
     assert float(found) == pytest.approx(1 - 2 * inside / (inside + outside + 1), rel=1e-6)
 
 
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("ignored", [False, True])
-def test_without_numba_sums_and_all_derivatives_are_the_same(monkeypatch, ignored):
+@pytest.mark.parametrize("first", [0, 1])
+def test_in_one_pass_sums_and_all_derivatives_are_those_of_the_plain_form(monkeypatch, softmax, soft, ignored, first):
     torch.manual_seed(4)
+    monkeypatch.setattr(cell_sums, "chunk_size", lambda: 17)
     shape = (2, 3, 6, 7)
-    cells, true = torch.randint(0, 9, shape), torch.rand(shape) > 0.7
+    target, cells = torch.rand(shape), torch.randint(0, 9, shape)[:, first:]
     valid = torch.rand(2, 1, 6, 7) > 0.2 if ignored else None
+    target = target if soft else target > 0.7
+    places = cell_sums.Places(cells, (target > 0.7)[:, first:], valid)
     found = []
     for has_numba in (True, False):
         monkeypatch.setattr(cell_sums, "HAS_NUMBA", has_numba)
-        probs, entropy = (torch.linspace(0, 1, count).view(2, -1, 6, 7).requires_grad_() for count in (252, 84))
-        sums = cell_sums.sum_over_cells(probs, entropy, true, cells, valid)
-        first = torch.autograd.grad((sums.probs**3 + sums.entropy.cos()).sum(), (probs, entropy), create_graph=True)
-        second = torch.autograd.grad(sum((each**2).sum() for each in first), (probs, entropy))
-        found.append([*sums, *first, *second])
+        logits = torch.linspace(-5, 5, 252).sin().view(shape).requires_grad_()
+        sums = cell_sums.sums_of_logits(logits * 3, target, places, softmax)
+        value = (sums.probs**3 + sums.entropy.cos()).sum()
+        (once,) = torch.autograd.grad(value, logits, retain_graph=True)
+        (first_one,) = torch.autograd.grad(value, logits, create_graph=True)
+        (second,) = torch.autograd.grad((first_one**2).sum(), logits)
+        found.append([*sums, once, first_one, second])
     for compiled, plain in zip(*found, strict=True):
         torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-4)
