@@ -71,8 +71,9 @@ def connected_components(labels: Any, connectivity: int = 1) -> np.ndarray:
     except ImportError:
         return _by_scipy(array, reach)
     plane = array[None] if array.ndim == 1 else array  # cc3d takes 2 or 3 axes
-    found = cc3d.connected_components(plane, connectivity=max(NEIGHBOURS[array.ndim][reach - 1], 4))
-    regions: np.ndarray = found.astype(np.int32).reshape(array.shape)
+    neighbours = max(NEIGHBOURS[array.ndim][reach - 1], 4)
+    found = cc3d.connected_components(plane, connectivity=neighbours, out_dtype=np.uint32)
+    regions: np.ndarray = found.view(np.int32).reshape(array.shape)
     return regions
 
 

@@ -95,8 +95,8 @@ def _nearest(
     given = as_numpy("labels", labels)
     lead, shape = given.shape[:channels], given.shape[channels:]
     ids = check_ids("labels", given.reshape(-1)).reshape(-1, *shape) if channels else check_ids("labels", given)[None]
-    ranks, names, places = _by_voxel(ids) if indexed else _by_label(ids)
-    bits = max(1, int(ranks.max()).bit_length())
+    ranks, names, places, highest = _by_voxel(ids) if indexed else _by_label(ids)
+    bits = max(1, highest.bit_length())
     scale = _whole_weights(plan, bits)
     distance: Any
     if scale is None or plan.engine in ("edt", "scipy"):
@@ -115,18 +115,19 @@ def _nearest(
     return whole[0] if len(whole) == 1 else tuple(whole)
 
 
-def _by_label(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, Any]:
-    """Ranks of labels, int32, 0 for none; the labels by rank, or ``None`` where they are the ranks; and no places."""
-    if ids.max() < _DIRECT:
-        return ids.astype(np.int32, copy=False), None, None
+def _by_label(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, Any, int]:
+    """Ranks of labels, int32; labels by rank, ``None`` where they are the ranks; no places; highest rank."""
+    highest = int(ids.max())
+    if highest < _DIRECT:
+        return ids.astype(np.int32, copy=False), None, None, highest
     ranks, labelled = np.zeros(ids.shape, np.int32), ids > 0
     names, numbers = np.unique(ids[labelled], return_inverse=True)
     ranks[labelled] = numbers.ravel() + 1
-    return ranks, np.concatenate([np.zeros(1, ids.dtype), names]), None
+    return ranks, np.concatenate([np.zeros(1, ids.dtype), names]), None, len(names)
 
 
-def _by_voxel(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ranks of labelled voxels, by label and then in raster order; their labels, and their places `(D, ranks)`."""
+def _by_voxel(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Ranks of labelled voxels, by label and then in raster order; labels, places `(D, ranks)`, highest rank."""
     flat, shape = np.flatnonzero(ids), ids.shape[1:]
     values = ids.ravel()[flat]
     order = np.argsort(values, kind="stable")
@@ -136,7 +137,7 @@ def _by_voxel(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     places = np.stack(np.unravel_index(flat % math.prod(shape), shape)).astype(np.int32)
     nowhere = np.full((len(shape), 1), -1, np.int32)
     names = np.concatenate([np.zeros(1, ids.dtype), values[order]])
-    return ranks.reshape(ids.shape), names, np.concatenate([nowhere, places], axis=1)
+    return ranks.reshape(ids.shape), names, np.concatenate([nowhere, places], axis=1), len(flat)
 
 
 def _whole_weights(plan: Plan, bits: int) -> tuple[list[int], float] | None:
