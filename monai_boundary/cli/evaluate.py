@@ -90,7 +90,8 @@ def evaluate(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Score the predicted label maps in PRED against the ground truth in GT.
 
-    Writes cases.csv, summary.json and report.html, with box plots, misses and pictures of the worst cases.
+    Writes cases.csv, summary.json and report.html, with box plots, misses and pictures of the worst cases; with
+    --protocol lesions also lesions.csv, a line for every lesion.
     PRED is any folder that nnU-Net or MONAI wrote; GT holds one label map per case, such as labelsTr:
     NIfTI, or PNG, TIFF and BMP.
     The command fails, after it has written all of that, if a case could not be scored; see --allow-missing.
@@ -146,8 +147,8 @@ def _write(result: Evaluation | TileEvaluation, output: Path, write_report: Call
     from monai_boundary.evaluation import write_tables
 
     with together(output, "report.html") as part:
-        paths = *write_tables(result, part), write_report(part / "report.html")
-    return {name: output / path.name for name, path in zip(("table", "summary", "report"), paths, strict=True)}
+        paths = {**write_tables(result, part), "report": write_report(part / "report.html")}
+    return {name: output / path.name for name, path in paths.items()}
 
 
 def _finish(

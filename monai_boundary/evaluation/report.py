@@ -18,7 +18,7 @@ from monai_boundary.evaluation.volumes import CaseRow, Evaluation
 from monai_boundary.metrics.score_sets import PROTOCOLS, Protocol
 from monai_boundary.reports.figures import overlay_figure
 from monai_boundary.reports.page import data_uri, write_page
-from monai_boundary.reports.scores import scores_figure
+from monai_boundary.reports.scores import lesions_figure, scores_figure
 
 __all__ = ["worst_rows", "write_report", "write_tiles_report"]
 
@@ -48,6 +48,7 @@ def write_report(
     panels = {
         metric.title: {f"class {label}": values for label, values in by_class[name]} for name, metric in metrics.items()
     }
+    lesions = result.tables().get("lesions")
     folder = None if images is None else Path(images)
     pictures = [
         (row, data_uri(_overlay(result, row, folder)))
@@ -64,6 +65,7 @@ def write_report(
         metrics=metrics,
         rows=result.rows,
         plots=data_uri(scores_figure(panels, _fractions(metrics)), "svg") if result.rows else "",
+        lesions="" if lesions is None or lesions.empty else data_uri(lesions_figure(lesions)),
         pictures=pictures,
         several=len(result.labels) > 1,
     )

@@ -63,10 +63,11 @@ def statistics(values: pd.Series) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_tables(result: Evaluation | TileEvaluation, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Write ``cases.csv``, one line per case (and class), and ``summary.json``, both or neither; return their paths."""
-    cases, summary = Path(folder) / "cases.csv", Path(folder) / "summary.json"
-    with together(folder, summary.name) as part:
-        write_csv(part / cases.name, result.table())
-        write_json(part / summary.name, result.summary())
-    return cases, summary
+def write_tables(result: Evaluation | TileEvaluation, folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """Write ``cases.csv``, other tables of the result and ``summary.json``, all or none; return the paths by name."""
+    with together(folder, "summary.json") as part:
+        tables = result.tables()
+        for name, table in tables.items():
+            write_csv(part / f"{name}.csv", table)
+        write_json(part / "summary.json", result.summary())
+    return {**{name: Path(folder) / f"{name}.csv" for name in tables}, "summary": Path(folder) / "summary.json"}

@@ -87,6 +87,10 @@ class TileEvaluation:
         ]
         return pd.DataFrame(lines, columns=["case", *SCORES, "intersection", "union"])
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return `table` as ``"cases"``."""
+        return {"cases": self.table()}
+
     def summary(self) -> dict[str, Any]:
         """Return the IoU of all pixels, and the statistics of each score over the tiles that have it."""
         table = self.table()

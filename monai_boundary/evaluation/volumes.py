@@ -14,11 +14,13 @@ import pandas as pd
 
 from monai_boundary._check import check_ignore_index, check_number, is_integer
 from monai_boundary.datasets.datalist import class_values
+from monai_boundary.datasets.nifti import Volume
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
+from monai_boundary.metrics.lesion_scores import LESION_COLUMNS, lesion_scores
 from monai_boundary.metrics.lesions import LesionSettings
-from monai_boundary.metrics.score_sets import PROTOCOLS, protocol_defaults, score_pair
-from monai_boundary.metrics.surface import Definition, Empty
+from monai_boundary.metrics.score_sets import PROTOCOLS, class_masks, protocol_defaults, score_pair, single_lesions
+from monai_boundary.metrics.surface import Definition, Empty, dice_score
 
 __all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder"]
 
@@ -77,6 +79,7 @@ class CaseRow:
         scores: By name, as `PROTOCOLS` lists them.
         target_voxels: Voxels of the class in the ground truth.
         predicted_voxels: Voxels of the class in the prediction, ignored ones not counted.
+        lesions: With the protocol ``"lesions"``, one line per lesion, see `LesionScores.rows`.
     """
 
     case: str
@@ -84,6 +87,7 @@ class CaseRow:
     scores: dict[str, float]
     target_voxels: int
     predicted_voxels: int
+    lesions: Sequence[dict[str, Any]] = ()
 
     @property
     def missed(self) -> bool:
@@ -129,6 +133,13 @@ class Evaluation:
             for row in self.rows
         ]
         return pd.DataFrame(lines, columns=["case", "label", *PROTOCOLS[self.settings.protocol], *counts])
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return `table` as ``"cases"``; with the protocol ``"lesions"`` also one line per lesion, true or false."""
+        if self.settings.lesions is None:
+            return {"cases": self.table()}
+        lines = [{"case": row.case, "label": row.label, **each} for row in self.rows for each in row.lesions]
+        return {"cases": self.table(), "lesions": pd.DataFrame(lines, columns=["case", "label", *LESION_COLUMNS])}
 
     def summary(self) -> dict[str, Any]:
         """Return counts, and for each class the statistics of each score.
@@ -191,14 +202,30 @@ def _score_case(
 ) -> list[CaseRow]:
     pred, target = read_pair(pred_file, target_file)
     counted, rows = target.array != settings.ignore_index, []
+    each: list[dict[str, Any]] = []
     for label in labels:
-        scores = score_pair(
-            settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
-            settings.empty, settings.tolerance_mm, definition=settings.definition, lesions=settings.lesions,
-        )  # fmt: skip
         found, true = (pred.array == label) & counted, target.array == label
-        rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum())))
+        if settings.lesions is None:
+            scores = score_pair(
+                settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
+                settings.empty, settings.tolerance_mm, definition=settings.definition,
+            )  # fmt: skip
+        else:
+            scores, each = _score_lesions(settings, pred, target, label)
+        rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum()), each))
     return rows
+
+
+def _score_lesions(
+    settings: EvaluationSettings, pred: Volume, target: Volume, label: int
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return the scores of a class, and those of each of its lesions."""
+    masks = class_masks(pred.array, target.array, label, settings.ignore_index)
+    chosen: Any = (settings.empty, settings.tolerance_mm, settings.definition)
+    each = lesion_scores(*masks, target.spacing, settings.lesions, *chosen)
+    names = PROTOCOLS["lesions"]
+    values = {"dice": dice_score(*masks), **single_lesions(list(names), each)}
+    return {name: values[name] for name in names}, each.rows(target.affine)
 
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:

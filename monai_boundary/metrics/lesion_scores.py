@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +28,12 @@ from monai_boundary.metrics.surface import (
     diagonal_mm,
 )
 
-__all__ = ["BRATS_PENALTY_MM", "LesionScores", "lesion_scores"]
+__all__ = ["BRATS_PENALTY_MM", "LESION_COLUMNS", "LesionScores", "lesion_scores"]
 
 #: HD95 of a lesion that is missed or false, in BraTS: the diagonal of its volumes of 240 x 240 x 155 mm, rounded up.
 BRATS_PENALTY_MM = 374.0
+#: What `LesionScores.rows` says of a lesion: found, missed or false; its size, scores, and centre.
+LESION_COLUMNS = ("kind", "volume_mm3", "dice", "hd95_mm", "surface_dice", "x_mm", "y_mm", "z_mm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,8 @@ class LesionScores(ComponentScores):
     """`ComponentScores`, and the lesion-wise scores of BraTS.
 
     Its lesions are components of the target, taken for one where they meet when dilated. `volumes_mm3`, `dices`,
-    `hd95s_mm` and `surface_dices` hold a value for each lesion, of it and all predicted components that its dilation
-    meets. Where neither mask holds anything, HD95 is 0.
+    `hd95s_mm`, `surface_dices`, `missed` and `centres` hold a value for each lesion, of it and all predicted components
+    that its dilation meets. Where neither mask holds anything, HD95 is 0.
 
     Args:
         pred: See `ComponentScores`.
@@ -50,12 +53,14 @@ class LesionScores(ComponentScores):
         tolerance_mm: Of the surface Dice.
         definition: What surfaces are made of.
         diagonal_mm: Of the whole volume.
+        corner: First voxel of the masks in the whole volume.
     """
 
     empty: Empty
     tolerance_mm: float
     definition: Definition
     diagonal_mm: float
+    corner: tuple[int, ...]
 
     @cached_property
     def _lesions(self) -> tuple[LesionPairs, LesionPairs]:
@@ -88,6 +93,28 @@ class LesionScores(ComponentScores):
         volumes: np.ndarray = near.pred_sizes[near.pred_shared == 0] * self.voxel_mm3
         return volumes
 
+    @property
+    def missed(self) -> np.ndarray:
+        """Which lesions no predicted component meets, not even when they are dilated, bool `(L,)`."""
+        unmet: np.ndarray = self._lesions[1].target_shared == 0
+        return unmet
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Centre of mass of each lesion, as an index into the whole volume, float64 `(L, D)`."""
+        return self._centres(self._merged, np.arange(self.missed.size))
+
+    @property
+    def false_centres(self) -> np.ndarray:
+        """The same of each component of `false_volumes_mm3`, float64 `(F, D)`."""
+        return self._centres(self.pred, np.flatnonzero(self._lesions[1].pred_shared == 0))
+
+    def _centres(self, ids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        if not numbers.size:
+            return np.empty((0, ids.ndim))
+        found: np.ndarray = np.array(ndimage.center_of_mass(ids > 0, ids, numbers + 1)) + self.corner
+        return found
+
     @cached_property
     def dices(self) -> np.ndarray:
         """Dice of each lesion, 0 where it is missed; float64 `(L,)`."""
@@ -110,6 +137,11 @@ class LesionScores(ComponentScores):
         return np.array([one.hausdorff_mm(95, self.empty) for one in self.surfaces])
 
     @property
+    def missed_mm(self) -> float:
+        """HD95 of a lesion that is missed or false, as `empty` has it."""
+        return float(math.nan if self.empty == "nan" else self.diagonal_mm if self.empty == "diagonal" else self.empty)
+
+    @property
     def surface_dices(self) -> np.ndarray:
         """Surface Dice of each lesion, 0 where it is missed; float64 `(L,)`."""
         return np.array([one.surface_dice(self.tolerance_mm) for one in self.surfaces])
@@ -122,13 +154,28 @@ class LesionScores(ComponentScores):
     @property
     def lesion_hd95_mm(self) -> float:
         """Mean HD95 of the lesions and of the false components, each of which has `empty`."""
-        missed = math.nan if self.empty == "nan" else self.diagonal_mm if self.empty == "diagonal" else self.empty
-        return self._lesion_wise(self.hd95s_mm, float(missed), 0.0)
+        return self._lesion_wise(self.hd95s_mm, self.missed_mm, 0.0)
 
     @property
     def lesion_surface_dice(self) -> float:
         """Mean surface Dice of the lesions and of the false components, each of which has 0."""
         return self._lesion_wise(self.surface_dices, 0.0, 1.0)
+
+    def rows(self, affine: np.ndarray) -> list[dict[str, Any]]:
+        """Return a line of `LESION_COLUMNS` for each lesion, found or missed, and for each false component.
+
+        Args:
+            affine: `(4, 4)`, from voxel indices (x, y, z) to mm, of masks `(z, y, x)`.
+        """
+        wrong = self.false_volumes_mm3.size
+        kinds = [*np.where(self.missed, "missed", "found").tolist(), *["false"] * wrong]
+        places = np.concatenate([self.centres, self.false_centres])[:, ::-1] @ affine[:3, :3].T + affine[:3, 3]
+        columns = (
+            np.concatenate([self.volumes_mm3, self.false_volumes_mm3]), np.append(self.dices, np.zeros(wrong)),
+            np.append(self.hd95s_mm, np.full(wrong, self.missed_mm)), np.append(self.surface_dices, np.zeros(wrong)),
+            *places.T,
+        )  # fmt: skip
+        return [dict(zip(LESION_COLUMNS, line, strict=True)) for line in zip(kinds, *columns, strict=True)]
 
     def _lesion_wise(self, values: np.ndarray, wrong: float, none: float) -> float:
         kept = values[self.volumes_mm3 > self.settings.min_volume_mm3]
@@ -188,4 +235,5 @@ def lesion_scores(
     box = bounding_box(both, (1.0,) * both.ndim, settings.dilation) if both.any() else (slice(1),) * both.ndim
     found, true = (components(mask[box], rank) for mask in (first, second))
     diagonal = diagonal_mm(first.shape, sizes)
-    return LesionScores(found, true, sizes, settings, empty, tolerance_mm, definition, diagonal)
+    corner = tuple(part.indices(side)[0] for part, side in zip(box, first.shape, strict=True))
+    return LesionScores(found, true, sizes, settings, empty, tolerance_mm, definition, diagonal, corner)

@@ -32,7 +32,10 @@ from monai_boundary.metrics.surface import (
     surface_distances,
 )
 
-__all__ = ["PROTOCOLS", "Metric", "Protocol", "check_scores", "protocol_defaults", "score_pair"]
+__all__ = [
+    "PROTOCOLS", "Metric", "Protocol", "check_scores", "class_masks", "protocol_defaults", "score_pair",
+    "single_lesions",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -186,18 +189,12 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     check_number("tolerance_mm", tolerance_mm, strict=False)
     if not is_integer(slice_axis):
         raise TypeError(f"slice_axis must be an integer, got {type(slice_axis).__name__}")
-    pred, target = as_numpy("pred", pred), as_numpy("target", target)
-    check_same_shape("pred", pred, "target", target)
-    check_spatial_ndim("target", target.shape)
-    spacing = check_spacing(spacing, target.ndim)
-    truth = _check_labels("target", target, label, ignore_index) == label
-    found = _check_labels("pred", pred, label, ignore_index) == label
-    if ignore_index is not None:
-        found &= target != ignore_index
+    found, truth = class_masks(pred, target, label, ignore_index)
+    spacing = check_spacing(spacing, truth.ndim)
     values = {"dice": dice_score(found, truth)}
     if lesions is not None:
-        values |= _single_lesions(names, lesion_scores(found, truth, spacing, lesions, empty, tolerance_mm, definition))
-        return {name: values[name] for name in names}
+        each = lesion_scores(found, truth, spacing, lesions, empty, tolerance_mm, definition)
+        return {name: value for name, value in (values | single_lesions(names, each)).items() if name in names}
     if any(name.startswith("volume") for name in names):
         values |= _volumes(found, truth, math.prod(spacing))
     if any(name.startswith("lesion") for name in names):
@@ -205,7 +202,7 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         values["lesion_recall"], values["lesion_f1"] = counts.recall, counts.f1
         values["lesion_count_difference"] = float(counts.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
-        plane = slice_axis if protocol == "wmh" and target.ndim > 1 else None
+        plane = slice_axis if protocol == "wmh" and truth.ndim > 1 else None
         surface = surface_distances(found, truth, spacing, plane, definition)
         values["hd95_mm"] = surface.hausdorff_mm(95, empty)
         values["hausdorff_mm"] = surface.hausdorff_mm(None, empty)
@@ -214,7 +211,20 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
     return {name: values[name] for name in names}
 
 
-def _single_lesions(names: Sequence[str], scores: LesionScores) -> dict[str, float]:
+def class_masks(
+    pred: np.ndarray, target: np.ndarray, label: int, ignore_index: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where prediction and ground truth hold a class, bool `(*S)`; see `score_pair`."""
+    pred, target = as_numpy("pred", pred), as_numpy("target", target)
+    check_same_shape("pred", pred, "target", target)
+    check_spatial_ndim("target", target.shape)
+    truth = _check_labels("target", target, label, ignore_index) == label
+    found = _check_labels("pred", pred, label, ignore_index) == label
+    return found if ignore_index is None else found & (target != ignore_index), truth
+
+
+def single_lesions(names: Sequence[str], scores: LesionScores) -> dict[str, float]:
+    """Return the scores of the protocol ``"lesions"`` but for Dice, those of `names` and those by size."""
     sizes = {f"recall_{size}": value for size, value in scores.recall_by_size.items()}
     sizes |= {f"false_{size}": float(value) for size, value in scores.false_by_size.items()}
     return sizes | {name: float(getattr(scores, name)) for name in names if name != "dice" and name not in sizes}

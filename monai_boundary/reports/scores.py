@@ -1,17 +1,19 @@
-"""Charts of scores: box plots over cases, and curves over the threshold that likelihood maps are cut at."""
+"""Charts of scores: box plots over cases, every lesion, and curves over the threshold of likelihood maps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "scores_figure", "thresholds_figure"]
+__all__ = ["COLORS", "lesions_figure", "scores_figure", "thresholds_figure"]
 
 #: Okabe and Ito's colours, told apart without red-green vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _BOX, _POINT = COLORS[:2]
+_KIND_COLORS = (COLORS[0], COLORS[1], "0.5")
 
 
 def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], fractions: Sequence[str] = ()) -> Figure:
@@ -46,6 +48,30 @@ def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], fractions
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
+    return figure
+
+
+def lesions_figure(lesions: pd.DataFrame) -> Figure:
+    """Draw every lesion by its volume and Dice, one panel per class; false components lie below.
+
+    Args:
+        lesions: With the columns ``label``, ``kind``, ``volume_mm3`` and ``dice``.
+    """
+    classes = list(lesions.groupby("label"))
+    figure = Figure(figsize=(6.4 * len(classes), 3.6), layout="constrained")
+    for axis, (label, rows) in zip(figure.subplots(1, len(classes), squeeze=False)[0], classes, strict=True):
+        aside = np.random.default_rng(0).uniform(-0.03, 0.03, len(rows))  # many lie at one place
+        for color, marker, kind in zip(_KIND_COLORS, "ox^", ("found", "missed", "false"), strict=True):
+            of = (rows["kind"] == kind).to_numpy()
+            height = rows["dice"] + {"found": 0, "missed": 0, "false": -0.12}[kind] + aside * (kind != "found")
+            title = f"{kind}: {of.sum()}"
+            axis.plot(rows["volume_mm3"][of], height[of], marker, color=color, markersize=5, alpha=0.7, label=title)
+        axis.set(xscale="log", xlabel="volume (mm³)", ylabel="Dice of the lesion", ylim=(-0.2, 1.03))
+        axis.set_yticks(np.linspace(0, 1, 6))
+        axis.axhline(-0.06, color="black", linewidth=0.8)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(title=f"class {label}" if len(classes) > 1 else None, loc="upper left", fontsize=9)
     return figure
 
 

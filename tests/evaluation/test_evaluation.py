@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from monai_boundary._files import only_writer
@@ -208,7 +209,7 @@ def test_wrong_settings_are_refused(settings: dict, text: str) -> None:
 
 def test_tables_hold_every_case(folders: tuple[Path, Path], tmp_path: Path) -> None:
     result = evaluate_folder(*folders, EvaluationSettings("wmh"), progress=False)
-    table, summary = write_tables(result, tmp_path)
+    table, summary = write_tables(result, tmp_path).values()
     with table.open(newline="") as stream:
         rows = {row["case"]: row for row in csv.DictReader(stream)}
     assert float(rows["shifted"]["dice"]) == result.rows[3].scores["dice"]
@@ -217,9 +218,29 @@ def test_tables_hold_every_case(folders: tuple[Path, Path], tmp_path: Path) -> N
     json.loads(summary.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
+def test_every_lesion_has_a_line_that_says_where_it_is(tmp_path: Path) -> None:
+    target, pred = np.zeros((2, 10, 20, 30), np.uint8)
+    target[2:4, 3:5, 4:6] = target[7, 15, 20] = 1  # 8 voxels, half of them predicted, and one that is missed
+    pred[2:4, 3:5, 4] = pred[8, 2:4, 27] = 1  # 2 voxels are false
+    folders = one_pair(tmp_path, "case", pred, target)
+    affine = np.array([[0, 0, 3.0, -7], [0, 2, 0, 1], [0.5, 0, 0, 40], [0, 0, 0, 1]])  # (x, y, z) of the file to mm
+    for folder, array in zip(folders, (pred, target), strict=True):
+        nib.save(nib.Nifti1Image(array, affine), folder / "case.nii.gz")
+    result = evaluate_folder(*folders, EvaluationSettings("lesions"), progress=False)
+    lines = pd.read_csv(write_tables(result, tmp_path)["lesions"]).set_index("kind")
+    assert lines.index.tolist() == ["found", "missed", "false"]
+    assert lines["volume_mm3"].tolist() == [24, 3, 6]
+    assert lines["dice"].tolist() == [pytest.approx(2 / 3), 0, 0]
+    assert lines["hd95_mm"].tolist()[1:] == [374, 374]
+    places = lines[["x_mm", "y_mm", "z_mm"]].to_numpy()
+    voxels = np.array([[2.5, 3.5, 4.5], [7, 15, 20], [8, 2.5, 27]])  # as indices into the array in the file
+    np.testing.assert_allclose(places, voxels @ affine[:3, :3].T + affine[:3, 3], rtol=1e-6)
+    assert result.rows[0].scores == score_pair("lesions", pred, target, (0.5, 2.0, 3.0))
+
+
 def test_a_name_is_no_formula_and_a_full_disk_leaves_the_old_table(tmp_path: Path, monkeypatch) -> None:
     result = evaluate_folder(*one_pair(tmp_path, "=cmd|x", cube(), cube()), progress=False)
-    table, _ = write_tables(result, tmp_path)
+    table = write_tables(result, tmp_path)["cases"]
     before = table.read_text()
     assert before.splitlines()[1].startswith("'=cmd|x,1,1.0,")
 
@@ -338,7 +359,14 @@ def test_the_command_scores_lesions_as_it_is_told(run, folders: tuple[Path, Path
     assert [scores["lesion_hd95_mm"]["max"] for scores in found] == [374, 90]
     assert [scores["recall_medium"]["n"] for scores in found] == [0, 3]
     text = " ".join(Page((tmp_path / "out" / "report.html").read_text()).text)
-    for expected in ("share of 0.7", "IoU of 0.4", "3 steps of dilation", "up to 50.0 mm", "medium from 5.0 and large"):
+    for expected in (
+        "Every lesion",
+        "share of 0.7",
+        "IoU of 0.4",
+        "3 steps of dilation",
+        "up to 50.0 mm",
+        "medium from 5.0 and large",
+    ):
         assert expected in text
     assert_fails(run("compare", tmp_path / "plain", tmp_path / "out"), "must be scored alike", "'overlap': 0.7")
     assert run(*call, "-o", tmp_path / "again").exit_code == 0

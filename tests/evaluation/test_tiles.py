@@ -131,7 +131,7 @@ def test_folders_that_do_not_belong_together_are_refused(folders: tuple[Path, Pa
 
 
 def test_tables_hold_every_tile_and_valid_json(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    table, summary = write_tables(evaluate_tiles(*folders, progress=False), tmp_path)
+    table, summary = write_tables(evaluate_tiles(*folders, progress=False), tmp_path).values()
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["case"] for row in rows] == ["austin1", "austin2", "austin3"]
     assert float(rows[0]["iou"]) == int(rows[0]["intersection"]) / int(rows[0]["union"])

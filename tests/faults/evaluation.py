@@ -55,9 +55,19 @@ def cases_without_a_score_count_as_0(right, values):
 
 @fault(f"{EVALUATION}.tables:write_tables", *CASES)
 def a_case_may_be_a_formula(right, result, folder):
-    cases, summary = right(result, folder)
-    cases.write_text(cases.read_text().replace("'", ""))
-    return cases, summary
+    paths = right(result, folder)
+    paths["cases"].write_text(paths["cases"].read_text().replace("'", ""))
+    return paths
+
+
+@fault("monai_boundary.metrics.lesion_scores:LesionScores.rows", *CASES)
+def places_of_lesions_are_those_of_the_reversed_array(right, self, affine):
+    return right(self, affine[[2, 1, 0, 3]])
+
+
+@fault("monai_boundary.metrics.lesion_scores:LesionScores._centres", *CASES)
+def places_of_lesions_are_those_of_the_part_that_was_scored(right, self, ids, numbers):
+    return right(self, ids, numbers) - self.corner
 
 
 @fault(f"{EVALUATION}.report:worst_rows", *CASES)
