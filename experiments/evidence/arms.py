@@ -77,6 +77,12 @@ ARMS = {
     CONTROL: Arm(),
     "share .5": _boundary(GradientShare(end=0.5)),
     "share .2": _boundary(GradientShare(end=0.2)),
+    **{f"share {end:g}".replace("0.", "."): _boundary(GradientShare(end=end)) for end in (0.05, 0.1, 0.7)},
+    "share .5, clip 5": _boundary(GradientShare(end=0.5), CLIP.replace(clip=5.0)),
+    "share .5, clip 20": _boundary(GradientShare(end=0.5), CLIP.replace(clip=20.0)),
+    "share .5, half balanced": _boundary(GradientShare(end=0.5), CLIP.replace(balance=0.5)),
+    "share .5, per lesion": _boundary(GradientShare(end=0.5), CLIP.replace(balance_lesions=0.5)),
+    "share .5, ramp .1": _boundary(GradientShare(end=0.5, ramp=0.1)),
     # where the network has found nothing by the end of the ramp, a share keeps it there
     "share .5, late": _boundary(Warmup(0.4, GradientShare(end=0.5))),
     "published": _boundary(Rebalance(), PUBLISHED),

@@ -12,6 +12,7 @@ import click
 from experiments.evidence.cases import Split
 from experiments.evidence.figures import evidence_figure
 from experiments.evidence.series import SERIES
+from experiments.evidence.settings import settings
 from experiments.evidence.tables import tables
 from experiments.evidence.training import KEYS, planned_runs, train_arm
 from experiments.shared.commands import FILE, ListOf, Plan, experiment, seeds_option
@@ -69,5 +70,6 @@ def _command(name: str) -> click.Command:
     return command
 
 
+evidence.add_command(settings, "settings")
 for _name in SERIES:
     evidence.add_command(_command(_name), _name)

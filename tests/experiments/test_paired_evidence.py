@@ -264,6 +264,22 @@ def test_the_tables_of_a_series_are_put_into_a_page(tmp_path, run):
     assert "| Dice+CE | control | at .5 | 1 | 1 | 0.100 |" in text
 
 
+def test_a_setting_gains_over_the_control_of_its_fold_and_seed(tmp_path, run):
+    def trained(arm: str, score: float, seed: int = 0) -> str:
+        chosen = {"threshold": 0.3, "size": 0, "thresholds": {"0.3": 1.0, "0.5": score}}
+        line = {**row(arm, seed, {"a": 0.1}), "data": "slices", "chosen": chosen}
+        return json.dumps(line) + "\n"
+
+    (tmp_path / "r.jsonl").write_text(trained("share .1", 0.5) + trained("share .1", 0.7, 1) + trained("share .7", 1))
+    journal = tmp_path / "evidence_slices.jsonl"
+    journal.write_text(trained("control", 0.4) + trained("control", 0.9, 1) + trained("share .5", 0.45))
+    done = run("evidence", "settings", "--table", tmp_path / "r.jsonl", "--figures", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "| share .1 | -0.050 (2) | 1 of 2 |" in done.output
+    assert "| share .5 | +0.050 (1) | 1 of 1 |" in done.output
+    assert (tmp_path / "evidence_settings.png").stat().st_size > 10_000
+
+
 def test_a_series_without_its_data_is_named(tmp_path, run):
     assert_fails(run("evidence", "busi", "--data", tmp_path, "--results", tmp_path / "r.jsonl"), "busi")
     assert_fails(run("evidence", "brain"), "No such command 'brain'")
