@@ -95,6 +95,7 @@ def settings_figure(table: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(table["data"]))
     figure = Figure(figsize=(3.2 * len(names), 6.4), layout="constrained")
     FigureCanvasAgg(figure)
+    figure.supylabel("validation score, gain over the control", fontsize=10)
     panels = figure.subplots(2, len(names), squeeze=False, sharey="col")
     others = ["share .5", *TRIED]
     for (above, below), name in zip(panels.T, names, strict=True):
@@ -104,7 +105,7 @@ def settings_figure(table: pd.DataFrame) -> Figure:
         above.plot(place, shares["gain"], "o", color=COLORS[0], alpha=0.4, markersize=4)
         mean = shares["gain"].groupby(place).mean()
         above.plot([0, *mean.index], [0, *mean], "o-", color=COLORS[0])
-        above.set(title=name, xlabel="share of the gradient", ylabel="validation score, gain over the control")
+        above.set(title=name, xlabel="share of the gradient")
         for number, arm in enumerate(arm for arm in others if "," in arm or arm == "share .5"):
             part = rows["gain"][rows["arm"] == arm]
             below.plot([number] * len(part), part, "o", color=COLORS[1], alpha=0.4, markersize=4)
