@@ -117,7 +117,7 @@ def wmh_phantoms(data: Path, seeds: tuple[int, ...], epochs: int) -> Plan:
 
     Five cases train, three are scored. Lesion shapes are real, images are not: this compares losses.
     """
-    robust = ("gdl+boundary3d", "dicece+boundary3d")
+    robust = tuple(name for name in SETTINGS if name.endswith("3d"))
     runs = []
     for preset, settings in (("published", tuple(SETTINGS)), ("robust", robust)):
         shared = RunSettings(epochs, score_every=2, preset=preset, features=(16, 32, 64), size=None, empty_share=0.1)  # type: ignore[arg-type]

@@ -22,11 +22,12 @@ class Setting:
     """One row of the table.
 
     Args:
-        region: ``"gdl"`` (generalized Dice) or ``"dicece"`` (Dice + cross-entropy).
+        region: ``"gdl"`` (generalized Dice as published and in MONAI), ``"scale-free"`` (the same without its fading on
+            large patches, this package's default) or ``"dicece"`` (Dice + cross-entropy).
         maps: ``"2d"``: one map per slice; ``"3d"``: slices of the map of the volume; ``None``: no boundary term.
     """
 
-    region: Literal["gdl", "dicece"]
+    region: Literal["gdl", "scale-free", "dicece"]
     maps: Literal["2d", "3d"] | None
 
 
@@ -34,6 +35,9 @@ SETTINGS: dict[str, Setting] = {
     "gdl": Setting("gdl", None),
     "gdl+boundary2d": Setting("gdl", "2d"),
     "gdl+boundary3d": Setting("gdl", "3d"),
+    "scale-free gdl": Setting("scale-free", None),
+    "scale-free gdl+boundary2d": Setting("scale-free", "2d"),
+    "scale-free gdl+boundary3d": Setting("scale-free", "3d"),
     "dicece": Setting("dicece", None),
     "dicece+boundary3d": Setting("dicece", "3d"),
 }
@@ -58,7 +62,11 @@ class RunSettings(Budget):
 
 def make_loss(setting: Setting, preset: Preset) -> RegionBoundaryLoss:
     """Return the loss for logits `(B, 2, H, W)` and labels `(B, 1, H, W)`."""
-    kind = {"gdl": partial(GeneralizedDiceLoss, scale_free=False), "dicece": DiceCELoss}[setting.region]
+    kind = {
+        "gdl": partial(GeneralizedDiceLoss, scale_free=False),
+        "scale-free": GeneralizedDiceLoss,
+        "dicece": DiceCELoss,
+    }[setting.region]
     boundary = BoundaryLoss(include_background=False, softmax=True, to_onehot_y=True, options=preset_options(preset))
     return RegionBoundaryLoss(kind(softmax=True, to_onehot_y=True), boundary)
 
@@ -67,6 +75,6 @@ def make_schedule(setting: Setting, preset: Preset) -> Schedule:
     """Return the published weights and pace, or those that the nnU-Net trainers take with the robust map."""
     if setting.maps is None:
         return Constant(0.0)
-    if setting.region == "gdl":
+    if setting.region != "dicece":
         return Rebalance(pace=PUBLISHED_EPOCHS if preset == "published" else None)
     return Increase(pace=PUBLISHED_EPOCHS) if preset == "published" else Increase(end=0.3)
