@@ -72,7 +72,7 @@ def pair_lesions(pred: np.ndarray, target: np.ndarray) -> LesionPairs:
         pred: Ids of components `(*S)`, 1 to P, 0 for none.
         target: The same of the ground truth.
     """
-    inside = np.flatnonzero(pred | target)  # mostly few of all voxels
+    inside = np.flatnonzero((pred > 0) | (target > 0))  # mostly few of all voxels
     found, true = pred.ravel()[inside], target.ravel()[inside]
     sizes = np.bincount(true)[1:], np.bincount(found)[1:]
     both = (found > 0) & (true > 0)

@@ -251,5 +251,5 @@ def surface_voxels(mask: np.ndarray, through_plane: int | None = None) -> np.nda
 def dice_score(pred: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> float:
     """Dice of two masks, bool or integers 0 and 1; NaN where both are empty."""
     first, second = check_mask_pair(pred, target)
-    total = int(first.sum()) + int(second.sum())
-    return 2 * int((first & second).sum()) / total if total else math.nan
+    total = np.count_nonzero(first) + np.count_nonzero(second)
+    return 2 * np.count_nonzero(first & second) / total if total else math.nan

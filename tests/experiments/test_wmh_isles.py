@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from experiments.shared.journal import finished_runs
 from experiments.wmh_isles.commands import challenge_cases
-from experiments.wmh_isles.settings import SETTINGS, RunSettings, make_schedule
+from experiments.wmh_isles.settings import SETTINGS, RunSettings, make_loss, make_schedule
 from experiments.wmh_isles.slices import load_volumes, training_slices
 from experiments.wmh_isles.training import planned_runs, protocol_table, train_setting
 from monai_boundary import Increase, Rebalance
@@ -62,7 +62,9 @@ def test_a_share_of_the_slices_without_foreground_is_kept(splits):
 
 def test_weights_are_the_published_ones_or_those_of_the_trainers():
     assert make_schedule(SETTINGS["gdl"], "published").weights(50, 100) == (1.0, 0.0)
-    assert make_schedule(SETTINGS["gdl+boundary3d"], "published") == Rebalance(pace=100)
+    for name in ("gdl+boundary3d", "scale-free gdl+boundary3d"):
+        assert make_schedule(SETTINGS[name], "published") == Rebalance(pace=100)
+        assert make_loss(SETTINGS[name], "published").region.scale_free == name.startswith("scale-free")
     assert make_schedule(SETTINGS["dicece+boundary3d"], "robust") == Increase(end=0.3)
 
 
