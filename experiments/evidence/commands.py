@@ -11,6 +11,7 @@ import click
 
 from experiments.evidence.cases import Split
 from experiments.evidence.figures import evidence_figure
+from experiments.evidence.overview import overview
 from experiments.evidence.series import SERIES
 from experiments.evidence.settings import settings
 from experiments.evidence.tables import tables
@@ -70,6 +71,7 @@ def _command(name: str) -> click.Command:
     return command
 
 
+evidence.add_command(overview, "overview")
 evidence.add_command(settings, "settings")
 for _name in SERIES:
     evidence.add_command(_command(_name), _name)

@@ -54,6 +54,7 @@ class Series:
         score: Of a case.
         agreement: By which threshold and size are chosen on the validation part.
         settings: Of every run.
+        point: Of `POINTS`, the kind of prediction that the overview shows.
     """
 
     split: Callable[[Path, str], Split]
@@ -64,6 +65,7 @@ class Series:
     score: Score = object_scores
     agreement: Agreement = object_agreement
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
+    point: str = "plain"
 
 
 #: Distances of images are in pixels of the size that the network sees.
@@ -112,6 +114,6 @@ SERIES = {
         partial(sections_split, labels="labels"), (*THIRDS, *(f"{part} isbi2012" for part in THIRDS)), MEMBRANES,
         ("voi", "adapted_rand_index", "cremi_score"),
         ((("BCE", "control"), ("BCE", "BAL share .2")), (("BCE", "BAL, alpha 1"), ("BCE", "BAL share .5"))),
-        membrane_scores, membrane_agreement,
+        membrane_scores, membrane_agreement, point="threshold",
     ),
 }  # fmt: skip

@@ -280,6 +280,23 @@ def test_a_setting_gains_over_the_control_of_its_fold_and_seed(tmp_path, run):
     assert (tmp_path / "evidence_settings.png").stat().st_size > 10_000
 
 
+def test_the_overview_shows_each_arm_against_its_control(tmp_path, run):
+    names = "abcdefgh"
+    control = {name: 0.1 * number for number, name in enumerate(names, 1)}
+    better = {name: value + 0.1 + 0.01 * value for name, value in control.items()}
+    journal = [row("control", 0, control), row("share .5", 0, better)]
+    (tmp_path / "evidence_flair.jsonl").write_text("".join(json.dumps(each) + "\n" for each in journal))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- overview -->\nstale\n<!-- end of the overview -->\n")
+    done = run("evidence", "overview", "--journals", tmp_path, "--picture", tmp_path / "o.png", "--docs", page)
+    assert done.exit_code == 0, done.output
+    assert "| flair | Dice+CE + share .5 | lesion F1 | 0.450 | +0.104 [" in page.read_text()
+    assert "| +23 | 0.008 | 8 | 1 |" in page.read_text()
+    assert "| flair | Dice+CE + share .5 | Dice |" in done.stdout
+    assert (tmp_path / "o.png").stat().st_size > 5_000
+    assert_fails(run("evidence", "overview", "--journals", tmp_path / "none"), "must be a folder with evidence_SERIES")
+
+
 def test_a_series_without_its_data_is_named(tmp_path, run):
     assert_fails(run("evidence", "busi", "--data", tmp_path, "--results", tmp_path / "r.jsonl"), "busi")
     assert_fails(run("evidence", "brain"), "No such command 'brain'")
