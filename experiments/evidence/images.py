@@ -1,4 +1,4 @@
-"""Series of images: ultrasound, MR slices, EM sections, nuclei, vessels, drone tiles."""
+"""Series of images: ultrasound, MR slices, EM sections, nuclei, vessels, drone tiles, phantoms of buildings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from experiments.evidence.cases import Case, Split, by_folds, fitted, standardised
+from monai_boundary.datasets import BuildingPhantoms
 
 #: Correlation of thumbnails from which two ultrasound images count as one: the folder has near-duplicates.
 ALIKE = 0.92
@@ -177,3 +178,20 @@ def building_cases(data: Path) -> tuple[Case, ...]:
 def buildings_split(data: Path, fold: str) -> Split:
     """Report a third of the columns of tiles."""
     return by_folds(building_cases(data), 3, int(fold))
+
+
+@cache
+def phantom_cases() -> tuple[Case, ...]:
+    """Draw the 800 phantoms of the synthetic experiment, one building each, at 128 x 128."""
+    phantoms = BuildingPhantoms(800, 0, (EDGE, EDGE))
+    made = [phantoms.phantom(number) for number in range(len(phantoms))]
+    return tuple(
+        image_case(f"phantom {number}", f"phantom {number}", 8 * each.image - 2.5, each.mask)
+        for number, each in enumerate(made)
+    )
+
+
+def phantoms_split(data: Path, fold: str) -> Split:  # noqa: ARG001 - as all splits are called
+    """Report the last quarter; of the others the last 60 validate. Outlines take turns in all three parts."""
+    cases = phantom_cases()
+    return Split(list(cases[:540]), list(cases[540:600]), list(cases[600:]))

@@ -14,6 +14,7 @@ from experiments.evidence.images import (
     buildings_split,
     busi_split,
     nuclei_split,
+    phantoms_split,
     sections_split,
     slices_split,
     vessels_split,
@@ -75,6 +76,12 @@ LESIONS = {**OBJECTS, "hd95": "HD95 mm", "recall": "lesion recall", "precision":
            "f1": "lesion F1", "false_objects": "false lesions"}  # fmt: skip
 MEMBRANES = {"voi": "VOI", "voi_split": "VOI split", "voi_merge": "VOI merge", "adapted_rand_index": "ARI",
              "cremi_score": "CREMI score", "dice": "Dice"}  # fmt: skip
+BUILDINGS = {"iou": "IoU", "boundary_f1": "boundary F1", **OBJECTS}
+BY_BOUNDARY_F1: tuple[Tier, ...] = (
+    (("CE+IoU", "control"), ("CE+IoU", "BF1 share .2")),
+    (("CE+IoU", "BF1 to weight .5"), ("CE+IoU", "share .2")),
+    (("CE+IoU", "BF1 share .5"), ("CE+IoU", "share .5")),
+)
 #: Each lesion counts as much: beside the loss of the patch, and with the boundary term beside both.
 BY_LESION: tuple[Tier, ...] = (
     (("Dice+CE", "lesions both ways"), ("Dice+CE", "lesions both ways, share .5")),
@@ -101,13 +108,11 @@ SERIES = {
         ("thin_recall", "false_objects", "hd95", "dice"), score=vessel_scores,
     ),
     "buildings": Series(
-        buildings_split, THIRDS, {"iou": "IoU", "boundary_f1": "boundary F1", **OBJECTS},
-        ("boundary_f1", "iou", "false_objects", "false_area"),
-        (
-            (("CE+IoU", "control"), ("CE+IoU", "BF1 share .2")),
-            (("CE+IoU", "BF1 to weight .5"), ("CE+IoU", "share .2")),
-            (("CE+IoU", "BF1 share .5"), ("CE+IoU", "share .5")),
-        ),
+        buildings_split, THIRDS, BUILDINGS, ("boundary_f1", "iou", "false_objects", "false_area"), BY_BOUNDARY_F1,
+        building_scores,
+    ),
+    "phantoms": Series(
+        phantoms_split, ("0",), BUILDINGS, ("boundary_f1", "iou", "hd95", "false_objects"), BY_BOUNDARY_F1,
         building_scores,
     ),
     "membranes": Series(
