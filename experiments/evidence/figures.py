@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -13,6 +14,8 @@ from experiments.evidence.pairs import differences, score_table
 from experiments.evidence.series import Series
 from experiments.shared.journal import Run
 from monai_boundary.reports.scores import COLORS
+
+_UPRIGHT = 3  # names of arms that fit side by side
 
 
 def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
@@ -36,11 +39,13 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
 def _curves(axis: Any, rows: Sequence[Run], loss: str) -> None:
     known = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
     for color, arm in zip(COLORS, known, strict=False):
-        for number, row in enumerate(row for row in rows if row["arm"] == arm):
-            epochs, values = zip(*((point["epoch"], point["valid"]) for point in row["curve"]), strict=True)
-            axis.plot(epochs, values, color=color, linewidth=0.8, alpha=0.8, label=None if number else arm)
-    axis.set(title=loss, xlabel="epoch", ylabel="validation score")
-    axis.legend(frameon=False, fontsize=8)
+        curves = [row["curve"] for row in rows if row["arm"] == arm]
+        epochs = [point["epoch"] for point in curves[0]]
+        values = np.array([[point["valid"] for point in curve] for curve in curves])
+        axis.plot(epochs, values.T, color=color, linewidth=0.6, alpha=0.25)
+        axis.plot(epochs, values.mean(0), color=color, linewidth=2, label=arm)
+    axis.set(title=f"{loss}: every run, and means", xlabel="epoch", ylabel="validation score")
+    axis.legend(fontsize=7, framealpha=0.8)
 
 
 def _dots(axis: Any, pairs: Any, name: str) -> None:
@@ -52,4 +57,5 @@ def _dots(axis: Any, pairs: Any, name: str) -> None:
         axis.plot([place - 0.18] * len(part), part["control"], "o", color=COLORS[0], markersize=3.5)
         axis.plot([place + 0.18] * len(part), part["value"], "o", color=COLORS[place + 1], markersize=3.5)
     axis.set(title=f"{name}: control, arm", xticks=range(len(arms)))
-    axis.set_xticklabels(arms, fontsize=8)
+    turned = {"rotation": 40, "ha": "right"} if len(arms) > _UPRIGHT else {}
+    axis.set_xticklabels(arms, fontsize=8, **turned)
