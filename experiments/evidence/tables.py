@@ -15,6 +15,8 @@ from experiments.evidence.series import Series
 from experiments.shared.journal import Run
 from experiments.shared.tables import markdown
 
+_ROUNDING = 1e-12  # of a difference of means that are equal
+
 
 def tables(rows: Sequence[Run], series: Series) -> str:
     """Return the verdict and the tables of a series, the parts of each kind of cases apart."""
@@ -116,6 +118,8 @@ def number(value: float, signed: bool = False) -> str:
     """Return three significant digits or so, ``-`` for NaN."""
     if math.isnan(value):
         return "-"
+    if signed and abs(value) < _ROUNDING:
+        value = 0.0
     if 0 < abs(value) < 0.01:
         return f"{value:{'+' if signed else ''}.1g}"
     digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0

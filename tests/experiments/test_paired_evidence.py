@@ -313,9 +313,11 @@ def test_a_late_rise_is_that_over_the_best_point_before():
         123.4: "123",
         0.00042: "0.0004",
         0.0: "0.000",
+        1e-16: "1e-16",  # a p value
         math.nan: "-",
     }
     assert [number(value) for value in shown] == list(shown.values())
+    assert number(-1e-16, signed=True) == "+0.000"  # a difference of equal means
 
 
 @pytest.mark.skipif(not (data_folder() / "busi").is_dir(), reason="needs the real data")
