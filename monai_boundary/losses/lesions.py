@@ -7,7 +7,7 @@ over the volume serves one lesion or 30,000. Cells are those of `kernels.compone
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 
@@ -19,6 +19,16 @@ from monai_boundary.losses.target import SMOOTH, SpacedLoss, by_spacing
 __all__ = ["BlobLoss", "ComponentDiceLoss", "LesionLoss"]
 
 _TINY = 1e-7  # of probabilities that come without logits: below, their logarithm has no gradient
+
+
+class _Seen(NamedTuple):
+    """Output and target of one call; of the channels that count, which voxels are target and which count."""
+
+    pair: Pair
+    #: Probabilities of these channels; ``None`` where they are made of the logits piece by piece.
+    probs: torch.Tensor | None
+    true: torch.Tensor
+    valid: torch.Tensor | None
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -58,14 +68,15 @@ class LesionLoss(SpacedLoss):
         """
         pair = self.contract.read(input, target)
         true, valid = self._counted(pair)
+        seen = _Seen(pair, self._probs(pair, true), true, valid)
         if lesion_cells is None:
-            sums = self._sums(pair, Places(self._make_cells(true, valid, target), true, valid))
+            sums = self._sums(seen, self._make_cells(true, valid, target))
         else:
             cells = self._given(lesion_cells, pair, true)
-            sums = self._sums(pair, Places(cells, true, valid))
+            sums = self._sums(seen, cells)
             check_cells(cells, sums)
         values = self._mean(sums, sums.voxels[..., 1] > 0)
-        return self.reduce(self._beside(values, pair, true, valid, target).to(pair.logits.dtype))
+        return self.reduce(self._beside(values, seen, target).to(pair.logits.dtype))
 
     def compute_lesion_cells(self, target: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
         """Return the cells of the counted channels of `target`, int32 `(B, C, *S)`, as `forward` makes them."""
@@ -75,11 +86,9 @@ class LesionLoss(SpacedLoss):
         """Return the sums over what each lesion is scored on, of the sums over cells, both `(..., cells, 2)`."""
         raise NotImplementedError
 
-    def _beside(
-        self, values: torch.Tensor, pair: Pair, true: torch.Tensor, valid: torch.Tensor | None, target: torch.Tensor
-    ) -> torch.Tensor:
+    def _beside(self, values: torch.Tensor, seen: _Seen, target: torch.Tensor) -> torch.Tensor:
         """Return `values` with whatever a loss has beside the mean over the lesions of the target."""
-        del pair, true, valid, target
+        del seen, target
         return values
 
     def _counted(self, pair: Pair) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -99,13 +108,17 @@ class LesionLoss(SpacedLoss):
         spacings = self.spacing_of(target, masks.ndim - 2)
         return by_spacing(lambda part, spacing: mask_cells(masks[part], spacing), spacings)
 
-    def _sums(self, pair: Pair, places: Places) -> Sums:
-        softmax = self.contract.softmax and pair.logits.shape[1] > 1
-        if softmax or self.contract.sigmoid:
-            return sums_of_logits(pair.logits, pair.target, places, softmax)
-        first = pair.logits.shape[1] - places.true.shape[1]
-        probs, target = self.contract.activate(pair.logits)[:, first:], pair.target[:, first:].to(pair.logits.dtype)
-        bounded = probs.clamp(_TINY, 1 - _TINY)
+    def _probs(self, pair: Pair, true: torch.Tensor) -> torch.Tensor | None:
+        if self.contract.sigmoid or (self.contract.softmax and pair.logits.shape[1] > 1):
+            return None
+        return self.contract.activate(pair.logits)[:, -true.shape[1] :]
+
+    def _sums(self, seen: _Seen, cells: torch.Tensor) -> Sums:
+        (logits, target, _), probs, true, valid = seen
+        places = Places(cells, true, valid)
+        if probs is None:
+            return sums_of_logits(logits, target, places, self.contract.softmax)
+        target, bounded = target[:, -true.shape[1] :].to(probs.dtype), probs.clamp(_TINY, 1 - _TINY)
         return sums_of_probs(probs, -(target * bounded.log() + (1 - target) * (1 - bounded).log()), places)
 
     def _mean(self, sums: Sums, present: torch.Tensor) -> torch.Tensor:
@@ -204,14 +217,13 @@ class ComponentDiceLoss(LesionLoss):
         """Return the sums over the cells: a lesion is scored on its own."""
         return sums
 
-    def _beside(
-        self, values: torch.Tensor, pair: Pair, true: torch.Tensor, valid: torch.Tensor | None, target: torch.Tensor
-    ) -> torch.Tensor:
+    def _beside(self, values: torch.Tensor, seen: _Seen, target: torch.Tensor) -> torch.Tensor:
         if not self.bidirectional:
             return values
         with torch.no_grad():
-            predicted = self.contract.activate(pair.logits)[:, -true.shape[1] :] > self.threshold
-        sums = self._sums(pair, Places(self._make_cells(predicted, valid, target), true, valid))
+            probs = self.contract.activate(seen.pair.logits) if seen.probs is None else seen.probs
+            predicted = probs[:, -seen.true.shape[1] :] > self.threshold
+        sums = self._sums(seen, self._make_cells(predicted, seen.valid, target))
         return (values + self._mean(sums, sums.voxels.sum(-1) > 0)) / 2
 
 

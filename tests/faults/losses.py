@@ -220,10 +220,10 @@ def cells_are_measured_in_voxels(right, self, masks, valid, target):
 
 
 @fault("monai_boundary.losses.lesions:LesionLoss._sums", *LESIONS)
-def the_cross_entropy_of_a_cell_is_one_against_the_rest(right, self, pair, places):
-    found, contract = right(self, pair, places), self.contract
+def the_cross_entropy_of_a_cell_is_one_against_the_rest(right, self, seen, cells):
+    found, contract = right(self, seen, cells), self.contract
     self.contract = dataclasses.replace(contract, softmax=False, sigmoid=True)
-    found = found._replace(entropy=right(self, pair, places).entropy)
+    found = found._replace(entropy=right(self, seen, cells).entropy)
     self.contract = contract
     return found
 
