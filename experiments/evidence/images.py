@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from PIL import Image
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from experiments.buildings.aicd import aicd_phantoms
 from experiments.evidence.cases import Case, Split, by_folds, fitted, standardised
-from monai_boundary.datasets import BuildingPhantoms
 
 #: Correlation of thumbnails from which two ultrasound images count as one: the folder has near-duplicates.
 ALIKE = 0.92
@@ -183,11 +184,9 @@ def buildings_split(data: Path, fold: str) -> Split:
 @cache
 def phantom_cases() -> tuple[Case, ...]:
     """Draw the 800 phantoms of the synthetic experiment, one building each, at 128 x 128."""
-    phantoms = BuildingPhantoms(800, 0, (EDGE, EDGE))
-    made = [phantoms.phantom(number) for number in range(len(phantoms))]
     return tuple(
         image_case(f"phantom {number}", f"phantom {number}", 8 * each.image - 2.5, each.mask)
-        for number, each in enumerate(made)
+        for number, each in enumerate(chain(*aicd_phantoms(800, EDGE)))
     )
 
 

@@ -23,7 +23,8 @@ from experiments.shared.tables import markdown, replace_between
 from monai_boundary.reports.figures import save_figure
 from monai_boundary.reports.scores import COLORS
 
-_LOWER = ("false_objects", "false_area", "hd95", "voi", "cremi_score", "merges")
+_LOWER = ("false_objects", "false_area", "hd95", "voi", "cremi_score", "merges", "splits")
+_WIDEST = 125  # % that the picture shows; intervals go on beyond it
 #: Of the main scores of a series, those that its cases have.
 _SHOWN = 2
 
@@ -93,9 +94,6 @@ def overview_figure(lines: list[Line]) -> Figure:
         axis.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(lines)), [f"{line.data}: {line.arm}" for line in lines], fontsize=8)
     return figure
-
-
-_WIDEST = 125  # % that the picture shows; intervals go on beyond it
 
 
 def _bar(axis: Any, place: int, found: Comparison, lower: bool, name: str) -> None:

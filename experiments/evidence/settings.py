@@ -29,6 +29,7 @@ TRIED = (
     "share .1", "share .7", "share .5, clip 5", "share .5, clip 20", "share .5, half balanced",
     "share .5, per lesion", "share .5, ramp .1", "share .5, late", "share .05",
 )  # fmt: skip
+_COMPARED = (CONTROL, "share .5", "share .2")
 _SHARES = tuple(arm for arm in ARMS if arm.startswith("share") and "," not in arm)
 
 
@@ -56,7 +57,7 @@ def settings(data: Path, folder: Path, seeds: tuple[int, ...], names: tuple[str,
 
     def report(rows: list[Run], figures: Path | None) -> str:
         beside = [row for name in names for row in finished_runs(folder / f"evidence_{name}.jsonl")]
-        table = gains([*rows, *(row for row in beside if row["loss"] == REGION)])
+        table = gains([*rows, *(row for row in beside if row["loss"] == REGION and row["arm"] in _COMPARED)])
         if figures is not None:
             save_figure(settings_figure(table), figures / "evidence_settings.png", dpi=110)
         return settings_table(table)
@@ -66,10 +67,9 @@ def settings(data: Path, folder: Path, seeds: tuple[int, ...], names: tuple[str,
 
 def gains(rows: Sequence[Run]) -> pd.DataFrame:
     """Return a line per run with the validation score at .5 less that of the control of its fold and seed."""
-    known = ("control", *_SHARES, *TRIED)
     lines = [
         {**{key: row[key] for key in ("data", "arm", "fold", "seed")}, "score": row["chosen"]["thresholds"]["0.5"]}
-        for row in rows if row["arm"] in known
+        for row in rows
     ]  # fmt: skip
     table = pd.DataFrame(lines)
     of_run = ["data", "fold", "seed"]
@@ -86,7 +86,7 @@ def settings_table(table: pd.DataFrame) -> str:
         of_arm = table[table["arm"] == arm]
         by_data = [of_arm["gain"][of_arm["data"] == name] for name in names]
         cells = [f"{part.mean():+.3f} ({part.size})" if part.size else "-" for part in by_data]
-        lines.append([arm, *cells, f"{sum(part.gt(0).sum() for part in by_data)} of {len(of_arm)}"])
+        lines.append([arm, *cells, f"{of_arm['gain'].gt(0).sum()} of {len(of_arm)}"])
     return markdown(("setting", *(f"{name}, gain (pairs)" for name in names), "higher than the control"), lines)
 
 
@@ -97,7 +97,7 @@ def settings_figure(table: pd.DataFrame) -> Figure:
     FigureCanvasAgg(figure)
     figure.supylabel("validation score, gain over the control", fontsize=10)
     panels = figure.subplots(2, len(names), squeeze=False, sharey="col")
-    others = ["share .5", *TRIED]
+    others = ["share .5", *(arm for arm in TRIED if arm not in _SHARES)]
     for (above, below), name in zip(panels.T, names, strict=True):
         rows = table[table["data"] == name]
         shares = rows[rows["arm"].isin(_SHARES)]
@@ -106,12 +106,12 @@ def settings_figure(table: pd.DataFrame) -> Figure:
         mean = shares["gain"].groupby(place).mean()
         above.plot([0, *mean.index], [0, *mean], "o-", color=COLORS[0])
         above.set(title=name, xlabel="share of the gradient")
-        for number, arm in enumerate(arm for arm in others if "," in arm or arm == "share .5"):
+        for number, arm in enumerate(others):
             part = rows["gain"][rows["arm"] == arm]
             below.plot([number] * len(part), part, "o", color=COLORS[1], alpha=0.4, markersize=4)
             if len(part):
                 below.plot([number - 0.3, number + 0.3], [part.mean()] * 2, color=COLORS[1], linewidth=2)
-        shown = [arm.removeprefix("share .5, ") for arm in others if "," in arm or arm == "share .5"]
+        shown = [arm.removeprefix("share .5, ") for arm in others]
         below.set_xticks(range(len(shown)), shown, rotation=60, ha="right", fontsize=8)
         for axis in (above, below):
             axis.axhline(0, color="black", linewidth=0.8)

@@ -20,7 +20,7 @@ from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.lesion_scores import LESION_COLUMNS, lesion_scores
 from monai_boundary.metrics.lesions import LesionSettings
 from monai_boundary.metrics.score_sets import PROTOCOLS, class_masks, protocol_defaults, score_pair, single_lesions
-from monai_boundary.metrics.surface import Definition, Empty, dice_score
+from monai_boundary.metrics.surface import Definition, Empty
 
 __all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder"]
 
@@ -201,31 +201,28 @@ def _score_case(
     settings: EvaluationSettings, labels: Sequence[int], case: str, pred_file: Path, target_file: Path
 ) -> list[CaseRow]:
     pred, target = read_pair(pred_file, target_file)
-    counted, rows = target.array != settings.ignore_index, []
+    rows = []
     each: list[dict[str, Any]] = []
     for label in labels:
-        found, true = (pred.array == label) & counted, target.array == label
+        found, true = class_masks(pred.array, target.array, label, settings.ignore_index)
         if settings.lesions is None:
             scores = score_pair(
-                settings.protocol, pred.array, target.array, target.spacing, label, settings.ignore_index,
-                settings.empty, settings.tolerance_mm, definition=settings.definition,
+                settings.protocol, found, true, target.spacing, empty=settings.empty,
+                tolerance_mm=settings.tolerance_mm, definition=settings.definition,
             )  # fmt: skip
         else:
-            scores, each = _score_lesions(settings, pred, target, label)
+            scores, each = _score_lesions(settings, found, true, target)
         rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum()), each))
     return rows
 
 
 def _score_lesions(
-    settings: EvaluationSettings, pred: Volume, target: Volume, label: int
+    settings: EvaluationSettings, found: np.ndarray, true: np.ndarray, target: Volume
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Return the scores of a class, and those of each of its lesions."""
-    masks = class_masks(pred.array, target.array, label, settings.ignore_index)
     chosen: Any = (settings.empty, settings.tolerance_mm, settings.definition)
-    each = lesion_scores(*masks, target.spacing, settings.lesions, *chosen)
-    names = PROTOCOLS["lesions"]
-    values = {"dice": dice_score(*masks), **single_lesions(list(names), each)}
-    return {name: values[name] for name in names}, each.rows(target.affine)
+    each = lesion_scores(found, true, target.spacing, settings.lesions, *chosen)
+    return single_lesions(tuple(PROTOCOLS["lesions"]), found, true, each), each.rows(target.affine)
 
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:

@@ -191,10 +191,10 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         raise TypeError(f"slice_axis must be an integer, got {type(slice_axis).__name__}")
     found, truth = class_masks(pred, target, label, ignore_index)
     spacing = check_spacing(spacing, truth.ndim)
-    values = {"dice": dice_score(found, truth)}
     if lesions is not None:
         each = lesion_scores(found, truth, spacing, lesions, empty, tolerance_mm, definition)
-        return {name: value for name, value in (values | single_lesions(names, each)).items() if name in names}
+        return single_lesions(names, found, truth, each)
+    values = {"dice": dice_score(found, truth)}
     if any(name.startswith("volume") for name in names):
         values |= _volumes(found, truth, math.prod(spacing))
     if any(name.startswith("lesion") for name in names):
@@ -223,11 +223,14 @@ def class_masks(
     return found if ignore_index is None else found & (target != ignore_index), truth
 
 
-def single_lesions(names: Sequence[str], scores: LesionScores) -> dict[str, float]:
-    """Return the scores of the protocol ``"lesions"`` but for Dice, those of `names` and those by size."""
+def single_lesions(
+    names: Sequence[str], found: np.ndarray, truth: np.ndarray, scores: LesionScores
+) -> dict[str, float]:
+    """Return scores of the protocol ``"lesions"`` by `names`, of two masks and what `lesion_scores` said of them."""
     sizes = {f"recall_{size}": value for size, value in scores.recall_by_size.items()}
     sizes |= {f"false_{size}": float(value) for size, value in scores.false_by_size.items()}
-    return sizes | {name: float(getattr(scores, name)) for name in names if name != "dice" and name not in sizes}
+    known = sizes | ({"dice": dice_score(found, truth)} if "dice" in names else {})
+    return {name: known[name] if name in known else float(getattr(scores, name)) for name in names}
 
 
 def _check_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:
