@@ -34,7 +34,9 @@ def _progress(epoch: int, max_epochs: int, pace: int | None = None) -> float:
     """Share of the run behind `epoch`: 0 at the first epoch, 1 at the last and after it."""
     max_epochs, epoch = check_count("max_epochs", max_epochs), check_count("epoch", epoch, 0)
     steps = max_epochs if pace is None else pace
-    return min(1.0, epoch / (steps - 1)) if steps > 1 else 0.0
+    if steps > 1:
+        return min(1.0, epoch / (steps - 1))
+    return float(pace is not None and epoch > 0)  # a run of one epoch has no ramp
 
 
 def _check_ramp(start: float, end: float, pace: int | None) -> None:

@@ -75,6 +75,11 @@ def test_increase_pace_counts_epochs():
     assert [b for _, b in course(Increase(0.0, 1.0, pace=3), 5)] == [0, 0.5, 1, 1, 1]
 
 
+def test_a_ramp_of_one_epoch_holds_its_end_from_the_next_one_on():
+    assert [b for _, b in course(Increase(0.0, 1.0, pace=1), 3)] == [0, 1, 1]
+    assert course(Rebalance(0.01, 0.51, pace=1), 3) == [(1.0, 0.01), *[pytest.approx((0.5, 0.51))] * 2]
+
+
 def test_constant_never_changes():
     assert set(course(Constant(0.3, 0.7), 9)) == {(0.7, 0.3)}
 
