@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_boundary.evaluation.paired_tests import ALPHA, bootstrap_interval, holm, least_p, undecided, wilcoxon_p
+from monai_boundary.evaluation.paired_tests import (
+    ALPHA,
+    bootstrap_interval,
+    certain_places,
+    holm,
+    least_p,
+    undecided,
+    wilcoxon_p,
+)
 from monai_boundary.evaluation.runs import METRICS, Run, common_cases, read_runs, run_notes
 
 __all__ = ["Comparison", "PairedDifference", "compare_runs"]
@@ -94,7 +102,7 @@ class Comparison:
             for score in self.scores:
                 values = self.values(label, score)
                 finite = values[np.isfinite(values).all(axis=1)]
-                ranks = finite.rank(axis=1, ascending=METRICS[score].better == "lower")
+                ranks = finite.round(certain_places(finite)).rank(axis=1, ascending=METRICS[score].better == "lower")
                 lines[label, score, len(finite)] = ranks.mean()
         return pd.DataFrame(lines).T.rename_axis(["label", "score", "cases"])
 
@@ -157,7 +165,7 @@ def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> 
     both = pd.DataFrame(columns)
     finite = np.isfinite(both).all(axis=1)
     first, second = both[finite].to_numpy().T
-    steps = second - first
+    steps = np.round(second - first, certain_places(both[finite]))
     gains = int((steps > 0).sum()), int((steps < 0).sum())
     better, worse = gains if METRICS[score].better == "higher" else gains[::-1]
     why = undecided(steps)
@@ -167,7 +175,7 @@ def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> 
         reference_mean=_mean(first), run_mean=_mean(second), difference=_mean(steps),
         interval=bootstrap_interval(steps, seed) if least_p(len(steps)) <= ALPHA else None,
         better=better, worse=worse,
-        p=None if why else wilcoxon_p(steps), p_holm=None, undecided=why,
+        p=None if why else wilcoxon_p(steps[steps != 0]), p_holm=None, undecided=why,
     )  # fmt: skip
 
 

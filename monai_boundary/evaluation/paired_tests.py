@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["ALPHA", "bootstrap_interval", "holm", "least_p", "undecided", "wilcoxon_p"]
+__all__ = ["ALPHA", "bootstrap_interval", "certain_places", "holm", "least_p", "undecided", "wilcoxon_p"]
 
 #: Level of the tests; intervals have the level 1 - ALPHA.
 ALPHA = 0.05
@@ -30,6 +30,15 @@ def holm(p_values: Sequence[float | None]) -> list[float]:
     stepped = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     corrected: list[float] = stepped.reindex(values.index).tolist()
     return corrected
+
+
+def certain_places(scores: np.ndarray | pd.DataFrame) -> int:
+    """Return the decimal places of finite scores, and of their differences, that are not left to rounding.
+
+    1 - .8 and .6 - .4 differ in the last bit, and so does one distance that is measured at two places; a test by ranks
+    would take that for an order.
+    """
+    return 12 - math.ceil(math.log10(np.abs(np.asarray(scores)).max(initial=1.0)))
 
 
 def wilcoxon_p(steps: np.ndarray) -> float:

@@ -106,6 +106,24 @@ def test_differences_of_one_sign_have_the_smallest_p_and_a_constant_one_is_its_o
     assert (one.better, one.worse, one.undecided) == (count, 0, "")
 
 
+def test_what_only_rounding_tells_apart_is_a_tie_to_the_test_and_to_the_ranks(tmp_path: Path) -> None:
+    """1 - .8 and .6 - .4 differ in the last bit, and so does one distance that is measured at two places."""
+    first = [0.8] * 8 + [0.6, 0.4]
+    second = [1.0] * 7 + [0.6, 0.4, 0.2]
+    one = only(compare_runs(two_runs(tmp_path / "steps", first, second)))
+    assert one.p == pytest.approx(stats.wilcoxon([1] * 7 + [-1] * 3).pvalue)
+    here, there = 0.6999999999999993, 0.7000000000000011
+    result = compare_runs(two_runs(tmp_path / "scores", [here] * 8, [there] * 8, "hd95_mm"))
+    assert only(result).undecided == "none of 8 pairs differs"
+    assert (only(result).better, only(result).worse) == (0, 0)
+    assert result.ranks().to_numpy().tolist() == [[1.5, 1.5]]
+
+
+def test_p_is_exact_beside_pairs_that_are_equal(tmp_path: Path) -> None:
+    one = only(compare_runs(two_runs(tmp_path, [0.5] * 24, [0.5] * 4 + [0.5 + 2.0**-k for k in range(2, 22)])))
+    assert one.p == pytest.approx(2 / 2**20, rel=1e-9)
+
+
 def test_holm_multiplies_by_the_tests_that_are_left() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.6]) == [1, 1]
