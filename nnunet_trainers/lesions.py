@@ -11,6 +11,7 @@ from torch import nn
 from monai_boundary.losses import ComponentDiceLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
 from monai_boundary.losses.gradient_share import Heads
+from monai_boundary.losses.target import seen_coarser
 from nnunet_trainers.beside import BesideMixin
 from nnunet_trainers.boundary import RunLength
 from nnunet_trainers.challenges import OnIsles, OnWmh
@@ -71,7 +72,8 @@ class RegionAndLesions(nn.Module):
             size = head.shape[2:]
             return (self.lesions(head, by_size[size], resample_nearest(cells, size)),)
 
-        lesions = sum_over_heads(of_head, heads, self.weight_factors)[0]
+        with seen_coarser(self.lesions, tuple(cells.shape[2:])):
+            lesions = sum_over_heads(of_head, heads, self.weight_factors)[0]
         loss: torch.Tensor = (1 - self.weight) * self.region(output, target) + self.weight * lesions
         return loss
 

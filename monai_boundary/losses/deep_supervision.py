@@ -12,6 +12,7 @@ from monai_boundary._check import check_dense, check_number
 from monai_boundary.losses.contract import as_float32, check_output
 from monai_boundary.losses.gradient_share import Heads, gradient_norms
 from monai_boundary.losses.region_boundary import TARGET_TRANSFORMS, RegionBoundaryLoss, Target, split_target
+from monai_boundary.losses.target import seen_coarser
 
 __all__ = ["DeepSupervisionLoss", "resample_nearest", "sum_over_heads"]
 
@@ -32,8 +33,8 @@ class DeepSupervisionLoss(nn.Module):
     The boundary loss says with its attribute `resizes` what is brought to the size of what:
 
     - ``"target"`` (distance maps, lesion cells): lower heads get the label and the map of full resolution at their
-      nearest voxels, values unchanged, also when no map is given: a millimetre weighs the same in each. MONAI's
-      `DeepSupervisionLoss` has each head compute its own, in voxels of that head.
+      nearest voxels, values unchanged, also when no map is given: a millimetre weighs the same in each, also in what a
+      loss makes of the prediction. MONAI's `DeepSupervisionLoss` has each head compute its own, in voxels of that head.
     - ``"head"`` (seeds and target boundaries, which do not survive being made smaller): lower heads are enlarged to the
       size of the target linearly, as logits.
 
@@ -123,7 +124,8 @@ class DeepSupervisionLoss(nn.Module):
             small = head.shape[2:]
             return self.loss.terms(head, resample_nearest(label, small), resample_nearest(whole, small))
 
-        return sum_over_heads(terms, heads, self.head_weights)
+        with seen_coarser(self.loss.boundary, size):
+            return sum_over_heads(terms, heads, self.head_weights)
 
     def _compute_target(self, head: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         # Once, at full resolution: each head's own would be in its own voxels.

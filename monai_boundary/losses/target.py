@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from monai_boundary._check import check_spacing
 from monai_boundary._geometry import MissingSpacingWarning, batch_spacing
 from monai_boundary.losses.contract import Counted, TargetContract
 
-__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "SpacedLoss", "TargetLoss", "by_spacing"]
+__all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "SpacedLoss", "TargetLoss", "by_spacing", "seen_coarser"]
 
 #: Added above and below in the ratios of all losses here.
 SMOOTH = 1e-5
@@ -136,9 +137,17 @@ class SpacedLoss(TargetLoss):
     def set_up(self) -> None:
         """Check the arguments that these losses add."""
         self._said_spacing = False
+        self._whole: tuple[int, ...] | None = None
 
     def spacing_of(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
-        """Spacing of each sample of the target, or one for all."""
+        """Spacing of each sample of the target, or one for all; of a coarser target, see `seen_coarser`."""
+        found = self._known_spacing(target, ndim)
+        if self._whole is None:
+            return found
+        steps = [whole / part for whole, part in zip(self._whole, target.shape[-ndim:], strict=True)]
+        return [tuple(size * step for size, step in zip(one, steps, strict=True)) for one in found]
+
+    def _known_spacing(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
         if self.spacing is not None:
             return [check_spacing(self.spacing, ndim)]
         found = batch_spacing(target, ndim)
@@ -151,3 +160,16 @@ class SpacedLoss(TargetLoss):
                 stacklevel=6,
             )
         return found or [(1.0,) * ndim]
+
+
+@contextmanager
+def seen_coarser(loss: object, whole: tuple[int, ...]) -> Iterator[None]:
+    """Let a loss know that its spacing is that of a grid of the size `whole`, of which it sees fewer, larger voxels."""
+    if not isinstance(loss, SpacedLoss):
+        yield
+        return
+    loss._whole = whole
+    try:
+        yield
+    finally:
+        loss._whole = None

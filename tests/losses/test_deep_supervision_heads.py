@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,10 +16,12 @@ from monai_boundary import (
     BoundaryBand,
     BoundaryF1IoULoss,
     BoundaryLoss,
+    ComponentDiceLoss,
     DeepSupervisionLoss,
     DistanceMapOptions,
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
+    HausdorffDistanceLoss,
     RegionBoundaryLoss,
     SignedDistanceMap,
 )
@@ -128,6 +131,27 @@ def test_each_head_sees_millimetres_of_the_full_resolution(given: bool):
         torch.testing.assert_close(seen[:, -2:], at_nearest(maps[:, 1:], tuple(head.shape[2:])), rtol=0, atol=1e-5)
     # a coarser grid has no shorter distances: 3 mm a row, whatever the head
     assert boundary.seen[2].max() > 0.7 * boundary.seen[0].max()
+
+
+@pytest.mark.parametrize("meta", [False, True])
+@pytest.mark.parametrize("kind", [HausdorffDistanceLoss, ComponentDiceLoss])
+def test_what_a_loss_makes_of_the_prediction_is_in_millimetres_of_each_head_too(kind, meta: bool):
+    settings = {"include_background": False, "to_onehot_y": True, "softmax": True}
+    settings |= {"bidirectional": True} if kind is ComponentDiceLoss else {}
+    heads, labels, _ = case([(16, 12), (8, 12), (4, 6)])
+    dice, weights = GeneralizedDiceLoss(softmax=True, to_onehot_y=True), (0.5, 0.3, 0.2)
+    given = MetaTensor(labels, affine=torch.diag(torch.tensor([3.0, 1.0, 1.0, 1.0]))) if meta else labels
+    loss = RegionBoundaryLoss(dice, kind(spacing=None if meta else (3.0, 1.0), **settings))
+    deep = DeepSupervisionLoss(loss, weights)
+    deep(heads, given)
+    beside = getattr(kind(spacing=(3.0, 1.0), **settings), f"compute_{loss.target_name}")(labels, heads[0])
+    expected = 0.0
+    for weight, head, spacing in zip(weights, heads, [(3.0, 1.0), (6.0, 1.0), (12.0, 2.0)], strict=True):
+        size = tuple(head.shape[2:])
+        alone = kind(spacing=spacing, **settings)
+        expected = expected + weight * alone(head, at_nearest(labels, size), at_nearest(beside, size))
+    close(deep.boundary_term, expected.detach())
+    close(loss.boundary(heads[0], given), kind(spacing=(3.0, 1.0), **settings)(heads[0], labels))  # as before
 
 
 def test_a_head_of_weight_zero_is_skipped():
