@@ -223,7 +223,7 @@ def _slots(cells: torch.Tensor) -> int:
     """Return the number of cells, with the one of no lesion."""
     if not _values_can_be_read(cells):  # no wait for the device: more than a patch of that size needs
         return max(_LEAST_SLOTS, cells[0, 0].numel()) + 1
-    if cells.is_floating_point() and (wrong := cells != cells.round()).any():
+    if cells.is_floating_point() and (wrong := (cells != cells.round()) | cells.isinf()).any():
         value = float(cells[wrong][0])
         raise ValueError(f"lesion_cells must be whole numbers, got {value:g}; resample them with mode='nearest'")
     low, high = (int(end) for end in torch.aminmax(cells))

@@ -389,7 +389,7 @@ def test_cells_of_another_grid_or_kind_or_label_are_refused():
         loss(logits, labels, cells - 4)
 
 
-@pytest.mark.parametrize("bad", [torch.nan, 1.5])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 1.5])
 def test_cells_that_are_no_whole_numbers_are_refused(bad):
     labels, logits = torch.ones(1, 1, 4, dtype=torch.long), torch.randn(1, 2, 4)
     with pytest.raises(ValueError, match=r"lesion_cells must be whole numbers.*mode='nearest'"):
