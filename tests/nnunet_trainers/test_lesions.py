@@ -9,6 +9,8 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from scipy import ndimage
 
+from monai_boundary.losses import ComponentDiceLoss
+from monai_boundary.losses.deep_supervision import resample_nearest
 from nnunet_trainers.lesions import (
     RegionAndLesions,
     nnUNetTrainerDiceCELesions,
@@ -122,6 +124,23 @@ def test_no_batch_is_scored_by_the_cells_of_another() -> None:
     batch = next(trainer.dataloader_train)
     with pytest.raises(RuntimeError, match="take_cells must come before each call"):
         trainer.loss(trainer.network(batch["data"]), batch["target"][:-1])
+
+
+def test_components_of_the_prediction_are_measured_in_the_voxels_of_each_head() -> None:
+    sizes, spacings = [(6, 12, 8), (6, 6, 4), (3, 3, 2)], [(3.0, 1.0, 1.0), (3.0, 2.0, 2.0), (6.0, 4.0, 4.0)]
+    settings = {"to_onehot_y": True, "softmax": True, "include_background": False, "bidirectional": True}
+    region = torch.nn.Module()
+    region.forward, region.weight_factors = lambda output, target: torch.zeros(()), (0.5, 0.3, 0.2)  # noqa: ARG005
+    loss = RegionAndLesions(region, ComponentDiceLoss(spacing=spacings[0], **settings), 1.0, False)
+    heads = [torch.randn(1, 2, *size) - torch.tensor([0.0, 2.5]).view(1, 2, 1, 1, 1) for size in sizes]  # few
+    targets = [(torch.rand(1, 1, *size) > 0.9).float() for size in sizes]
+    cells = torch.randint(1, 4, (1, 1, *sizes[0]))
+    loss.take_cells(cells)
+    expected = sum(
+        weight * ComponentDiceLoss(spacing=spacing, **settings)(head, target, resample_nearest(cells, head.shape[2:]))
+        for weight, spacing, head, target in zip(region.weight_factors, spacings, heads, targets, strict=True)
+    )
+    torch.testing.assert_close(loss(heads, targets), expected)
 
 
 def test_lesion_trainers_of_challenges_refuse_other_data_sets() -> None:
