@@ -141,68 +141,30 @@ def cremi_target(
     array = check_ids("ids", as_numpy("ids", ids))
     if array.ndim == 1:
         raise ValueError(f"ids must be slices (Y, X) or a volume (Z, Y, X), got shape {array.shape}")
-    check_number("border", border, strict=False)
-    near = id_borders(array, border, spacing, per_slice=array.ndim == 3)
+    width, sizes = check_number("border", border, strict=False), check_spacing(spacing, array.ndim)
+    # Sections are ten times thicker than pixels: objects that pass one another between two share no membrane.
+    slices = [id_borders(part, width, sizes[-2:]) for part in array.reshape(-1, *array.shape[-2:])]
+    near = np.reshape(slices, array.shape)
     target = array.astype(np.uint64)
     target += np.uint64(1)
     target[near | unlabelled_voxels(array)] = 0
     return target
 
 
-def id_borders(
-    ids: np.ndarray | torch.Tensor,
-    width: float = 0.0,
-    spacing: Sequence[float] | None = None,
-    per_slice: bool = False,
-) -> np.ndarray:
-    """Find the voxels at the borders between objects, and those not farther than `width` from them.
+def id_borders(ids: np.ndarray, width: float, spacing: tuple[float, ...]) -> np.ndarray:
+    """Voxels with a face neighbour of another id, and those not farther than `width` from one, bool `(*S)`.
 
-    A voxel with a face neighbour of another id is at a border: on both sides, so that a border of width 0 is two voxels
-    thick. Voxels without object have the id 0 here as any other. The edge of the array is no border.
-
-    Args:
-        ids: Ids `(*S)`, integers >= 0 of any width, 1 to 3 axes.
-        width: Euclidean distance in the unit of `spacing` up to which voxels belong to the border they are nearest to.
-        spacing: Voxel size, one per axis in array order; ``None`` measures in voxels.
-        per_slice: Look for borders and measure within each slice of the first axis, as CREMI does: its sections are
-            ten times thicker than its pixels, and objects that pass one another between two sections share no membrane.
-
-    Returns:
-        Bool `(*S)`.
-
-    Raises:
-        TypeError: `ids` does not hold integers; `width` is no number.
-        ValueError: An id is negative, `width` is < 0, `spacing` is wrong, or one axis is to be cut in slices.
+    A border of width 0 is two voxels thick. The id 0 is one as any other, and the edge of the array is no border.
 
     References:
         Border mask of the CREMI challenge, cremi.org.
-
-    Example:
-        >>> id_borders(np.array([3, 3, 3, 8, 8, 8]), width=1).tolist()
-        [False, True, True, True, True, False]
     """
-    array = check_ids("ids", as_numpy("ids", ids))
-    spacing = check_spacing(spacing, array.ndim)
-    width = check_number("width", width, strict=False)
-    if not per_slice:
-        return _widened(_changes(array), width, spacing)
-    if array.ndim < 2:
-        raise ValueError(f"ids must have a slice axis and others with per_slice=True, got shape {array.shape}")
-    return np.stack([_widened(_changes(part), width, spacing[1:]) for part in array])
-
-
-def _changes(array: np.ndarray) -> np.ndarray:
-    """Voxels with a face neighbour of another value."""
-    at_border = np.zeros(array.shape, bool)
-    for axis in range(array.ndim):
-        values, marks = np.moveaxis(array, axis, 0), np.moveaxis(at_border, axis, 0)
+    borders = np.zeros(ids.shape, bool)
+    for axis in range(ids.ndim):
+        values, marks = np.moveaxis(ids, axis, 0), np.moveaxis(borders, axis, 0)
         differs = values[1:] != values[:-1]
         marks[1:] |= differs
         marks[:-1] |= differs
-    return at_border
-
-
-def _widened(borders: np.ndarray, width: float, spacing: tuple[float, ...]) -> np.ndarray:
     if width < min(spacing) or not borders.any():
         return borders
     box = bounding_box(borders, spacing, width)

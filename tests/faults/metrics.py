@@ -122,7 +122,7 @@ def borders_reach_across_the_slices(right, ids, border=25.0, spacing=(40.0, 4.0,
     from monai_boundary.metrics.instances import id_borders
 
     target = right(ids, border, spacing)
-    target[id_borders(np.asarray(ids), max(border, max(spacing)), spacing, per_slice=False)] = 0
+    target[id_borders(np.asarray(ids), max(border, max(spacing)), spacing)] = 0
     return target
 
 
