@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -117,8 +117,8 @@ def lesion_cells(
         )
     kind = np.int16 if dtype != torch.int32 and max(counts) <= _INT16 else np.int32
     if isinstance(labels, torch.Tensor) and labels.device.type != "cpu":
-        seeds: Any = torch.from_numpy(np.stack(lesions)).to(labels.device)
-        there: torch.Tensor = batch_nearest_label(seeds[None], spacing, backend=backend)[0]
+        seeds = torch.from_numpy(np.stack(lesions)).to(labels.device)
+        there = batch_nearest_label(seeds[None], spacing, backend)[0]
         return there.to(torch.int16 if kind == np.int16 else torch.int32)
     found = [  # one lesion has all voxels
         nearest_label(ids, spacing, backend=backend) if count > 1 else np.full_like(ids, count)

@@ -77,15 +77,11 @@ def nearest_label(
 
 
 def batch_nearest_label(
-    labels: torch.Tensor,
-    spacing: Sequence[float] | None = None,
-    *,
-    return_distance: bool = False,
-    return_index: bool = False,
-    backend: Backend = "auto",
-) -> Any:
-    """`nearest_label` of every channel of a batch `(B, C, *S)`: `(B, C, *S)`, and the index `(B, C, D, *S)`."""
-    return _nearest(labels, spacing, 2, return_distance, return_index, backend)
+    labels: torch.Tensor, spacing: Sequence[float] | None = None, backend: Backend = "auto"
+) -> torch.Tensor:
+    """`nearest_label` of every channel of a batch `(B, C, *S)`."""
+    nearest: torch.Tensor = _nearest(labels, spacing, 2, False, False, backend)
+    return nearest
 
 
 def _nearest(
