@@ -18,6 +18,7 @@ from monai_boundary._check import as_numpy, check_labels, check_mask, plain_tens
 from monai_boundary.kernels.distance.options import Absent, Convention, DistanceMapOptions, Normalize
 from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
 from monai_boundary.kernels.distance.torch_engine import (
+    as_given,
     device_labels_map,
     device_masks_map,
     device_seed_distance,
@@ -74,10 +75,10 @@ def distance_transform(
     if not values.any():
         raise ValueError("mask must hold at least one True voxel, got none; test mask.any() first")
     if isinstance(values, torch.Tensor):
-        return _like(mask, device_seed_distance(values[None, None], plan)[0, 0])
+        return as_given(mask, device_seed_distance(values[None, None], plan)[0, 0])
     seeds = np.ascontiguousarray(values.transpose(plan.order))
     distance = import_module(_ENGINES[plan.engine]).seed_distance(seeds, plan)
-    return _like(mask, distance.transpose(np.argsort(plan.order)))
+    return as_given(mask, distance.transpose(np.argsort(plan.order)))
 
 
 def signed_distance(
@@ -110,8 +111,8 @@ def signed_distance(
     """
     plan = make_plan("mask", mask, spacing, DistanceMapOptions(convention=convention), backend, 0)
     if plan.engine == "torch":
-        return _like(mask, device_masks_map(mask_tensor(mask)[None, None], plan)[0, 0])
-    return _like(mask, _maps_of_masks(check_mask("mask", as_numpy("mask", mask))[None], None, plan)[0])
+        return as_given(mask, device_masks_map(mask_tensor(mask)[None, None], plan)[0, 0])
+    return as_given(mask, _maps_of_masks(check_mask("mask", as_numpy("mask", mask))[None], None, plan)[0])
 
 
 def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the options are documented in their class
@@ -176,7 +177,7 @@ def labels_distance_map(
         )
     if plan.engine == "torch":
         tensor = labels_tensor(labels, num_classes, ignore_index)
-        return _like(labels, device_labels_map(tensor[None], classes, ignore_index, plan)[0])
+        return as_given(labels, device_labels_map(tensor[None], classes, ignore_index, plan)[0])
     values = check_labels(as_numpy("labels", labels)[0], num_classes, ignore_index).transpose(plan.order)
     valid = None if ignore_index is None else np.ascontiguousarray(values != ignore_index)
     if num_classes < 256:
@@ -184,7 +185,7 @@ def labels_distance_map(
     values = np.ascontiguousarray(values)
     paired = len(classes) == num_classes == 2
     masks = (values == index for index in (classes[1:] if paired else classes))
-    return _like(labels, _write_maps(len(classes), values.shape, masks, valid, plan, paired))
+    return as_given(labels, _write_maps(len(classes), values.shape, masks, valid, plan, paired))
 
 
 def masks_distance_map(
@@ -304,10 +305,3 @@ def _device_or_cpu(
         stacklevel=3,
     )
     return on_cpu().to(device)
-
-
-def _like(reference: Array, values: np.ndarray | torch.Tensor) -> Array:
-    if isinstance(reference, torch.Tensor):
-        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
-        return tensor.to(reference.device)
-    return values.numpy() if isinstance(values, torch.Tensor) else values

@@ -20,6 +20,7 @@ from monai_boundary._check import as_numpy, check_ids
 from monai_boundary.kernels.distance.nearest_torch import FAR, nearest_keys
 from monai_boundary.kernels.distance.options import DistanceMapOptions
 from monai_boundary.kernels.distance.plan import Backend, Plan, make_plan
+from monai_boundary.kernels.distance.torch_engine import as_given
 
 __all__ = ["batch_nearest_label", "nearest_label"]
 
@@ -107,7 +108,7 @@ def _nearest(
     if indexed:
         index = _named(rank, places, places.dtype)
         found.append(index.reshape(len(shape), len(rank), *shape).swapaxes(0, 1))
-    whole = [_like(labels, one.reshape(*lead, *one.shape[1:])) for one in found]
+    whole = [as_given(labels, one.reshape(*lead, *one.shape[1:])) for one in found]
     return whole[0] if len(whole) == 1 else tuple(whole)
 
 
@@ -194,9 +195,3 @@ def _named(rank: Any, table: np.ndarray | None, kind: Any) -> Any:
         return (rank if table is None else table[..., rank]).astype(kind, copy=False)
     values = rank if table is None else torch.from_numpy(table.astype(np.int64)).to(rank.device)[..., rank]
     return values.to(getattr(torch, kind.name))
-
-
-def _like(reference: Any, values: Any) -> Any:
-    if isinstance(reference, torch.Tensor) and isinstance(values, np.ndarray):
-        return torch.from_numpy(values).to(reference.device)
-    return values

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,10 +28,11 @@ from monai_boundary.kernels.distance.finish import finish_maps
 from monai_boundary.kernels.distance.plan import Plan
 
 __all__ = [
-    "PASS_SHARE", "device_labels_map", "device_masks_map", "device_seed_distance", "labels_tensor", "mask_tensor",
-    "tile_size", "tiles",
+    "PASS_SHARE", "as_given", "device_labels_map", "device_masks_map", "device_seed_distance", "labels_tensor",
+    "mask_tensor", "tile_size", "tiles",
 ]  # fmt: skip
 
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 # Elements handled at once on the CPU: fewer spend their time in calls, more leave the cache.
 _CPU_TILE = 1 << 18
 # Elsewhere a tile is a fixed part of the field, so that a pass has few launches and its buffers stay below half a
@@ -205,3 +206,11 @@ def mask_tensor(mask: Any) -> torch.Tensor:
     if mask.is_floating_point():
         raise TypeError(f"mask must be bool (or integers 0 and 1), got dtype {mask.dtype}; threshold it first")
     return plain_tensor("mask", mask).bool()
+
+
+def as_given(reference: Array, values: np.ndarray | torch.Tensor) -> Array:
+    """Return values as array or as tensor on the device, as the input was."""
+    if isinstance(reference, torch.Tensor):
+        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
+        return tensor.to(reference.device)
+    return values.numpy() if isinstance(values, torch.Tensor) else values
