@@ -17,7 +17,7 @@ from monai_boundary._jobs import share_of
 from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
 from monai_boundary.datasets.remote.raster import White
 from monai_boundary.datasets.remote.sources import gdal_name, is_address
-from monai_boundary.datasets.remote.tiles import ENDINGS, IMAGE_ENDINGS, check_tiles, raster_files
+from monai_boundary.datasets.remote.tiles import ENDINGS, check_tiles, image_files, raster_files
 from monai_boundary.inference import TileInferer, polygonize, predict_tile
 
 __all__ = ["TilePredictor", "folder_tiles", "predict_tiles", "tiles_of_split", "with_bands"]
@@ -67,15 +67,15 @@ def folder_tiles(
     Raises:
         ValueError: There is no image, two have one name, or one has no mask.
     """
-    layers = [(_name(path), Layer(path, _numbers(bands))) for path in _images(folder)]
-    if masks is None:
-        return _listed([Tile(name, (layer,), None, "test") for name, layer in layers])
-    known = {path.stem: path for path in raster_files(Path(masks), (*ENDINGS, ".png"))}
-    alone = [name for name, _ in layers if name not in known]
-    if alone:
+    known = {} if masks is None else {path.stem: path for path in raster_files(Path(masks), (*ENDINGS, ".png"))}
+    named, split = [(_name(path), path) for path in _images(folder)], "test" if masks is None else "training"
+    tiles = [Tile(name, (Layer(path, _numbers(bands)),), known.get(name), split) for name, path in named]
+    alone = [tile.name for tile in tiles if tile.mask is None]
+    if masks is not None and alone:
         raise ValueError(f"masks must hold a mask for every image, got none for {', '.join(alone[:5])} in {masks}; "
                          "draw polygons with monai-boundary rasterize, or move the images elsewhere")  # fmt: skip
-    return _listed([Tile(name, (layer,), known[name], "training") for name, layer in layers])
+    check_tiles(tiles)
+    return tiles
 
 
 def _images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -85,20 +85,12 @@ def _images(folder: str | os.PathLike[str]) -> list[Path]:
         if not gdal_name(path).endswith(tail := os.fspath(folder).split("://", 1)[-1]):
             raise ValueError(f"address must not hold // or /./ after its host, got {tail}; download the file")
         return [path]
-    paths = [path] if path.is_file() else raster_files(path, IMAGE_ENDINGS)
-    if not paths:
-        raise ValueError(f"folder must hold images ({', '.join(IMAGE_ENDINGS)}), got none in {folder}")
-    return paths
+    return image_files("folder", path)
 
 
 def _name(path: Path) -> str:
     """Of a tile: that of its file, without the query of an address."""
     return Path(path.as_posix().split("?")[0]).stem if is_address(path) else path.stem
-
-
-def _listed(tiles: list[Tile]) -> list[Tile]:
-    check_tiles(tiles)
-    return tiles
 
 
 def with_bands(tiles: Sequence[Tile], bands: Sequence[int] | None) -> list[Tile]:

@@ -62,7 +62,7 @@ def test_every_geotiff_of_a_folder_is_a_tile(tmp_path: Path) -> None:
     assert [(tile.name, tile.mask, tile.split) for tile in folder_tiles(tmp_path)] == [
         ("a", None, "test"), ("b", None, "test")
     ]  # fmt: skip
-    with pytest.raises(ValueError, match=r"folder must hold images \(\.tif, .*\), got none in"):
+    with pytest.raises(ValueError, match=r"folder must be an image or a folder of them \(\.tif, .*\), got none in"):
         folder_tiles(tmp_path / "nowhere")
 
 

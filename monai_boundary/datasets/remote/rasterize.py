@@ -21,7 +21,7 @@ from monai_boundary.datasets.remote.polygons import (
     read_polygons,
 )
 from monai_boundary.datasets.remote.raster import TileReader
-from monai_boundary.datasets.remote.tiles import IMAGE_ENDINGS, raster_files
+from monai_boundary.datasets.remote.tiles import image_files
 from monai_boundary.datasets.remote.writing import BLOCK_CACHE, check_target, write_raster
 
 __all__ = ["RasterizedFolder", "rasterize", "rasterize_folder"]
@@ -150,7 +150,7 @@ def rasterize_folder(
         FileNotFoundError: A path does not exist.
         ValueError: There is no image, two have one name, or no image lies where the one vector file has polygons.
     """
-    paths, shared = _images(Path(images)), Path(vectors).is_file()
+    paths, shared = _unique("images", image_files("images", Path(images))), Path(vectors).is_file()
     files = dict.fromkeys((path.stem for path in paths), Path(vectors)) if shared else _vectors(Path(vectors))
     result = RasterizedFolder()
     result.notes += [f"{files[name]} belongs to no image of {images}"
@@ -197,15 +197,6 @@ def _may_touch(path: Path, polygons: Polygons) -> bool:
             return len(_on_grid(path, reader, polygons)) > 0
     except (ValueError, OSError):
         return True
-
-
-def _images(path: Path) -> list[Path]:
-    found = [path] if path.is_file() else raster_files(path, IMAGE_ENDINGS)
-    if not found:
-        raise ValueError(
-            f"images must be an image or a folder of them ({', '.join(IMAGE_ENDINGS)}), got none in {path}"
-        )
-    return _unique("images", found)
 
 
 def _vectors(folder: Path) -> dict[str, Path]:

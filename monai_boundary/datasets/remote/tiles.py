@@ -9,7 +9,7 @@ from pathlib import Path
 from monai_boundary.datasets.checks import check_entries, data_files
 from monai_boundary.datasets.remote.codes import BINARY, MaskCodes
 
-__all__ = ["IMAGE_ENDINGS", "Layer", "Tile", "check_tiles", "raster_files"]
+__all__ = ["IMAGE_ENDINGS", "Layer", "Tile", "check_tiles", "image_files", "raster_files"]
 
 ENDINGS = (".tif", ".tiff")
 #: Also formats that have no place of their own, or refer to other files: PNG, JPEG 2000, GDAL's virtual mosaic.
@@ -56,3 +56,13 @@ def check_tiles(tiles: Sequence[Tile]) -> None:
 def raster_files(folder: Path, endings: Sequence[str] = ENDINGS) -> list[Path]:
     """Return the GeoTIFFs below a folder, or the files of other endings, see `data_files`."""
     return data_files(folder, endings, below=True)
+
+
+def image_files(argument: str, path: Path) -> list[Path]:
+    """Return the images below a folder, or the one that `path` is; ``ValueError`` names the argument where none is."""
+    found = [path] if path.is_file() else raster_files(path, IMAGE_ENDINGS)
+    if not found:
+        raise ValueError(
+            f"{argument} must be an image or a folder of them ({', '.join(IMAGE_ENDINGS)}), got none in {path}"
+        )
+    return found
