@@ -38,7 +38,6 @@ from monai_boundary.metrics.score_sets import Metric, Protocol
 __all__ = ["SCORES", "TileEvaluation", "chosen_tiles", "evaluate_tiles", "read_tile_pair"]
 
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
-_STRIP = 512  # rows decoded at once
 _FAR = 100  # pixels over which the scale of a projection is measured
 _SAME_SCALE = 0.01
 _RADIUS, _FLATTENING = 6378137.0, 1 / 298.257223563  # of WGS 84
@@ -197,14 +196,11 @@ def _codes(path: Path) -> MaskCodes:
 
 
 def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
-    """Uint8 `(H, W)`, decoded by strips: the colours of a whole tile would take twelve times its size."""
     with MaskReader(path, codes) as reader:
-        height, width = reader.shape
-        check_size(path, height * width)
-        labels = np.empty((height, width), np.uint8)
-        for top in range(0, height, _STRIP):
-            rows = slice(top, min(top + _STRIP, height))
-            labels[rows] = reader.labels(rows, slice(0, width))
+        check_size(path, math.prod(reader.shape))
+        labels = np.empty(reader.shape, np.uint8)
+        for part in reader.strips():
+            labels[part] = reader.labels(*part)
     return labels
 
 

@@ -21,7 +21,6 @@ from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["polygonize"]
 
-_STRIP = 1024  # rows of probabilities read at once
 _BYTES = 16  # per pixel, of labels and numbers of components
 
 
@@ -84,9 +83,8 @@ def _components(reader: TileReader, threshold: float) -> tuple[np.ndarray, np.nd
 
 
 def _strips(reader: TileReader) -> Iterator[tuple[slice, np.ndarray]]:
-    for top in range(0, reader.shape[0], _STRIP):
-        rows = slice(top, min(top + _STRIP, reader.shape[0]))
-        values = reader.stored(rows, slice(0, reader.shape[1]))
+    for rows, columns in reader.strips():
+        values = reader.stored(rows, columns)
         if len(values) != 1 or values.dtype.kind != "f" or ((values < 0) | (values > 1)).any():
             raise ValueError(
                 f"{reader.files[0]} must hold probabilities in one band of floating point, got {len(values)} of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskReader", "TileReader", "White"]
 
-_STRIP = 1024  # rows of a mask looked at together
+_STRIP = 512  # rows looked at together: the colours of a whole tile would take twelve times its size
 
 #: What becomes 255, see `TileReader`.
 White = float | Literal["type"] | Sequence[Sequence[float]] | None
@@ -145,6 +145,11 @@ class TileReader:
         window = import_rasterio().windows.Window.from_slices(rows, columns)
         return np.concatenate([source.read(window) for source in self._sources])
 
+    def strips(self) -> Iterator[tuple[slice, slice]]:
+        """Yield rows and columns of the parts in which a tile is looked at from top to bottom."""
+        for top in range(0, self.shape[0], _STRIP):
+            yield slice(top, min(top + _STRIP, self.shape[0])), slice(0, self.shape[1])
+
     def close(self) -> None:
         """Close the files."""
         self._opened.close()
@@ -209,8 +214,8 @@ class MaskReader(TileReader):
         Raises:
             ValueError: It holds two, or is damaged.
         """
-        for top in range(0, self.shape[0], _STRIP) if len(self._exclusive) > 1 else ():
-            self._refuse_both(self.stored(slice(top, min(top + _STRIP, self.shape[0])), slice(0, self.shape[1])))
+        for part in self.strips() if len(self._exclusive) > 1 else ():
+            self._refuse_both(self.stored(*part))
 
     def _refuse_both(self, stored: np.ndarray) -> None:
         """Note which of the values that exclude each other were read so far, and raise at the second."""
