@@ -1,4 +1,4 @@
-"""Argument checks that several parts need, and what they have in common.
+"""Argument checks that several parts need, and what they have in common. Imports torch where tensors are looked at.
 
 Every text has the same four parts: the argument, what it must be, what it got, and the remedy.
 ``TypeError`` means the wrong kind of thing, ``ValueError`` the wrong value.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from monai_boundary._labels import near_integers
+
+if TYPE_CHECKING:
+    import torch
 
 # Neighbours of a voxel on 1, 2 and 3 axes, by connectivity from 1 on.
 NEIGHBOURS = {1: (2,), 2: (4, 8), 3: (6, 18, 26)}
@@ -134,6 +136,8 @@ def check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
 
 def as_numpy(name: str, array: Any) -> np.ndarray:
     """Return an array or tensor, on any device, as NumPy array."""
+    import torch
+
     if not isinstance(array, torch.Tensor):
         return np.asarray(array)
     check_dense(name, array)
@@ -146,18 +150,24 @@ def as_numpy(name: str, array: Any) -> np.ndarray:
 
 def check_array(name: str, array: Any) -> None:
     """Raise ``TypeError`` unless `array` is an array or a tensor, of which the result then is."""
+    import torch
+
     if not isinstance(array, (np.ndarray, torch.Tensor)):
         raise TypeError(f"{name} must be an array or a tensor, got {type(array).__name__}; call numpy.asarray")
 
 
 def check_dense(name: str, tensor: torch.Tensor) -> None:
     """Raise ``TypeError`` for a sparse tensor, of which no kernel reads the values."""
+    import torch
+
     if tensor.layout != torch.strided:
         raise TypeError(f"{name} must be a dense tensor, got {tensor.layout}; call .to_dense()")
 
 
 def plain_tensor(name: str, tensor: torch.Tensor) -> torch.Tensor:
     """Return a tensor without its subclass and its gradient, on its device, which must hold values."""
+    import torch
+
     if tensor.device.type == "meta":
         raise ValueError(f"{name} must hold values, got a tensor on the meta device; make it on the CPU or a GPU")
     check_dense(name, tensor)

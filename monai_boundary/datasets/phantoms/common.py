@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["PhantomSet", "check_seed", "check_shape", "check_spacing", "texture", "voxel_centres"]
+from monai_boundary._check import check_count
+
+__all__ = ["PhantomSet", "check_seed", "check_shape", "texture", "voxel_centres"]
 
 
 class PhantomSet(ABC, Sequence):
@@ -23,9 +25,8 @@ class PhantomSet(ABC, Sequence):
     """
 
     def __init__(self, name: str, count: int, seed: int) -> None:
-        _check_count(count)
         check_seed(seed)
-        self._name, self._count, self._seed = name, count, seed
+        self._name, self._count, self._seed = name, check_count("count", count), seed
 
     def __len__(self) -> int:
         return self._count
@@ -55,13 +56,6 @@ class PhantomSet(ABC, Sequence):
         """Return the arrays of an item, channel first."""
 
 
-def _check_count(count: Any) -> None:
-    if not isinstance(count, Integral) or isinstance(count, bool):
-        raise TypeError(f"count must be an integer >= 1, got {count!r}")
-    if int(count) < 1:
-        raise ValueError(f"count must be >= 1, got {count}")
-
-
 def check_seed(seed: Any) -> None:
     """Raise unless `seed` is an integer >= 0, or a seed sequence."""
     if not isinstance(seed, Integral | np.random.SeedSequence) or isinstance(seed, bool):
@@ -78,19 +72,6 @@ def check_shape(shape: Any, counts: tuple[int, ...], least: int) -> tuple[int, .
         number = " or ".join(map(str, counts))
         raise ValueError(f"shape must hold {number} integers >= {least}, got {shape!r}")
     return tuple(map(int, sizes))
-
-
-def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
-    """Return `spacing` as floats; `monai_boundary._check` has the same check, but imports torch."""
-    try:
-        if isinstance(spacing, str):  # iterates, over its letters
-            raise TypeError
-        sizes = (1.0,) * ndim if spacing is None else tuple(float(size) for size in spacing)
-    except TypeError:
-        raise TypeError(f"spacing must be a sequence of {ndim} numbers, got {spacing!r}") from None
-    if len(sizes) != ndim or not all(np.isfinite(sizes)) or min(sizes) <= 0:
-        raise ValueError(f"spacing must hold one finite value > 0 per spatial axis ({ndim}), got {sizes}")
-    return sizes
 
 
 def voxel_centres(shape: Sequence[int], spacing: Sequence[float]) -> np.ndarray:

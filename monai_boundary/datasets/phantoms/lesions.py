@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 
+from monai_boundary._check import check_spacing
 from monai_boundary._files import write_json
 from monai_boundary.datasets.nifti import write_volume
-from monai_boundary.datasets.phantoms.common import check_seed, check_shape, check_spacing, texture, voxel_centres
+from monai_boundary.datasets.phantoms.common import check_seed, check_shape, texture, voxel_centres
 
 __all__ = ["Phantom", "lesion_phantom", "write_nnunet_phantoms"]
 

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 from scipy.spatial import cKDTree
 
-from monai_boundary.datasets.phantoms.common import (
-    PhantomSet,
-    check_seed,
-    check_shape,
-    check_spacing,
-    texture,
-    voxel_centres,
-)
+from monai_boundary._check import check_number, check_spacing
+from monai_boundary.datasets.phantoms.common import PhantomSet, check_seed, check_shape, texture, voxel_centres
 
 __all__ = ["MembranePhantom", "MembranePhantoms", "membrane_phantom"]
 
@@ -118,8 +111,7 @@ def _check(
 ) -> tuple[float, ...]:
     check_shape(shape, (2, 3), 8)
     for name, value in (("cell_size", cell_size), ("width", width), ("gaps", gaps), ("noise", noise)):
-        if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value):
-            raise TypeError(f"{name} must be a finite number, got {value!r}")
+        check_number(name, value, strict=False)
     checked = check_spacing(spacing, len(shape))
     if cell_size > max(size * count for size, count in zip(checked, shape, strict=True)):
         raise ValueError(f"cell_size must leave room for two cells in {tuple(shape)} voxels, got {cell_size:g}")
@@ -128,10 +120,8 @@ def _check(
             f"width must be at least 2 voxels ({2 * max(checked):g}) and at most half of cell_size "
             f"({cell_size / 2:g}), got {width:g}; thinner membranes leave holes"
         )
-    if not 0 <= gaps <= 0.9:
+    if gaps > 0.9:
         raise ValueError(f"gaps must lie in [0, 0.9], got {gaps}")
-    if not 0 <= noise < np.inf:
-        raise ValueError(f"noise must be finite and >= 0, got {noise}")
     return checked
 
 

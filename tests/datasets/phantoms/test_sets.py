@@ -31,5 +31,5 @@ def test_a_set_ends(kind, shape, name) -> None:
     assert [item["case"] for item in phantoms[1:]] == cases[1:]
     with pytest.raises(IndexError, match=r"index must lie in \[0, 2\], got 3"):
         phantoms[3]
-    with pytest.raises(ValueError, match="count must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="count must be an integer >= 1, got 0"):
         kind(0)
