@@ -28,6 +28,7 @@ __all__ = [
     "label_files",
     "read_any_image",
     "read_any_labels",
+    "read_itk",
     "read_label_map",
 ]
 
@@ -120,7 +121,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     if path.name.endswith(NIFTI_ENDINGS):
         volume = read_labels(path)
         return LabelMap(volume.array, volume.spacing)
-    image = _read(path)
+    image = read_itk(path)
     array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
     if channels > 1 and (array[..., :1] == array[..., :3]).all():  # grey, as ITK reads a BMP
         array, channels = array[..., 0], 1
@@ -143,7 +144,7 @@ def read_any_image(path: str | os.PathLike[str]) -> Volume:
     path = Path(path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return read_image(path)
-    image = _read(path)
+    image = read_itk(path)
     array = sitk.GetArrayFromImage(image).astype(np.float32)
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = array[..., :3].mean(-1)
@@ -155,17 +156,20 @@ def _volume(array: np.ndarray, spacing: tuple[float, ...], unit: str) -> Volume:
     return Volume(array, spacing, np.diag([*spacing[::-1], 1.0]), unit=unit)
 
 
-def _read(path: Path) -> sitk.Image:
+def read_itk(path: Path, bytes_per_value: int = 8) -> sitk.Image:
+    """Read an image with SimpleITK; `bytes_per_value` is what its voxels take as the caller holds them."""
     check_readable(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        check_size(path, math.prod(reader.GetSize()) * 8 * reader.GetNumberOfComponents())  # as int64
+        check_size(path, math.prod(reader.GetSize()) * bytes_per_value * reader.GetNumberOfComponents())
         return reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path} must be a whole image that SimpleITK reads, got: {reason}") from error
+        raise ValueError(
+            f"{path} must be a complete image that SimpleITK reads, got: {reason}; download or copy it again"
+        ) from error
 
 
 def _spacing(path: Path, stored: tuple[float, ...]) -> tuple[tuple[float, ...], str]:

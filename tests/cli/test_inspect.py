@@ -100,7 +100,7 @@ def truncate(case):
         (lambda case: (case / "text.nii.gz").write_text("no image"), "text.nii.gz", [],
          ["text.nii.gz", "must be a complete NIfTI file"]),
         (lambda case: (case / "text.txt").write_text("no image"), "text.txt", [],
-         ["text.txt", "must be a whole image that SimpleITK reads"]),
+         ["text.txt", "must be a complete image that SimpleITK reads"]),
         (truncate, "image.nii.gz", [], ["image.nii.gz", "must be a complete NIfTI file"]),
         (write("label.nii.gz", np.zeros((12, 64, 64), np.uint8)), "image.nii.gz", [],
          ["must lie on one grid", "(24, 64, 64) and (12, 64, 64)"]),

@@ -115,7 +115,7 @@ def test_volumes_of_all_kinds_have_spacing_in_the_order_of_the_axes(tmp_path, en
         ("a.png", np.arange(36, dtype=np.uint8).reshape(3, 4, 3), r"must hold one channel of labels, got .*3, 4, 3"),
         ("a.nrrd", np.full((2, 3, 4), 0.5, np.float32), r"must hold labels \(integers >= 0\), got .*0.5"),
         ("a.nrrd", np.full((2, 3, 4), -1, np.int16), r"must hold labels \(integers >= 0\), got .*-1"),
-        ("a.png", None, "a.png must be a whole image that SimpleITK reads"),
+        ("a.png", None, "a.png must be a complete image that SimpleITK reads"),
     ],
 )
 def test_a_file_without_labels_is_named(tmp_path, name, array, text):

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
 from monai_boundary.datasets.checks import TooLargeError, check_readable, check_size, data_files, import_extra
+from monai_boundary.datasets.label_maps import read_itk
 
 __all__ = ["TIFF_ENDINGS", "SliceFolder", "TiffStack", "import_tifffile", "open_tiff"]
 
@@ -74,16 +75,7 @@ def _read_slice(path: Path) -> np.ndarray:
                 raise _NoStackError(f"{path} must hold one slice, got {depth}; pass a stack as a file, not its folder")
             check_size(path, math.prod(stack.shape) * stack.dtype.itemsize)
             return np.asarray(stack[:][0])
-    check_readable(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        check_size(path, math.prod(reader.GetSize()) * 2 * reader.GetNumberOfComponents())
-        array: np.ndarray = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path} must be a complete PNG, got: {reason}; download or copy it again") from error
+    array: np.ndarray = sitk.GetArrayFromImage(read_itk(path, bytes_per_value=2))
     if array.ndim != 2:
         raise ValueError(f"{path} must hold one grey channel, got shape {array.shape}; convert colours to grey")
     return array

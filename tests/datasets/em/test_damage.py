@@ -49,7 +49,7 @@ def test_a_truncated_file_is_told_by_name(tmp_path: Path, form: str, share: floa
     stored = written(tmp_path, form)
     target = stored.path if form != "slices" else stored.path / "03.png"
     target.write_bytes(target.read_bytes()[: int(share * target.stat().st_size)])
-    kind = {"h5": "HDF5 file", "tif": "TIFF", "slices": "PNG"}[form]
+    kind = {"h5": "HDF5 file", "tif": "TIFF", "slices": "image that SimpleITK reads"}[form]
     with pytest.raises(
         ValueError, match=rf"{target.name} must be a complete {kind}, got: .*; download or copy it again"
     ):
