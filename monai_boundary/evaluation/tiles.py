@@ -40,7 +40,6 @@ __all__ = ["SCORES", "TileEvaluation", "chosen_tiles", "evaluate_tiles", "read_t
 _POTSDAM = re.compile(r"(?:top_)?potsdam_0*(\d+)_0*(\d+)", re.IGNORECASE)
 _FAR = 100  # pixels over which the scale of a projection is measured
 _SAME_SCALE = 0.01
-_RADIUS, _FLATTENING = 6378137.0, 1 / 298.257223563  # of WGS 84
 #: The scores of a tile by the name of their column.
 SCORES: Protocol = {
     "iou": Metric("IoU", "higher"),
@@ -229,19 +228,13 @@ def _metres(path: Path, place: Georeference | None, shape: tuple[int, int]) -> t
 
 def _ground_steps(place: Georeference, row: float, column: float) -> tuple[float, float]:
     """Metres on the ellipsoid from a pixel to the next row and to the next column."""
-    steps = np.array([(column, row, 1), (column, row + _FAR, 1), (column + _FAR, row, 1)]).T
-    x, y = (np.array(list(place.transform)).reshape(3, 3) @ steps)[:2]
+    steps = place.places(np.array([(column, row + _FAR), (column + _FAR, row)]))
     try:
-        east, north = np.radians(import_rasterio().warp.transform(place.crs, "OGC:CRS84", x, y))
+        plane = place.plane("aeqd", (column, row))  # in which distances to the pixel are true
+        down, right = np.hypot(*import_rasterio().warp.transform(place.crs, plane, *steps.T)) / _FAR
     except Exception:  # of PROJ, through classes of rasterio that are private: the place is none on earth
         return math.nan, math.nan
-    flat = _FLATTENING * (2 - _FLATTENING)
-    curve = 1 - flat * math.sin(north[0]) ** 2
-    metres = np.hypot(
-        (north[1:] - north[0]) * (1 - flat) / curve**1.5, (east[1:] - east[0]) * math.cos(north[0]) / curve**0.5
-    )
-    down, right = (metres * _RADIUS / _FAR).tolist()
-    return down, right
+    return float(down), float(right)
 
 
 def _by_name(argument: str, folder: Path, endings: tuple[str, ...] = ENDINGS) -> dict[str, Path]:

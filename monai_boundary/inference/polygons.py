@@ -109,9 +109,7 @@ def _outlines(ids: np.ndarray, tolerance: float) -> np.ndarray:
 def _square_metres(shapes: np.ndarray, place: Georeference, shape: tuple[int, ...]) -> np.ndarray:
     """Areas on the ground, in the azimuthal equal-area projection of Lambert around the middle of the tile."""
     rasterio, shapely = import_rasterio(), import_shapely()
-    middle = place.places(np.array([[shape[1] / 2, shape[0] / 2]]))
-    (east,), (north,) = rasterio.warp.transform(place.crs, "OGC:CRS84", *middle.T)
-    plane = rasterio.crs.CRS.from_proj4(f"+proj=laea +lat_0={north} +lon_0={east} +datum=WGS84 +units=m")
+    plane = place.plane("laea", (shape[1] / 2, shape[0] / 2))
     moved = shapely.transform(
         shapes, lambda points: np.column_stack(rasterio.warp.transform(place.crs, plane, *points.T))
     )

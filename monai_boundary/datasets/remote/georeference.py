@@ -54,6 +54,12 @@ class Georeference:
         matrix = np.array(list(self.transform)).reshape(3, 3)
         return np.asarray(pixels @ matrix[:2, :2].T + matrix[:2, 2])
 
+    def plane(self, projection: str, pixel: tuple[float, float]) -> Any:
+        """Return a projection of PROJ in metres, such as ``"laea"``, around the place of a pixel (column, row)."""
+        rasterio = import_rasterio()
+        (east,), (north,) = rasterio.warp.transform(self.crs, "OGC:CRS84", *self.places(np.array([pixel])).T)
+        return rasterio.crs.CRS.from_proj4(f"+proj={projection} +lat_0={north} +lon_0={east} +datum=WGS84 +units=m")
+
     def profile(self) -> dict[str, Any]:
         """Return what rasterio is given to write it to another file."""
         warped = not self.transform.is_identity or not self.gcps
