@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
@@ -17,6 +18,8 @@ from monai_boundary.kernels.regions import connected_components, id_overlaps
 __all__ = ["MembranePair", "closed_leaks", "leaks_figure", "merged_borders", "mergers_figure"]
 
 Box = tuple[slice, slice]
+_MARGIN = 8  # pixels between a gap and its frame
+_MIN_SIZE = 20  # pixels of a cell, or of a region, that count
 _CLOSED, _OPENED = "#D55E00", "#0072B2"  # Okabe and Ito
 
 
@@ -46,7 +49,7 @@ class MembranePair:
         return self.before > self.thresholds[0], self.after > self.thresholds[1]
 
 
-def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_size: int = 20) -> list[Box]:
+def closed_leaks(before: np.ndarray, after: np.ndarray, truth: np.ndarray, min_size: int = _MIN_SIZE) -> list[Box]:
     """Find the gaps of `before` on true membranes that `after` closes, each so that it parts two cells by itself.
 
     Args:
@@ -119,19 +122,18 @@ def leaks_figure(pairs: Sequence[MembranePair], names: tuple[str, str], title: s
     return figure
 
 
-def merged_borders(predicted: np.ndarray, truth: np.ndarray, min_size: int = 20) -> np.ndarray:
+def merged_borders(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return where one predicted object runs over the border of two true cells: the leaks.
 
     Args:
-        predicted: Ids `(H, W)`, 0 for none.
+        predicted: Ids `(H, W)`, 0 for none; of a cell it must cover some pixels to count.
         truth: Ids `(H, W)`, 0 on membranes.
-        min_size: Cells that an object covers fewer pixels of do not count.
 
     Returns:
         Bool `(H, W)`: membranes of the truth in an object that holds two cells, and pixels of it beside another cell.
     """
     table = id_overlaps(predicted, truth)
-    held = table.pred[(table.counts >= min_size) & (table.pred > 0)]  # once for each cell
+    held = table.pred[(table.counts >= _MIN_SIZE) & (table.pred > 0)]  # once for each cell
     objects, cells = np.unique(held, return_counts=True)
     border = truth == 0
     for axis in (0, 1):
@@ -165,11 +167,11 @@ def mergers_figure(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, 
     return figure
 
 
-def _frame(axis: object, boxes: Sequence[Box], color: str, margin: int = 8) -> None:
+def _frame(axis: Axes, boxes: Sequence[Box], color: str) -> None:
     for rows, cols in boxes:
-        corner = (cols.start - margin, rows.start - margin)
-        size = (cols.stop - cols.start + 2 * margin, rows.stop - rows.start + 2 * margin)
-        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=1.2))  # type: ignore[attr-defined]
+        corner = (cols.start - _MARGIN, rows.start - _MARGIN)
+        size = (cols.stop - cols.start + 2 * _MARGIN, rows.stop - rows.start + 2 * _MARGIN)
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=1.2))
 
 
 def _as_truth(membrane: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -51,11 +51,7 @@ def finish_maps(maps: torch.Tensor, inside: torch.Tensor, valid: torch.Tensor | 
 
 
 def finish_distances(
-    maps: np.ndarray,
-    masks: np.ndarray,
-    spacing: Sequence[float] | None,
-    options: DistanceMapOptions,
-    valid: np.ndarray | None = None,
+    maps: np.ndarray, masks: np.ndarray, spacing: Sequence[float] | None, options: DistanceMapOptions
 ) -> None:
     """Clip, normalise and balance, in place, distances in mm that were computed before, such as a part of a volume's.
 
@@ -64,13 +60,11 @@ def finish_distances(
         masks: Bool `(C, *S)`.
         spacing: Voxel size in mm.
         options: Settings of the map; its convention and `absent` are those that `maps` have.
-        valid: Bool `(*S)`, the voxels that count; ``None`` for all.
     """
     plan = make_plan("maps", maps, spacing, options, "torch", 1)
     if plan.clip < math.inf:
         np.clip(maps, -plan.clip, plan.clip, out=maps)
-    counted = None if valid is None else torch.from_numpy(np.array(valid))[None, None]
-    _scale(torch.from_numpy(maps)[None], torch.from_numpy(np.array(masks))[None], counted, plan)
+    _scale(torch.from_numpy(maps)[None], torch.from_numpy(np.array(masks))[None], None, plan)
 
 
 def _scale(maps: torch.Tensor, inside: torch.Tensor, valid: torch.Tensor | None, plan: Plan) -> None:
