@@ -17,6 +17,7 @@ from monai_boundary import (
     signed_distance,
     signed_distance_map,
 )
+from tests.input_grid.kinds import NUMPY_LAYOUTS
 
 
 def close(actual, expected):
@@ -24,32 +25,21 @@ def close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
 
 
-LAYOUTS = {
-    "non-contiguous": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
-    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
-    "Fortran": np.asfortranarray,
-    "negative strides": lambda a: a[..., ::-1].copy()[..., ::-1],
-    "transposed": lambda a: np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2),
-    "expanded": lambda a: np.broadcast_to(a, (1, *a.shape))[0],
-    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", NUMPY_LAYOUTS)
 @pytest.mark.parametrize("num_classes", [2, 3])
 @pytest.mark.parametrize("clip", [None, 2.0])
 def test_memory_layout_does_not_change_the_map(rng, layout, num_classes, clip):
     labels = rng.integers(0, num_classes, (1, 5, 6, 7))
-    given = LAYOUTS[layout](labels)
+    given = NUMPY_LAYOUTS[layout](labels)
     expected = signed_distance_map(labels, num_classes, (3, 1, 2), clip=clip)
     close(signed_distance_map(given, num_classes, (3, 1, 2), clip=clip), expected)
     close(SignedDistanceMap(num_classes, preset=None, spacing=(3, 1, 2), clip=clip)(given), expected)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", NUMPY_LAYOUTS)
 def test_memory_layout_of_a_mask_does_not_change_its_distances(rng, layout):
     mask = rng.random((5, 6, 7)) < 0.3
-    given = LAYOUTS[layout](mask)
+    given = NUMPY_LAYOUTS[layout](mask)
     close(signed_distance(given), signed_distance(mask))
     close(distance_transform(given), distance_transform(mask))
 
