@@ -32,8 +32,8 @@ class Challenge(_Trainer):
     ignores: ClassVar[bool]
     elsewhere: ClassVar[str]
 
-    def _check_labels(self) -> None:
-        super()._check_labels()  # type: ignore[misc]
+    def _check_settings(self) -> None:
+        super()._check_settings()  # type: ignore[misc]
         labels, content = self.label_manager, self.dataset_json
         found = len(labels.foreground_labels), labels.has_regions, labels.has_ignore_label
         if found != (1, False, self.ignores) or len(content["channel_names"]) not in self.channels:

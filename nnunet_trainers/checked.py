@@ -39,9 +39,9 @@ class CheckedMixin(_Trainer):
         folder = Path(self.output_folder)
         if not os.access(folder, os.W_OK):
             raise RuntimeError(f"nnUNet_results must be a folder to write into, got read-only {folder}; set it to one")
-        self._check_labels()
+        self._check_settings()
 
-    def _check_labels(self) -> None:
+    def _check_settings(self) -> None:
         values = [int(value) for value in self.label_manager.all_labels]
         if not self.label_manager.has_regions and values != list(range(len(values))):
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -61,18 +62,14 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
     boundary_pause: ClassVar[bool] = True
     distance_maps_on: ClassVar[Literal["workers", "device"]] = "workers"
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int | Literal["all"],
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008
-    ) -> None:
-        # nnU-Net reads these five names from the signature.
+    def _check_settings(self) -> None:
+        super()._check_settings()
         check_choice("distance_maps_on", self.distance_maps_on, ("workers", "device"))
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.boundary_log = BoundaryLog(self.logger)
+
+    @cached_property
+    def boundary_log(self) -> BoundaryLog:
+        """What is kept of each epoch in nnU-Net's log."""
+        return BoundaryLog(self.logger)
 
     # Distance maps: from the data loader, or from here, to the loss
 

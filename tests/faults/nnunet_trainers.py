@@ -185,7 +185,7 @@ def the_length_of_a_run_is_set_after_the_optimizer(right, self):
         self.num_epochs = self.run_epochs
 
 
-@fault("nnunet_trainers.checked:CheckedMixin._check_labels", *BAD)
+@fault("nnunet_trainers.checked:CheckedMixin._check_settings", *BAD)
 def labels_with_a_hole_pass(right, self):
     return None
 
