@@ -21,6 +21,7 @@ from monai_boundary._check import (
     check_connectivity,
     check_count,
     check_ids,
+    check_ignore_index,
     check_number,
     check_same_shape,
     check_spacing,
@@ -103,11 +104,12 @@ def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
     return regions
 
 
-def unlabelled_voxels(ids: np.ndarray | torch.Tensor) -> np.ndarray:
+def unlabelled_voxels(ids: np.ndarray | torch.Tensor, ignore_index: int | None = None) -> np.ndarray:
     """Find the voxels that hold one of `RESERVED_IDS`; only unsigned 64 bits can, whatever else there is.
 
     Args:
         ids: Ids `(*S)`.
+        ignore_index: A number of one's own for such voxels.
 
     Returns:
         Bool `(*S)`.
@@ -117,9 +119,10 @@ def unlabelled_voxels(ids: np.ndarray | torch.Tensor) -> np.ndarray:
         [True, False, False]
     """
     array = as_numpy("ids", ids)
-    if array.dtype.kind != "u" or array.dtype.itemsize < 8:
-        return np.zeros(array.shape, bool)
-    return np.asarray(array >= _FIRST_RESERVED)
+    check_ignore_index(ignore_index)
+    reserved = array.dtype.kind == "u" and array.dtype.itemsize == 8
+    unlabelled = np.asarray(array >= _FIRST_RESERVED) if reserved else np.zeros(array.shape, bool)
+    return unlabelled if ignore_index is None else unlabelled | (array == ignore_index)
 
 
 def compact_ids(ids: np.ndarray | torch.Tensor, background: Sequence[int] = (0,)) -> tuple[np.ndarray, int]:

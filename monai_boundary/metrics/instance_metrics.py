@@ -78,9 +78,7 @@ class InstanceMetric(CaseMetric):
     def score_case(self, pred: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None) -> list[list[Any]]:
         """Return one row per segmentation of the prediction."""
         found, truth = as_numpy("y_pred", pred)[0], as_numpy("y", target)[0]
-        unlabelled = unlabelled_voxels(truth)
-        if self.ignore_index is not None:
-            unlabelled = unlabelled | (truth == self.ignore_index)
+        unlabelled = unlabelled_voxels(truth, self.ignore_index)
         if self.segmentation is not None and unlabelled.any():
             check_same_shape("y_pred", found, "y", truth)
             found = np.where(unlabelled, 1, found)

@@ -138,9 +138,7 @@ class RegionSeeds(Transform):
 
     def _ids(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids, and bool where nobody labelled; there they are 0."""
-        unlabelled = unlabelled_voxels(labels)
-        if self.ignore_index is not None:
-            unlabelled = unlabelled | (labels == self.ignore_index)
+        unlabelled = unlabelled_voxels(labels, self.ignore_index)
         known = np.where(unlabelled, 0, labels) if unlabelled.any() else labels
         ids = ~check_mask("labels", known) & ~unlabelled if self.source == "membrane" else check_ids("labels", known)
         return ids, unlabelled

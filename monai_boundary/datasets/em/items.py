@@ -100,9 +100,8 @@ def _read(volume: EmVolume, start: int, stop: int, per_slice: bool, number: int)
     if volume.labels is None:
         return item
     array = volume.labels.read(start, stop)
-    unlabelled = unlabelled_voxels(array)
+    unlabelled = unlabelled_voxels(array, volume.unlabelled)
     if volume.unlabelled is not None:
-        unlabelled = unlabelled | (array == volume.unlabelled)
         array = np.where(unlabelled, 0, array)
     if volume.kind != "ids":
         membrane = _membrane(array, volume.kind, str(volume.labels))
