@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from experiments.shared.journal import Run
 from monai_boundary.reports.scores import COLORS
 
 _UPRIGHT = 3  # names of arms that fit side by side
+#: Of the control, and of the other arms in turn.
+_COLORS = (*COLORS, "#7F7F7F", "#8C564B", "#17BECF")
 
 
 def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
@@ -38,7 +41,7 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
 
 def _curves(axis: Any, rows: Sequence[Run], loss: str) -> None:
     known = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
-    for color, arm in zip(COLORS, known, strict=False):
+    for arm, color in zip(known, cycle(_COLORS), strict=False):
         curves = [row["curve"] for row in rows if row["arm"] == arm]
         epochs = [point["epoch"] for point in curves[0]]
         values = np.array([[point["valid"] for point in curve] for curve in curves])
@@ -50,12 +53,12 @@ def _curves(axis: Any, rows: Sequence[Run], loss: str) -> None:
 
 def _dots(axis: Any, pairs: Any, name: str) -> None:
     arms = [arm for arm in ARMS if arm != CONTROL and arm in set(pairs["arm"])]
-    for place, arm in enumerate(arms):
+    for (place, arm), color in zip(enumerate(arms), cycle(_COLORS[1:]), strict=False):
         part = pairs[pairs["arm"] == arm]
         for before, after in zip(part["control"], part["value"], strict=True):
             axis.plot((place - 0.18, place + 0.18), (before, after), color="0.75", linewidth=0.8, zorder=1)
-        axis.plot([place - 0.18] * len(part), part["control"], "o", color=COLORS[0], markersize=3.5)
-        axis.plot([place + 0.18] * len(part), part["value"], "o", color=COLORS[place + 1], markersize=3.5)
+        axis.plot([place - 0.18] * len(part), part["control"], "o", color=_COLORS[0], markersize=3.5)
+        axis.plot([place + 0.18] * len(part), part["value"], "o", color=color, markersize=3.5)
     axis.set(title=f"{name}: control, arm", xticks=range(len(arms)))
     turned = {"rotation": 40, "ha": "right"} if len(arms) > _UPRIGHT else {}
     axis.set_xticklabels(arms, fontsize=8, **turned)

@@ -249,6 +249,13 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
     assert evidence_figure([*few, row("control", 0, {"a": 0.1}, "generalized Dice")], series).axes
 
 
+def test_the_picture_shows_every_arm():
+    rows = [row(arm, 0, {"a": 0.1, "b": 0.3}) for arm in ARMS]
+    curves, dots = evidence_figure(rows, replace(SERIES_OF_BLOBS, main=("dice",))).axes
+    assert [text.get_text() for text in curves.get_legend().get_texts()] == list(ARMS)
+    assert [text.get_text() for text in dots.get_xticklabels()] == list(ARMS)[1:]
+
+
 def test_the_tables_of_a_series_are_put_into_a_page(tmp_path, run):
     journal, page = tmp_path / "r.jsonl", tmp_path / "page.md"
     other = {**row("control", 0, {"b": 0.2}), "data": "busi"}  # one journal may hold several series
