@@ -12,7 +12,7 @@ from scipy import stats
 from experiments.evidence.arms import ARMS, CONTROL
 from experiments.evidence.scoring import POINTS
 from experiments.shared.journal import Run
-from monai_boundary.evaluation.paired_tests import ALPHA, bootstrap_interval, holm, wilcoxon_p
+from monai_boundary.evaluation.paired_tests import ALPHA, bootstrap_interval, holm, paired_steps, wilcoxon_p
 
 #: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
 ENOUGH = 6
@@ -103,8 +103,8 @@ def compare(table: pd.DataFrame, score: str) -> dict[tuple[str, str, str], Compa
 
 
 def _compare(part: pd.DataFrame) -> Comparison:
-    by_group = part.groupby("group")[["value", "control"]].mean()
-    change = (by_group["value"] - by_group["control"]).to_numpy()
+    by_group = part.groupby("group")[["control", "value"]].mean()
+    change = paired_steps(by_group.to_numpy())
     count = len(change)
     low = high = p = detectable = np.nan
     if count > 1:

@@ -18,6 +18,7 @@ from monai_boundary.evaluation.paired_tests import (
     certain_places,
     holm,
     least_p,
+    paired_steps,
     undecided,
     wilcoxon_p,
 )
@@ -165,7 +166,7 @@ def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> 
     both = pd.DataFrame(columns)
     finite = np.isfinite(both).all(axis=1)
     first, second = both[finite].to_numpy().T
-    steps = np.round(second - first, certain_places(both[finite]))
+    steps = paired_steps(both[finite].to_numpy())
     gains = int((steps > 0).sum()), int((steps < 0).sum())
     better, worse = gains if METRICS[score].better == "higher" else gains[::-1]
     why = undecided(steps)
@@ -175,7 +176,7 @@ def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> 
         reference_mean=_mean(first), run_mean=_mean(second), difference=_mean(steps),
         interval=bootstrap_interval(steps, seed) if least_p(len(steps)) <= ALPHA else None,
         better=better, worse=worse,
-        p=None if why else wilcoxon_p(steps[steps != 0]), p_holm=None, undecided=why,
+        p=None if why else wilcoxon_p(steps), p_holm=None, undecided=why,
     )  # fmt: skip
 
 

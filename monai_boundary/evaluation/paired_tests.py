@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["ALPHA", "bootstrap_interval", "certain_places", "holm", "least_p", "undecided", "wilcoxon_p"]
+__all__ = [
+    "ALPHA",
+    "bootstrap_interval",
+    "certain_places",
+    "holm",
+    "least_p",
+    "paired_steps",
+    "undecided",
+    "wilcoxon_p",
+]
 
 #: Level of the tests; intervals have the level 1 - ALPHA.
 ALPHA = 0.05
@@ -41,9 +50,14 @@ def certain_places(scores: np.ndarray | pd.DataFrame) -> int:
     return 12 - math.ceil(math.log10(np.abs(np.asarray(scores)).max(initial=1.0)))
 
 
+def paired_steps(pairs: np.ndarray) -> np.ndarray:
+    """Return by how much the second of each pair `(N, 2)` exceeds the first, to `certain_places`."""
+    return np.round(pairs[:, 1] - pairs[:, 0], certain_places(pairs))
+
+
 def wilcoxon_p(steps: np.ndarray) -> float:
-    """Return p of the signed-rank test, two-sided, exact where scipy can."""
-    return float(stats.wilcoxon(steps).pvalue)
+    """Return p of the signed-rank test, two-sided, over the steps that are not 0: beside these scipy is not exact."""
+    return float(stats.wilcoxon(steps[steps != 0]).pvalue)
 
 
 def bootstrap_interval(steps: np.ndarray, seed: int) -> tuple[float, float]:

@@ -64,7 +64,8 @@ class LesionLoss(SpacedLoss):
             target: Binary `(B, C, *S)` (soft ones are cut at 0.5), or labels with `to_onehot_y`.
             lesion_cells: For every voxel the number of the nearest lesion, as `LesionCellsd` makes it: integers
                 `(B, C, *S)`, or `(B, C - 1, *S)` with ``include_background=False``, 0 where a class has no lesion.
-                ``None`` to make them from the target, on the CPU.
+                ``None`` to make them from the target, on the CPU. On a GPU and in a compiled loss, where they are not
+                looked at, numbers above 32,768 and the number of voxels count as one lesion.
         """
         pair = self.contract.read(input, target)
         true, valid = self._counted(pair)

@@ -220,6 +220,16 @@ def test_interval_test_and_detectable_effect_are_those_of_scipy():
     assert found["Dice+CE", "published", "plain"].difference == pytest.approx(-half.difference)
 
 
+def test_equal_pairs_and_what_only_rounding_tells_apart_are_no_ranks():
+    names = "abcdefghij"
+    before = dict(zip(names, [0.8] * 4 + [0.6] * 2 + [0.3] * 4, strict=True))
+    after = dict(zip(names, [1.0] * 4 + [0.4] * 2 + [0.1 + 0.2] * 4, strict=True))  # four, two, and four that are equal
+    found = compare(score_table([row("control", 0, before), row("share .5", 0, after)]), "dice")
+    half = found["Dice+CE", "share .5", "plain"]
+    assert (half.lower, half.higher, half.pairs) == (2, 4, 10)
+    assert half.p == pytest.approx(stats.wilcoxon([1] * 4 + [-1] * 2).pvalue)
+
+
 def test_a_tuned_control_is_compared_with_itself_at_half():
     rows = [row("control", 0, {"a": 0.1, "b": 0.3})]
     for case in rows[0]["cases"]:
@@ -297,7 +307,7 @@ def test_the_overview_shows_each_arm_against_its_control(tmp_path, run):
     page.write_text("<!-- overview -->\nstale\n<!-- end of the overview -->\n")
     done = run("evidence", "overview", "--journals", tmp_path, "--picture", tmp_path / "o.png", "--docs", page)
     assert done.exit_code == 0, done.output
-    assert "| flair | Dice+CE + share .5 | lesion F1 | 0.450 | +0.104 [" in page.read_text()
+    assert "| flair | Dice+CE + share .5 | lesion F1 | 0.450 | +0.105 [" in page.read_text()
     assert "| +23 | 0.008 | 8 | 1 |" in page.read_text()
     assert "| flair | Dice+CE + share .5 | Dice |" in done.stdout
     assert (tmp_path / "o.png").stat().st_size > 5_000
