@@ -80,7 +80,7 @@ def overview_table(lines: list[Line]) -> str:
 
 def overview_figure(lines: list[Line]) -> Figure:
     """Draw the differences in % of the control, better to the right, with their intervals."""
-    figure = Figure(figsize=(5 + 3.2 * _SHOWN, 0.3 * len(lines) + 1.4), layout="constrained")
+    figure = Figure(figsize=(5 + 3.8 * _SHOWN, 0.3 * len(lines) + 1.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, _SHOWN, sharey=True)
     for number_of, axis in enumerate(panels):
@@ -102,8 +102,7 @@ def _bar(axis: Any, place: int, found: Comparison, lower: bool, name: str) -> No
     if not math.isnan(found.low):
         axis.plot([side * _percent(found, end) for end in (found.low, found.high)], [place] * 2, color=color, lw=2)
     axis.plot(side * _percent(found, found.difference), place, "o", color=color, markersize=5)
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axis.text(_WIDEST, place, name, fontsize=7, ha="right", va="center", color="0.35", bbox=white)
+    axis.text(1.03 * _WIDEST, place, name, fontsize=7, va="center", color="0.35")
 
 
 def _percent(found: Comparison, value: float) -> float:
