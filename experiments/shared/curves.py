@@ -15,10 +15,13 @@ from monai_boundary.reports.scores import COLORS
 
 #: Score and its name on the axis.
 _SURFACE = {"dice": "Dice", "hd95_mm": "HD95 (mm)"}
+_SCALE_FREE = "scale-free "
+#: By whether the map is the robust one, and whether the generalized Dice does not fade.
+_STYLES = {(False, False): "-", (True, False): "--", (False, True): ":", (True, True): "-."}
 
 
 def curves_figure(rows: Sequence[dict[str, Any]], scores: Mapping[str, str] = _SURFACE) -> Figure:
-    """Draw scores over the epochs: a colour per setting, dashes for the robust map.
+    """Draw scores over the epochs: a colour per setting, dashes for the robust map, dots for scale-free Dice.
 
     Args:
         rows: Lines of a results file, each with ``"data"``, ``"setting"`` and ``"curve"``; each data set gets a row of
@@ -29,22 +32,28 @@ def curves_figure(rows: Sequence[dict[str, Any]], scores: Mapping[str, str] = _S
     figure = Figure(figsize=(10, 3.2 * max(1, len(data)) + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(max(1, len(data)), len(scores), squeeze=False)
-    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    settings = list(dict.fromkeys(_loss(row) for row in rows))
     for name, axes in zip(data, panels, strict=False):
         for axis, (key, title) in zip(axes, scores.items(), strict=True):
-            chosen: dict[str, list] = defaultdict(list)
+            chosen: dict[tuple[str, str], list] = defaultdict(list)
             for row in rows:
                 if row["data"] == name:
-                    chosen[_name(row)].append(row["curve"])
-            for label, curves in chosen.items():
-                color = COLORS[settings.index(label.split(" ")[0]) % len(COLORS)]
-                _band(axis, curves, key, label, {"color": color, "linestyle": "--" if "robust" in label else "-"})
+                    chosen[_loss(row), _name(row)].append(row["curve"])
+            for (loss, label), curves in chosen.items():
+                style = _STYLES["robust" in label, label.startswith(_SCALE_FREE)]
+                color = COLORS[settings.index(loss) % len(COLORS)]
+                _band(axis, curves, key, label, {"color": color, "linestyle": style})
             axis.set(title=name, xlabel="epoch", ylabel=title)
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
+
+
+def _loss(row: dict[str, Any]) -> str:
+    setting: str = row["setting"]
+    return setting.removeprefix(_SCALE_FREE)
 
 
 def _name(row: dict[str, Any]) -> str:

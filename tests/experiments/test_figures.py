@@ -46,3 +46,14 @@ def test_a_curve_shows_the_median_and_range_of_the_seeds() -> None:
     assert axis.get_ylabel() == "IoU"
     band = axis.collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == (1, 12)
+
+
+def test_the_dice_that_does_not_fade_has_the_colour_of_its_loss_and_a_line_of_its_own() -> None:
+    curve = [{"epoch": 1, "iou": 0.5, "cases": []}]
+    kinds = [("gdl+boundary3d", "published"), ("gdl+boundary3d", "robust")]
+    kinds += [(f"scale-free {setting}", preset) for setting, preset in kinds] + [("dicece", "published")]
+    rows = [{"data": "d", "setting": setting, "preset": preset, "curve": curve} for setting, preset in kinds]
+    (axis,) = curves_figure(rows, {"iou": "IoU"}).axes
+    assert len({line.get_color() for line in axis.lines[:4]}) == 1
+    assert len({line.get_linestyle() for line in axis.lines[:4]}) == 4
+    assert axis.lines[4].get_color() != axis.lines[0].get_color()
