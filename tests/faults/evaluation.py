@@ -195,6 +195,18 @@ def p_values_are_multiplied_by_the_number_of_tests_each(right, p_values):
     return [min(1.0, p * len(p_values)) if p is not None else float("nan") for p in p_values]
 
 
+@fault(f"{EVALUATION}.paired_tests:certain_places", *COMPARE)
+def what_only_rounding_tells_apart_is_ranked(right, scores):
+    return 17
+
+
+@fault(f"{EVALUATION}.paired_tests:wilcoxon_p", *COMPARE)
+def p_is_approximate_beside_equal_pairs(right, steps):
+    from scipy import stats
+
+    return float(stats.wilcoxon(steps).pvalue)
+
+
 @fault(f"{EVALUATION}.paired_tests:bootstrap_interval", *COMPARE)
 def the_interval_is_that_of_the_median(right, steps, seed):
     from scipy import stats

@@ -128,6 +128,12 @@ def the_map_of_a_head_is_in_voxels_of_that_head(right, volume, size):
     return small * (size[-1] / volume.shape[-1]) if volume.is_floating_point() else small
 
 
+@fault("monai_boundary.losses.target:SpacedLoss.spacing_of", *HEADS)
+def what_a_head_predicts_is_measured_in_voxels_of_full_resolution(right, self, target, ndim):
+    self._whole = None
+    return right(self, target, ndim)
+
+
 @fault("monai_boundary.losses.deep_supervision:sum_over_heads", *HEADS)
 def the_heads_are_weighted_from_the_lowest_up(right, terms, heads, weights):
     return right(terms, heads, None if weights is None else weights[::-1])
