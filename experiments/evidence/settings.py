@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -82,7 +83,7 @@ def settings_table(table: pd.DataFrame) -> str:
     """Return a line per setting: the mean gain on each data set, and over all; the more pairs, the surer."""
     names = list(dict.fromkeys(table["data"]))
     lines = []
-    for arm in (arm for arm in ARMS if arm in set(table["arm"])):
+    for arm in sorted(set(table["arm"]), key=lambda arm: (arm not in _SHARES, arm)):
         of_arm = table[table["arm"] == arm]
         by_data = [of_arm["gain"][of_arm["data"] == name] for name in names]
         cells = [f"{part.mean():+.3f} ({part.size})" if part.size else "-" for part in by_data]
@@ -91,30 +92,40 @@ def settings_table(table: pd.DataFrame) -> str:
 
 
 def settings_figure(table: pd.DataFrame) -> Figure:
-    """Draw the gain over the share on each data set, and that of other maps and ramps."""
+    """Draw the gain over the share on each data set and, once one was tried, that of other maps and ramps."""
     names = list(dict.fromkeys(table["data"]))
-    figure = Figure(figsize=(3.2 * len(names), 6.4), layout="constrained")
+    tried = [arm for arm in TRIED if arm not in _SHARES and arm in set(table["arm"])]
+    rows_of_panels = 2 if tried else 1
+    figure = Figure(figsize=(3.2 * len(names), 3.2 * rows_of_panels), layout="constrained")
     FigureCanvasAgg(figure)
     figure.supylabel("validation score, gain over the control", fontsize=10)
-    panels = figure.subplots(2, len(names), squeeze=False, sharey="col")
-    others = ["share .5", *(arm for arm in TRIED if arm not in _SHARES)]
-    for (above, below), name in zip(panels.T, names, strict=True):
+    panels = figure.subplots(rows_of_panels, len(names), squeeze=False, sharey="col")
+    for axes, name in zip(panels.T, names, strict=True):
         rows = table[table["data"] == name]
-        shares = rows[rows["arm"].isin(_SHARES)]
-        place = shares["arm"].str.removeprefix("share ").astype(float)
-        above.plot(place, shares["gain"], "o", color=COLORS[0], alpha=0.4, markersize=4)
-        mean = shares["gain"].groupby(place).mean()
-        above.plot([0, *mean.index], [0, *mean], "o-", color=COLORS[0])
-        above.set(title=name, xlabel="share of the gradient")
-        for number, arm in enumerate(others):
-            part = rows["gain"][rows["arm"] == arm]
-            below.plot([number] * len(part), part, "o", color=COLORS[1], alpha=0.4, markersize=4)
-            if len(part):
-                below.plot([number - 0.3, number + 0.3], [part.mean()] * 2, color=COLORS[1], linewidth=2)
-        shown = [arm.removeprefix("share .5, ") for arm in others]
-        below.set_xticks(range(len(shown)), shown, rotation=60, ha="right", fontsize=8)
-        for axis in (above, below):
+        _shares(axes[0], rows)
+        axes[0].set(title=name, xlabel="share of the gradient")
+        if tried:
+            _others(axes[1], rows, ["share .5", *tried])
+        for axis in axes:
             axis.axhline(0, color="black", linewidth=0.8)
             axis.grid(axis="y", alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _shares(axis: Any, rows: pd.DataFrame) -> None:
+    shares = rows[rows["arm"].isin(_SHARES)]
+    place = shares["arm"].str.removeprefix("share ").astype(float)
+    axis.plot(place, shares["gain"], "o", color=COLORS[0], alpha=0.4, markersize=4)
+    mean = shares["gain"].groupby(place).mean()
+    axis.plot([0, *mean.index], [0, *mean], "o-", color=COLORS[0])
+
+
+def _others(axis: Any, rows: pd.DataFrame, arms: Sequence[str]) -> None:
+    for number, arm in enumerate(arms):
+        part = rows["gain"][rows["arm"] == arm]
+        axis.plot([number] * len(part), part, "o", color=COLORS[1], alpha=0.4, markersize=4)
+        if len(part):
+            axis.plot([number - 0.3, number + 0.3], [part.mean()] * 2, color=COLORS[1], linewidth=2)
+    axis.set_xticks(range(len(arms)), [arm.removeprefix("share .5, ") for arm in arms], rotation=60, ha="right",
+                    fontsize=8)  # fmt: skip

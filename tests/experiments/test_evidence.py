@@ -20,7 +20,7 @@ PAGES = {
     "isbi2012": "electron_microscopy.md", "gala": "electron_microscopy.md", "aicd": "remote_sensing.md",
     "buildings": "remote_sensing.md", "evidence flair": "lesions.md",
     "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
-    "evidence synapses": "objects.md",
+    "evidence synapses": "objects.md", "evidence settings": "objects.md",
     "evidence nuclei": "objects.md", "evidence vessels": "objects.md",
     "evidence buildings": "remote_sensing.md", "evidence membranes": "electron_microscopy.md",
 }  # fmt: skip
