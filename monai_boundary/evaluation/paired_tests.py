@@ -52,7 +52,8 @@ def certain_places(scores: np.ndarray | pd.DataFrame) -> int:
 
 def paired_steps(pairs: np.ndarray) -> np.ndarray:
     """Return by how much the second of each pair `(N, 2)` exceeds the first, to `certain_places`."""
-    return np.round(pairs[:, 1] - pairs[:, 0], certain_places(pairs))
+    steps: np.ndarray = np.round(pairs[:, 1] - pairs[:, 0], certain_places(pairs))
+    return steps
 
 
 def wilcoxon_p(steps: np.ndarray) -> float:
