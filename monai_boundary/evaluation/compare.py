@@ -165,8 +165,9 @@ def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> 
     columns = {one.name: one.table.xs(label, level="label")[score] for one in (reference, run)}
     both = pd.DataFrame(columns)
     finite = np.isfinite(both).all(axis=1)
-    first, second = both[finite].to_numpy().T
-    steps = paired_steps(both[finite].to_numpy())
+    pairs = both[finite].to_numpy()
+    first, second = pairs.T
+    steps = paired_steps(pairs)
     gains = int((steps > 0).sum()), int((steps < 0).sum())
     better, worse = gains if METRICS[score].better == "higher" else gains[::-1]
     why = undecided(steps)
