@@ -66,21 +66,15 @@ def _scan_rows(ranks, weight, line_of, lines):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _sweep_axis(sources, places, count, length, weight, bits, scratch, out):  # type: ignore[no-untyped-def]
+def _sweep_axis(sources, places, count, length, weight, scratch, out):  # type: ignore[no-untyped-def]
     """Join the rows of keys at `places` along one axis."""
-    tops, own, below, ends = scratch
-    for source in range(count):
-        row = sources[source]
-        top = row[0]
-        for lane in range(len(row)):
-            top = max(top, row[lane])
-        tops[source] = float64(top >> bits << bits)
+    unbounded, own, below, ends = scratch
     index_sources(places, count, length, own, below)
-    sweep(sources, places, tops, count, own, below, weight, length, math.inf, out, ends)
+    sweep(sources, places, unbounded, count, own, below, weight, length, math.inf, out, ends)
 
 
 @inlined
-def _sweep_planes(left, line_of, lines, weight, bits, scratch, rows, at, planes, places):  # type: ignore[no-untyped-def] # noqa: PLR0913
+def _sweep_planes(left, line_of, lines, weight, scratch, rows, at, planes, places):  # type: ignore[no-untyped-def] # noqa: PLR0913
     """Fill the planes, one for each y with a label, of as many columns as lanes from `left`; returns their number."""
     used, right = 0, left + rows.shape[1]
     for y in range(line_of.shape[0]):
@@ -91,7 +85,7 @@ def _sweep_planes(left, line_of, lines, weight, bits, scratch, rows, at, planes,
                 at[count] = z
                 count += 1
         if count:
-            _sweep_axis(rows, at, count, line_of.shape[1], weight, bits, scratch, planes[used])
+            _sweep_axis(rows, at, count, line_of.shape[1], weight, scratch, planes[used])
             places[used] = y
             used += 1
     return used
@@ -120,8 +114,9 @@ def _engine(bits_of_key: int) -> Callable[..., Any]:
         line_of = np.empty((height, depth), np.int64)
         lines = np.empty((height * depth, (width + lanes - 1) // lanes * lanes), key)
         _scan_rows(ranks, weights[2], line_of, lines)
+        # the largest key of a source would bound the search, but takes longer to find than it saves
         scratch = (
-            np.empty(longest, np.float64), np.empty(longest, np.int64), np.empty(longest + 1, np.int64),
+            np.full(longest, np.inf), np.empty(longest, np.int64), np.empty(longest + 1, np.int64),
             np.empty((2, longest), np.int64),
         )  # fmt: skip
         # One row more than there are: planes a multiple of 4096 bytes apart would share one cache set.
@@ -129,11 +124,9 @@ def _engine(bits_of_key: int) -> Callable[..., Any]:
         rows, field = np.empty((longest, lanes), key), np.empty((height, lanes), key)
         at, places = np.empty(longest, np.int64), np.empty(height, np.int64)
         for left in range(0, width, lanes):
-            used = _sweep_planes(left, line_of, lines, key(weights[0]), bits, scratch, rows, at, planes, places)
+            used = _sweep_planes(left, line_of, lines, key(weights[0]), scratch, rows, at, planes, places)
             for z in range(depth):
-                for source in range(used):
-                    rows[source] = planes[source, z]
-                _sweep_axis(rows, places, used, height, key(weights[1]), bits, scratch, field)
+                _sweep_axis(planes[:, z], places, used, height, key(weights[1]), scratch, field)
                 _write(field, z, left, bits, unit, out, distance)
 
     _nearest.__qualname__ += str(bits_of_key)  # by which it is kept on disk
