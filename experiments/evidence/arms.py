@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from monai.losses import DiceCELoss
 
+from experiments.membranes.losses import CLASS_BALANCE
 from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions
 from monai_boundary.losses import (
     BinaryCrossEntropyLoss,
@@ -97,24 +98,27 @@ ARMS = {
     "BAL share .2": _aware(GradientShare(end=0.2)),
     "BAL, alpha 1": _aware(Constant(1.0)),
 }
-#: Region losses, of two exclusive classes or, the last, of one channel.
+#: Region losses.
 REGIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "Dice+CE": partial(DiceCELoss, batch=True, **_TWO_CLASSES),
     "Dice+CE+lesions": lambda: RegionBoundaryLoss(make_loss("Dice+CE", CONTROL), _both_ways(), 1.0, mode="increase"),
     "generalized Dice": partial(GeneralizedDiceLoss, **_TWO_CLASSES),
     "CE+IoU": partial(DiceCELoss, jaccard=True, batch=True, **_TWO_CLASSES),
     "BCE": BinaryCrossEntropyLoss,
+    "weighted BCE": partial(BinaryCrossEntropyLoss, CLASS_BALANCE),
 }
+#: Those of one channel.
+_BINARY = ("BCE", "weighted BCE")
 
 
 def outputs(region: str) -> int:
     """Return the number of channels that the loss wants."""
-    return 1 if region == "BCE" else 2
+    return 1 if region in _BINARY else 2
 
 
 def make_loss(region: str, arm: str) -> torch.nn.Module:
     """Return the loss of an arm, for logits `(B, outputs, H, W)` and labels `(B, 1, H, W)`."""
     if ARMS[arm].beside == "seeds":
-        return CrossEntropyBoundaryAwareLoss()
+        return CrossEntropyBoundaryAwareLoss(balanced=region == "weighted BCE")
     loss, term = REGIONS[ARMS[arm].region or region](), ARMS[arm].term
     return loss if term is None else RegionBoundaryLoss(loss, term())

@@ -1,8 +1,9 @@
-"""Series of images: ultrasound, MR slices, EM sections, nuclei, vessels, drone tiles, phantoms of buildings."""
+"""Series of images: ultrasound, MR slices, EM sections, nuclei and gaps, vessels, drone tiles, phantoms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -147,6 +148,13 @@ def apart(ids: np.ndarray) -> np.ndarray:
 def nuclei_split(data: Path, fold: str) -> Split:
     """Report a third of the images."""
     return by_folds(nuclei_cases(data), 3, int(fold), valid_every=6)
+
+
+def gaps_split(data: Path, fold: str) -> Split:
+    """`nuclei_split` of all that is not nucleus: the gaps between nuclei are membranes, and nuclei the regions."""
+    split = nuclei_split(data, fold)
+    parts = (split.train, split.valid, split.test)
+    return Split(*([replace(case, label=1 - case.label) for case in part] for part in parts))
 
 
 @cache

@@ -69,6 +69,12 @@ def membrane_scores(pred: np.ndarray, target: np.ndarray, spacing: Sequence[floa
     return _rounded({name: getattr(scores, name) for name in names} | {"dice": dice_score(pred, target)})
 
 
+def gap_scores(pred: np.ndarray, target: np.ndarray, spacing: Sequence[float]) -> Scores:
+    """Compare the nuclei that predicted gaps leave with the true ones."""
+    nuclei = nucleus_scores(~pred, ~target, spacing)
+    return membrane_scores(pred, target, spacing) | {name: nuclei[name] for name in ("f1", "merges", "splits")}
+
+
 def membrane_agreement(pred: np.ndarray, target: np.ndarray) -> float:
     """Return the negative variation of information, higher is better."""
     return -instance_scores(ndimage.label(~pred)[0], ndimage.label(~target)[0]).voi

@@ -13,6 +13,7 @@ from experiments.evidence.images import (
     EDGE,
     buildings_split,
     busi_split,
+    gaps_split,
     nuclei_split,
     phantoms_split,
     sections_split,
@@ -21,6 +22,7 @@ from experiments.evidence.images import (
 )
 from experiments.evidence.scores import (
     building_scores,
+    gap_scores,
     membrane_agreement,
     membrane_scores,
     nucleus_scores,
@@ -76,11 +78,18 @@ LESIONS = {**OBJECTS, "hd95": "HD95 mm", "recall": "lesion recall", "precision":
            "f1": "lesion F1", "false_objects": "false lesions"}  # fmt: skip
 MEMBRANES = {"voi": "VOI", "voi_split": "VOI split", "voi_merge": "VOI merge", "adapted_rand_index": "ARI",
              "cremi_score": "CREMI score", "dice": "Dice"}  # fmt: skip
+JOINED = {"merges": "merged nuclei", "splits": "nuclei in pieces"}
 BUILDINGS = {"iou": "IoU", "boundary_f1": "boundary F1", **OBJECTS}
 BY_BOUNDARY_F1: tuple[Tier, ...] = (
     (("CE+IoU", "control"), ("CE+IoU", "BF1 share .2")),
     (("CE+IoU", "BF1 to weight .5"), ("CE+IoU", "share .2")),
     (("CE+IoU", "BF1 share .5"), ("CE+IoU", "share .5")),
+    (("Dice+CE", "control"), ("Dice+CE", "BF1 share .2")),
+)
+BY_CUT: tuple[Tier, ...] = (
+    (("BCE", "control"), ("BCE", "BAL, alpha 1")),
+    (("BCE", "BAL share .2"), ("BCE", "BAL share .5")),
+    (("weighted BCE", "control"), ("weighted BCE", "BAL, alpha 1")),
 )
 #: Each lesion counts as much: beside the loss of the patch, and with the boundary term beside both.
 BY_LESION: tuple[Tier, ...] = (
@@ -100,8 +109,7 @@ SERIES = {
     "slices": Series(slices_split, ("0", "1", "2", "3"), {**LESIONS, "hd95": "HD95 px"}, tiers=_LESION_TIERS),
     "synapses": Series(partial(sections_split, labels="labels_synapses"), THIRDS, OBJECTS),
     "nuclei": Series(
-        nuclei_split, THIRDS, {**OBJECTS, "merges": "merged nuclei", "splits": "nuclei in pieces"},
-        ("f1", "merges", "splits", "dice"), score=nucleus_scores,
+        nuclei_split, THIRDS, {**OBJECTS, **JOINED}, ("f1", "merges", "splits", "dice"), score=nucleus_scores,
     ),
     "vessels": Series(
         vessels_split, ("0", "1", "2", "3", "4"), {**OBJECTS, "thin_recall": "recall of thin vessels"},
@@ -117,8 +125,10 @@ SERIES = {
     ),
     "membranes": Series(
         partial(sections_split, labels="labels"), (*THIRDS, *(f"{part} isbi2012" for part in THIRDS)), MEMBRANES,
-        ("voi", "adapted_rand_index", "cremi_score"),
-        ((("BCE", "control"), ("BCE", "BAL share .2")), (("BCE", "BAL, alpha 1"), ("BCE", "BAL share .5"))),
-        membrane_scores, membrane_agreement, point="threshold",
+        ("voi", "adapted_rand_index", "cremi_score"), BY_CUT, membrane_scores, membrane_agreement, point="threshold",
+    ),
+    "gaps": Series(
+        gaps_split, THIRDS, {**MEMBRANES, "f1": "nucleus F1", **JOINED}, ("voi", "merges", "f1", "splits"), BY_CUT,
+        gap_scores, membrane_agreement, point="threshold",
     ),
 }  # fmt: skip

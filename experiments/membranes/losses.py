@@ -20,7 +20,8 @@ from monai_boundary.schedules import Rebalance, Schedule
 PRETRAINED = "pretrained"
 #: Rows that are not trained unless named.
 ON_REQUEST = ("wbce+bal-mean",)
-_CLASS_BALANCE = 1.1  # of the published code
+#: Of the published code.
+CLASS_BALANCE = 1.1
 Figure = tuple[float, float]
 
 
@@ -54,7 +55,7 @@ LOSSES: dict[str, MembraneLoss] = {
     "bce+bal": MembraneLoss("BCE + BAL, mean, alpha 1", CrossEntropyBoundaryAwareLoss, "bce"),
     "wbce": MembraneLoss(
         "weighted BCE",
-        partial(BinaryCrossEntropyLoss, _CLASS_BALANCE),
+        partial(BinaryCrossEntropyLoss, CLASS_BALANCE),
         published=((0.7203, 0.0417), (1.5644, 0.0423), (0.6615, 0.0720)),
     ),
     "wbce+bal": MembraneLoss(

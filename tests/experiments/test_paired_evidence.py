@@ -8,16 +8,18 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from scipy.ndimage import distance_transform_edt
 
-from experiments.evidence.arms import ARMS, CLIP
+from experiments.evidence.arms import ARMS, CLIP, CONTROL, make_loss, outputs
 from experiments.evidence.cases import Case, EvidenceSettings, Patches, Split, by_folds, fitted
 from experiments.evidence.figures import evidence_figure
 from experiments.evidence.images import apart
 from experiments.evidence.pairs import compare, score_table
 from experiments.evidence.scores import (
     building_scores,
+    gap_scores,
     membrane_scores,
     nucleus_scores,
     object_agreement,
@@ -143,6 +145,30 @@ def test_a_leak_in_a_membrane_merges_its_regions():
     pred[4, 4] = False
     scores = membrane_scores(pred, target, (1, 1))
     assert (scores["voi_merge"], scores["voi_split"]) == (1, 0)
+
+
+def test_a_gap_that_is_missed_merges_two_nuclei():
+    target = np.ones((9, 12), bool)
+    target[2:7, [1, 2, 3, 4, 6, 7, 8, 9]] = False
+    pred = target.copy()
+    pred[4, 5] = False
+    scores = gap_scores(pred, target, (1, 1))
+    assert (scores["merges"], scores["splits"], scores["voi_merge"]) == (1, 0, 1)
+    assert gap_scores(target, target, (1, 1)) | {"voi": 0, "f1": 1} == gap_scores(target, target, (1, 1))
+
+
+@pytest.mark.parametrize("region", ["BCE", "weighted BCE"])
+def test_the_boundary_aware_loss_stands_beside_the_cross_entropy_of_its_control(region):
+    logits = torch.linspace(-3, 3, 48).reshape(1, 1, 6, 8)
+    label = torch.zeros(1, 1, 6, 8)
+    label[..., 3] = 1
+    seeds = torch.zeros(1, 1, 6, 8, dtype=torch.int32)
+    seeds[..., :2], seeds[..., 5:] = 1, 2
+    loss = make_loss(region, "BAL, alpha 1")
+    loss(logits, label, seeds)
+    assert outputs(region) == 1
+    assert loss.region_term == make_loss(region, CONTROL)(logits, label)
+    assert loss.boundary_term > 0
 
 
 def test_pixels_between_touching_objects_are_a_gap():
