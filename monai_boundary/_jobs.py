@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from tqdm import tqdm
 
 from monai_boundary._files import is_full
+from monai_boundary._words import counted
 
 __all__ = ["Job", "executor", "run_jobs", "share_of"]
 
@@ -140,10 +141,12 @@ def _summary(errors: dict[str, BaseException], thing: str, kept: str) -> Excepti
     killed = [error for error in errors.values() if not isinstance(error, _REFUSED)]
     if killed:
         return RuntimeError(
-            f"a worker was killed, as happens when memory runs out, and {len(killed)} {thing}s were not made; {kept}; "
-            "run the same command again, with fewer workers if it was the memory"
+            f"a worker was killed, as happens when memory runs out, and {counted(len(killed), thing)} not made; "
+            f"{kept}; run the same command again, with fewer workers if it was the memory"
         )
     reasons = "; ".join(
         f"{case}: {str(error) or 'it does not fit into memory'}" for case, error in list(errors.items())[:3]
     )
-    return ValueError(f"{len(errors)} cases have no {thing}: {reasons}; {kept}; repair these and run it again")
+    return ValueError(
+        f"{counted(len(errors), 'case has', 'cases have')} no {thing}: {reasons}; {kept}; repair these and run it again"
+    )

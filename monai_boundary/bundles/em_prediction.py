@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_boundary._jobs import share_of
+from monai_boundary._words import counted
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
 from monai_boundary.datasets.em import EmVolume, slice_range
 from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volume_writer
@@ -65,7 +66,8 @@ def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     paths = {name: [path for found in kinds.values() for path in found] for name, kinds in files.items()}
     missing = [name for name in files if overwrite or not all(path.exists() for path in paths[name])]
     if len(missing) < len(files):
-        print(f"kept {len(files) - len(missing)} volumes of an earlier run in {folder}; overwrite=True replaces")
+        kept = counted(len(files) - len(missing), "volume")
+        print(f"kept {kept} of an earlier run in {folder}; overwrite=True replaces")
     grids = {volume.name: volume_grid(volume, unit == "slice" and link is None) for volume in items.volumes}
     counts = {name: grid.shape[0] if unit == "slice" else 1 for name, grid in grids.items()}
     first = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
@@ -88,7 +90,7 @@ def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
                     add(*(array.reshape(-1, *grid.shape[1:]) for array in (likelihood, ids)))
                     bar.update()
     count = sum(len(paths[name]) for name in missing)
-    print(f"wrote {count} files to {folder}; ids of each {unit} at threshold {settings.threshold:g}")
+    print(f"wrote {counted(count, 'file')} to {folder}; ids of each {unit} at threshold {settings.threshold:g}")
     return [path for found in paths.values() for path in found]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def advise(dataset: Path, output: Path | None, as_json: bool) -> None:
         click.echo(f"wrote {_save_picture(survey, output)}", err=as_json)
     if lost := survey.failed:
         reasons = "; ".join(f"{case}: {reason}" for case, reason in lost.items())
-        raise click.ClickException(f"{len(lost)} of {len(lost) + len(survey.cases)} cases do not count: {reasons}")
+        raise click.ClickException(
+            f"{len(lost)} of {counted(len(lost) + len(survey.cases), 'case')} not counted: {reasons}"
+        )
 
 
 def _facts(survey: LabelSurvey) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH, say_lost
 
 __all__ = ["bundle"]
@@ -88,5 +89,5 @@ def _on_dask(address: str, name: str, configs: list[str], settings: dict[str, An
     from monai_boundary.bundles.spread import predict_on_dask
 
     result = predict_on_dask(address, name, configs, settings)
-    click.echo(f"{len(result.made)} cases are predicted")
+    click.echo(f"{counted(len(result.made), 'case')} predicted")
     say_lost(result.lost, "cases")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH, refuse_earlier
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ def _tables(result: Comparison) -> list[str]:
     lines = []
     for (label, reference, run), rows in blocks.items():
         cases = len(result.values(label, rows[0].score))
-        lines += [f"\nclass {label}, {cases} cases: {run} less {reference}", *_failures(result, label, reference, run)]
+        lines += [
+            f"\nclass {label}, {counted(cases, 'case')}: {run} less {reference}",
+            *_failures(result, label, reference, run),
+        ]
         lines.append(
             f"  {'(+) higher, (-) lower is better':32s}{'reference':>10s}{'run':>9s}{'difference':>12s}"
             f"  {'95 % interval':20s}{'better':>7s}{'worse':>7s}{'pairs':>7s}{'p':>9s}{'p Holm':>9s}"
@@ -145,5 +149,5 @@ def _ranks(result: Comparison) -> list[str]:
     rows.append(("all", table.mean(), None))
     for title, means, cases in rows:
         numbers = "".join(f"{mean:{width}.2f}" for mean, width in zip(means, widths, strict=True))
-        lines.append(f"  {title:35s}{numbers}" + ("" if cases is None else f"   {cases} cases"))
+        lines.append(f"  {title:35s}{numbers}" + ("" if cases is None else f"   {counted(cases, 'case')}"))
     return lines

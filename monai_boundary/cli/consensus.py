@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH, finish
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def consensus(
     result = consensus_folder(first, second, output, rule, overwrite=force)
     missing = {"label map in B": result.without_second, "label map in A": [one.name for one in result.without_first]}
     written = {"label maps": result.folder, "summary": result.folder / "consensus.json"}
-    finish(_lines(result), result.failed, missing, written, "cases", "made", allow_missing)
+    finish(_lines(result), result.failed, missing, written, "case", "made", allow_missing)
 
 
 def _lines(result: Consensus) -> list[str]:
@@ -62,5 +63,6 @@ def _lines(result: Consensus) -> list[str]:
         of = [one for counts in result.counts.values() for one in counts if one.label == label]
         lesions, confirmed, added = (sum(getattr(one, key) for one in of) for key in ("lesions", "confirmed", "added"))
         rest = f"not and kept, {added} of B alone added" if result.rule.union else "removed"
-        lines.append(f"class {label}: {lesions} lesions in A, {confirmed} confirmed by B, {lesions - confirmed} {rest}")
+        found = counted(lesions, "lesion")
+        lines.append(f"class {label}: {found} in A, {confirmed} confirmed by B, {lesions - confirmed} {rest}")
     return lines or ["no lesion in any case"]

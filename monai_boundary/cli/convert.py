@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def convert(challenge: str, source: Path, target: Path, dataset_id: int | None, 
     if not result.written and not result.kept:
         raise click.ClickException(f"no case of {source} could be converted; the reasons are above")
     if result.skipped:
-        raise click.ClickException(f"{len(result.skipped)} cases were skipped; the reasons are above")
+        raise click.ClickException(
+            f"{counted(len(result.skipped), 'case was', 'cases were')} skipped; the reasons are above"
+        )
 
 
 def _summary(challenge: str, result: Conversion, dry_run: bool) -> list[str]:

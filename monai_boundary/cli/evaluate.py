@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH, finish, refuse_earlier
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
             tiles = evaluate_tiles(pred, gt, theta, unit, cases=chosen)
             title = f"{pred.resolve().name}: buildings"
             written = _write(tiles, output, lambda path: write_tiles_report(tiles, path, images, worst, title))
-        _finish(_tile_lines(tiles), tiles, written, "tiles", allow_missing)
+        _finish(_tile_lines(tiles), tiles, written, "tile", allow_missing)
         return
     from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, write_report
     from monai_boundary.evaluation.matching import chosen_cases
@@ -138,7 +139,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         result = evaluate_folder(pred, gt, settings, cases=None if cases is None else chosen_cases(cases, gt))
         title = f"{pred.resolve().name}: {protocol} scores"
         written = _write(result, output, lambda path: write_report(result, path, images, worst, title))
-    _finish(_case_lines(result), result, written, "cases", allow_missing)
+    _finish(_case_lines(result), result, written, "case", allow_missing)
 
 
 def _write(result: Evaluation | TileEvaluation, output: Path, write_report: Callable[[Path], Path]) -> dict[str, Path]:
@@ -152,18 +153,18 @@ def _write(result: Evaluation | TileEvaluation, output: Path, write_report: Call
 
 
 def _finish(
-    lines: list[str], result: Evaluation | TileEvaluation, written: dict[str, Path], things: str, allow_missing: bool
+    lines: list[str], result: Evaluation | TileEvaluation, written: dict[str, Path], thing: str, allow_missing: bool
 ) -> None:
     """Print the scores, what was lost and where all is."""
     missing = {"prediction": result.without_prediction, "ground truth": [file.name for file in result.without_target]}
-    finish(lines, result.failed, missing, written, things, "scored", allow_missing)
+    finish(lines, result.failed, missing, written, thing, "scored", allow_missing)
 
 
 def _tile_lines(result: TileEvaluation) -> list[str]:
     from monai_boundary.evaluation.tiles import SCORES
 
     summary = result.summary()
-    lines = [f"\n{summary['tiles']} tiles, boundary F1 with theta {result.theta:g} {result.unit}",
+    lines = [f"\n{counted(summary['tiles'], 'tile')}, boundary F1 with theta {result.theta:g} {result.unit}",
              f"  {'IoU of all pixels':26s}{_number(summary['iou_of_all_pixels'], 3)}",
              f"  {'per tile':26s}{'mean':>9s}{'sd':>9s}{'n':>6s}"]  # fmt: skip
     for name, metric in SCORES.items():
@@ -177,8 +178,8 @@ def _case_lines(result: Evaluation) -> list[str]:
 
     summary, lines = result.summary(), []
     for label, found in summary["labels"].items():
-        lines.append(f"\nclass {label}: {summary['cases']} cases, {len(found['missed'])} missed, "
-                     f"{len(found['false_alarms'])} false alarms")  # fmt: skip
+        lines.append(f"\nclass {label}: {counted(summary['cases'], 'case')}, {len(found['missed'])} missed, "
+                     f"{counted(len(found['false_alarms']), 'false alarm')}")  # fmt: skip
         lines.append(f"  {'':26s}{'mean':>9s}{'sd':>9s}{'median':>9s}{'n':>6s}")
         for name, metric in PROTOCOLS[result.settings.protocol].items():
             score = found["scores"][name]

@@ -1,4 +1,4 @@
-"""What the options of several commands share. It imports nothing of the package: ``--help`` answers at once."""
+"""What the options of several commands share. It imports no torch: ``--help`` answers at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+
+from monai_boundary._words import counted
 
 __all__ = ["PATH", "finish", "refuse_earlier", "say_lost"]
 
@@ -21,7 +23,8 @@ def refuse_earlier(path: Path, force: bool) -> None:
 def say_lost(workers: Sequence[str], things: str) -> None:
     """Name the workers of Dask that went away during a run, if any, and what others did in their place."""
     if workers:
-        click.echo(f"{len(workers)} Dask workers left during the run ({', '.join(workers)}); others did their {things}")
+        left = counted(len(workers), "Dask worker")
+        click.echo(f"{left} left during the run ({', '.join(workers)}); others did their {things}")
 
 
 def finish(
@@ -29,7 +32,7 @@ def finish(
     failed: Mapping[str, str],
     missing: Mapping[str, Sequence[str]],
     written: Mapping[str, Path],
-    things: str,
+    thing: str,
     done: str,
     allow_missing: bool,
 ) -> None:
@@ -38,9 +41,10 @@ def finish(
     for what, lost in missing.items():
         if lost:
             more = ", ..." if len(lost) > 5 else ""
-            lines.append(f"\nno {what} for {len(lost)} cases: {', '.join(lost[:5])}{more}")
+            lines.append(f"\nno {what} for {counted(len(lost), thing)}: {', '.join(lost[:5])}{more}")
     click.echo("\n".join([*lines, "", *(f"{name}: {path}" for name, path in written.items())]))
     if failed:
-        raise click.ClickException(f"{len(failed)} {things} could not be {done}; the reasons are above")
+        raise click.ClickException(f"{counted(len(failed), thing)} could not be {done}; the reasons are above")
     if (count := sum(map(len, missing.values()))) and not allow_missing:
-        raise click.ClickException(f"{count} {things} are in one folder alone; pass --allow-missing if they may be")
+        alone = counted(count, f"{thing} is", f"{thing}s are")
+        raise click.ClickException(f"{alone} in one folder alone; pass --allow-missing if that may be")

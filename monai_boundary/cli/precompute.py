@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH, say_lost
 
 __all__ = ["precompute"]
@@ -37,10 +38,10 @@ def precompute(data: Path, out: Path, num_classes: int, **given: Any) -> None:
     result = precompute_maps(data, out, num_classes, options, **given)
     for case, reason in result.remade.items():
         click.echo(f"recomputed: {case}: {reason}")
-    click.echo(f"{len(result.made)} maps made, {len(result.kept)} kept in {result.folder}")
+    click.echo(f"{counted(len(result.made), 'map')} made, {len(result.kept)} kept in {result.folder}")
     say_lost(result.lost, "maps")
     if result.missing:
-        click.echo(f"{len(result.missing)} cases of {data} have no map yet, such as {result.missing[0]}")
+        click.echo(f"{counted(len(result.missing), 'case')} of {data} without a map yet, such as {result.missing[0]}")
 
 
 def _options(preset: Any, clip: str | None) -> Any:

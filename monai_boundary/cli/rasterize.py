@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from monai_boundary._words import counted
 from monai_boundary.cli.options import PATH
 
 __all__ = ["rasterize"]
@@ -34,10 +35,11 @@ def rasterize(
     for note in result.notes:
         click.echo(note)
     if result.kept:
-        click.echo(f"kept {len(result.kept)} masks of an earlier run; --force draws them again")
-    click.echo(f"wrote {len(result.written)} masks with {sum(result.written.values())} polygons to {masks}")
+        click.echo(f"kept {counted(len(result.kept), 'mask')} of an earlier run; --force draws them again")
+    drawn, polygons = counted(len(result.written), "mask"), counted(sum(result.written.values()), "polygon")
+    click.echo(f"wrote {drawn} with {polygons} to {masks}")
     if empty := [name for name, count in result.written.items() if not count]:
         click.echo(f"without a polygon: {', '.join(empty)}")
     if result.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failed.items())
-        raise click.ClickException(f"{len(result.failed)} images have no mask: {reasons}")
+        raise click.ClickException(f"{counted(len(result.failed), 'image has', 'images have')} no mask: {reasons}")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from monai_boundary._files import together, write_json
+from monai_boundary._words import counted
 from monai_boundary.evaluation.compare import Comparison
 from monai_boundary.evaluation.runs import METRICS
 from monai_boundary.reports.figures import save_figure
@@ -23,7 +24,7 @@ def write_comparison(result: Comparison, folder: str | os.PathLike[str]) -> tupl
     """
     summary, picture = Path(folder) / "comparison.json", Path(folder) / "comparison.png"
     panels, names = comparison_panels(result), [run.name for run in result.runs]
-    title = f"{len(result.runs[0].table.index.unique('case'))} cases, {len(names)} runs"
+    title = f"{counted(len(result.runs[0].table.index.unique('case')), 'case')}, {len(names)} runs"
     if len(panels) > _PANELS:
         title += f"; the first {_PANELS} of {len(panels)} scores"
     with together(folder, summary.name) as part:

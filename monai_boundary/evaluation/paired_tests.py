@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from monai_boundary._words import counted
+
 __all__ = [
     "ALPHA",
     "bootstrap_interval",
@@ -88,6 +90,7 @@ def undecided(steps: np.ndarray) -> str:
     if not len(steps):
         return "no pair with a score in both"
     if not differ:
-        return f"none of {len(steps)} pairs differs"
-    counted = f"{len(steps)} pairs" if differ == len(steps) else f"{differ} of {len(steps)} pairs that differ"
-    return f"no test can decide with {counted}: the smallest possible p is {least_p(differ):g}"
+        return f"none of {counted(len(steps), 'pair')} differs"
+    pairs = counted(len(steps), "pair")
+    of = pairs if differ == len(steps) else f"{differ} of {pairs} that differ"
+    return f"no test can decide with {of}: the smallest possible p is {least_p(differ):g}"

@@ -15,6 +15,7 @@ from monai_boundary._check import check_ignore_index
 from monai_boundary._checksums import file_digest
 from monai_boundary._files import only_writer, part_pattern
 from monai_boundary._jobs import executor, run_jobs, share_of
+from monai_boundary._words import counted
 from monai_boundary.datasets.checks import check_names, data_files
 from monai_boundary.datasets.datalist import datalist_file, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
@@ -109,7 +110,9 @@ def _find_labels(data: str | os.PathLike[str]) -> dict[str, Path]:
         listed = [entry for entries in read_datalist(path).values() for entry in entries]
         labels = {entry.case: entry.label for entry in listed if entry.label is not None}
         if without := len(listed) - len(labels):
-            warnings.warn(f"{data}: {without} cases have no label and get no map", UserWarning, stacklevel=3)
+            warnings.warn(
+                f"{data}: {counted(without, 'case has', 'cases have')} no label and no map", UserWarning, stacklevel=3
+            )
     else:
         files = data_files(path, NIFTI_ENDINGS)
         labels = {case_name(file): file for file in files}

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from monai_boundary._words import counted
 from monai_boundary.reports.scores import COLORS
 
 __all__ = ["PairedPanel", "paired_figure"]
@@ -101,7 +102,7 @@ def _draw_cases(axis: Axes, panel: PairedPanel, first: str, longest: int) -> Non
         axis.set_xticks(places, [panel.cases[number][:22] for number in order], rotation=90, fontsize=7)
     else:
         axis.set_xticks([])
-        axis.set_xlabel(f"{len(order)} cases, sorted by {first}", fontsize=8)
+        axis.set_xlabel(f"{counted(len(order), 'case')}, sorted by {first}", fontsize=8)
     axis.set_title(f"{panel.title}, {panel.better} is better", fontsize=10, loc="left")
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from monai_boundary._words import counted
 from monai_boundary.reports.scores import COLORS
 
 __all__ = ["sizes_figure"]
@@ -65,7 +66,7 @@ def _draw_histogram(axis: Axes, name: str, sizes: np.ndarray, edges: np.ndarray,
     axis.hist(sizes, edges.tolist(), color=color, alpha=0.8)
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     middle = f", median {np.median(sizes):,.{0 if np.median(sizes) >= 100 else 1}f}" if sizes.size else ""
-    axis.set_title(f"{name}: {sizes.size} lesions{middle}", fontsize=10)
+    axis.set_title(f"{name}: {counted(sizes.size, 'lesion')}{middle}", fontsize=10)
 
 
 def _draw_cases(axis: Axes, cases: Mapping[str, np.ndarray], left: float, color: str) -> None:
@@ -82,7 +83,7 @@ def _draw_cases(axis: Axes, cases: Mapping[str, np.ndarray], left: float, color:
     if many:
         lost = len(order) - len(shown)
         axis.set_yticks([])
-        axis.set_ylabel(f"{len(shown)} cases by total size" + (f"; {lost} without it" if lost else ""))
+        axis.set_ylabel(f"{counted(len(shown), 'case')} by total size" + (f"; {lost} without it" if lost else ""))
     else:
         names = [case if len(case) <= 24 else f"{case[:11]}..{case[-11:]}" for case in shown]
         axis.set_yticks(range(len(shown)), names, fontsize=7)

@@ -167,7 +167,7 @@ def test_a_prediction_run_goes_on_where_it_was_broken_off(tmp_path: Path, capsys
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / f"{tiles[0].name}.tif").write_bytes(b"earlier")
     paths = predict_tiles(tiles, net, tmp_path / "out", inferer, progress=False)
-    assert "kept 1 predictions of an earlier run" in capsys.readouterr().out
+    assert "kept 1 prediction of an earlier run" in capsys.readouterr().out
     assert paths[0].read_bytes() == b"earlier"
     first = files.read(tiles[1].layers[0].path)[0]
     np.testing.assert_array_equal(files.read(paths[1])[0], (first > 127) * 255)

@@ -165,7 +165,7 @@ def test_predictions_are_not_overwritten_unasked(cremi: Path, tmp_path: Path, ca
     items = items_of_split(cremi_volumes(cremi), "test")
     (tmp_path / "sample_A+.hdf").write_bytes(b"earlier")
     predict_volumes(items, predictor(), tmp_path, progress=False)
-    assert "kept 1 volumes of an earlier run" in capsys.readouterr().out
+    assert "kept 1 volume of an earlier run" in capsys.readouterr().out
     assert (tmp_path / "sample_A+.hdf").read_bytes() == b"earlier"
     predict_volumes(items, predictor(), tmp_path, formats=["hdf5", "tiff"], overwrite=True, progress=False)
     assert (

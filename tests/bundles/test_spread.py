@@ -105,8 +105,8 @@ def test_dask_predicts_the_same_though_a_worker_is_killed(root: Path, run) -> No
     with losing_a_worker(lambda: list(out.glob("[!.]*.nii.gz"))) as (scheduler, address):
         result = run("bundle", "run", *options(root, "dask"), "--dask", scheduler, *QUIET)
     assert result.exit_code == 0, result.output
-    assert "6 cases are predicted" in result.stdout
-    assert f"1 Dask workers left during the run ({address}); others did their cases" in result.stdout
+    assert "6 cases predicted" in result.stdout
+    assert f"1 Dask worker left during the run ({address}); others did their cases" in result.stdout
     assert {name: found for name, found in content(out).items() if name[0] != "."} == content(root / "serial")
 
 
@@ -127,10 +127,10 @@ def test_a_case_that_fails_is_named_and_the_others_are_predicted(
     result = run(*call, *QUIET)
     assert result.exit_code == 2
     last = result.stderr.strip().splitlines()[-1]
-    assert re.search(r"1 cases have no prediction: p2: .*; 5 of 6 predictions are finished and kept", last), last
+    assert re.search(r"1 case has no prediction: p2: .*; 5 of 6 predictions are finished and kept", last), last
     assert len(content(root / "predictions")) == CASES - 1
     bad.write_bytes(whole)
-    assert "6 cases are predicted" in run(*call, *QUIET, "--overwrite", "False").stdout
+    assert "6 cases predicted" in run(*call, *QUIET, "--overwrite", "False").stdout
     assert len(content(root / "predictions")) == CASES
     refused = run("bundle", "run", "wmh_boundary", "train", "--dask", "x:1")
     assert "dask must be given with inference alone, got train" in refused.stderr

@@ -76,7 +76,7 @@ def test_cases_that_cannot_be_read_are_named_after_what_the_others_say(run, phan
     assert result.exit_code == 2
     assert "3 volumes" in result.stdout
     assert "A lead only." in result.stdout
-    assert "error: 1 of 4 cases do not count: c_002: " in result.stderr
+    assert "error: 1 of 4 cases not counted: c_002: " in result.stderr
 
 
 def test_without_foreground_there_is_nothing_to_advise_on(run, phantoms, tmp_path):

@@ -86,7 +86,7 @@ def test_a_folder_loses_only_the_case_that_does_not_fit(tmp_path: Path) -> None:
     result = evaluate_folder(*folders[:2], progress=False)
     assert ([row.case for row in result.rows], list(result.failed)) == (["c"], ["a", "b"])
     with pytest.raises(
-        ValueError, match=r"1 cases have no map: b: .*b\.nii\.gz must take at most 8 GB.*2 of 3 maps are fin"
+        ValueError, match=r"1 case has no map: b: .*b\.nii\.gz must take at most 8 GB.*2 of 3 maps are fin"
     ):
         precompute_maps(folders[1], folders[2], 2, progress=False)
     source = trees.wmh(tmp_path / "download")

@@ -218,7 +218,8 @@ def test_every_score_that_evaluate_writes_can_be_compared() -> None:
 @pytest.mark.parametrize(("count", "least"), [(1, "1"), (2, "0.5"), (3, "0.25"), (5, "0.0625")])
 def test_fewer_than_six_pairs_decide_nothing(tmp_path: Path, count: int, least: str) -> None:
     one = only(compare_runs(two_runs(tmp_path, [0.5] * count, np.arange(1.0, count + 1))))
-    assert one.undecided == f"no test can decide with {count} pairs: the smallest possible p is {least}"
+    pairs = "1 pair" if count == 1 else f"{count} pairs"
+    assert one.undecided == f"no test can decide with {pairs}: the smallest possible p is {least}"
     assert one.p is one.p_holm is one.interval is None
     assert one.difference == pytest.approx((count + 1) / 2 - 0.5)
 
@@ -535,4 +536,4 @@ def test_a_picture_holds_forty_scores_and_says_that_there_are_more(tmp_path: Pat
         figure = comparison_files.paired_figure
         patch.setattr(comparison_files, "paired_figure", draw)
         write_comparison(result, tmp_path / "out")
-    assert drawn == [(40, ["a", "b"], "1 cases, 2 runs; the first 40 of 41 scores")]
+    assert drawn == [(40, ["a", "b"], "1 case, 2 runs; the first 40 of 41 scores")]

@@ -208,10 +208,10 @@ def truncated(a: Path, b: Path) -> None:
 
 
 LOST = {
-    lose_b: ("no label map in B for 1 cases: c1\n", "--allow-missing"),
-    lose_a: ("no label map in A for 1 cases: c1_0000.nii.gz\n", "--allow-missing"),
-    other_grid: ("not made: c1: c1.nii.gz must lie on one grid", "1 cases could not be made"),
-    truncated: ("not made: c1: ", "1 cases could not be made"),
+    lose_b: ("no label map in B for 1 case: c1\n", "--allow-missing"),
+    lose_a: ("no label map in A for 1 case: c1_0000.nii.gz\n", "--allow-missing"),
+    other_grid: ("not made: c1: c1.nii.gz must lie on one grid", "1 case could not be made"),
+    truncated: ("not made: c1: ", "1 case could not be made"),
 }
 
 

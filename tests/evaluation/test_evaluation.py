@@ -288,7 +288,7 @@ def test_the_report_needs_nothing_beside_it_and_shows_the_worst(folders: tuple[P
     plain = re.sub(r"\s+", " ", " ".join(page.text))
     for expected in (
         "label 2 of the ground truth ignored",
-        "4 cases scored", "1 missed", "1 false alarms", "1 without prediction", "1 failed", "no prediction for unpred",
+        "4 cases scored", "1 missed", "1 false alarm", "1 without prediction", "1 failed", "no prediction for unpred",
         "complete NIfTI", "missed: 72 voxels in the ground truth, 0 predicted; missed",
         "alarm: 0 voxels in the ground truth, 72 predicted; false alarm",
     ):  # fmt: skip
@@ -331,7 +331,7 @@ def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple
     done = run("evaluate", *folders, "--protocol", "wmh", "-o", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cases.csv", "report.html", "summary.json"]
-    assert "class 1: 5 cases, 1 missed, 1 false alarms" in done.stdout
+    assert "class 1: 5 cases, 1 missed, 1 false alarm\n" in done.stdout
     assert re.search(r"Dice +0\.417 +0\.500 +0\.333 +4\n", done.stdout)
     before = (tmp_path / "out" / "report.html").read_bytes()
     assert_fails(run("evaluate", *folders, "-o", tmp_path / "out"), "report.html must not exist", "--force")
@@ -409,10 +409,10 @@ def dangling_pair(pred: Path, truth: Path) -> None:
 
 
 LOST = {
-    lost_prediction: ("no prediction for 1 cases: good\n", "--allow-missing"),
-    lost_truth: ("no ground truth for 1 cases: good.nii.gz\n", "--allow-missing"),
-    dangling_pair: ("no prediction for 1 cases: good\n", "--allow-missing"),
-    dangling_truth: ("not scored: good: ", "1 cases could not be scored"),
+    lost_prediction: ("no prediction for 1 case: good\n", "--allow-missing"),
+    lost_truth: ("no ground truth for 1 case: good.nii.gz\n", "--allow-missing"),
+    dangling_pair: ("no prediction for 1 case: good\n", "--allow-missing"),
+    dangling_truth: ("not scored: good: ", "1 case could not be scored"),
 }
 
 
@@ -454,6 +454,6 @@ def test_the_command_ends_with_an_error_when_a_case_failed(run, folders: tuple[P
     done = run("evaluate", *folders, "-o", tmp_path / "out")
     assert done.exit_code == 2
     assert "not scored: good: " in done.stdout
-    assert "1 cases could not be scored" in done.stderr
+    assert "1 case could not be scored" in done.stderr
     assert (tmp_path / "out" / "report.html").exists()
     assert_fails(run("evaluate", *folders, "-o", tmp_path / "o2", "--empty", "far"), "'--empty'", "got 'far'")

@@ -143,17 +143,17 @@ def test_the_command_prints_the_scores_and_guards_earlier_ones(run, folders: tup
     arguments = ("evaluate", *folders, "--protocol", "buildings", "--theta", "2", "-o", tmp_path / "scores")
     result = run(*arguments)
     assert result.exit_code == 2
-    assert "1 tiles are in one folder alone; pass --allow-missing if they may be" in result.stderr
+    assert "1 tile is in one folder alone; pass --allow-missing if that may be" in result.stderr
     found = evaluate_tiles(*folders, theta=2, progress=False)
     assert "3 tiles, boundary F1 with theta 2 px" in result.stdout
     assert f"IoU of all pixels             {found.iou:.3f}" in result.stdout
-    assert "no prediction for 1 cases: vienna1" in result.stdout
+    assert "no prediction for 1 tile: vienna1" in result.stdout
     assert json.loads((tmp_path / "scores" / "summary.json").read_text())["theta"] == 2
     assert_fails(run(*arguments), "summary.json must not exist, got earlier results; pass --force")
     assert_fails(run(*arguments, "--force", "--label", "2"), "--label and --ignore-index must not be given with")
     files.write(folders[0] / "austin2.tif", np.zeros((40, 50), np.uint8))
     broken = run(*arguments, "--force")
-    assert (broken.exit_code, "1 tiles could not be scored; the reasons are above" in broken.stderr) == (2, True)
+    assert (broken.exit_code, "1 tile could not be scored; the reasons are above" in broken.stderr) == (2, True)
     assert "not scored: austin2: " in broken.stdout
 
 
@@ -165,7 +165,7 @@ def test_tiles_of_one_folder_alone_and_links_that_lead_nowhere_are_said(
     files.write(pred / "tyrol1.tif", TRUE[0] * 255)
     arguments = ("evaluate", *folders, "--protocol", "buildings", "-o", tmp_path / "scores")
     done = run(*arguments)
-    assert (done.exit_code, "no ground truth for 1 cases: tyrol1.tif" in done.stdout) == (2, True)
+    assert (done.exit_code, "no ground truth for 1 tile: tyrol1.tif" in done.stdout) == (2, True)
     (pred / "tyrol1.tif").unlink()
     assert run(*arguments, "--force").exit_code == 0
     (truth / "Austin02.tif").unlink()

@@ -47,5 +47,5 @@ def test_dask_makes_the_same_maps_though_a_worker_is_killed(tmp_path: Path, run)
         result = run("precompute-maps", data, out, "--num-classes", 2, "--dask", scheduler)
     assert result.exit_code == 0, result.output
     assert "16 maps made, 0 kept" in result.stdout
-    assert f"1 Dask workers left during the run ({address}); others did their maps" in result.stdout
+    assert f"1 Dask worker left during the run ({address}); others did their maps" in result.stdout
     assert content(out) == content(tmp_path / "serial")

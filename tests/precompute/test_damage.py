@@ -198,7 +198,7 @@ def dask_scheduler():
 def test_labels_that_cannot_be_used_are_named_and_the_others_are_done(data: Path, tmp_path: Path, scheduler) -> None:
     label = data / "p1.nii.gz"
     label.write_bytes(label.read_bytes()[:200])
-    text = r"1 cases have no map: p1: .*complete NIfTI.*2 of 3 maps are finished"
+    text = r"1 case has no map: p1: .*complete NIfTI.*2 of 3 maps are finished"
     with scheduler() as address, pytest.raises(ValueError, match=text):
         precompute_maps(data, tmp_path / "maps", dask=address, **GIVEN)
     assert sorted(MapStore(tmp_path / "maps").records) == ["p0", "p2"]

@@ -54,7 +54,7 @@ def test_a_datalist_is_a_data_set_and_robust_the_default(data: Path, tmp_path: P
     listed = json.loads((data / "datalist.json").read_text())
     del listed["training"][0]["label"]
     (data / "list.json").write_text(json.dumps(listed))
-    with pytest.warns(UserWarning, match="1 cases have no label"):
+    with pytest.warns(UserWarning, match="1 case has no label"):
         assert precompute_maps(data / "list.json", tmp_path / "maps", 2, progress=False).kept == ["c1", "c2"]
 
 
@@ -101,6 +101,6 @@ def test_the_command_says_what_it_made(data: Path, tmp_path: Path, run) -> None:
     result = run(*command, "--clip", "none", "--shard", "1/2")
     assert (result.exit_code, MapStore(tmp_path / "maps").settings["clip"]) == (0, None)
     assert "2 maps made, 0 kept" in result.stdout
-    assert "1 cases of" in result.stdout
+    assert "1 case of" in result.stdout
     path.write_bytes(path.read_bytes()[:-1])
     assert "recomputed: p0: " in run(*command, "--clip", "none").stdout

@@ -315,7 +315,7 @@ def test_wrong_arguments_are_refused(
 def test_the_command_says_what_it_found_skipped_and_made(run, source: Path, tmp_path: Path) -> None:
     (source / CASE / "pre" / "T1.nii.gz").unlink()
     done = run("convert", "wmh", source, tmp_path / "raw")
-    assert (done.exit_code, "1 cases were skipped; the reasons are above" in done.stderr) == (2, True)
+    assert (done.exit_code, "1 case was skipped; the reasons are above" in done.stderr) == (2, True)
     for text in (
         "training cases found: 6 of 60 (not the whole data set)",
         "written: 5, from an earlier run: 0, skipped: 1",

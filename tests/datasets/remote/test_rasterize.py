@@ -282,7 +282,7 @@ def test_the_command_says_what_it_did(images: Path, tmp_path: Path, capsys) -> N
     (images / "east.tif").write_bytes(b"II*\0")
     with pytest.raises(SystemExit):
         main(["rasterize", str(images), str(path), str(tmp_path / "masks"), "--force"])
-    assert "error: 1 images have no mask: east: " in capsys.readouterr().err
+    assert "error: 1 image has no mask: east: " in capsys.readouterr().err
 
 
 def test_masks_from_polygons_train_as_those_of_inria(tmp_path: Path) -> None:
