@@ -28,28 +28,25 @@ def tables(rows: Sequence[Run], series: Series) -> str:
         }
         found = {score: compare(table, score) for score in series.main if score in columns}
         parts += [f"### {str(kind).capitalize()}"] if kind else []
-        parts.append("\n".join(f"- {verdict(columns[score], each)}" for score, each in found.items()))
+        parts.append("\n".join(f"- {verdict(columns[score], each, series.point)}" for score, each in found.items()))
         parts += [means(table, columns), changes(found, columns)]
     return "\n\n".join([*parts, validation(rows)])
 
 
-def verdict(name: str, found: dict[tuple[str, str, str], Comparison]) -> str:
-    """Return a sentence on a score: which arms differ from their control, or that none does yet."""
-    found = {key: each for key, each in found.items() if key[1] != CONTROL}
-    if not found:
+def verdict(name: str, found: dict[tuple[str, str, str], Comparison], point: str) -> str:
+    """Return a sentence on a score, predicted in one way: which arms differ from their control, and which do not."""
+    arms = {key: each for key, each in found.items() if key[1] != CONTROL and key[2] == point}
+    if not arms:
         return f"**{name}**: no pair yet."
-    pairs = max(each.pairs for each in found.values())
-    shown = [f"{arm} beside {loss}, {POINTS[point]}, {interval(each)} of {number(each.control)}, p {number(each.p)}"
-             for (loss, arm, point), each in found.items() if each.decided]  # fmt: skip
-    sight = "; ".join(
-        f"{arm} beside {loss} {number(each.difference, True)} of {number(each.control)}, lower in {each.lower} and "
-        f"higher in {each.higher} of {plural(each.pairs)}"
-        for (loss, arm, point), each in found.items() if point == "plain"
-    )  # fmt: skip
-    if shown:
-        return f"**{name}**: an effect of {'; '.join(shown)}. At .5: {sight}."
+    ways: dict[str, list[str]] = {"lower": [], "higher": [], "no effect shown": []}
+    for (loss, arm, _), each in arms.items():
+        way = ("lower" if each.difference < 0 else "higher") if each.decided else "no effect shown"
+        p = f", p {number(each.p)}" if each.decided else ""
+        ways[way].append(f"{arm} beside {loss} ({number(each.difference, True)} of {number(each.control)}{p})")
+    pairs = max(each.pairs for each in arms.values())
     few = f"; fewer than {ENOUGH} decide nothing" if pairs < ENOUGH else ""
-    return f"**{name}**: no effect shown yet, {plural(pairs)}{few}. At .5: {sight}."
+    said = "; ".join(f"{way} with {', '.join(members)}" for way, members in ways.items() if members)
+    return f"**{name}** ({POINTS[point]}, {plural(pairs)}{few}): {said}."
 
 
 def plural(pairs: int) -> str:

@@ -271,16 +271,15 @@ def test_the_report_says_what_is_shown_and_what_is_not_yet():
     series = replace(SERIES_OF_BLOBS, main=("dice", "f1"))
     text = tables(few, series)
     assert (
-        "**Dice**: no effect shown yet, 2 pairs; fewer than 6 decide nothing. At .5: share .5 beside Dice+CE +0.350 of "
-        "0.200, lower in 0 and higher in 2 of 2 pairs." in text
+        "**Dice** (at .5, 2 pairs; fewer than 6 decide nothing): no effect shown with share .5 beside Dice+CE "
+        "(+0.350 of 0.200)." in text
     )
     assert "| Dice | Dice+CE | share .5 | at .5 | 0.200 | +0.350 | 0, 2 | - | 2 | 1 |" in text
     names = "abcdefg"
     many = [row("control", 0, {n: 0.1 * i for i, n in enumerate(names)}),
             row("share .5", 0, {n: 0.1 * i + 0.2 + 0.01 * i for i, n in enumerate(names)})]  # fmt: skip
     text = tables(many, series)
-    assert "**Dice**: an effect of share .5 beside Dice+CE, at .5, +0.230 [" in text
-    assert "lower in 0 and higher in 7 of 7 pairs." in text
+    assert "**Dice** (at .5, 7 pairs): higher with share .5 beside Dice+CE (+0.230 of " in text
     assert "**Dice**: no pair yet." in tables(few[:1], series)
     assert evidence_figure([*few, row("control", 0, {"a": 0.1}, "generalized Dice")], series).axes
 
