@@ -14,6 +14,7 @@ from experiments.evidence.scoring import POINTS
 from experiments.evidence.series import Series
 from experiments.shared.journal import Run
 from experiments.shared.tables import markdown
+from monai_boundary._words import counted
 
 _ROUNDING = 1e-12  # of a difference of means that are equal
 
@@ -46,12 +47,7 @@ def verdict(name: str, found: dict[tuple[str, str, str], Comparison], point: str
     pairs = max(each.pairs for each in arms.values())
     few = f"; fewer than {ENOUGH} decide nothing" if pairs < ENOUGH else ""
     said = "; ".join(f"{way} with {', '.join(members)}" for way, members in ways.items() if members)
-    return f"**{name}** ({POINTS[point]}, {plural(pairs)}{few}): {said}."
-
-
-def plural(pairs: int) -> str:
-    """Return a number of pairs in words."""
-    return f"{pairs} pair{'s' if pairs > 1 else ''}"
+    return f"**{name}** ({POINTS[point]}, {counted(pairs, 'pair')}{few}): {said}."
 
 
 def interval(each: Comparison) -> str:

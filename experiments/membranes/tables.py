@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.membranes.losses import LOSSES, PRETRAINED, title_of
 from experiments.shared.tables import grouped, markdown, spread
+from monai_boundary._words import counted
 
 Row = dict[str, Any]
 Measure = Callable[[Row], float]
@@ -48,7 +49,7 @@ def membrane_tables(rows: Sequence[Row]) -> str:
     epochs = f"{first['pretrain']['epochs']} + {first['further']['epochs']} epochs"
     folds, seeds = (len({row[key] for row in rows}) for key in ("fold", "seed"))
     head = (
-        f"{smoke}{first['data']}, {folds} of {first['folds']} folds, {seeds} seed{'s' if seeds > 1 else ''}, {epochs}, "
+        f"{smoke}{first['data']}, {folds} of {first['folds']} folds, {counted(seeds, 'seed')}, {epochs}, "
         f"{first['features'][0]} to {first['features'][-1]} features. Threshold chosen on the training images:"
     )
     parts = [head, _main(rows)]

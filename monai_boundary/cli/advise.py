@@ -60,18 +60,14 @@ def _facts(survey: LabelSurvey) -> list[str]:
     steps = " x ".join(_range(spacings[axis]) for axis in axes)
     unit = survey.size_unit.partition("^")[0]
     lines = [
-        f"{survey.dataset.resolve().name}: {_count(len(survey.cases), things)}",
+        f"{survey.dataset.resolve().name}: {counted(len(survey.cases), things)}",
         f"spacing {steps} {unit} ({', '.join(axes)}), anisotropy {_range(spacings['anisotropy'])}",
     ]
     named = ", ".join(survey.classes) or "none"
     return lines + [
-        f"label {value}, in {_count(count, 'case')}, is of no class (classes: {named})"
+        f"label {value}, in {counted(count, 'case')}, is of no class (classes: {named})"
         for value, count in survey.unnamed.items()
     ]
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _number(value: float) -> str:
