@@ -67,7 +67,7 @@ def paired_tables(rows: Sequence[Run]) -> str:
             for key, group in part.groupby(["loss", "arm"])
         ]
         found = {score: compare(part, score) for score in SCORES}
-        verdicts = "\n".join(f"- {verdict(SCORES[score], each)}" for score, each in found.items())
+        verdicts = "\n".join(f"- {verdict(SCORES[score], each, 'plain')}" for score, each in found.items())
         parts += [f"### {str(kind).capitalize()}", verdicts,
                   markdown(("loss", "arm", "cases", *SCORES.values()), means), changes(found, SCORES)]  # fmt: skip
     return "\n\n".join([*parts, _curves(rows)])

@@ -51,6 +51,14 @@ def test_the_agreement_of_loss_and_score_is_that_of_the_docs(run):
     assert [round(value, 2) for value in correlations] == [0.99, 0.98, 0.98, 0.98, 0.98, 0.98]
 
 
+def test_the_converged_hippocampus_is_that_of_the_docs(run):
+    shown = run("hippocampus-converged", "--table", DOCS / "results" / "hippocampus_converged.jsonl").stdout
+    assert "higher with share .2 beside from scratch, Dice+CE (+0.123 of 1.43, p 0.031)" in shown
+    assert "| from scratch, Dice+CE | control | 20 | 0.858 | 1.43 | 0.938 |" in shown
+    page = (DOCS / "evidence" / "nnunet.md").read_text()
+    assert "| from scratch, Dice+CE | control | 0.872 | 1.45 | 0.919 | 0.858 | 1.43 | 0.938 |" in page
+
+
 def test_every_experiment_is_listed_and_explains_itself(run):
     shown = run("--help").stdout
     for name, (_, text) in EXPERIMENTS.items():
