@@ -102,8 +102,8 @@ ADVICE = (
     Advice(
         "vessels and other thin structures",
         "none",
-        "Vessels of the retina, 10 children, one seed: a share of .5 left fewer false pieces, but lost thin vessels "
-        "(recall .53 to .46).",
+        "Vessels of the retina, 10 children, three seeds: a share of .5 left fewer false pieces, but lost thin vessels "
+        "(recall .55 to .48).",
         "docs/evidence/objects.md",
         when={"thin": (3, _MANY)},
     ),
