@@ -66,7 +66,7 @@ def test_images_are_measured_in_pixels(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert ": 3 images\nspacing 1 x 1 px (y, x), anisotropy 1\n" in result.stdout
     assert "buildings: building" in result.stdout
-    assert "No gain has been shown." in result.stdout
+    assert "A lead only." in result.stdout
     assert f"wrote {tmp_path / 'sizes.png'}" in result.stdout
 
 
