@@ -21,7 +21,8 @@ PAGES = {
     "buildings": "remote_sensing.md", "evidence flair": "lesions.md",
     "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
     "evidence synapses": "objects.md", "evidence settings": "objects.md",
-    "evidence nuclei": "objects.md", "evidence vessels": "objects.md",
+    "evidence nuclei": "objects.md", "evidence vessels": "objects.md", "evidence gaps": "objects.md",
+    "evidence phantoms": "remote_sensing.md",
     "evidence buildings": "remote_sensing.md", "evidence membranes": "electron_microscopy.md",
 }  # fmt: skip
 
