@@ -50,7 +50,7 @@ def object_elements(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
         Places of the corners `(N, D)`, their codes `(N,)` as of `element_codes`, and the id of each element's object.
     """
     shape, around = [size + 1 for size in ids.shape], list(itertools.product((0, 1), repeat=ids.ndim))
-    inside = np.nonzero(ids)
+    inside = np.unravel_index(np.flatnonzero(ids != 0), ids.shape)  # np.nonzero looks at numbers one by one
     starts, objects = np.ravel_multi_index(inside, shape), ids[inside]
     codes, owners = np.zeros(math.prod(shape), np.uint8), np.zeros(math.prod(shape), ids.dtype)
     for number, corner in enumerate(reversed(around)):
