@@ -48,6 +48,12 @@ def _check_ramp(start: float, end: float, pace: int | None) -> None:
         check_count("pace", pace)
 
 
+def _check_then(then: Any) -> None:
+    if not hasattr(then, "weights"):
+        remedy = "GradientShare(end=0.2)" if isinstance(then, Share) else "Constant(0.1)"
+        raise TypeError(f"then must be a schedule, got {then!r}; pass for example {remedy}")
+
+
 @dataclass(frozen=True)
 class Constant:
     """The same weights in every epoch.
@@ -168,6 +174,7 @@ class Warmup:
 
     def __post_init__(self) -> None:
         number = check_number("epochs", self.epochs, strict=False)
+        _check_then(self.then)
         if number >= 1 and number != int(number):
             raise ValueError(f"epochs must be a whole number, or a share of the run below 1, got {self.epochs}")
 
@@ -201,6 +208,7 @@ class WaitForRegion:
     latest: float = 0.5
 
     def __post_init__(self) -> None:
+        _check_then(self.then)
         check_count("window", self.window)
         check_number("tolerance", self.tolerance, strict=False)
         check_fraction("latest", self.latest)

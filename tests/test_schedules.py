@@ -15,6 +15,7 @@ from monai_boundary import (
     GeneralizedDiceBoundaryLoss,
     Increase,
     Rebalance,
+    Share,
     WaitForRegion,
     Warmup,
     suggest_alpha,
@@ -263,3 +264,10 @@ def test_suggestion_needs_a_boundary_gradient(probe):
     for given in ([], [(x, y, torch.zeros_like(m)) for x, y, m in batches]):
         with pytest.raises(ValueError, match="batches must hold a batch whose boundary term has a gradient, got none"):
             suggest_alpha(loss, network, given)
+
+
+@pytest.mark.parametrize("wrong", [Share(0.2), 0.5])
+def test_what_follows_is_a_schedule(wrong) -> None:
+    for schedule in (Warmup, WaitForRegion):
+        with pytest.raises(TypeError, match=r"then must be a schedule, got .*; pass for example"):
+            schedule(then=wrong) if schedule is WaitForRegion else schedule(2, wrong)

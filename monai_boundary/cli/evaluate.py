@@ -46,7 +46,8 @@ class _EmptyType(click.ParamType):
 @click.option("--label", "labels", multiple=True, type=click.IntRange(min=1),
               help="Class to score; may be repeated.  [default: 1; every class with surface, lesions]")  # fmt: skip
 @click.option("--ignore-index", type=click.IntRange(min=0),
-              help="Label in the ground truth where predictions do not count.  [default: 2 with wmh]")  # fmt: skip
+              help="Label in the ground truth where predictions do not count.  "
+              "[default: 2 with wmh; else what dataset.json calls ignore]")  # fmt: skip
 @click.option("--empty", type=_EmptyType(),
               help="Distance if one side lacks the class: diagonal, nan, or mm.  "
               "[default: diagonal; 374 per lesion with lesions]")  # fmt: skip

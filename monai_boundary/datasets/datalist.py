@@ -133,6 +133,14 @@ def class_values(file: Path) -> set[int]:
     return {value for name, values in named.items() if name != "ignore" for value in values}
 
 
+def ignored_value(file: Path) -> int | None:
+    """Return the value that a ``dataset.json`` calls ``ignore``; ``None`` where there is none."""
+    try:
+        return next(iter(named_classes(_read(file)).get("ignore", ())), None)
+    except ValueError:
+        return None
+
+
 def named_classes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the values of the classes that the content of a ``dataset.json`` names, background and ``ignore`` too.
 

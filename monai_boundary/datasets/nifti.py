@@ -151,7 +151,7 @@ def nifti_bytes(image: nib.Nifti1Image, compressed: bool = True) -> bytes:
 def load_nifti(
     path: str | os.PathLike[str], dtype: type[np.floating] | None = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the voxels `(x, y, z)` and the affine of a NIfTI file as they are stored; 2-D slices get a third axis.
+    """Return the voxels `(x, y, z)` of a NIfTI file as they are stored, and its affine in mm; slices get a third axis.
 
     Args:
         path: The file.
@@ -179,13 +179,22 @@ def load_nifti(
         raise ValueError(
             f"{path} must hold one 3-D volume, got shape {values.shape}; split channels into one file each"
         )
-    affine = np.asarray(image.affine, np.float64)
+    affine = np.array(image.affine, np.float64)
+    affine[:3] *= _mm_of_unit(image.header)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or lengths.min() <= 0:
         raise ValueError(
             f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
         )
     return values.reshape((*values.shape, 1)[:3]), affine
+
+
+def _mm_of_unit(header: Any) -> float:
+    """Millimetres of the unit of a file; mm where it names none, or one that does not exist."""
+    try:
+        return {"meter": 1e3, "micron": 1e-3}.get(header.get_xyzt_units()[0], 1.0)
+    except KeyError:
+        return 1.0
 
 
 def _whole_image(path: Path, dtype: np.dtype) -> Any:

@@ -53,7 +53,7 @@ def chosen_cases(text: str, gt_dir: str | os.PathLike[str]) -> list[str]:
         ValueError: There is no such datalist, it cannot be read, or it has no such split.
     """
     if text not in SPLITS:
-        return [name.strip() for name in text.split(",") if name.strip()]
+        return listed_cases(text)
     folder = Path(gt_dir).absolute().parent
     if datalist_file(folder) is None:
         raise ValueError(f"cases must be names with commas where no datalist.json lies in {folder}, got {text!r}")
@@ -61,6 +61,18 @@ def chosen_cases(text: str, gt_dir: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise ValueError(f"cases must be a split that the datalist in {folder} has cases of, got {text!r}")
     return found
+
+
+def listed_cases(text: str) -> list[str]:
+    """Return the names in a text with commas.
+
+    Raises:
+        ValueError: There is none, as where a variable of the shell is not set.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ValueError(f"cases must name at least one, got {text!r}; leave the option out for all")
+    return names
 
 
 def find_pairs(

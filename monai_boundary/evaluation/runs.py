@@ -101,7 +101,9 @@ def common_cases(runs: Sequence[Run], common: bool = False) -> tuple[list[Run], 
             f"runs must be over the same cases, got different ones: {text}; evaluate all on the same cases, or pass "
             f"--common (common=True) to compare the {shared.unique('case').size} that all have"
         )
-    return [replace(run, table=run.table.loc[shared.sort_values()]) for run in runs], missing
+    found = [replace(run, table=run.table.loc[shared.sort_values()]) for run in runs]
+    _check_one_truth(found)
+    return found, missing
 
 
 def run_notes(runs: Sequence[Run], missing: dict[str, list[str]]) -> list[str]:
@@ -203,6 +205,20 @@ def _check_alike(runs: Sequence[Run]) -> None:
             raise ValueError(
                 f"runs must hold the same scores, got {', '.join(runs[0].scores)} in {runs[0].name} and "
                 f"{', '.join(run.scores)} in {run.name}; evaluate both with one protocol"
+            )
+
+
+def _check_one_truth(runs: Sequence[Run]) -> None:
+    """Raise where the ground truths of a case differ in size: figures of different labels say nothing of the models."""
+    known = [run for run in runs if "target_voxels" in run.table]
+    for run in known[1:]:
+        sizes = [one.table["target_voxels"] for one in (known[0], run)]
+        if (wrong := sizes[0] != sizes[1]).any():
+            case, label = sizes[0].index[wrong][0]
+            raise ValueError(
+                f"runs must be scored on the same ground truth, got {sizes[0][wrong].iloc[0]:g} and "
+                f"{sizes[1][wrong].iloc[0]:g} voxels of class {label} in case {case} of {known[0].name} and "
+                f"{run.name}, and {int(wrong.sum()) - 1} more that differ; evaluate both against one folder"
             )
 
 

@@ -30,7 +30,7 @@ from monai_boundary.datasets.remote.codes import BINARY, IGNORE
 from monai_boundary.datasets.remote.georeference import import_rasterio
 from monai_boundary.datasets.remote.tiles import ENDINGS, raster_files
 from monai_boundary.datasets.remote.windows import check_grids
-from monai_boundary.evaluation.matching import Pairs
+from monai_boundary.evaluation.matching import Pairs, listed_cases
 from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.buildings import BuildingScore, score_buildings
 from monai_boundary.metrics.score_sets import Metric, Protocol
@@ -157,7 +157,7 @@ def chosen_tiles(text: str, gt_dir: str | os.PathLike[str]) -> list[str]:
         ValueError: `gt_dir` is not its ``train/gt``, or it has no such tiles.
     """
     if text not in SPLITS:
-        return [name.strip() for name in text.split(",") if name.strip()]
+        return listed_cases(text)
     try:
         tiles = inria_tiles(Path(gt_dir).absolute().parents[1])
     except ValueError as error:

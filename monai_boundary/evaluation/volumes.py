@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from monai_boundary._check import check_ignore_index, check_number, is_integer
-from monai_boundary.datasets.datalist import class_values
+from monai_boundary.datasets.datalist import class_values, ignored_value
 from monai_boundary.datasets.nifti import Volume
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
@@ -36,7 +36,8 @@ class EvaluationSettings:
         protocol: Name in `PROTOCOLS`.
         labels: Classes to score; ``None`` for 1, and with ``"surface"`` and ``"lesions"`` for every class of the ground
             truth.
-        ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own.
+        ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own, or the
+            one that nnU-Net's ``dataset.json`` beside the ground truth calls ``ignore``.
         empty: What distances are where only one side holds the class (the lesion), see `score_pair`.
         tolerance_mm: Of the surface Dice.
         definition: What surfaces are made of, see `score_pair`.
@@ -67,6 +68,8 @@ class EvaluationSettings:
             object.__setattr__(self, "labels", (1,))
         if self.labels is not None and (not self.labels or min(self.labels) < 1 or self.ignore_index in self.labels):
             raise ValueError(f"labels must be classes >= 1 that are not ignored, got {self.labels}")
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels must name each class once, got {self.labels}")
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,9 @@ def evaluate_folder(
         ValueError: The folders do not hold predictions of one set of cases.
     """
     settings = settings or EvaluationSettings()
+    if settings.ignore_index is None:
+        ignored = ignored_value(Path(gt_dir).absolute().parent / "dataset.json")
+        settings = replace(settings, ignore_index=ignored)
     pairs = find_pairs(pred_dir, gt_dir)
     pairs = pairs if cases is None else pairs.only(cases)
     result = Evaluation(settings, pairs.cases, pairs.without_prediction, pairs.without_target)
@@ -234,4 +240,6 @@ def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: 
                 values |= {int(value) for value in np.unique(read_pair(*files)[1].array)}
             except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
                 continue
+    if ignore_index == 1 and not values - {0, 1}:
+        raise ValueError("ignore_index must leave a class to score, got 1 and no other class in the ground truth")
     return sorted(values - {0, ignore_index}) or [1]

@@ -107,6 +107,7 @@ def sums_of_logits(logits: torch.Tensor, target: torch.Tensor, places: Places, s
     on_cpu = logits.device.type == "cpu" and logits.dtype == torch.float32
     if on_cpu and slots < _MOST_SLOTS and HAS_NUMBA and fusible(logits):
         given = [part for part in places if part is not None]
+        target = target if target.dtype == torch.bool else target.to(logits.dtype)
         sums: torch.Tensor = _OnePass.apply(logits, softmax, slots, target, *given)
         return Sums(*sums.unbind(-1))
     return _sums_of_probs(*_activate(logits, target, places.cells.shape[1], softmax, 1), places, slots)

@@ -108,7 +108,15 @@ class TargetContract:
         """
         check_output(input)
         values, labelled = self.labels(input, target)
-        valid = self.counted(values) if valid is None else valid
+        if valid is None:
+            valid = self.counted(values)
+        elif valid.dtype != torch.bool or valid.shape[1:2] not in ((1,), input.shape[1:2]) or (
+            (valid.shape[0], *valid.shape[2:]) != (input.shape[0], *input.shape[2:])
+        ):  # fmt: skip
+            raise ValueError(
+                f"valid must be bool of shape {(input.shape[0], 1, *input.shape[2:])}, got {valid.dtype} of shape "
+                f"{tuple(valid.shape)}; it is true where voxels count"
+            )
         if valid is not None:
             values = values.masked_fill(~valid, 0)
         if labelled:
@@ -186,7 +194,15 @@ class TargetContract:
             return torch.softmax(logits, dim=1)
         if self.softmax:
             self._warn("softmax=True")
-        probs: torch.Tensor = logits if self.other_act is None else self.other_act(logits)
+        if self.other_act is None:
+            return logits
+        probs: torch.Tensor = self.other_act(logits)
+        if getattr(probs, "shape", None) != logits.shape:
+            got = tuple(probs.shape) if isinstance(probs, torch.Tensor) else type(probs).__name__
+            raise ValueError(
+                f"other_act must keep the shape of input, {tuple(logits.shape)}, got {got}; leave channels out with "
+                "include_background=False"
+            )
         return probs
 
     def count(self, pair: Pair) -> Counted:

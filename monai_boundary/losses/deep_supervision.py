@@ -124,7 +124,7 @@ class DeepSupervisionLoss(nn.Module):
             small = head.shape[2:]
             return self.loss.terms(head, resample_nearest(label, small), resample_nearest(whole, small))
 
-        with seen_coarser(self.loss.boundary, size):
+        with seen_coarser(self.loss, size):
             return sum_over_heads(terms, heads, self.head_weights)
 
     def _compute_target(self, head: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

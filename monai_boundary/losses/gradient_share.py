@@ -252,6 +252,8 @@ def _term_gradients(
     """Return the terms, and the gradient of each at each head, ``None`` where a term does not use it."""
     leaves = [output.detach().requires_grad_() for output in outputs]
     values = terms(leaves[0] if single else leaves)
+    if wrong := [tuple(value.shape) for value in values if value.numel() != 1]:
+        raise ValueError(f"both terms must be single numbers for a share, got {wrong[0]}; give them reduction='mean'")
     rows: dict[int, Gradients] = {}
     # The region term comes last and frees its graph: a compiled one, as nnU-Net's Dice, allows one way back only.
     for index in [*range(1, len(values)), 0]:

@@ -91,7 +91,8 @@ class GeneralizedSurfaceLoss(TargetMapLoss):
     def of_map(self, counted: Counted, maps: torch.Tensor) -> torch.Tensor:
         """See `TargetMapLoss`."""
         over = self.summed_axes(maps.ndim)
-        squares = maps.square()
+        largest = maps.abs().amax(over, keepdim=True)  # so that the smoothing has no unit
+        squares = (maps / torch.where(largest > 0, largest, 1)).square()
         agreeing = (squares * (1 - counted.target - counted.probs).square()).sum(over)
         voxels = self.counted_voxels(maps, counted.valid)
         return self.reduce(1 - self.smoothed(agreeing, squares.sum(over), SMOOTH, voxels))

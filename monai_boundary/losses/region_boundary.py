@@ -148,6 +148,8 @@ class RegionBoundaryLoss(nn.Module):
 
     @term_weights.setter
     def term_weights(self, pair: tuple[float, float | Share]) -> None:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise TypeError(f"term_weights must be a pair (region, boundary), got {pair!r}; set alpha for one number")
         region = check_number("term_weights, region", pair[0], strict=False)
         if isinstance(pair[1], Share):
             self._share, self._pair = pair[1], (region, 0.0)
@@ -168,8 +170,11 @@ class RegionBoundaryLoss(nn.Module):
         return self.balance
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        if f"{prefix}balance.norms" in state_dict:
+        norms = state_dict.get(f"{prefix}balance.norms")
+        if norms is not None:
             self._balance()
+            if norms.shape == (2,):  # the weights of the next validation; another shape is named below
+                self.gradient_norms = tuple(norms.tolist())
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _weigh(self, ratio: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
@@ -244,6 +249,12 @@ class RegionBoundaryLoss(nn.Module):
 
     def combine(self, region: torch.Tensor, boundary: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         """Keep both terms for logging, and return the weighted sum of what `terms` returned."""
+        if region.ndim and boundary.ndim and region.shape != boundary.shape:
+            raise ValueError(
+                "both terms must have one shape, or be single numbers, got "
+                f"{tuple(region.shape)} from {type(self.region).__name__} and {tuple(boundary.shape)} from "
+                f"{type(self.boundary).__name__}; give them reduction='mean'"
+            )
         self.region_term, self.boundary_term = region.detach(), boundary.detach()
         weights = self._weights.to(region.dtype)
         total: torch.Tensor = weights[0] * region + weights[1] * boundary

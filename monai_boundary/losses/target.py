@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 from monai.utils import LossReduction
+from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_spacing
@@ -163,13 +164,16 @@ class SpacedLoss(TargetLoss):
 
 
 @contextmanager
-def seen_coarser(loss: object, whole: tuple[int, ...]) -> Iterator[None]:
-    """Let a loss know that its spacing is that of a grid of the size `whole`, of which it sees fewer, larger voxels."""
-    if not isinstance(loss, SpacedLoss):
-        yield
-        return
-    loss._whole = whole
+def seen_coarser(loss: nn.Module, whole: tuple[int, ...]) -> Iterator[None]:
+    """Let a loss, and all within it, know that the spacing is that of a grid of the size `whole`.
+
+    They see fewer, larger voxels of it.
+    """
+    spaced = [part for part in loss.modules() if isinstance(part, SpacedLoss)]
+    for part in spaced:
+        part._whole = whole
     try:
         yield
     finally:
-        loss._whole = None
+        for part in spaced:
+            part._whole = None

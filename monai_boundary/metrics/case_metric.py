@@ -186,7 +186,7 @@ class MaskMetric(CaseMetric):
             counted = true != self.ignore_index
             valid = None if self.ignore_index is None else counted
             classes = range(0 if self.include_background else 1, self.num_classes)
-            pairs = [((found == label) & counted, true == label) for label in classes]
+            pairs = [((found == label) & counted, (true == label) & counted) for label in classes]
         results = [self.measure(*pair, valid, spacing) for pair in pairs]
         return [[one[name] if isinstance(one, Mapping) else getattr(one, name) for name in self.scores]
                 for one in results]  # fmt: skip

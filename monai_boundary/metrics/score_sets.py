@@ -220,7 +220,10 @@ def class_masks(
     check_spatial_ndim("target", target.shape)
     truth = _check_labels("target", target, label, ignore_index) == label
     found = _check_labels("pred", pred, label, ignore_index) == label
-    return found if ignore_index is None else found & (target != ignore_index), truth
+    if ignore_index is None:
+        return found, truth
+    counted = target != ignore_index
+    return found & counted, truth & counted
 
 
 def single_lesions(

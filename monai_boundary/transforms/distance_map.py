@@ -104,8 +104,8 @@ class SignedDistanceMap(Transform):
         check_choice("dtype", dtype, (torch.float32, torch.float16))
         if dtype == torch.float16 and not self.options.bounded:
             raise ValueError(
-                "dtype must be torch.float32 for a map without clip or normalize, or with balance_lesions, got "
-                "torch.float16; pass clip=20, balance_lesions=0"
+                "dtype must be torch.float32 for a map without clip or normalize, with balance_lesions, or with a clip "
+                "in mm that balance_cap takes beyond 65504, got torch.float16; pass clip=20, balance_lesions=0"
             )
         self.num_classes = num_classes
         self.spacing = spacing

@@ -122,3 +122,13 @@ def test_no_flipped_bit_of_a_compressed_file_passes(tmp_path: Path) -> None:
             assert "complete NIfTI file" in str(error)  # noqa: PT017 - few flips change nothing
         else:
             assert (found == whole).all()
+
+
+@pytest.mark.parametrize(("unit", "size"), [("mm", 0.5), ("micron", 500), ("meter", 5e-4), ("unknown", 0.5)])
+def test_units_of_the_header_become_millimetres(tmp_path, unit, size) -> None:
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.diag([size, size, 2 * size, 1]))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii.gz")
+    volume = read_image(tmp_path / "a.nii.gz")
+    assert volume.spacing == pytest.approx((1.0, 0.5, 0.5))
+    np.testing.assert_allclose(volume.affine, np.diag([0.5, 0.5, 1, 1]), rtol=1e-6)

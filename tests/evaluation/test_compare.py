@@ -537,3 +537,10 @@ def test_a_picture_holds_forty_scores_and_says_that_there_are_more(tmp_path: Pat
         patch.setattr(comparison_files, "paired_figure", draw)
         write_comparison(result, tmp_path / "out")
     assert drawn == [(40, ["a", "b"], "1 case, 2 runs; the first 40 of 41 scores")]
+
+
+def test_runs_against_different_ground_truths_are_refused(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", {"dice": [0.5] * 6, "target_voxels": [64] * 6})
+    second = write_run(tmp_path / "b", {"dice": [0.6] * 6, "target_voxels": [64, 64, 512, 64, 0, 64]})
+    with pytest.raises(ValueError, match=r"same ground truth, got 64 and 512 voxels of class 1 in case c2 .* and 1 more"):
+        compare_runs([first, second])

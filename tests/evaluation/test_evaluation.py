@@ -19,8 +19,9 @@ import pytest
 from monai_boundary._files import only_writer
 from monai_boundary.datasets import write_volume
 from monai_boundary.evaluation import EvaluationSettings, evaluate_folder, find_pairs, write_report, write_tables
-from monai_boundary.evaluation.matching import read_pair
+from monai_boundary.evaluation.matching import chosen_cases, read_pair
 from monai_boundary.evaluation.report import worst_rows
+from monai_boundary.evaluation.tiles import chosen_tiles
 from monai_boundary.evaluation.volumes import CaseRow
 from monai_boundary.metrics import PROTOCOLS, LesionSettings, score_pair
 from tests.cli.calling import assert_fails
@@ -457,3 +458,28 @@ def test_the_command_ends_with_an_error_when_a_case_failed(run, folders: tuple[P
     assert "1 case could not be scored" in done.stderr
     assert (tmp_path / "out" / "report.html").exists()
     assert_fails(run("evaluate", *folders, "-o", tmp_path / "o2", "--empty", "far"), "'--empty'", "got 'far'")
+
+
+def test_label_that_the_dataset_calls_ignore_is_not_counted(tmp_path: Path) -> None:
+    target = cube()
+    target[4:] = 2
+    pred, truth = one_pair(tmp_path, "a", np.where(target == 2, 1, target).astype(np.uint8), target)
+    text = json.dumps({"labels": {"background": 0, "lesion": 1, "ignore": 2}})
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+    result = evaluate_folder(pred, truth)
+    assert [(row.label, row.scores["dice"]) for row in result.rows] == [(1, 1.0)]
+    assert result.settings.ignore_index == 2
+
+
+def test_labels_are_named_once_and_one_is_left_to_score(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match=r"labels must name each class once, got \(1, 1\)"):
+        EvaluationSettings(labels=(1, 1))
+    with pytest.raises(ValueError, match="ignore_index must leave a class to score, got 1"):
+        evaluate_folder(*folders, settings=EvaluationSettings(ignore_index=1))
+
+
+@pytest.mark.parametrize("text", ["", ",", " , "])
+def test_no_name_of_a_case_is_refused(folders: tuple[Path, Path], text: str) -> None:
+    for choose in (chosen_cases, chosen_tiles):
+        with pytest.raises(ValueError, match="cases must name at least one, got "):
+            choose(text, folders[1])

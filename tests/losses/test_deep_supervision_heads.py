@@ -284,3 +284,18 @@ def test_the_compiled_loss_equals_the_eager_one_at_every_alpha():
     for alpha in (0.01, 0.7):
         loss.alpha = alpha
         close(graph(heads, labels, maps), loss(heads, labels, maps))
+
+
+@pytest.mark.parametrize("loss", [HausdorffDistanceLoss, ComponentDiceLoss])
+def test_region_term_knows_the_voxel_size_of_a_smaller_head(loss) -> None:
+    torch.manual_seed(0)
+    settings = {"softmax": True, "to_onehot_y": True, "include_background": False}
+    label, heads = torch.zeros(1, 1, 8, 16, 16), [torch.randn(1, 2, 8, 16, 16), torch.randn(1, 2, 8, 8, 8)]
+    label[..., 2:6, 1:5, 2:6] = label[..., 6:8, 9:15, 8:16] = 1
+    both = RegionBoundaryLoss(loss(**settings, spacing=(3, 1, 1)), BoundaryLoss(**settings, spacing=(3, 1, 1)))
+    several = DeepSupervisionLoss(both, head_weights=(0, 1))
+    several(heads, label)
+    alone = loss(**settings, spacing=(3, 2, 2))(heads[1], label[..., 1::2, 1::2])
+    torch.testing.assert_close(both.region_term, alone)
+    several([heads[0], heads[0]], label)  # and forgets it
+    torch.testing.assert_close(both.region_term, loss(**settings, spacing=(3, 1, 1))(heads[0], label))

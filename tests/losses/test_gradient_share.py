@@ -413,3 +413,13 @@ def test_labels_that_scaling_moved_off_whole_numbers_are_foreground():
     moved(logits, label.float() * 1.00000012, maps)
     assert moved.gradient_norms == pytest.approx(exact.gradient_norms, rel=1e-5)
     assert moved.alpha == pytest.approx(exact.alpha, rel=1e-5)
+
+
+def test_resumed_loss_validates_with_the_boundary_term() -> None:
+    logits, label = torch.randn(2, 2, 8, 8, requires_grad=True), labels_like((2, 8, 8), 2)
+    first, resumed = (GeneralizedDiceBoundaryLoss(alpha=Share(0.2)) for _ in range(2))
+    first(logits, label)
+    resumed.load_state_dict(first.state_dict())
+    norms = first.gradient_norms
+    assert norms is not None
+    assert resumed.term_weights == pytest.approx((1.0, 0.25 * norms[0] / norms[1]), rel=1e-5)

@@ -231,3 +231,11 @@ def test_a_step_on_labels_of_noise_is_finite():
         value, gradient = value_and_gradient(kind(**LABELS), 50 * torch.randn(2, 3, 9, 9), labels_like((2, 9, 9), 3))
         assert value.isfinite()
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [4e-6, 1e-6, 1e4])
+def test_surface_loss_has_no_unit(size) -> None:
+    logits, mask = torch.randn(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    mask[..., 4:9, 4:9] = 1
+    losses = [GeneralizedSurfaceLoss(sigmoid=True, options=DistanceMapOptions(), spacing=(s, s)) for s in (1, size)]
+    close(losses[0](logits, mask), losses[1](logits, mask))

@@ -15,6 +15,7 @@ from monai_boundary import (
     GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
     RegionBoundaryLoss,
+    Share,
     SignedDistanceMap,
 )
 from monai_boundary.kernels import PUBLISHED, ROBUST
@@ -120,3 +121,20 @@ def test_sigmoid_preset_takes_one_channel_and_overlapping_channels():
 
 def test_printed_loss_shows_its_weights():
     assert "term_weights=(0.75, 0.25), mode='rebalance'" in repr(published_pair(alpha=0.25))
+
+
+def test_terms_of_different_shapes_are_not_mixed() -> None:
+    logits, target = torch.randn(2, 2, 8, 8), torch.zeros(2, 1, 8, 8)
+    target[..., 2:5, 2:5] = 1
+    settings = {"softmax": True, "to_onehot_y": True}
+    region, boundary = GeneralizedDiceLoss(**settings, reduction="none"), BoundaryLoss(**settings, reduction="none")
+    with pytest.raises(ValueError, match=r"both terms must have one shape.*got \(2,\) from GeneralizedDiceLoss"):
+        RegionBoundaryLoss(region, boundary, 0.5)(logits, target)
+    with pytest.raises(ValueError, match="both terms must be single numbers for a share"):
+        RegionBoundaryLoss(region, boundary, Share(0.2))(logits.requires_grad_(), target)
+
+
+@pytest.mark.parametrize("wrong", [Share(0.2), [1, 2, 3], 0.5])
+def test_weights_are_a_pair(wrong) -> None:
+    with pytest.raises(TypeError, match=r"term_weights must be a pair \(region, boundary\), got"):
+        GeneralizedDiceBoundaryLoss().term_weights = wrong

@@ -225,3 +225,23 @@ def test_monais_seven_arguments_come_first_and_the_others_by_keyword(loss):
 def test_five_wrong_labels_and_how_many_voxels_hold_one_are_named():
     with pytest.raises(ValueError, match="got 2, 3, 4, 5, 6 among its values, at 7 voxels"):
         check_label_values("labels", torch.arange(9), 2)
+
+
+def test_activation_that_changes_the_channels_is_refused() -> None:
+    logits, target = torch.randn(2, 2, 8, 8), one_hot(labels_like((2, 8, 8), 2), 2)
+    for loss in (GeneralizedDiceLoss, BoundaryLoss, BoundaryF1Loss, ComponentDiceLoss, RegionWiseLoss):
+        with pytest.raises(ValueError, match=r"other_act must keep the shape of input, \(2, 2, 8, 8\), got \(2, 1"):
+            loss(other_act=lambda values: values.softmax(1)[:, 1:])(logits, target)
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(2, 8, 8, dtype=torch.bool), torch.ones(2, 1, 8, 8)])
+def test_mask_of_what_counts_is_bool_and_of_the_shape_of_the_target(wrong) -> None:
+    logits, target = torch.randn(2, 2, 8, 8), one_hot(labels_like((2, 8, 8), 2), 2)
+    with pytest.raises(ValueError, match=r"valid must be bool of shape \(2, 1, 8, 8\), got torch"):
+        GeneralizedDiceLoss(softmax=True, scale_free=False)(logits, target, valid=wrong)
+
+
+@pytest.mark.parametrize("loss", [ComponentDiceLoss, BlobLoss])
+def test_double_precision_target_beside_single_precision_logits(loss) -> None:
+    logits, target = torch.randn(2, 2, 8, 8), one_hot(labels_like((2, 8, 8), 2), 2).float()
+    torch.testing.assert_close(loss(softmax=True)(logits, target.double()), loss(softmax=True)(logits, target))

@@ -332,3 +332,14 @@ def test_the_handler_starts_anew_in_every_run(pair: Pair) -> None:
     engine.run([pair])
     engine.run([(pair[1], pair[1])])
     assert engine.state.metrics["dice"] == 1.0
+
+
+def test_class_that_is_ignored_is_in_neither_mask() -> None:
+    labels = torch.arange(3).repeat(1, 1, 6, 6)
+    metric = ProtocolMetric("surface", ("dice", "hd95_mm"), num_classes=3, ignore_index=2, spacing=(1.0, 1.0))
+    metric(labels, labels)
+    np.testing.assert_array_equal(metric.get_buffer()[0], [[1, 0], [math.nan, math.nan]])
+    assert math.isnan(score_pair("surface", labels[0, 0].numpy(), labels[0, 0].numpy(), None, 2, 2)["dice"])
+    background = BoundaryF1Metric(1.0, num_classes=3, ignore_index=0, include_background=True)
+    background(labels, labels)
+    assert math.isnan(background.get_buffer()[0, 0, 0])

@@ -52,6 +52,9 @@ def test_half_precision_map_is_the_float32_map_rounded_and_needs_a_bound(labels,
     torch.testing.assert_close(maps.float(), SignedDistanceMap(3, **options)(on_grid(labels)), rtol=1e-3, atol=1e-6)
     with pytest.raises(ValueError, match=r"dtype must be torch.float32 for a map without clip .*, got torch.float16"):
         SignedDistanceMap(**MM, dtype=torch.float16)
+    for beyond in ({"clip": 100.0, "balance": 1.0}, {"clip": 1e5}):  # up to the clip times balance_cap
+        with pytest.raises(ValueError, match=r"dtype must be torch.float32 for a map .* beyond 65504, got"):
+            SignedDistanceMap(3, preset=None, dtype=torch.float16, **beyond)
 
 
 def test_ignored_label_and_backend_are_passed_to_the_kernel(labels, monkeypatch):

@@ -8,12 +8,15 @@ and the nnU-Net trainers alike.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from monai_boundary._check import check_choice, check_fraction, check_number
 
 __all__ = ["CLIPPED", "CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
+
+_LARGEST_FLOAT16 = 65504
 
 Convention = Literal["half", "centre", "kervadec", "kervadec_mm"]
 Absent = Literal["zero", "far"]
@@ -72,7 +75,9 @@ class DistanceMapOptions:
     @property
     def bounded(self) -> bool:
         """Whether values stay small enough for float16, whatever the size of the volume."""
-        return (self.clip is not None or self.normalize is not None) and not self.balance_lesions
+        reach = math.inf if self.clip is None else self.clip
+        factor = max(1.0, self.balance_cap) if self.balance else 1.0
+        return (1.0 if self.normalize else reach) * factor < _LARGEST_FLOAT16 and not self.balance_lesions
 
     def replace(self, **changes: object) -> DistanceMapOptions:
         """Return a copy with some settings changed."""
