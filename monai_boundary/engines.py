@@ -210,12 +210,13 @@ class LossTermsHandler:
         self.loss = loss
         self.gradient_share = gradient_share
         self._means = _EpochMeans()
+        self._norms: tuple[float, float] | None = None
         self._share: float | None = None
 
     def attach(self, engine: Any) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._measure_share)
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._measure)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
@@ -233,16 +234,17 @@ class LossTermsHandler:
             engine.state.metrics.update(gradient_share=share, **found)
 
     def _start(self, engine: Any) -> None:  # noqa: ARG002
-        self._means, self._share = _EpochMeans(), None
+        self._means, self._norms, self._share = _EpochMeans(), None, None
 
     def _collect(self, engine: Any) -> None:  # noqa: ARG002
         self._means.add(self.loss.region_term, self.loss.boundary_term)
+        if self._norms is not None and self._share is None:  # the loss has set the weights of this step by now
+            region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, self._norms, strict=True))
+            self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
 
-    def _measure_share(self, engine: Any) -> None:
-        if not self.gradient_share or self._share is not None:
+    def _measure(self, engine: Any) -> None:
+        if not self.gradient_share or self._norms is not None:
             return
         target = engine.state.output["label"]
         pred = engine.state.output["pred"]
-        norms = self.loss.measure_gradients(pred, target["label"], target[self.loss.target_name])
-        region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, norms, strict=True))
-        self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
+        self._norms = self.loss.measure_gradients(pred, target["label"], target[self.loss.target_name])

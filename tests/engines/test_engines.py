@@ -218,6 +218,21 @@ def test_the_share_of_the_gradient_is_that_of_autograd():
     assert run.losses == plain.losses
 
 
+def test_the_logged_share_is_that_of_the_weights_of_its_step():
+    run = Run(GradientShare(end=0.5, ramp=0), max_epochs=2, gradient_share=True)
+    steps: list[float] = []
+
+    def keep(_: object) -> None:
+        region, boundary = run.loss.gradient_norms  # of the first step alone
+        alpha = run.loss.term_weights[1]
+        steps.append(alpha * boundary / (region + alpha * boundary))
+
+    run.trainer.add_event_handler(Events.ITERATION_COMPLETED, keep)
+    run.trainer.run()
+    assert run.metrics[0]["boundary_gradient_share"] == pytest.approx(steps[0], rel=1e-4)
+    assert all(0 < row["boundary_gradient_share"] < 0.5 for row in run.metrics)
+
+
 def test_accumulated_gradients_step_once_per_two_batches():
     run = Run(max_epochs=1, accumulation_steps=2)
     before = copy.deepcopy(run.network)

@@ -93,7 +93,7 @@ def the_gradient_share_of_the_first_epoch_is_shown_for_good(right, self, engine)
     return None
 
 
-@fault(f"{PACKAGE}:LossTermsHandler._measure_share", *ENGINES, *HEADS)
+@fault(f"{PACKAGE}:LossTermsHandler._measure", *ENGINES, *HEADS)
 def measuring_the_share_takes_the_loss_to_pieces(right, self, engine):
     right(self, engine)
     if self.gradient_share:
