@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
+from monai_boundary._check import check_spacing
 from monai_boundary.datasets.checks import check_readable, check_size, data_files
 from monai_boundary.datasets.datalist import datalist_file, named_classes, read_datalist, read_description
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, label_values, read_image, read_labels
@@ -172,10 +173,21 @@ def read_itk(path: Path, bytes_per_value: int = 8) -> sitk.Image:
         ) from error
 
 
+def _named_spacing(sidecar: Path) -> tuple[float, ...] | None:
+    """Return the spacing in nnU-Net's file beside an image; ``None`` where it is another program's and names none."""
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or "spacing" not in content:
+            return None
+        return check_spacing(content["spacing"], len(content["spacing"]))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{sidecar} must hold JSON with a spacing of sizes > 0 in mm, got: {error}") from error
+
+
 def _spacing(path: Path, stored: tuple[float, ...]) -> tuple[tuple[float, ...], str]:
     sidecar = path.with_suffix(".json")
-    if path.suffix.lower() in PIXEL_ENDINGS and not sidecar.is_file():
+    found = _named_spacing(sidecar) if sidecar.is_file() else None
+    if found is None and path.suffix.lower() in PIXEL_ENDINGS:
         return (1.0, 1.0, 1.0), "px"
-    found = json.loads(sidecar.read_text(encoding="utf-8"))["spacing"] if sidecar.is_file() else stored
-    spacing = tuple(float(size) for size in found)
+    spacing = stored if found is None else found
     return (spacing if len(spacing) == 3 else (1.0, *spacing)), "mm"

@@ -51,7 +51,7 @@ class ClassConsensus:
         label: The class.
         lesions: In the first label map.
         confirmed: Those that the second confirms.
-        added: Lesions of the second that the first does not confirm; 0 unless they were added.
+        added: Lesions of the second that the first does not confirm and that were added, in part or whole.
     """
 
     label: int
@@ -92,13 +92,15 @@ def consensus(
     ids, owners, met = _confirmed(one, two, size, rule)
     result = one * (met | rule.union)[ids]
     other_ids, other_owners, other_met = _confirmed(two, one, size, rule)
+    put = np.zeros(other_owners.size, bool)
     if rule.union:
         new = (one == 0) & (two > 0) & ~other_met[other_ids]
         result[new] = two[new]
+        put[other_ids[new]] = True  # another class of the first may hide a lesion whole
     counts = []
     for label in sorted({*owners[1:].tolist(), *other_owners[1:].tolist()}):
-        mine, added = met[1:][owners[1:] == label], ~other_met[1:][other_owners[1:] == label]
-        counts.append(ClassConsensus(label, mine.size, int(mine.sum()), int(added.sum()) * rule.union))
+        mine, added = met[1:][owners[1:] == label], put[1:][other_owners[1:] == label]
+        counts.append(ClassConsensus(label, mine.size, int(mine.sum()), int(added.sum())))
     return result, counts
 
 

@@ -132,3 +132,18 @@ def test_a_label_map_that_does_not_fit_is_refused_before_it_is_in_memory(tmp_pat
     monkeypatch.setenv("MONAI_BOUNDARY_MAX_GB", "0.001")
     with pytest.raises(ValueError, match=r"a\.nrrd must take at most 0\.001 GB of memory, got 0\.00154 GB"):
         read_label_map(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("text", ['{"shapes": []}', "[1, 2]"])
+def test_json_of_another_program_beside_a_label_says_nothing_of_its_spacing(tmp_path, text) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(5, dtype=np.uint8)), str(tmp_path / "a.png"))
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    assert read_label_map(tmp_path / "a.png").spacing == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("text", ['{"spacing": null}', '{"spacing": [0, 0]}', "{"])
+def test_spacing_that_is_none_is_named_with_its_file(tmp_path, text) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(5, dtype=np.uint8)), str(tmp_path / "a.png"))
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a.json must hold JSON with a spacing of sizes > 0 in mm, got: "):
+        read_label_map(tmp_path / "a.png")
