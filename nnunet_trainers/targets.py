@@ -112,9 +112,6 @@ class AppendDistanceMaps(AppendBeside):
     ) -> None:
         super().__init__(num_classes, spacing, regions, ignore_index)
         self.options = options
-        # normalised values lie in [-1, 1] before the balance, and that of lesions has no cap
-        bounded = options.normalize is not None and not options.balance_lesions
-        self._fits = bounded and options.balance_cap < _LARGEST
 
     def of_sample(self, target: torch.Tensor) -> torch.Tensor:
         """Return the maps, float16.
@@ -124,7 +121,7 @@ class AppendDistanceMaps(AppendBeside):
         """
         maps = self.of_batch(target[None])[0]
         half = maps.half()
-        if not self._fits and not half.isfinite().all():
+        if not self.options.bounded and not half.isfinite().all():
             raise ValueError(
                 f"distance maps must stay below {_LARGEST:g} to be kept in float16, got {float(maps.abs().max()):g} at "
                 f"spacing {self.spacing}; set boundary_map to options with normalize='clip', for example "

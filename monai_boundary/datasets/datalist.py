@@ -126,19 +126,19 @@ def datalist_file(path: str | os.PathLike[str]) -> Path | None:
 
 def class_values(file: Path) -> set[int]:
     """Return the classes that a ``dataset.json`` names, ``ignore`` left out; empty where it is none or names none."""
-    try:
-        named = named_classes(_read(file))
-    except ValueError:
-        return set()
-    return {value for name, values in named.items() if name != "ignore" for value in values}
+    return {value for name, values in _names_in(file).items() if name != "ignore" for value in values}
 
 
 def ignored_value(file: Path) -> int | None:
     """Return the value that a ``dataset.json`` calls ``ignore``; ``None`` where there is none."""
+    return next(iter(_names_in(file).get("ignore", ())), None)
+
+
+def _names_in(file: Path) -> dict[str, tuple[int, ...]]:
     try:
-        return next(iter(named_classes(_read(file)).get("ignore", ())), None)
+        return named_classes(_read(file))
     except ValueError:
-        return None
+        return {}
 
 
 def named_classes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -108,14 +108,13 @@ class TargetContract:
         """
         check_output(input)
         values, labelled = self.labels(input, target)
+        shared = (len(input), 1, *input.shape[2:])
         if valid is None:
             valid = self.counted(values)
-        elif valid.dtype != torch.bool or valid.shape[1:2] not in ((1,), input.shape[1:2]) or (
-            (valid.shape[0], *valid.shape[2:]) != (input.shape[0], *input.shape[2:])
-        ):  # fmt: skip
+        elif valid.dtype != torch.bool or valid.shape not in (shared, input.shape):
             raise ValueError(
-                f"valid must be bool of shape {(input.shape[0], 1, *input.shape[2:])}, got {valid.dtype} of shape "
-                f"{tuple(valid.shape)}; it is true where voxels count"
+                f"valid must be bool of shape {shared}, got {valid.dtype} of shape {tuple(valid.shape)}; it is true "
+                "where voxels count"
             )
         if valid is not None:
             values = values.masked_fill(~valid, 0)
