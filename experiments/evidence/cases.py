@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ class EvidenceSettings(Budget):
 
     Args:
         steps: Per epoch.
-        edge: Pixels of a patch along both axes.
+        edge: Pixels of a patch along each axis.
         features: Channels of the network, one per resolution.
         contrast: Patches are stretched by up to this factor, or its inverse, about the value 0.
     """
@@ -40,13 +41,13 @@ class EvidenceSettings(Budget):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """An image, or a volume as a stack of slices.
+    """An image, a volume as a stack of slices, or a volume for a 3D network.
 
     Args:
         name: Of the case.
         group: What cases that depend on each other share: the patient, or the lesion.
-        image: Float32 `(N, C, H, W)`, multiples of 16 along H and W.
-        label: Uint8 `(N, H, W)`.
+        image: Float32 `(N, C, *S)`: slices `(H, W)` or, with N = 1, a volume; sides that the network can halve.
+        label: Uint8 `(N, *S)`.
         spacing: Of slices, rows and columns.
         kind: Cases of each kind are averaged apart.
     """
@@ -57,6 +58,11 @@ class Case:
     label: np.ndarray
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     kind: str = ""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes that the network sees."""
+        return self.label.ndim - 1
 
     def slices(self, chosen: slice) -> Case:
         """Return the part of these slices."""
@@ -110,7 +116,7 @@ class Patches(Dataset):
     """Random patches that follow from seed, epoch and index alone.
 
     Groups have the same chance, and cases within a group. Half of the patches hold foreground where the case has any.
-    Patches are flipped, turned, and changed in contrast and brightness.
+    Patches are flipped, turned in the plane, and changed in contrast and brightness.
 
     Args:
         cases: Training cases.
@@ -135,9 +141,8 @@ class Patches(Dataset):
         generator = np.random.default_rng((self.seed, self.epoch, index))
         cases = list(self.cases.values())[int(generator.integers(len(self.cases)))]
         case = cases[int(generator.integers(len(cases)))]
-        number, row, column = self._corner(case, generator, forced=index % 2 == 0)
-        edge = self.settings.edge
-        window = (..., slice(row, row + edge), slice(column, column + edge))
+        number, *corner = self._corner(case, generator, forced=index % 2 == 0)
+        window: Any = (..., *(slice(first, first + self.settings.edge) for first in corner))
         gain, shift = self.settings.contrast ** generator.uniform(-1, 1), generator.normal(0, 0.15)
         parts = {
             "image": case.image[number][window] * gain + shift,
@@ -146,12 +151,13 @@ class Patches(Dataset):
         if isinstance(self.beside, DistanceMapOptions):
             parts["distance_map"] = self._map(case, number, self.beside)[window]
         if self.beside == "seeds":
-            membrane = RegionSeeds("membrane", min_region_size=20, spacing=(1.0, 1.0))
+            membrane = RegionSeeds("membrane", min_region_size=20, spacing=(1.0,) * case.ndim)
             parts["seeds"] = np.asarray(membrane(parts["label"])[0])
-        axes, turns = tuple(axis for axis in (1, 2) if generator.random() < 0.5), int(generator.integers(4))
+        axes = tuple(axis for axis in range(1, 1 + case.ndim) if generator.random() < 0.5)
+        turns = int(generator.integers(4))
         return {
             key: torch.from_numpy(
-                np.rot90(np.flip(part, axes), turns, (1, 2)).astype(_KINDS.get(key, np.float32)).copy()
+                np.rot90(np.flip(part, axes), turns, (-2, -1)).astype(_KINDS.get(key, np.float32)).copy()
             )
             for key, part in parts.items()
         }
@@ -161,21 +167,21 @@ class Patches(Dataset):
             self._places[id(case)] = _Places(np.flatnonzero(case.label))
         return self._places[id(case)]
 
-    def _corner(self, case: Case, generator: np.random.Generator, forced: bool) -> tuple[int, int, int]:
-        """Return a slice, and the first row and column of a patch in it."""
+    def _corner(self, case: Case, generator: np.random.Generator, forced: bool) -> list[int]:
+        """Return a slice, or 0 for a volume, and the first voxel of a patch in it along each axis."""
         edge, shape = self.settings.edge, case.label.shape
         filled = self._of(case).filled
         if not (forced and filled.size):
-            return tuple(int(generator.integers(room)) for room in (shape[0], *(s - edge + 1 for s in shape[1:])))  # type: ignore[return-value]
+            return [int(generator.integers(room)) for room in (shape[0], *(s - edge + 1 for s in shape[1:]))]
         place = np.unravel_index(filled[int(generator.integers(filled.size))], shape)
         corner = [int(place[0])]
         for at, side in zip(place[1:], shape[1:], strict=True):
             corner.append(int(np.clip(at - generator.integers(edge), 0, side - edge)))
-        return corner[0], corner[1], corner[2]
+        return corner
 
     def _map(self, case: Case, number: int, options: DistanceMapOptions) -> np.ndarray:
         maps = self._of(case).maps
         if number not in maps:
-            settings = {"spacing": case.spacing[1:], "include_background": False, **asdict(options)}
+            settings = {"spacing": case.spacing[-case.ndim :], "include_background": False, **asdict(options)}
             maps[number] = np.asarray(SignedDistanceMap(2, None, **settings)(case.label[number][None]), np.float32)
         return maps[number]

@@ -27,7 +27,7 @@ POINTS = {"plain": "at .5", "threshold": "best threshold", "filter": "size filte
 
 
 def predict(network: torch.nn.Module, case: Case) -> np.ndarray:
-    """Return the probability of foreground `(N, H, W)`."""
+    """Return the probability of foreground `(N, *S)`."""
     with eval_mode(network):
         parts = [_foreground(finite(network(part.to(DEVICE)))) for part in torch.from_numpy(case.image).split(16)]
     return torch.cat(parts).numpy()
@@ -49,7 +49,7 @@ def without_small(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def flat(stack: np.ndarray) -> np.ndarray:
-    """Return a stack of one slice as a slice."""
+    """Return a stack of one slice as a slice, and the volume of a 3D network without its first axis."""
     return stack[0] if len(stack) == 1 else stack
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from experiments.evidence.cases import EvidenceSettings, Split
+from experiments.evidence.fibsem import COLUMNS, fibsem_split
 from experiments.evidence.flair import PATIENTS, flair_split
 from experiments.evidence.images import (
     EDGE,
@@ -126,6 +127,10 @@ SERIES = {
     "membranes": Series(
         partial(sections_split, labels="labels"), (*THIRDS, *(f"{part} isbi2012" for part in THIRDS)), MEMBRANES,
         ("voi", "adapted_rand_index", "cremi_score"), BY_CUT, membrane_scores, membrane_agreement, point="threshold",
+    ),
+    "fibsem": Series(
+        fibsem_split, COLUMNS, MEMBRANES, ("voi", "adapted_rand_index", "cremi_score"), BY_CUT, membrane_scores,
+        membrane_agreement, EvidenceSettings(epochs=32, batch=2, edge=48, features=(16, 32, 64, 64)), "threshold",
     ),
     "gaps": Series(
         gaps_split, THIRDS, {**MEMBRANES, "f1": "nucleus F1", **JOINED}, ("voi", "merges", "f1", "splits"), BY_CUT,

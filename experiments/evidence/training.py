@@ -40,8 +40,9 @@ def train_arm(run: Run, split: Split, series: Series, title: str) -> dict[str, A
     set_determinism(run["seed"])
     start = time.process_time()
     # batch norm: patches and whole images have other statistics of their own
+    first = split.train[0]
     network = make_unet(
-        2, split.train[0].image.shape[1], outputs(run["loss"]), settings.features, norm="batch", act="relu"
+        first.ndim, first.image.shape[1], outputs(run["loss"]), settings.features, norm="batch", act="relu"
     )
     loss, arm = make_loss(run["loss"], run["arm"]), ARMS[run["arm"]]
     items = Patches(split.train, settings, run["seed"], arm.beside)
