@@ -36,6 +36,7 @@ __all__ = [
 _LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
 #: Of images; the resolution that such a file holds is that of a screen or a printer.
 PIXEL_ENDINGS = (".png", ".bmp", ".tif", ".tiff")
+_PALETTE = 3  # colour type in the header of a PNG
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,23 @@ def label_files(dataset: str | os.PathLike[str]) -> LabelFiles:
 def _raw_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     """Return the label maps of nnU-Net's raw data set: those it lists, or all in labelsTr of its file ending."""
     if "dataset" in content:
-        return {str(case): folder / entry["label"] for case, entry in content["dataset"].items() if "label" in entry}
+        try:
+            return {case: folder / entry["label"] for case, entry in content["dataset"].items() if entry.get("label")}
+        except (AttributeError, KeyError, TypeError):
+            raise ValueError(
+                f"dataset in {folder / 'dataset.json'} must be {{'case': {{'images': [...], 'label': file}}}}, got "
+                "another form; leave it out to take all files in labelsTr"
+            ) from None
     endings = [str(content["file_ending"]).lower()] if "file_ending" in content else list(NIFTI_ENDINGS)
-    return {
-        file.name[: -len(ending)]: file
-        for file in data_files(folder / "labelsTr", endings)
-        for ending in endings
-        if file.name.lower().endswith(ending)
-    }
+    found: dict[str, Path] = {}
+    for file in data_files(folder / "labelsTr", endings):
+        case = next(file.name[: -len(ending)] for ending in endings if file.name.lower().endswith(ending))
+        if case in found:
+            raise ValueError(
+                f"{folder / 'labelsTr'} must hold one label map per case, got {found[case].name} and {file.name}"
+            )
+        found[case] = file
+    return found
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
@@ -124,12 +134,30 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         return LabelMap(volume.array, volume.spacing)
     image = read_itk(path)
     array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+    if (scale := _png_scale(path)) > 1:
+        array //= scale
     if channels > 1 and (array[..., :1] == array[..., :3]).all():  # grey, as ITK reads a BMP
         array, channels = array[..., 0], 1
     if channels != 1 or array.ndim not in (2, 3):
         raise ValueError(f"{path} must hold one channel of labels, got shape {array.shape}; convert colours to labels")
     planes = array.shape if array.ndim == 3 else (1, *array.shape)
     return LabelMap(label_values(array, path).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
+
+
+def _png_scale(path: Path) -> int:
+    """Return by how much SimpleITK multiplies the values of a PNG: those of 1, 2 or 4 bits become 0 to 255.
+
+    Raises:
+        ValueError: The values are numbers of colours, which SimpleITK reads as these colours.
+    """
+    with path.open("rb") as file:
+        header = file.read(26)
+    if not header.startswith(b"\x89PNG"):
+        return 1
+    bits, kind = header[24], header[25]
+    if kind == _PALETTE:
+        raise ValueError(f"{path} must hold one channel of labels, got numbers of colours; save it as grey values")
+    return 255 // (2**bits - 1) if bits < 8 else 1
 
 
 def read_any_labels(path: str | os.PathLike[str]) -> Volume:

@@ -226,6 +226,6 @@ def _read(path: Path, dtype: type[np.floating] | None) -> Volume:
     turns = io_orientation(affine)
     upright = affine @ inv_ornt_aff(turns, values.shape)
     # the header holds float32: 0.1 reads as 0.10000000149
-    spacing = tuple(round(step, 6) for step in affine_spacing(upright, 3)[::-1])
+    spacing = tuple(float(f"{step:.7g}") for step in affine_spacing(upright, 3)[::-1])
     codes = "".join(code or "?" for code in aff2axcodes(affine))
     return Volume(apply_orientation(values, turns).T, spacing, upright, codes)

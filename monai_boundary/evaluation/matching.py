@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from monai_boundary.datasets.label_maps import PIXEL_ENDINGS, read_any_labels
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, same_grid
 
 __all__ = ["Pairs", "chosen_cases", "find_image", "find_pairs", "read_pair"]
+
+#: What may follow the name of a case; another number may be of another case.
+_APPENDED = re.compile(r"(_0\d{3})?(_[^\W\d_].*)?")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def find_pairs(
 
     nnU-Net names a prediction as the case, ``case.nii.gz``. MONAI's `SaveImage` names it after the image and may append
     a word and make a folder: ``case_0000.nii.gz``, ``case/case_trans.nii.gz``. A prediction belongs to the longest name
-    of a case that it starts with, followed by nothing or by an underscore.
+    of a case that it starts with, followed by nothing, by the number of a channel, or by words: ``site_1_7`` is none of
+    the case ``site_1``.
 
     Args:
         pred_dir: Folder with predictions, searched with its subfolders.
@@ -103,7 +108,7 @@ def find_pairs(
     stray = []
     for file in _label_maps(names[0], Path(pred_dir), below=True):
         name = _name(file)
-        owners = [case for case in targets if name == case or name.startswith(f"{case}_")]
+        owners = [case for case in targets if name.startswith(case) and _APPENDED.fullmatch(name, len(case))]
         if owners:
             found[max(owners, key=len)].append(file)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,8 @@ class EvaluationSettings:
 
     Args:
         protocol: Name in `PROTOCOLS`.
-        labels: Classes to score; ``None`` for 1, and with ``"surface"`` and ``"lesions"`` for every class of the ground
-            truth.
+        labels: Classes to score; ``None`` for 1, and with ``"surface"`` and ``"lesions"`` for every class that the
+            ``dataset.json`` of nnU-Net names or, without one, that a ground truth or a prediction holds.
         ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own, or the
             one that nnU-Net's ``dataset.json`` beside the ground truth calls ``ignore``.
         empty: What distances are where only one side holds the class (the lesion), see `score_pair`.
@@ -187,7 +187,8 @@ def evaluate_folder(
         The scores. Cases that cannot be scored are named with the reason and do not stop the others.
 
     Raises:
-        ValueError: The folders do not hold predictions of one set of cases.
+        ValueError: The folders do not hold predictions of one set of cases, or one of them holds no class that is
+            scored, but others.
     """
     settings = settings or EvaluationSettings()
     if settings.ignore_index is None:
@@ -200,7 +201,38 @@ def evaluate_folder(
     score = partial(_score_case, settings, labels)
     for rows in score_each(pairs.cases, score, result.failed, "case", progress).values():
         result.rows += rows
+    _check_held(result)
     return result
+
+
+def _check_held(result: Evaluation) -> None:
+    """Raise where one side holds classes, and none that was scored in any case: 255 in place of 1."""
+    done = {row.case for row in result.rows}
+    for side, (name, count) in enumerate((("pred_dir", "predicted_voxels"), ("gt_dir", "target_voxels"))):
+        if done and not any(getattr(row, count) for row in result.rows):
+            files = [pair for case, pair in result.files.items() if case in done]
+            others = _held(files, side) - {0, result.settings.ignore_index}
+            if others:
+                raise ValueError(
+                    f"{name} must hold classes that are scored, {_listed(result.labels)}, got {_listed(others)} alone; "
+                    "change the values of the files, or name the classes with labels"
+                )
+
+
+def _held(files: Iterable[tuple[Path, Path]], side: int) -> set[int]:
+    """Return the values of all predictions (`side` 0) or ground truths; a case that cannot be read has none."""
+    values = set[int]()
+    for pair in files:
+        try:
+            values |= set(np.unique(read_pair(*pair)[side].array).tolist())
+        except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
+            continue
+    return values
+
+
+def _listed(values: Iterable[int]) -> str:
+    shown = sorted(values)
+    return ", ".join(map(str, shown[:5])) + (" and more" if len(shown) > 5 else "")
 
 
 def _score_case(
@@ -232,14 +264,17 @@ def _score_lesions(
 
 
 def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:
-    """Classes that nnU-Net's ``dataset.json`` names, or that the ground truth holds."""
-    values = class_values(gt_dir.absolute().parent / "dataset.json")
-    if not values - {0, ignore_index}:
-        for files in cases.values():
-            try:
-                values |= {int(value) for value in np.unique(read_pair(*files)[1].array)}
-            except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
-                continue
-    if ignore_index == 1 and not values - {0, 1}:
-        raise ValueError("ignore_index must leave a class to score, got 1 and no other class in the ground truth")
-    return sorted(values - {0, ignore_index}) or [1]
+    """Classes that nnU-Net's ``dataset.json`` names, or that either side holds: one found where none is, too."""
+    none = {0, ignore_index}
+    values = class_values(gt_dir.absolute().parent / "dataset.json") - none
+    if not values:
+        found, values = (_held(cases.values(), side) - none for side in (0, 1))
+        if found and values and not found & values:
+            raise ValueError(
+                f"pred_dir must hold classes of the ground truth, {_listed(values)}, got {_listed(found)} alone; "
+                "change the values of the files, or name the classes with labels"
+            )
+        if ignore_index == 1 and not values:
+            raise ValueError("ignore_index must leave a class to score, got 1 and no other class in the ground truth")
+        values |= found
+    return sorted(values) or [1]

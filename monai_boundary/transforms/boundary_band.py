@@ -15,8 +15,8 @@ from monai.utils import TransformBackends, convert_to_dst_type
 from monai_boundary._check import (
     as_numpy,
     check_array,
+    check_count,
     check_labels,
-    check_number,
     check_onehot,
     check_onehot_ignore,
     check_per_axis,
@@ -84,7 +84,7 @@ class BoundaryBand(Transform):
         check_windows(self.theta0, self.theta)
         check_onehot_ignore(self.num_classes, self.ignore_index)
         if self.num_classes is not None:
-            check_number("num_classes", self.num_classes, low=2, strict=False)
+            check_count("num_classes", self.num_classes, 2)
 
     def __call__(self, labels: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the band `(C, *S)` of `labels`, `(1, *S)` or, without `num_classes`, `(C, *S)`."""

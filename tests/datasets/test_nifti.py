@@ -132,3 +132,10 @@ def test_units_of_the_header_become_millimetres(tmp_path, unit, size) -> None:
     volume = read_image(tmp_path / "a.nii.gz")
     assert volume.spacing == pytest.approx((1.0, 0.5, 0.5))
     np.testing.assert_allclose(volume.affine, np.diag([0.5, 0.5, 1, 1]), rtol=1e-6)
+
+
+def test_spacing_of_a_few_nanometres_keeps_its_digits(tmp_path) -> None:
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.diag([4.6e-3, 4.6e-3, 0.045, 1]))
+    image.header.set_xyzt_units("micron")
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert read_image(tmp_path / "a.nii.gz").spacing == (4.5e-5, 4.6e-6, 4.6e-6)

@@ -79,6 +79,14 @@ def test_names_of_nnunet_and_monai_find_their_cases(tmp_path: Path) -> None:
     assert [path.name for path in pairs.without_target] == ["other.nii.gz"]
 
 
+@pytest.mark.parametrize("name", ["site_1_7", "site_1_7_trans", "site_12", "site_1-7"])
+def test_a_prediction_of_another_patient_is_none_of_this_case(name: str, tmp_path: Path) -> None:
+    truth = touch(tmp_path / "gt", "site_1.nii.gz", "site_2.nii.gz")
+    pairs = find_pairs(touch(tmp_path / "pred", f"{name}.nii.gz", "site_2_seg-v2.nii.gz"), truth)
+    assert (list(pairs.cases), pairs.without_prediction) == (["site_2"], ["site_1"])
+    assert [file.name for file in pairs.without_target] == [f"{name}.nii.gz"]
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     truth = touch(tmp_path / "gt", "a.nii.gz")
     with pytest.raises(ValueError, match=r"pred_dir must hold one prediction per case, got 2 for a: a\.nii, a_0000"):
@@ -483,3 +491,31 @@ def test_no_name_of_a_case_is_refused(folders: tuple[Path, Path], text: str) -> 
     for choose in (chosen_cases, chosen_tiles):
         with pytest.raises(ValueError, match="cases must name at least one, got "):
             choose(text, folders[1])
+
+
+@pytest.mark.parametrize("protocol", ["surface", "lesions"])
+@pytest.mark.parametrize(("found", "true"), [(1, 255), (255, 1), (2, 1)])
+def test_values_that_one_side_alone_knows_are_no_misses(tmp_path: Path, protocol: str, found: int, true: int) -> None:
+    folders = one_pair(tmp_path, "a", cube(value=found), cube(value=true))
+    text = f"pred_dir must hold classes of the ground truth, {true}, got {found} alone; change the values"
+    with pytest.raises(ValueError, match=text):
+        evaluate_folder(*folders, EvaluationSettings(protocol))
+
+
+def test_a_prediction_without_the_one_class_that_is_scored_is_no_miss(tmp_path: Path) -> None:
+    folders = one_pair(tmp_path, "a", cube(value=3), cube())
+    with pytest.raises(ValueError, match="pred_dir must hold classes that are scored, 1, got 3 alone; change"):
+        evaluate_folder(*folders, EvaluationSettings("isles"))
+
+
+def test_a_class_that_no_ground_truth_holds_is_scored_where_it_is_predicted(tmp_path: Path) -> None:
+    found = cube() + np.roll(cube(value=2), 6, axis=1)
+    result = evaluate_folder(*one_pair(tmp_path, "a", found, cube()))
+    assert [(row.label, row.false_alarm) for row in result.rows] == [(1, False), (2, True)]
+
+
+def test_classes_that_are_named_are_scored_whatever_else_is_there(tmp_path: Path) -> None:
+    folders = one_pair(tmp_path, "a", cube() * 0, cube())
+    assert evaluate_folder(*folders, EvaluationSettings(labels=(1, 3))).labels == [1, 3]
+    with pytest.raises(ValueError, match=r"gt_dir must hold classes that are scored, 3, 4, got 1 alone; change"):
+        evaluate_folder(*folders, EvaluationSettings(labels=(3, 4)))

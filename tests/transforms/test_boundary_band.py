@@ -76,7 +76,8 @@ def test_batches_of_a_loader_feed_the_loss(labels):
     [
         ({"theta0": 4}, ValueError, "theta0 must be odd and >= 1, .* got 4; an even window has no centre"),
         ({"theta": 1.5}, TypeError, "theta must be an odd integer .* got 1.5"),
-        ({"num_classes": 1}, ValueError, "num_classes must be finite and >= 2, got 1"),
+        ({"num_classes": 1}, ValueError, "num_classes must be an integer >= 2, got 1"),
+        ({"num_classes": 3.0}, TypeError, "num_classes must be an integer >= 2, got 3.0"),
         ({"ignore_index": 255}, ValueError, "ignore_index must be None for one-hot input, got 255; pass labels"),
     ],
 )
