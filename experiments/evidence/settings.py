@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,11 @@ def settings(data: Path, folder: Path, seeds: tuple[int, ...], names: tuple[str,
     def split(name: str, fold: str) -> Split:
         return replace(SERIES[name].split(data, fold), test=[])
 
+    # fold by fold, so that each setting is soon tried on all data sets
+    folds = list(zip_longest(*([(name, fold) for fold in SERIES[name].folds] for name in names)))
     runs = [
         {"data": name, "loss": REGION, "arm": arm, "fold": fold, "seed": seed, **asdict(SERIES[name].settings)}
-        for seed in seeds for arm in arms or TRIED for name in names for fold in SERIES[name].folds
+        for seed in seeds for places in folds for arm in arms or TRIED for name, fold in filter(None, places)
     ]  # fmt: skip
 
     def train(run: Run, title: str) -> Run:
