@@ -76,14 +76,17 @@ def busi_split(data: Path, fold: str) -> Split:
 
 @cache
 def slice_cases(data: Path) -> tuple[Case, ...]:
-    """Read MR slices with multiple-sclerosis lesions; each contrast has a channel of its own, the others are 0."""
+    """Read MR slices with multiple-sclerosis lesions.
+
+    Each contrast is a kind of its own, and has a channel of its own; the others are 0.
+    """
     cases = []
     for image, label in _pairs(data / "ms_slices"):
         contrast, patient, _ = image.stem.split("_")
         channels = np.zeros((len(_CONTRASTS), 256, 256), np.float32)
         plane = grey(image)
         channels[_CONTRASTS.index(contrast)] = np.where(plane > 8, standardised(plane), 0)
-        cases.append(image_case(image.stem, patient, channels, mask_of(label)))
+        cases.append(image_case(image.stem, patient, channels, mask_of(label), contrast.upper()))
     return tuple(sorted(cases, key=lambda case: case.group))
 
 

@@ -14,8 +14,12 @@ from experiments.evidence.scoring import POINTS
 from experiments.shared.journal import Run
 from monai_boundary.evaluation.paired_tests import ALPHA, bootstrap_interval, holm, paired_steps, wilcoxon_p
 
-#: Pairs from which a test can decide: of five, not even five differences of one sign have p < .05.
+#: Pairs that differ from which a test can decide: of five, not even five differences of one sign have p < .05.
 ENOUGH = 6
+#: The arm as it is, beside the control with a size filter: which of the two does more.
+BESIDE_FILTER = "beside the filter"
+#: How each is called in the tables.
+PREDICTIONS = {**POINTS, BESIDE_FILTER: "at .5, control with size filter"}
 KEYS = ["loss", "arm", "point"]
 _PAIR = ["fold", "seed", "group", "case", "kind"]
 
@@ -27,12 +31,13 @@ class Comparison:
     Args:
         control: Mean of the control.
         difference: Mean of arm minus control.
-        low, high: 95 % bootstrap interval (BCa) of the difference; NaN below `ENOUGH` pairs.
-        p: Of Wilcoxon's signed-rank test, corrected by Holm; NaN below `ENOUGH` pairs.
+        low, high: 95 % bootstrap interval (BCa) of the difference, not corrected; NaN where no test can decide.
+        p: Of Wilcoxon's signed-rank test, corrected by Holm; NaN where fewer than `ENOUGH` pairs differ.
         pairs: Groups that were compared.
         lower, higher: Pairs in which the arm has the lower, and the higher score.
         seeds: Seeds in the mean of each.
-        detectable: Smallest difference that a t-test of as many pairs with this spread finds in four of five trials.
+        detectable: Smallest difference that a t-test of as many pairs with this spread, at the first level of Holm's
+            correction, finds in four of five trials.
     """
 
     control: float
@@ -68,18 +73,22 @@ def score_table(rows: Sequence[Run]) -> pd.DataFrame:
 def differences(table: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return arm and control side by side: one line per loss, arm, point and case, means over the seeds of both.
 
-    An arm is compared with the control at the same point, and the control at another point than .5 with itself at .5:
-    what a threshold or a size filter buys without any boundary term. Only what both have of a fold and seed counts.
+    An arm is compared with the control at the same point, and at .5 with the control that has a size filter, too. The
+    control at another point than .5 is compared with itself at .5: what a threshold or a size filter buys without any
+    boundary term. Only what both have of a fold and seed counts.
     """
-    known = table.dropna(subset=[score])
+    known = table.dropna(subset=[score]).astype({"point": str})
     control = known[known["arm"] == CONTROL].drop(columns="arm")
-    plain = control[control["point"] == "plain"].drop(columns="point")
+    plain, filtered = (control[control["point"] == point].drop(columns="point") for point in ("plain", "filter"))
     arms, tuned = known[known["arm"] != CONTROL], known[(known["arm"] == CONTROL) & (known["point"] != "plain")]
-    suffixes = ("", "_control")
+    beside = arms[arms["point"] == "plain"].assign(point=BESIDE_FILTER)
+    keys, suffixes = ["loss", *_PAIR], ("", "_control")
     both = pd.concat(
-        [tuned.merge(plain, on=["loss", *_PAIR], suffixes=suffixes),
-         arms.merge(control, on=["loss", "point", *_PAIR], suffixes=suffixes)]
+        [tuned.merge(plain, on=keys, suffixes=suffixes),
+         arms.merge(control, on=[*keys, "point"], suffixes=suffixes),
+         beside.merge(filtered, on=keys, suffixes=suffixes)]
     )  # fmt: skip
+    both["point"] = pd.Categorical(both["point"], list(PREDICTIONS), ordered=True)
     both = both.assign(value=both[score], control=both[f"{score}_control"])
     found: pd.DataFrame = (
         both.groupby([*KEYS, "group", "case"], observed=True)
@@ -95,22 +104,25 @@ def compare(table: pd.DataFrame, score: str) -> dict[tuple[str, str, str], Compa
     found: dict[tuple[str, str, str], Comparison] = {}
     added = pairs["arm"] != CONTROL
     for _, family in pairs.groupby([added, "loss", "point"], observed=True):
-        arms = {key: _compare(part) for key, part in family.groupby(KEYS, observed=True)}
+        parts = dict(iter(family.groupby(KEYS, observed=True)))
+        arms = {key: _compare(part, len(parts)) for key, part in parts.items()}
         corrected = holm([each.p for each in arms.values()])
         for (key, each), p in zip(arms.items(), corrected, strict=True):
             found[key] = replace(each, p=p)
     return found
 
 
-def _compare(part: pd.DataFrame) -> Comparison:
+def _compare(part: pd.DataFrame, arms: int) -> Comparison:
     by_group = part.groupby("group")[["control", "value"]].mean()
     change = paired_steps(by_group.to_numpy())
     count = len(change)
     low = high = p = detectable = np.nan
     if count > 1:
-        detectable = stats.t.ppf([0.975, 0.8], count - 1).sum() * stats.sem(change)
-    if count >= ENOUGH:
-        p = wilcoxon_p(change) if change.any() else 1.0
+        detectable = stats.t.ppf([1 - ALPHA / 2 / arms, 0.8], count - 1).sum() * stats.sem(change)
+    if count >= ENOUGH and not change.any():
+        low, high, p = 0.0, 0.0, 1.0
+    elif np.count_nonzero(change) >= ENOUGH:
+        p = wilcoxon_p(change)
         low, high = bootstrap_interval(change, seed=0)
     return Comparison(
         float(by_group["control"].mean()), float(change.mean()), float(low), float(high), float(p), count,

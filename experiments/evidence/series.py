@@ -64,7 +64,7 @@ class Series:
     split: Callable[[Path, str], Split]
     folds: tuple[str, ...]
     columns: dict[str, str]
-    main: tuple[str, ...] = ("false_objects", "f1", "hd95", "dice")
+    main: tuple[str, ...] = ("false_objects", "f1", "recall", "hd95", "dice")
     tiers: tuple[Tier, ...] = _TIERS
     score: Score = object_scores
     agreement: Agreement = object_agreement

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.evidence.arms import ARMS, CONTROL
-from experiments.evidence.pairs import ENOUGH, Comparison, compare, score_table
+from experiments.evidence.pairs import ENOUGH, PREDICTIONS, Comparison, compare, score_table
 from experiments.evidence.scoring import POINTS
 from experiments.evidence.series import Series
 from experiments.shared.journal import Run
@@ -28,7 +28,7 @@ def tables(rows: Sequence[Run], series: Series) -> str:
             score: name for score, name in series.columns.items() if score in table and table[score].notna().any()
         }
         found = {score: compare(table, score) for score in series.main if score in columns}
-        parts += [f"### {str(kind).capitalize()}"] if kind else []
+        parts += [f"### {str(kind)[0].upper()}{str(kind)[1:]}"] if kind else []
         parts.append("\n".join(f"- {verdict(columns[score], each, series.point)}" for score, each in found.items()))
         parts += [means(table, columns), changes(found, columns)]
     return "\n\n".join([*parts, validation(rows)])
@@ -71,8 +71,8 @@ def changes(found: dict[str, dict[tuple[str, str, str], Comparison]], columns: d
     header = ("score", "loss", "arm", "prediction", "compared with", "difference, 95 %", "lower, higher", "Holm p",
               "pairs", "seeds", "could have shown")  # fmt: skip
     lines = [
-        [columns[score], loss, arm, POINTS[point], number(each.control), interval(each), f"{each.lower}, {each.higher}",
-         number(each.p), each.pairs, each.seeds, number(each.detectable)]
+        [columns[score], loss, arm, PREDICTIONS[point], number(each.control), interval(each),
+         f"{each.lower}, {each.higher}", number(each.p), each.pairs, each.seeds, number(each.detectable)]
         for score, arms in found.items() for (loss, arm, point), each in arms.items()
     ]  # fmt: skip
     return markdown(header, lines)

@@ -22,7 +22,7 @@ PAGES = {
     "evidence slices": "lesions.md", "evidence busi": "ultrasound.md",
     "evidence synapses": "objects.md", "evidence settings": "objects.md",
     "evidence nuclei": "objects.md", "evidence vessels": "objects.md", "evidence gaps": "objects.md",
-    "evidence phantoms": "remote_sensing.md",
+    "evidence phantoms": "remote_sensing.md", "evidence fibsem": "electron_microscopy.md",
     "evidence buildings": "remote_sensing.md", "evidence membranes": "electron_microscopy.md",
 }  # fmt: skip
 

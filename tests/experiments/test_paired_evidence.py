@@ -16,7 +16,7 @@ from experiments.evidence.arms import ARMS, CLIP, CONTROL, make_loss, outputs
 from experiments.evidence.cases import Case, EvidenceSettings, Patches, Split, by_folds, fitted
 from experiments.evidence.figures import evidence_figure
 from experiments.evidence.images import apart
-from experiments.evidence.pairs import compare, score_table
+from experiments.evidence.pairs import BESIDE_FILTER, compare, score_table
 from experiments.evidence.scores import (
     building_scores,
     gap_scores,
@@ -239,7 +239,8 @@ def test_interval_test_and_detectable_effect_are_those_of_scipy():
     assert (half.low, half.high) == pytest.approx(
         stats.t.interval(0.95, 11, change.mean(), stats.sem(change)), abs=0.01
     )
-    assert half.detectable == pytest.approx(stats.t.ppf([0.975, 0.8], 11).sum() * change.std(ddof=1) / 12**0.5)
+    level = 1 - 0.025 / 3  # Holm's first: of three arms
+    assert half.detectable == pytest.approx(stats.t.ppf([level, 0.8], 11).sum() * change.std(ddof=1) / 12**0.5)
     assert half.p == pytest.approx(3 * stats.wilcoxon(change).pvalue)
     same = found["Dice+CE", "share .2", "plain"]
     assert (same.difference, same.low, same.high, same.p) == (0, 0, 0, 1)
@@ -255,6 +256,25 @@ def test_equal_pairs_and_what_only_rounding_tells_apart_are_no_ranks():
     half = found["Dice+CE", "share .5", "plain"]
     assert (half.lower, half.higher, half.pairs) == (2, 4, 10)
     assert half.p == pytest.approx(stats.wilcoxon([1] * 4 + [-1] * 2).pvalue)
+
+
+def test_pairs_of_which_few_differ_decide_nothing():
+    before = dict.fromkeys("abcdefgh", 0.5)
+    found = compare(
+        score_table([row("control", 0, before), row("share .5", 0, before | dict.fromkeys("abcde", 0.4))]), "dice"
+    )
+    half = found["Dice+CE", "share .5", "plain"]
+    assert (half.pairs, half.lower) == (8, 5)
+    assert math.isnan(half.p)
+    assert math.isnan(half.low)
+
+
+def test_an_arm_is_compared_with_what_a_size_filter_does():
+    rows = [row("control", 0, {"a": 0.1, "b": 0.3}), row("share .5", 0, {"a": 0.4, "b": 0.6})]
+    for case in rows[0]["cases"]:
+        case["filter"] = {"dice": case["plain"]["dice"] + 0.2, "f1": 1.0}
+    found = compare(score_table(rows), "dice")["Dice+CE", "share .5", BESIDE_FILTER]
+    assert (found.control, found.difference) == (pytest.approx(0.4), pytest.approx(0.1))
 
 
 def test_a_tuned_control_is_compared_with_itself_at_half():
