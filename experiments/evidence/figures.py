@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.evidence.arms import ARMS, CONTROL
 from experiments.evidence.pairs import differences, score_table
+from experiments.evidence.scoring import POINTS
 from experiments.evidence.series import Series
 from experiments.shared.journal import Run
 from monai_boundary.reports.scores import COLORS
@@ -22,7 +23,7 @@ _COLORS = (*COLORS, "#7F7F7F", "#8C564B", "#17BECF")
 
 
 def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
-    """Draw a row of panels per loss: the validation curves, then the main scores of every case, predicted at .5."""
+    """Draw a row of panels per loss: the validation curves, then the main scores of every case."""
     losses = list(dict.fromkeys(row["loss"] for row in rows))
     table = score_table(rows)
     figure = Figure(figsize=(3.4 * (1 + len(series.main)), 3.4 * len(losses)), layout="constrained")
@@ -33,7 +34,8 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
         _curves(axes[0], [row for row in rows if row["loss"] == loss], loss)
         for axis, score in zip(axes[1:], series.main, strict=True):
             both = pairs[score]
-            _dots(axis, both[(both["loss"] == loss) & (both["point"] == "plain")], series.columns[score])
+            shown = both[(both["loss"] == loss) & (both["point"] == series.point)]
+            _dots(axis, shown, series.columns[score], POINTS[series.point])
     for axis in panels.ravel():
         axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -51,7 +53,7 @@ def _curves(axis: Any, rows: Sequence[Run], loss: str) -> None:
     axis.legend(fontsize=7, framealpha=0.8)
 
 
-def _dots(axis: Any, pairs: Any, name: str) -> None:
+def _dots(axis: Any, pairs: Any, name: str, point: str) -> None:
     arms = [arm for arm in ARMS if arm != CONTROL and arm in set(pairs["arm"])]
     for (place, arm), color in zip(enumerate(arms), cycle(_COLORS[1:]), strict=False):
         part = pairs[pairs["arm"] == arm]
@@ -59,6 +61,7 @@ def _dots(axis: Any, pairs: Any, name: str) -> None:
             axis.plot((place - 0.18, place + 0.18), (before, after), color="0.75", linewidth=0.8, zorder=1)
         axis.plot([place - 0.18] * len(part), part["control"], "o", color=_COLORS[0], markersize=3.5)
         axis.plot([place + 0.18] * len(part), part["value"], "o", color=color, markersize=3.5)
-    axis.set(title=f"{name}: control, arm", xticks=range(len(arms)))
+    axis.set(xticks=range(len(arms)))
+    axis.set_title(f"{name}, {point}: control, arm", fontsize=10)
     turned = {"rotation": 40, "ha": "right"} if len(arms) > _UPRIGHT else {}
     axis.set_xticklabels(arms, fontsize=8, **turned)
