@@ -206,16 +206,16 @@ def evaluate_folder(
 
 
 def _check_held(result: Evaluation) -> None:
-    """Raise where one side holds classes, and none that was scored in any case: 255 in place of 1."""
+    """Raise where one side holds no class that is scored, in any case, but values that the other has not: 255 for 1."""
     done = {row.case for row in result.rows}
+    files = [pair for case, pair in result.files.items() if case in done]
     for side, (name, count) in enumerate((("pred_dir", "predicted_voxels"), ("gt_dir", "target_voxels"))):
-        if done and not any(getattr(row, count) for row in result.rows):
-            files = [pair for case, pair in result.files.items() if case in done]
-            others = _held(files, side) - {0, result.settings.ignore_index}
-            if others:
+        if not any(getattr(row, count) for row in result.rows):
+            foreign = _held(files, side) - _held(files, 1 - side) - {0, result.settings.ignore_index}
+            if foreign:
                 raise ValueError(
-                    f"{name} must hold classes that are scored, {_listed(result.labels)}, got {_listed(others)} alone; "
-                    "change the values of the files, or name the classes with labels"
+                    f"{name} must hold classes that are scored, {_listed(result.labels)}, got {_listed(foreign)} alone;"
+                    " change the values of the files, or name the classes with labels"
                 )
 
 

@@ -514,6 +514,12 @@ def test_a_class_that_no_ground_truth_holds_is_scored_where_it_is_predicted(tmp_
     assert [(row.label, row.false_alarm) for row in result.rows] == [(1, False), (2, True)]
 
 
+def test_a_class_that_is_missed_in_every_case_is_a_miss_beside_others(tmp_path: Path) -> None:
+    true = cube() + np.roll(cube(value=2), 6, axis=1)
+    (row,) = evaluate_folder(*one_pair(tmp_path, "a", cube(), true), EvaluationSettings(labels=(2,))).rows
+    assert row.missed
+
+
 def test_classes_that_are_named_are_scored_whatever_else_is_there(tmp_path: Path) -> None:
     folders = one_pair(tmp_path, "a", cube() * 0, cube())
     assert evaluate_folder(*folders, EvaluationSettings(labels=(1, 3))).labels == [1, 3]
