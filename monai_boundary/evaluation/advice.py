@@ -78,15 +78,17 @@ ADVICE = (
         "lead",
         "The boundary-aware loss at alpha 1, three seeds: on 13 neighbouring sections of a fly larva VOI fell by 10 % "
         "(p .0005), on 20 of another by 4 % (p .007), the CREMI score by 9 and 5 %. Beside a cross-entropy with class "
-        "weights nothing is shown.",
+        "weights there was no gain.",
         "docs/evidence/electron_microscopy.md",
         when={"ndim": (2, 2), "enclosed": (50, 100), "thin": (3, _MANY)},
         bundle="em_boundary_aware",
     ),
     Advice(
         "membranes in volumes",
-        "none",
-        "One small block of FIB-SEM: no effect of the boundary-aware loss is established in 3D.",
+        "lead",
+        "FIB-SEM, eight blocks of one volume, two seeds, the boundary-aware loss at alpha 1 beside plain "
+        "cross-entropy: VOI fell by 7 % (p .016). Class weights, which do as much on one stack of sections, were not "
+        "tried there.",
         "docs/evidence/electron_microscopy.md",
         when={"ndim": (3, 3), "enclosed": (50, 100), "thin": (3, _MANY)},
         bundle="em_boundary_aware",
