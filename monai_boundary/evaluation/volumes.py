@@ -211,7 +211,8 @@ def _check_held(result: Evaluation) -> None:
     files = [pair for case, pair in result.files.items() if case in done]
     for side, (name, count) in enumerate((("pred_dir", "predicted_voxels"), ("gt_dir", "target_voxels"))):
         if not any(getattr(row, count) for row in result.rows):
-            foreign = _held(files, side) - _held(files, 1 - side) - {0, result.settings.ignore_index}
+            held = _held(files)
+            foreign = held[side] - held[1 - side] - {0, result.settings.ignore_index}
             if foreign:
                 raise ValueError(
                     f"{name} must hold classes that are scored, {_listed(result.labels)}, got {_listed(foreign)} alone;"
@@ -219,12 +220,13 @@ def _check_held(result: Evaluation) -> None:
                 )
 
 
-def _held(files: Iterable[tuple[Path, Path]], side: int) -> set[int]:
-    """Return the values of all predictions (`side` 0) or ground truths; a case that cannot be read has none."""
-    values = set[int]()
+def _held(files: Iterable[tuple[Path, Path]]) -> tuple[set[int], set[int]]:
+    """Return the values of all predictions, and those of all ground truths; a case that cannot be read has none."""
+    values = set[int](), set[int]()
     for pair in files:
         try:
-            values |= set(np.unique(read_pair(*pair)[side].array).tolist())
+            for known, volume in zip(values, read_pair(*pair), strict=True):
+                known.update(np.unique(volume.array).tolist())
         except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
             continue
     return values
@@ -268,7 +270,7 @@ def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: 
     none = {0, ignore_index}
     values = class_values(gt_dir.absolute().parent / "dataset.json") - none
     if not values:
-        found, values = (_held(cases.values(), side) - none for side in (0, 1))
+        found, values = (held - none for held in _held(cases.values()))
         if found and values and not found & values:
             raise ValueError(
                 f"pred_dir must hold classes of the ground truth, {_listed(values)}, got {_listed(found)} alone; "
