@@ -71,7 +71,7 @@ def overview_table(lines: list[Line]) -> str:
     header = ("data", "loss", "score", "control", "difference, 95 %", "in %", "Holm p", "pairs", "seeds",
               "could have shown")  # fmt: skip
     cells = [
-        [line.data, line.arm, name, number(found.control), interval(found), f"{_percent(found, found.difference):+.0f}",
+        [line.data, line.arm, name, number(found.control), interval(found), _whole(_percent(found, found.difference)),
          number(found.p), found.pairs, found.seeds, number(found.detectable)]
         for line in lines for name, found in zip(line.scores, line.found, strict=True)
     ]  # fmt: skip
@@ -107,6 +107,10 @@ def _bar(axis: Any, place: int, found: Comparison, lower: bool, name: str) -> No
 
 def _percent(found: Comparison, value: float) -> float:
     return 100 * value / found.control if found.control else math.nan
+
+
+def _whole(percent: float) -> str:
+    return "-" if math.isnan(percent) else f"{round(percent):+d}"
 
 
 @click.command()

@@ -356,6 +356,9 @@ def test_the_overview_shows_each_arm_against_its_control(tmp_path, run):
     assert "| flair | Dice+CE + share .5 | lesion F1 | 0.450 | +0.105 [" in page.read_text()
     assert "| +23 | 0.008 | 8 | 1 |" in page.read_text()
     assert "| flair | Dice+CE + share .5 | Dice |" in done.stdout
+    journal = [row("control", 0, dict.fromkeys(names, 0.0)), row("share .5", 0, better)]  # no share of nothing
+    (tmp_path / "evidence_flair.jsonl").write_text("".join(json.dumps(each) + "\n" for each in journal))
+    assert "] | - | 0.008 | 8 | 1 |" in run("evidence", "overview", "--journals", tmp_path).stdout
     assert (tmp_path / "o.png").stat().st_size > 5_000
     assert_fails(run("evidence", "overview", "--journals", tmp_path / "none"), "must be a folder with evidence_SERIES")
 
