@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_boundary._labels import near_integers
+from monai_boundary._labels import whole_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -192,8 +192,8 @@ def check_mask(name: str, mask: Any) -> np.ndarray:
 def check_onehot(channels: np.ndarray) -> np.ndarray:
     """Return one-hot or overlapping labels `(C, *S)` as bool; image readers give them as floats."""
     if channels.dtype.kind == "f":
-        whole = near_integers(channels)
-        if not (np.isfinite(whole).all() and (whole == np.rint(whole)).all()):
+        whole = whole_numbers(channels)
+        if whole is None:
             raise ValueError("one-hot labels must hold 0 and 1, got fractional values; threshold them first")
         channels = whole.astype(np.int64)
     return np.stack([check_mask("labels", channel) for channel in channels])
@@ -240,8 +240,8 @@ def check_integers(name: str, labels: np.ndarray) -> np.ndarray:
         raise TypeError(f"{name} must hold integers, got dtype {labels.dtype}")
     if labels.dtype.kind != "f":
         return labels.view(np.uint8) if labels.dtype == np.bool_ else labels
-    whole = near_integers(labels)
-    if not (np.isfinite(whole).all() and (whole == np.rint(whole)).all()):
+    whole = whole_numbers(labels)
+    if whole is None:
         raise ValueError(
             f"{name} must hold integers, got {labels.dtype} with fractional or non-finite values; "
             "resample label maps with mode='nearest'"
@@ -275,14 +275,14 @@ def check_ids(name: str, ids: np.ndarray) -> np.ndarray:
     """
     check_spatial_ndim(name, ids.shape)
     if ids.dtype.kind == "f":
-        ids = near_integers(ids)
         largest = 2 ** (np.finfo(ids.dtype).nmant + 1)
-        if not (np.isfinite(ids).all() and (ids == np.rint(ids)).all() and np.abs(ids).max() < largest):
+        whole = whole_numbers(ids)
+        if whole is None or np.abs(whole).max() >= largest:
             raise ValueError(
                 f"{name} must hold ids, integers >= 0, got {ids.dtype} with values that are fractional, not finite or "
                 f">= {largest}, where neighbouring ids are the same number; keep ids in an integer type"
             )
-        ids = ids.astype(np.int64)
+        ids = whole.astype(np.int64)
     elif ids.dtype == np.bool_:
         ids = ids.view(np.uint8)
     if ids.dtype.kind not in "iu":

@@ -26,6 +26,7 @@ __all__ = [
     "only_writer",
     "part_pattern",
     "remove",
+    "remove_parts",
     "replacing",
     "together",
     "write_bytes",
@@ -109,8 +110,7 @@ def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
         OSError: A file cannot be written; the error names it as it would lie in `folder`.
     """
     folder = Path(folder)
-    for left in folder.glob(part_pattern("together")):
-        remove(left)
+    remove_parts(folder, "together")
     part = folder / f".together.{uuid.uuid4().hex}.part"
     try:
         part.mkdir(parents=True)
@@ -198,6 +198,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path, name: str) -> None:
+    """Remove what killed writers of the file `name` left in a folder that no one else writes to."""
+    for part in folder.glob(part_pattern(name)):
+        remove(part)
 
 
 def part_pattern(name: str) -> str:

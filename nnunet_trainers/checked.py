@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from monai_boundary._checksums import check_archive
-from monai_boundary._files import part_pattern, replacing
+from monai_boundary._files import remove_parts, replacing
 
 __all__ = ["CheckedMixin"]
 
@@ -58,8 +58,7 @@ class CheckedMixin(_Trainer):
         if self.local_rank != 0 or self.disable_checkpointing:  # nnU-Net writes none
             super().save_checkpoint(filename)
             return
-        for part in path.parent.glob(part_pattern(path.name)):
-            part.unlink()
+        remove_parts(path.parent, path.name)
         with replacing(path) as part:
             super().save_checkpoint(str(part))
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -57,7 +56,6 @@ def examples_figure(examples: Sequence[Example], title: str) -> Figure:
         raise ValueError("examples must be one or more with the same methods, got none or different ones")
     columns = 2 + len(methods)
     figure = Figure(figsize=(1.9 * columns, 1.9 * len(examples) + 0.9), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(examples), columns, squeeze=False)
     for number, (axes, one) in enumerate(zip(panels, examples, strict=True)):
         pictures = {"image": np.broadcast_to(one.image, (3, *one.truth.shape)).transpose(1, 2, 0)}

@@ -14,7 +14,7 @@ import torch
 from monai.losses import DiceCELoss
 
 from experiments.membranes.losses import CLASS_BALANCE
-from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions
+from monai_boundary.kernels.distance import CLIPPED, PUBLISHED, DistanceMapOptions
 from monai_boundary.losses import (
     BinaryCrossEntropyLoss,
     BlobLoss,
@@ -28,8 +28,6 @@ from monai_boundary.losses import (
 from monai_boundary.schedules import Constant, GradientShare, Increase, Rebalance, Schedule, Warmup
 
 CONTROL = "control"
-#: Map in [-1, 1], not balanced, with a cost on predictions where there is nothing.
-CLIP = DistanceMapOptions(clip=10.0, absent="far", normalize="clip")
 #: What a boundary term wants beside the label: a map of these settings, or the seeds of the regions.
 Beside = DistanceMapOptions | Literal["seeds"] | None
 _TWO_CLASSES: dict[str, Any] = {"softmax": True, "to_onehot_y": True}
@@ -52,7 +50,7 @@ class Arm:
     region: str | None = None
 
 
-def _boundary(schedule: Schedule, options: DistanceMapOptions = CLIP, region: str | None = None) -> Arm:
+def _boundary(schedule: Schedule, options: DistanceMapOptions = CLIPPED, region: str | None = None) -> Arm:
     term = partial(BoundaryLoss, include_background=False, options=options, **_TWO_CLASSES)
     return Arm(schedule, term, options, region)
 
@@ -79,10 +77,10 @@ ARMS = {
     "share .5": _boundary(GradientShare(end=0.5)),
     "share .2": _boundary(GradientShare(end=0.2)),
     **{f"share {end:g}".replace("0.", "."): _boundary(GradientShare(end=end)) for end in (0.05, 0.1, 0.7)},
-    "share .5, clip 5": _boundary(GradientShare(end=0.5), CLIP.replace(clip=5.0)),
-    "share .5, clip 20": _boundary(GradientShare(end=0.5), CLIP.replace(clip=20.0)),
-    "share .5, half balanced": _boundary(GradientShare(end=0.5), CLIP.replace(balance=0.5)),
-    "share .5, per lesion": _boundary(GradientShare(end=0.5), CLIP.replace(balance_lesions=0.5)),
+    "share .5, clip 5": _boundary(GradientShare(end=0.5), CLIPPED.replace(clip=5.0)),
+    "share .5, clip 20": _boundary(GradientShare(end=0.5), CLIPPED.replace(clip=20.0)),
+    "share .5, half balanced": _boundary(GradientShare(end=0.5), CLIPPED.replace(balance=0.5)),
+    "share .5, per lesion": _boundary(GradientShare(end=0.5), CLIPPED.replace(balance_lesions=0.5)),
     "share .5, ramp .1": _boundary(GradientShare(end=0.5, ramp=0.1)),
     # where the network has found nothing by the end of the ramp, a share keeps it there
     "share .5, late": _boundary(Warmup(0.4, GradientShare(end=0.5))),

@@ -7,7 +7,6 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.evidence.arms import ARMS, CONTROL
@@ -27,7 +26,6 @@ def evidence_figure(rows: Sequence[Run], series: Series) -> Figure:
     losses = list(dict.fromkeys(row["loss"] for row in rows))
     table = score_table(rows)
     figure = Figure(figsize=(3.4 * (1 + len(series.main)), 3.4 * len(losses)), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(losses), 1 + len(series.main), squeeze=False)
     pairs = {score: differences(table, score) for score in series.main}
     for loss, axes in zip(losses, panels, strict=True):

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.evidence.arms import CONTROL
@@ -81,7 +80,6 @@ def overview_table(lines: list[Line]) -> str:
 def overview_figure(lines: list[Line]) -> Figure:
     """Draw the differences in % of the control, better to the right, with their intervals."""
     figure = Figure(figsize=(5 + 3.8 * _SHOWN, 0.3 * len(lines) + 1.4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, _SHOWN, sharey=True)
     for number_of, axis in enumerate(panels):
         for place, line in enumerate(lines):

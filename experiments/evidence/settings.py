@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.evidence.arms import ARMS, CONTROL
@@ -100,7 +99,6 @@ def settings_figure(table: pd.DataFrame) -> Figure:
     tried = [arm for arm in TRIED if arm not in _SHARES and arm in set(table["arm"])]
     rows_of_panels = 2 if tried else 1
     figure = Figure(figsize=(3.2 * len(names), 3.2 * rows_of_panels), layout="constrained")
-    FigureCanvasAgg(figure)
     figure.supylabel("validation score, gain over the control", fontsize=10)
     panels = figure.subplots(rows_of_panels, len(names), squeeze=False, sharey="col")
     for axes, name in zip(panels.T, names, strict=True):

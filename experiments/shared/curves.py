@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.shared.training import score_of
@@ -30,7 +29,6 @@ def curves_figure(rows: Sequence[dict[str, Any]], scores: Mapping[str, str] = _S
     """
     data = list(dict.fromkeys(row["data"] for row in rows))
     figure = Figure(figsize=(10, 3.2 * max(1, len(data)) + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(max(1, len(data)), len(scores), squeeze=False)
     settings = list(dict.fromkeys(_loss(row) for row in rows))
     for name, axes in zip(data, panels, strict=False):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from monai_boundary._check import check_choice, is_integer
 from monai_boundary._jobs import share_of
 from monai_boundary._words import counted
+from monai_boundary.bundles.running import say_kept
 from monai_boundary.datasets.remote import Layer, MaskCodes, Tile
 from monai_boundary.datasets.remote.raster import White
 from monai_boundary.datasets.remote.sources import gdal_name, is_address
@@ -193,8 +194,7 @@ def predict_tiles(  # noqa: PLR0913 - all but the first by keyword, in JSON
     paths = {tile.name: folder / f"{tile.name}{ending}" for tile in tiles}
     missing = [tile for tile in tiles if overwrite or not paths[tile.name].exists()]
     if len(missing) < len(paths):
-        kept = counted(len(paths) - len(missing), "prediction")
-        print(f"kept {kept} of an earlier run in {folder}; overwrite=True replaces")
+        say_kept(len(paths) - len(missing), "prediction", folder)
     failed: dict[str, str] = {}
     for tile in tqdm(missing, desc="predict", unit="tile", disable=not progress):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_boundary._checksums import file_digest
 from monai_boundary._jobs import share_of
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
 from monai_boundary.bundles.em_prediction import volume_grid
@@ -65,7 +65,7 @@ def predict_volumes_by_blocks(  # noqa: PLR0913 - all by keyword, in JSON
         raise ValueError("blocks must be predicted by a 3D network, got a 2D one; predict slices without blocks")
     chosen = share_of(items.volumes, shard)
     paths = [volume_files(Path(output_dir), volume.name, ["zarr"])["zarr"][0] for volume in chosen]
-    model = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+    model = file_digest(checkpoint)
     missing = [(volume, path) for volume, path in zip(chosen, paths, strict=True) if overwrite or not path.exists()]
     for volume, path in missing:
         volume.image.check_chunks()

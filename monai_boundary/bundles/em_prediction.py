@@ -13,6 +13,7 @@ from tqdm import tqdm
 from monai_boundary._jobs import share_of
 from monai_boundary._words import counted
 from monai_boundary.bundles.em_items import Items, LikelihoodPredictor, scope_of
+from monai_boundary.bundles.running import say_kept
 from monai_boundary.datasets.em import EmVolume, slice_range
 from monai_boundary.inference.volume_files import VolumeGrid, volume_files, volume_writer
 from monai_boundary.kernels.slices import continue_objects
@@ -66,8 +67,7 @@ def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     paths = {name: [path for found in kinds.values() for path in found] for name, kinds in files.items()}
     missing = [name for name in files if overwrite or not all(path.exists() for path in paths[name])]
     if len(missing) < len(files):
-        kept = counted(len(files) - len(missing), "volume")
-        print(f"kept {kept} of an earlier run in {folder}; overwrite=True replaces")
+        say_kept(len(files) - len(missing), "volume", folder)
     grids = {volume.name: volume_grid(volume, unit == "slice" and link is None) for volume in items.volumes}
     counts = {name: grid.shape[0] if unit == "slice" else 1 for name, grid in grids.items()}
     first = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))

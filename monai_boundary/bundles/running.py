@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from monai_boundary._words import counted
 from monai_boundary.bundles import bundle_folder
 from monai_boundary.datasets.checks import import_extra
 
-__all__ = ["bundle_parser", "parse_settings", "reason_of", "run_bundle"]
+__all__ = ["bundle_parser", "parse_settings", "reason_of", "run_bundle", "say_kept"]
 
 _WHOLE = ("train", "inference")  # the others change train.json
 _OF_MONAI = {"run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking"}
@@ -138,3 +139,8 @@ def _short_log() -> Iterator[None]:
         yield
     finally:
         logging.setLogRecordFactory(factory)
+
+
+def say_kept(count: int, thing: str, folder: object) -> None:
+    """Say how many results of an earlier run in `folder` stay as they are."""
+    print(f"kept {counted(count, thing)} of an earlier run in {folder}; overwrite=True replaces")

@@ -13,7 +13,7 @@ from ignite.engine import Events
 from monai.engines.utils import IterationEvents
 from torch import distributed as dist
 
-from monai_boundary._files import part_pattern, write_torch
+from monai_boundary._files import remove_parts, write_torch
 from monai_boundary.bundles.checkpoints import read_checkpoint
 from monai_boundary.bundles.models import check_same
 from monai_boundary.losses import foreground_shares
@@ -77,8 +77,7 @@ class TrainingCheckpoint:
         path, first = self._folder / _LAST, _is_first_rank()
         if first:
             for name in (_LAST, _BEST):
-                for part in self._folder.glob(part_pattern(name)):
-                    part.unlink()
+                remove_parts(self._folder, name)
         if not path.exists():
             return
         content = read_checkpoint(path)

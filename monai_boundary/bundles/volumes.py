@@ -16,7 +16,7 @@ from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 
 from monai_boundary._files import write_bytes
 from monai_boundary._jobs import share_of
-from monai_boundary._words import counted
+from monai_boundary.bundles.running import say_kept
 from monai_boundary.datasets.checks import check_readable, data_files
 from monai_boundary.datasets.datalist import CaseFiles, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
@@ -89,7 +89,7 @@ def cases_without_prediction(
     """Return the cases that are still to be predicted: all, or without `overwrite` those of which no file is there."""
     missing = [case for case in cases if overwrite or not (Path(output_dir) / f"{case.case}.nii.gz").exists()]
     if len(missing) < len(cases):
-        print(f"kept {counted(len(cases) - len(missing), 'prediction')} of an earlier run in {output_dir}")
+        say_kept(len(cases) - len(missing), "prediction", output_dir)
     return missing
 
 

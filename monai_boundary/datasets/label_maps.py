@@ -25,12 +25,10 @@ from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, label_values, r
 __all__ = [
     "PIXEL_ENDINGS",
     "LabelFiles",
-    "LabelMap",
     "label_files",
     "read_any_image",
     "read_any_labels",
     "read_itk",
-    "read_label_map",
 ]
 
 _LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
@@ -52,15 +50,6 @@ class LabelFiles:
     files: Mapping[str, Path]
     classes: Mapping[str, tuple[int, ...]]
     ignore_index: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class LabelMap:
-    """One label map: `array` `(z, y, x)`, one slice for an image; `spacing` in the same order; its `unit`."""
-
-    array: np.ndarray
-    spacing: tuple[float, ...]
-    unit: str = "mm"
 
 
 def label_files(dataset: str | os.PathLike[str]) -> LabelFiles:
@@ -119,8 +108,8 @@ def _raw_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     return found
 
 
-def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
-    """Read a label map; spacing is in mm, or 1 px for images that hold none.
+def read_any_labels(path: str | os.PathLike[str]) -> Volume:
+    """Read a label map, one slice for an image; spacing is in mm, or 1 px for images that hold none.
 
     A TIFF volume has its spacing in a JSON file beside it, as nnU-Net writes it.
 
@@ -129,9 +118,8 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
         OSError: The file does not exist or may not be read.
     """
     path = Path(path)
-    if path.name.endswith(NIFTI_ENDINGS):
-        volume = read_labels(path)
-        return LabelMap(volume.array, volume.spacing)
+    if path.name.lower().endswith(NIFTI_ENDINGS):
+        return read_labels(path)
     image = read_itk(path)
     array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
     if (scale := _png_scale(path)) > 1:
@@ -141,7 +129,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     if channels != 1 or array.ndim not in (2, 3):
         raise ValueError(f"{path} must hold one channel of labels, got shape {array.shape}; convert colours to labels")
     planes = array.shape if array.ndim == 3 else (1, *array.shape)
-    return LabelMap(label_values(array, path).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
+    return _volume(label_values(array, path).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
 
 
 def _png_scale(path: Path) -> int:
@@ -158,14 +146,6 @@ def _png_scale(path: Path) -> int:
     if kind == _PALETTE:
         raise ValueError(f"{path} must hold one channel of labels, got numbers of colours; save it as grey values")
     return 255 // (2**bits - 1) if bits < 8 else 1
-
-
-def read_any_labels(path: str | os.PathLike[str]) -> Volume:
-    """Read a label map, NIfTI or one that `read_label_map` reads, with its geometry; raises as these."""
-    if Path(path).name.lower().endswith(NIFTI_ENDINGS):
-        return read_labels(path)
-    labels = read_label_map(path)
-    return _volume(labels.array, labels.spacing, labels.unit)
 
 
 def read_any_image(path: str | os.PathLike[str]) -> Volume:

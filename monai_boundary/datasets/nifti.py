@@ -31,7 +31,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from monai_boundary._files import write_bytes
 from monai_boundary._geometry import affine_spacing
-from monai_boundary._labels import near_integers
+from monai_boundary._labels import whole_numbers
 from monai_boundary.datasets.checks import TooLargeError, check_size
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "Volume",
     "case_name",
     "load_nifti",
-    "near_integers",
     "nifti_bytes",
     "read_image",
     "read_labels",
@@ -96,12 +95,10 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
 
 def label_values(array: np.ndarray, source: object) -> np.ndarray:
     """Return what was read from `source` as int64; ``ValueError`` unless all values are integers >= 0."""
-    whole = array.dtype.kind in "iu"
-    values = array if whole else near_integers(array)
-    wrong = not whole and (not np.isfinite(values).all() or (values != np.rint(values)).any())
-    if wrong or values.min() < 0:
+    values = array if array.dtype.kind in "iu" else whole_numbers(array)
+    if values is None or values.min() < 0:
         raise ValueError(
-            f"{source} must hold labels (integers >= 0), got values in [{values.min():g}, {values.max():g}], some "
+            f"{source} must hold labels (integers >= 0), got values in [{array.min():g}, {array.max():g}], some "
             "negative, fractional or not finite; pass the label map, not the image; resample it with nearest neighbour"
         )
     return values.astype(np.int64)

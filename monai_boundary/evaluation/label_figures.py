@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from monai_boundary.datasets.label_maps import LabelMap
+from monai_boundary.datasets.nifti import Volume
 from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["FIGURES", "CaseLabels", "ClassInCase", "case_labels"]
@@ -93,7 +93,7 @@ class CaseLabels:
         return float(np.prod(self.spacing[-self.ndim :]))
 
 
-def case_labels(labels: LabelMap, classes: Mapping[str, tuple[int, ...]], ignore_index: int | None) -> CaseLabels:
+def case_labels(labels: Volume, classes: Mapping[str, tuple[int, ...]], ignore_index: int | None) -> CaseLabels:
     """Measure every class of a label map.
 
     Args:

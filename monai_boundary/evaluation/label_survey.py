@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_boundary.datasets.label_maps import label_files, read_label_map
+from monai_boundary.datasets.label_maps import label_files, read_any_labels
 from monai_boundary.evaluation.label_figures import FIGURES, CaseLabels, case_labels
 from monai_boundary.evaluation.tables import score_each, statistics
 
@@ -127,7 +127,7 @@ def survey_labels(dataset: str | os.PathLike[str], progress: bool = True) -> Lab
     listed, failed = label_files(dataset), dict[str, str]()
 
     def measure(case: str, file: Path) -> CaseLabels:  # noqa: ARG001 - the error has the name
-        return case_labels(read_label_map(file), listed.classes, listed.ignore_index)
+        return case_labels(read_any_labels(file), listed.classes, listed.ignore_index)
 
     files = {case: (file,) for case, file in listed.files.items()}
     cases = score_each(files, measure, failed, "case", progress, "labels")

@@ -1,4 +1,4 @@
-"""Minimum-barrier cut: every seed's region, and its contour, on a map of boundary likelihood; needs numba.
+"""Minimum-barrier cut: every seed's region, and its contour, on a map of boundary likelihood.
 
 The barrier of a path is the highest minus the lowest value on it, and the distance of two voxels the least barrier of
 the paths between them. A region holds the voxels that are strictly nearer to its seed than to any other seed. The

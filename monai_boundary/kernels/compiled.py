@@ -17,17 +17,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-try:
-    import numba
-    from llvmlite import ir
-    from numba import boolean, float32, float64, int32, int64, types, uint8, uintp, void
-    from numba.core import cgutils, config
-    from numba.extending import intrinsic
-except ImportError as error:
-    raise ImportError(
-        'the minimum-barrier cut and backend="numba" of distance maps need numba, which is not installed; '
-        "pip install numba"
-    ) from error
+import numba
+from llvmlite import ir
+from numba import boolean, float32, float64, int32, int64, types, uint8, uintp, void
+from numba.core import cgutils, config
+from numba.extending import intrinsic
 
 __all__ = [
     "boolean", "cgutils", "compiled", "float32", "float64", "inlined", "int32", "int64", "intrinsic", "ir", "prefetch",

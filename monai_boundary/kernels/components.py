@@ -35,8 +35,6 @@ Array = TypeVar("Array", np.ndarray, torch.Tensor)
 def components(mask: Array, connectivity: int | None = None) -> Array:
     """Number the connected components of a mask from 1 on, in raster order of their first voxels.
 
-    connected-components-3d counts them, or scipy where that is missing: the same numbers, three times slower.
-
     Args:
         mask: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes, NumPy or torch.
         connectivity: Axes along which neighbours may differ: 1 for faces, up to the number of axes, which is the

@@ -1,8 +1,7 @@
 """Objects of a label map: components, consecutive ids, overlaps with another map, distances and seeds.
 
 Ids are names: no array here is indexed by them, so 64-bit ids of a proofreading database cost what small ones cost.
-Components come from connected-components-3d where it is installed, else from scipy: those of a mask are
-`components.components`.
+Components are those of connected-components-3d: those of a mask are `components.components`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cc3d
 import numpy as np
 import torch
-from scipy import ndimage, sparse
 
 from monai_boundary._check import (
     NEIGHBOURS,
@@ -67,40 +66,10 @@ def connected_components(labels: Any, connectivity: int = 1) -> np.ndarray:
     array = check_ids("labels", as_numpy("labels", labels))
     reach = check_connectivity(connectivity, array.ndim)
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])  # cc3d takes no array that is read-only
-    try:
-        import cc3d
-    except ImportError:
-        return _by_scipy(array, reach)
     plane = array[None] if array.ndim == 1 else array  # cc3d takes 2 or 3 axes
     neighbours = max(NEIGHBOURS[array.ndim][reach - 1], 4)
     found = cc3d.connected_components(plane, connectivity=neighbours, out_dtype=np.uint32)
     regions: np.ndarray = found.view(np.int32).reshape(array.shape)
-    return regions
-
-
-def _by_scipy(array: np.ndarray, connectivity: int) -> np.ndarray:
-    """The components of a mask, or those of the graph of equal neighbours, some ten times slower than cc3d."""
-    if array.max() <= 1:
-        structure = ndimage.generate_binary_structure(array.ndim, connectivity)
-        mask: np.ndarray = ndimage.label(array, structure)[0]
-        return mask.astype(np.int32, copy=False)
-    index = np.arange(array.size).reshape(array.shape)
-    pairs = []
-    steps = np.argwhere(ndimage.generate_binary_structure(array.ndim, connectivity)) - 1
-    for step in steps[len(steps) // 2 + 1 :]:  # behind the centre: each pair once
-        here = tuple(slice(max(0, -move), min(size, size - move)) for move, size in zip(step, array.shape, strict=True))
-        there = tuple(slice(max(0, move), min(size, size + move)) for move, size in zip(step, array.shape, strict=True))
-        equal = (array[here] == array[there]) & (array[here] != 0)
-        pairs.append(np.stack([index[here][equal], index[there][equal]]))
-    # scipy 1.11 reads no other indices, and says so beside a wrong result
-    ends = np.concatenate(pairs, axis=1).astype(np.int32, copy=False)
-    graph = sparse.coo_array((np.ones(ends.shape[1], bool), ends), shape=(array.size,) * 2)
-    found = sparse.csgraph.connected_components(graph, directed=False)[1][array.ravel() != 0]
-    _, first, place = np.unique(found, return_index=True, return_inverse=True)
-    number = np.empty(len(first), np.int32)
-    number[np.argsort(first)] = np.arange(1, len(first) + 1, dtype=np.int32)
-    regions = np.zeros(array.shape, np.int32)
-    regions[array != 0] = number[place]
     return regions
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BoundaryAwareLoss", "BoundaryAwarePreset", "CrossEntropyBoundaryAwareLoss"]
 
-_KERNEL = "monai_boundary.kernels.barrier"  # needs numba, which this package is imported without
+_KERNEL = "monai_boundary.kernels.barrier"  # compiles, which takes seconds where nothing is kept yet
 BoundaryAwarePreset = Literal["robust", "paper", "published"]
 _PUBLISHED_BALANCE = 1.1
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -72,7 +72,6 @@ class BoundaryAwareLoss(_Loss):
         reduction: ``"mean"`` or ``"sum"`` over samples, or ``"none"``: `(B,)`.
 
     Raises:
-        ImportError: numba is not installed.
         TypeError: Arguments of a wrong kind.
         ValueError: Wrong values, or shapes that do not match.
 
@@ -217,7 +216,6 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         **boundary: Arguments of `BoundaryAwareLoss` in place of the preset's.
 
     Raises:
-        ImportError: numba is not installed.
         TypeError: Arguments of a wrong kind.
         ValueError: Wrong values.
 

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance.finish import sum_dtype
-from monai_boundary.kernels.distance.plan import HAS_NUMBA
 from monai_boundary.losses._fused import chunk_size, fusible
 
 __all__ = ["Places", "Sums", "check_cells", "mask_cells", "sums_of_logits", "sums_of_probs"]
@@ -105,7 +104,7 @@ def sums_of_logits(logits: torch.Tensor, target: torch.Tensor, places: Places, s
     """
     slots = _slots(places.cells)
     on_cpu = logits.device.type == "cpu" and logits.dtype == torch.float32
-    if on_cpu and slots < _MOST_SLOTS and HAS_NUMBA and fusible(logits):
+    if on_cpu and slots < _MOST_SLOTS and fusible(logits):
         given = [part for part in places if part is not None]
         target = target if target.dtype == torch.bool else target.to(logits.dtype)
         sums: torch.Tensor = _OnePass.apply(logits, softmax, slots, target, *given)

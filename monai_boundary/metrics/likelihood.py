@@ -51,7 +51,7 @@ class LikelihoodSegmentation:
     Raises:
         TypeError: A number is of the wrong kind; the likelihood is no float map or mask.
         ValueError: A setting is wrong; the likelihood leaves [0, 1] or is not finite.
-        ImportError: connected-components-3d or, for the watershed, scikit-image is not installed.
+        ImportError: For the watershed, scikit-image is not installed.
 
     References:
         Vu Ngoc et al., BMVC 2021, section 5.

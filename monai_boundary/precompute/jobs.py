@@ -31,11 +31,7 @@ class MapSettings:
     @property
     def dtype(self) -> str:
         """``"float16"`` where the options bound the values so that they fit, else ``"float32"``."""
-        largest = self.options.clip if self.options.normalize is None else 1.0
-        balance = self.options.balance_cap if self.options.balance > 0 else 1.0
-        capped = not self.options.balance_lesions
-        fits = capped and largest is not None and largest * balance < float(np.finfo(np.float16).max)
-        return "float16" if fits else "float32"
+        return "float16" if self.options.bounded else "float32"
 
     def content(self) -> dict[str, Any]:
         """Return all of it in one flat dictionary for JSON."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -47,7 +46,6 @@ def plot_boundary_log(
 def _draw(log: Mapping[str, Sequence], path: str | Path, title: str, patches: str) -> None:
     shared = any(share > 0 for share in log["gradient_share"])
     figure = Figure(figsize=(8, 12 if shared else 9), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
     weights, terms, shares, *more = figure.subplots(3 + shared, 1, sharex=True)
     figure.suptitle(title, fontsize=11)
     if shared:
@@ -72,8 +70,8 @@ def _draw(log: Mapping[str, Sequence], path: str | Path, title: str, patches: st
     if any(value > 0 for values in classes.values() for value in values):
         _logarithmic(shares)
     shares.set_ylabel(f"foreground share\nof the {patches} patches")
-    last = shares
-    for last in more:
+    last = more[0] if shared else shares
+    if shared:
         pulls = _weighted_gradients(log)
         names = {"region": ("region weight x gradient", _BLUE), "boundary": ("alpha x gradient", _ORANGE)}
         _lines(last, pulls, names)

@@ -16,7 +16,7 @@ import torch
 from monai.transforms import Randomizable, Transform
 
 from monai_boundary._checksums import check_archive
-from monai_boundary._files import part_pattern, write_torch
+from monai_boundary._files import remove_parts, write_torch
 
 __all__ = ["SavedState", "read_search", "write_search"]
 
@@ -159,8 +159,7 @@ def read_search(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | N
         RuntimeError: The file is damaged, or no file of a search.
         ValueError: It belongs to a search with other settings.
     """
-    for part in folder.glob(part_pattern(_FILE)):
-        part.unlink()
+    remove_parts(folder, _FILE)
     path = folder / _FILE
     if not path.exists():
         return None

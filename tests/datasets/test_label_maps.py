@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813 - as everywhere
 
 from monai_boundary.datasets import write_nnunet_phantoms, write_volume
 from monai_boundary.datasets.datalist import write_datalist
-from monai_boundary.datasets.label_maps import label_files, read_label_map
+from monai_boundary.datasets.label_maps import label_files, read_any_labels
 
 LABELS = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
@@ -105,7 +105,7 @@ def test_a_path_that_leads_nowhere_is_named(tmp_path):
 @pytest.mark.parametrize("ending", [".png", ".bmp", ".tif"])
 def test_an_image_has_one_slice_and_no_spacing_but_pixels(tmp_path, ending):
     write_image(tmp_path / f"a{ending}", LABELS, (0.3, 0.3))  # as a screen's resolution, which is stored by some
-    found = read_label_map(tmp_path / f"a{ending}")
+    found = read_any_labels(tmp_path / f"a{ending}")
     np.testing.assert_array_equal(found.array, LABELS[None])
     assert (found.array.dtype, found.spacing, found.unit) == (np.int64, (1.0, 1.0, 1.0), "px")
 
@@ -113,14 +113,14 @@ def test_an_image_has_one_slice_and_no_spacing_but_pixels(tmp_path, ending):
 def test_a_tiff_volume_has_the_spacing_beside_it(tmp_path):
     write_image(tmp_path / "a.tif", np.stack([LABELS, LABELS]))
     (tmp_path / "a.json").write_text('{"spacing": [50, 4, 4]}')
-    found = read_label_map(tmp_path / "a.tif")
+    found = read_any_labels(tmp_path / "a.tif")
     assert (found.array.shape, found.spacing, found.unit) == ((2, 3, 4), (50.0, 4.0, 4.0), "mm")
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
 def test_volumes_of_all_kinds_have_spacing_in_the_order_of_the_axes(tmp_path, ending):
     write_image(tmp_path / f"a{ending}", np.stack([LABELS, LABELS]), (3.0, 2.0, 1.0))
-    found = read_label_map(tmp_path / f"a{ending}")
+    found = read_any_labels(tmp_path / f"a{ending}")
     assert (found.array.shape, found.spacing, found.unit) == ((2, 3, 4), (3.0, 2.0, 1.0), "mm")
 
 
@@ -139,21 +139,21 @@ def test_a_file_without_labels_is_named(tmp_path, name, array, text):
     else:
         sitk.WriteImage(sitk.GetImageFromArray(array, isVector=array.shape[-1] == 3), str(tmp_path / name))
     with pytest.raises(ValueError, match=text):
-        read_label_map(tmp_path / name)
+        read_any_labels(tmp_path / name)
 
 
 def test_a_label_map_that_does_not_fit_is_refused_before_it_is_in_memory(tmp_path, monkeypatch):
     write_image(tmp_path / "a.nrrd", np.zeros((40, 60, 80), np.uint8))
     monkeypatch.setenv("MONAI_BOUNDARY_MAX_GB", "0.001")
     with pytest.raises(ValueError, match=r"a\.nrrd must take at most 0\.001 GB of memory, got 0\.00154 GB"):
-        read_label_map(tmp_path / "a.nrrd")
+        read_any_labels(tmp_path / "a.nrrd")
 
 
 @pytest.mark.parametrize("text", ['{"shapes": []}', "[1, 2]"])
 def test_json_of_another_program_beside_a_label_says_nothing_of_its_spacing(tmp_path, text) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.eye(5, dtype=np.uint8)), str(tmp_path / "a.png"))
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
-    assert read_label_map(tmp_path / "a.png").spacing == (1.0, 1.0, 1.0)
+    assert read_any_labels(tmp_path / "a.png").spacing == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("text", ['{"spacing": null}', '{"spacing": [0, 0]}', "{"])
@@ -161,7 +161,7 @@ def test_spacing_that_is_none_is_named_with_its_file(tmp_path, text) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.eye(5, dtype=np.uint8)), str(tmp_path / "a.png"))
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"a.json must hold JSON with a spacing of sizes > 0 in mm, got: "):
-        read_label_map(tmp_path / "a.png")
+        read_any_labels(tmp_path / "a.png")
 
 
 def write_png(path: Path, values: np.ndarray, bits: int, kind: int = 0, palette: bytes = b"") -> None:
@@ -185,11 +185,11 @@ def write_png(path: Path, values: np.ndarray, bits: int, kind: int = 0, palette:
 def test_labels_of_few_bits_are_the_numbers_that_the_file_holds(tmp_path, bits) -> None:
     labels = np.arange(40).reshape(5, 8) % min(2**bits, 5)
     write_png(tmp_path / "a.png", labels, bits)
-    np.testing.assert_array_equal(read_label_map(tmp_path / "a.png").array[0], labels)
+    np.testing.assert_array_equal(read_any_labels(tmp_path / "a.png").array[0], labels)
 
 
 @pytest.mark.parametrize("palette", [bytes(9), bytes(range(0, 9)), b"\0\0\0\x55\x55\x55\xaa\xaa\xaa"])
 def test_numbers_of_colours_are_refused(tmp_path, palette) -> None:
     write_png(tmp_path / "a.png", np.arange(40).reshape(5, 8) % 3, 8, 3, palette)
     with pytest.raises(ValueError, match=r"a.png must hold one channel of labels, got numbers of colours; save it as"):
-        read_label_map(tmp_path / "a.png")
+        read_any_labels(tmp_path / "a.png")

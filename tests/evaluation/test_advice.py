@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import monai_boundary.bundles
-from monai_boundary.datasets.label_maps import LabelMap
+from monai_boundary.datasets.nifti import Volume
 from monai_boundary.evaluation.advice import ADVICE, NOTHING_LIKE_IT, STOCK, Advice, advise
 from monai_boundary.evaluation.label_figures import FIGURES, case_labels
 from monai_boundary.evaluation.label_survey import LabelSurvey, survey_labels
@@ -58,7 +58,7 @@ def test_kinds_have_names_of_their_own():
 def survey_of(*arrays, name="a", spacing=(1.0, 1.0, 1.0)):
     classes = {name: (1,)}
     cases = {
-        str(number): case_labels(LabelMap(np.asarray(array, np.int64), spacing), classes, None)
+        str(number): case_labels(Volume(np.asarray(array, np.int64), spacing, np.eye(4)), classes, None)
         for number, array in enumerate(arrays)
     }
     return LabelSurvey(Path("set"), classes, cases)

@@ -9,13 +9,13 @@ import pytest
 from scipy import ndimage
 
 from monai_boundary.datasets import lesion_phantom, membrane_phantom, write_nnunet_phantoms, write_volume
-from monai_boundary.datasets.label_maps import LabelMap
+from monai_boundary.datasets.nifti import Volume
 from monai_boundary.evaluation.label_figures import case_labels
 from monai_boundary.evaluation.label_survey import survey_labels
 
 
 def measured(array, spacing=(1.0, 1.0, 1.0), classes=None, ignore_index=None):
-    labels = LabelMap(np.asarray(array, np.int64), spacing)
+    labels = Volume(np.asarray(array, np.int64), spacing, np.eye(4))
     return case_labels(labels, classes or {"a": (1,)}, ignore_index)
 
 
@@ -75,7 +75,7 @@ def test_a_slice_is_measured_in_its_plane():
 
 def test_numbers_of_objects_are_no_classes():
     with pytest.raises(ValueError, match="labels must be classes, at most 256, got 300 values up to 299"):
-        case_labels(LabelMap(np.arange(300).reshape(1, 10, 30), (1.0, 1.0, 1.0)), {}, None)
+        case_labels(Volume(np.arange(300).reshape(1, 10, 30), (1.0, 1.0, 1.0), np.eye(4)), {}, None)
 
 
 def test_the_figures_of_phantoms_are_those_of_their_labels(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from scipy.ndimage import distance_transform_edt
 
-from experiments.evidence.arms import ARMS, CLIP, CONTROL, make_loss, outputs
+from experiments.evidence.arms import ARMS, CONTROL, make_loss, outputs
 from experiments.evidence.cases import Case, EvidenceSettings, Patches, Split, by_folds, fitted
 from experiments.evidence.figures import evidence_figure
 from experiments.evidence.images import apart
@@ -31,6 +31,7 @@ from experiments.evidence.series import LESIONS, SERIES, Series
 from experiments.evidence.tables import late_rise, number, tables
 from experiments.evidence.training import planned_runs, train_arm
 from experiments.shared.real_data import data_folder
+from monai_boundary.kernels.distance import CLIPPED
 from tests.cli.calling import assert_fails
 
 TINY = EvidenceSettings(2, batch=4, score_every=1, steps=2, edge=32, features=(4, 8))
@@ -68,8 +69,8 @@ def test_all_arms_see_the_same_patches_and_every_epoch_has_its_own(split):
 
 def test_the_map_of_a_patch_is_cut_out_of_that_of_the_slice(split):
     case = split.train[0]
-    items = Patches([case], TINY, 0, CLIP)
-    found = items._map(case, 1, CLIP)[0]
+    items = Patches([case], TINY, 0, CLIPPED)
+    found = items._map(case, 1, CLIPPED)[0]
     outside = distance_transform_edt(case.label[1] == 0)
     assert found[case.label[1] == 0] == pytest.approx(np.minimum(outside - 0.5, 10)[case.label[1] == 0] / 10, abs=1e-5)
     item = items[0]

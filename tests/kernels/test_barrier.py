@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -223,16 +222,3 @@ def test_folder_that_cannot_be_written_to_costs_the_cache_only(monkeypatch):
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert compiled()(lambda value: value + 1)(2) == 3
-
-
-def test_without_numba_one_line_names_it(monkeypatch):
-    for name in [
-        name
-        for name in sys.modules
-        if name.startswith(("monai_boundary.kernels.barrier", "monai_boundary.kernels.compiled"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    with pytest.raises(ImportError, match="pip install numba") as caught:
-        import monai_boundary.kernels.barrier  # noqa: F401
-    assert "\n" not in str(caught.value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -26,14 +24,6 @@ def test_components_are_scipys_in_raster_order(mask, data):
     np.testing.assert_array_equal(found, ndimage.label(mask, structure)[0])
     tensor = components(torch.from_numpy(mask), connectivity)
     np.testing.assert_array_equal(tensor.numpy(), found)
-
-
-def test_components_are_the_same_without_the_library(rng, monkeypatch):
-    mask = np.asfortranarray(rng.random((9, 8, 12)) < 0.3)
-    expected = [components(mask, rank) for rank in (1, 2, 3)]
-    monkeypatch.setitem(sys.modules, "cc3d", None)
-    for rank, wanted in enumerate(expected, start=1):
-        np.testing.assert_array_equal(components(mask, rank), wanted)
 
 
 def test_all_foreground_holes_and_nothing():

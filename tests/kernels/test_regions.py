@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -133,17 +132,6 @@ def test_negative_size_is_refused():
         region_seeds(np.array([1]), min_region_size=-1)
 
 
-@pytest.mark.parametrize("connectivity", [1, 2, 3])
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_scipy_finds_the_same_components_where_the_library_is_missing(rng, ndim, connectivity, monkeypatch):
-    labels = rng.integers(0, 4, (9, 11, 12)[:ndim]).astype(">u8") << 40
-    reach = min(connectivity, ndim)
-    expected = connected_components(labels, reach)
-    monkeypatch.setitem(sys.modules, "cc3d", None)
-    np.testing.assert_array_equal(connected_components(labels, reach), expected)
-    assert not connected_components(np.zeros((4, 5), int)).any()
-
-
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("block", [1, 7, 1 << 22])
 def test_overlaps_are_those_of_a_count_by_hand(rng, monkeypatch, block, order):
@@ -227,11 +215,3 @@ def test_distances_do_not_depend_on_the_order_of_memory(image_edge):
     regions[1:5, 2:6, 1:7] = 1
     expected = region_distance(regions, (4, 1, 2), image_edge)
     np.testing.assert_array_equal(region_distance(np.asfortranarray(regions), (4, 1, 2), image_edge), expected)
-
-
-@pytest.mark.parametrize("connectivity", [1, 2, 3])
-def test_a_mask_has_the_components_of_the_graph_without_cc3d(connectivity, monkeypatch):
-    mask = np.random.default_rng(0).random((9, 8, 7)) < 0.3
-    expected = connected_components(mask, connectivity)
-    monkeypatch.setitem(sys.modules, "cc3d", None)
-    np.testing.assert_array_equal(connected_components(mask, connectivity), expected)

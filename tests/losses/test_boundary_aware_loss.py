@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -228,11 +227,3 @@ WRONG_INPUT = [
 def test_wrong_input_is_refused_by_name(change, error, text):
     with pytest.raises(error, match=text):
         BoundaryAwareLoss()(*change(*cells((7, 12))))
-
-
-def test_without_numba_the_loss_is_refused_before_training(monkeypatch):
-    for name in ("barrier", "barrier_fronts", "barrier_contours", "compiled"):
-        monkeypatch.delitem(sys.modules, f"monai_boundary.kernels.{name}", raising=False)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    with pytest.raises(ImportError, match="pip install numba"):
-        BoundaryAwareLoss()

@@ -155,14 +155,6 @@ def test_soft_one_hot_target_is_cut_at_one_half():
     close(loss(logits, 0.2 + 0.5 * masks), loss(logits, masks))
 
 
-def test_map_of_an_engine_by_name(monkeypatch):
-    monkeypatch.setattr("monai_boundary.kernels.distance.plan._HAS_EDT", False)
-    logits, labels = torch.randn(1, 2, 5, 6), labels_like((1, 5, 6), 2)
-    BoundaryLoss(softmax=True, to_onehot_y=True, backend="scipy")(logits, labels)
-    with pytest.raises(RuntimeError, match="backend='edt' needs the package edt"):
-        BoundaryLoss(softmax=True, to_onehot_y=True, backend="edt")(logits, labels)
-
-
 @pytest.mark.parametrize("fused", [True, False])
 def test_maps_get_no_gradient(batch, fused):
     maps = batch[1].requires_grad_(True)

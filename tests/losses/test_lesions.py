@@ -476,8 +476,8 @@ def test_in_one_pass_sums_and_all_derivatives_are_those_of_the_plain_form(monkey
     target = target if soft else target > 0.7
     places = cell_sums.Places(cells, (target > 0.7)[:, first:], valid)
     found = []
-    for has_numba in (True, False):
-        monkeypatch.setattr(cell_sums, "HAS_NUMBA", has_numba)
+    for in_one_pass in (cell_sums.fusible, lambda _: False):
+        monkeypatch.setattr(cell_sums, "fusible", in_one_pass)
         logits = torch.linspace(-5, 5, 252).sin().view(shape).requires_grad_()
         sums = cell_sums.sums_of_logits(logits * 3, target, places, softmax)
         value = (sums.probs**3 + sums.entropy.cos()).sum()

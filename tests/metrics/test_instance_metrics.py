@@ -28,8 +28,6 @@ from monai_boundary.metrics import (
 )
 from monai_boundary.metrics.ignite import ThresholdSweepScores
 
-pytest.importorskip("cc3d", reason="connected-components-3d is not installed")
-
 
 @pytest.fixture(scope="module")
 def phantom():

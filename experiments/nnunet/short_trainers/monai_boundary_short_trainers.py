@@ -14,7 +14,6 @@ from nnunet_trainers.boundary import (
     FewSteps,
     RunLength,
     nnUNetTrainerBoundary,
-    nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
     nnUNetTrainerGDL,
 )
@@ -52,10 +51,6 @@ class nnUNetTrainerBoundaryShort(Short, nnUNetTrainerBoundary):
 
 class nnUNetTrainerDiceCEBoundaryShort(Short, nnUNetTrainerDiceCEBoundary):
     """nnU-Net's loss and boundary."""
-
-
-class nnUNetTrainerBoundaryPublishedShort(Short, nnUNetTrainerBoundaryPublished):
-    """Published map, in mm, and pace."""
 
 
 class Converged(OneCore, RunLength):

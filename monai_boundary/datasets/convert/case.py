@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ import numpy as np
 from nibabel.processing import resample_from_to
 
 from monai_boundary._files import replacing
+from monai_boundary._labels import near_integers
 from monai_boundary.datasets.convert.challenges import Challenge, Place
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, load_nifti, near_integers, nifti_bytes, same_affine
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name, load_nifti, nifti_bytes, same_affine
 
 __all__ = ["FoundCase", "ReadCase", "case_files", "find_cases", "read_case", "write_case"]
 
@@ -85,7 +85,7 @@ def find_cases(challenge: Challenge, source: str | os.PathLike[str]) -> tuple[li
         links += [Path(folder, name) for name in names if Path(folder, name).is_symlink()]
         parts = (root.name, *Path(folder).relative_to(root).parts)
         for file in sorted(name for name in files if name.endswith(NIFTI_ENDINGS) and not name.startswith(".")):
-            place = challenge.place(parts, re.sub(r"\.nii(\.gz)?$", "", file))
+            place = challenge.place(parts, case_name(Path(file)))
             if place is not None:
                 case = cases.setdefault(tuple(place.path), FoundCase(place))
                 if place.role is not None:

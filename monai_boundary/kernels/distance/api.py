@@ -141,7 +141,7 @@ def signed_distance_map(  # noqa: PLR0913, D417 - the published signature; the o
         include_background: Whether class 0 has a channel.
         ignore_index: Label of voxels that are not counted: their map is 0, and no distance starts at them.
         backend: ``"auto"``: `torch` for tensors on a CUDA device, else `numba` where it works (it compiles once per
-            environment, for some seconds), else `edt`, else `scipy`; or one of these by name. On a CUDA device labels
+            environment, for some seconds), else `edt`; or one of these by name. On a CUDA device labels
             are not checked, because looking at them would stall every step: those out of range belong to no class.
 
     Returns:

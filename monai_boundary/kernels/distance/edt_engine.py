@@ -1,4 +1,4 @@
-"""Backends ``"edt"`` and, where that package is missing too, ``"scipy"``: signed distances of one mask.
+"""Backends ``"edt"`` and ``"scipy"``: signed distances of one mask.
 
 Both are fast and exact and know no clip, so that only the box which the clip reaches is measured. edt answers inf and
 scipy the distance to a voxel outside the array where one side has no voxel, both without a word: that is seen to here.

@@ -6,7 +6,6 @@ Every engine reads the same plan, so that none has to look at arguments, options
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 import warnings
 from collections.abc import Sequence
@@ -30,8 +29,6 @@ __all__ = ["BACKENDS", "Backend", "EngineWarning", "Plan", "bounding_box", "make
 Backend = Literal["auto", "edt", "numba", "scipy", "torch"]
 BACKENDS: tuple[Backend, ...] = ("auto", "edt", "numba", "scipy", "torch")
 
-_HAS_EDT = importlib.util.find_spec("edt") is not None
-HAS_NUMBA = importlib.util.find_spec("numba") is not None
 # Squares of distances are kept in float32: up to this ratio of spacings their sum cannot leave its range.
 _SAFE_RATIO = 1e12
 
@@ -168,21 +165,16 @@ def bounding_box(mask: np.ndarray, spacing: tuple[float, ...], reach: float) -> 
 
 
 def resolve_backend(backend: Backend, array: object = None) -> str:
-    """Return the engine: ``"auto"`` is torch for tensors on CUDA, else numba where it works, else `edt`, else scipy.
+    """Return the engine: ``"auto"`` is torch for tensors on CUDA, else numba where it works, else `edt`.
 
     Raises:
         ValueError: Another name.
-        RuntimeError: The package of an engine that was asked for is missing.
     """
     if backend == "auto":
         if isinstance(array, torch.Tensor) and array.is_cuda:
             return "torch"
-        return "numba" if HAS_NUMBA and _numba_works() else "edt" if _HAS_EDT else "scipy"
+        return "numba" if _numba_works() else "edt"
     check_choice("backend", backend, BACKENDS)
-    if backend == "edt" and not _HAS_EDT:
-        raise RuntimeError("backend='edt' needs the package edt; pip install edt, or pass backend='scipy'")
-    if backend == "numba" and not HAS_NUMBA:
-        raise RuntimeError("backend='numba' needs the package numba; pip install numba, or pass backend='edt'")
     return backend
 
 
@@ -196,9 +188,8 @@ def _numba_works() -> bool:
     except Exception as error:  # whatever another version of numba or LLVM may raise
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     if reason:
-        other = "edt" if _HAS_EDT else "scipy"
         warnings.warn(
-            f"the numba engine of distance maps does not work here, {other} takes its place, 2 to 10 times slower "
+            f"the numba engine of distance maps does not work here, edt takes its place, 2 to 10 times slower "
             f"({reason}); install a tested numba, for example pip install 'numba>=0.60,<0.70'",
             EngineWarning,
             stacklevel=4,

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from monai_boundary import DistanceMapOptions, distance_transform, signed_distance, signed_distance_map
-from monai_boundary.kernels.distance import batch_labels_map, batch_masks_map, masks_distance_map, plan, resolve_backend
+from monai_boundary.kernels.distance import batch_labels_map, batch_masks_map, masks_distance_map
 from tests import oracles
 from tests.strategies import CONVENTIONS
 
@@ -335,27 +335,6 @@ def test_bad_input_is_named_alike(backend):
 def test_an_unknown_backend_is_refused(function):
     with pytest.raises(ValueError, match="backend must be one of 'auto', 'edt', 'numba', 'scipy', 'torch', got 'cuda'"):
         function(np.array([False, True]), backend="cuda")
-
-
-# Which backend "auto" is
-
-
-def test_auto_is_numba_then_edt_then_scipy(monkeypatch):
-    assert resolve_backend("auto") == "numba"
-    monkeypatch.setattr(plan, "HAS_NUMBA", False)
-    assert resolve_backend("auto") == "edt"
-    monkeypatch.setattr(plan, "_HAS_EDT", False)
-    assert resolve_backend("auto") == "scipy"
-    mask = np.array([False, True, True])
-    assert signed_distance(mask).tolist() == [0.5, -0.5, -1.5]
-
-
-@pytest.mark.parametrize(("name", "other"), [("edt", "scipy"), ("numba", "edt")])
-def test_a_missing_backend_is_named(monkeypatch, name, other):
-    monkeypatch.setattr(plan, {"edt": "_HAS_EDT", "numba": "HAS_NUMBA"}[name], False)
-    text = f"backend='{name}' needs the package {name}; pip install {name}, or pass backend='{other}'"
-    with pytest.raises(RuntimeError, match=text):
-        signed_distance(np.array([True, False]), backend=name)
 
 
 @pytest.mark.parametrize("backend", ["numba", "edt", "scipy", "torch"])
