@@ -174,15 +174,16 @@ class AlphaScheduleHandler:
         self.history.extend(self._means.pop())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the region terms of the finished epochs, the gradient norms behind a share, and the schedule."""
-        norms = getattr(self.loss, "gradient_norms", None)
-        return {"history": list(self.history), "gradient_norms": norms, "schedule": repr(self.schedule)}
+        """Return the region terms of the finished epochs, what a share goes by, and the schedule."""
+        behind = {name: getattr(self.loss, name, None) for name in ("gradient_norms", "foreground_found")}
+        return {"history": list(self.history), **behind, "schedule": repr(self.schedule)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take them over, and say so where the schedule is another one; it then goes on with this handler's."""
         self.history = [float(value) for value in state["history"]]
         if state.get("gradient_norms") is not None:
             self.loss.gradient_norms = state["gradient_norms"]
+            self.loss.foreground_found = state.get("foreground_found")
         before = state.get("schedule", repr(self.schedule))
         if before != repr(self.schedule):
             warnings.warn(
@@ -194,7 +195,8 @@ class AlphaScheduleHandler:
 class LossTermsHandler:
     """Put both terms and their weights into ``engine.state.metrics`` at the end of every epoch.
 
-    With `GradientShare` also the share, and the moving averages of both gradient norms that alpha comes from.
+    With `GradientShare` also what alpha comes from: the share, the moving averages of both gradient norms, and the part
+    of the foreground that is found.
 
     `StatsHandler` and `TensorBoardStatsHandler` show them from there when they come later in the list.
 
@@ -230,8 +232,11 @@ class LossTermsHandler:
             engine.state.metrics["boundary_gradient_share"] = self._share
         share, norms = (getattr(self.loss, name, None) for name in ("gradient_share", "gradient_norms"))
         if share is not None and norms is not None:
-            found = dict(zip(("region_gradient", "boundary_gradient"), norms, strict=True))
-            engine.state.metrics.update(gradient_share=share, **found)
+            region, boundary = norms
+            engine.state.metrics.update(
+                gradient_share=share, region_gradient=region, boundary_gradient=boundary,
+                foreground_found=self.loss.foreground_found,
+            )  # fmt: skip
 
     def _start(self, engine: Any) -> None:  # noqa: ARG002
         self._means, self._norms, self._share = _EpochMeans(), None, None

@@ -7,6 +7,7 @@ weight is a number or, from `GradientShare`, a `Share` of the gradient, which th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import check_count, check_fraction, check_number
-from monai_boundary.losses.gradient_share import Share
+from monai_boundary.losses.gradient_share import Share, check_share
 
 __all__ = ["Constant", "GradientShare", "Increase", "Rebalance", "Schedule", "WaitForRegion", "Warmup", "suggest_alpha"]
 
@@ -150,7 +151,7 @@ class GradientShare:
     ramp: float = 0.3
 
     def __post_init__(self) -> None:
-        Share(self.end)
+        check_share("end", self.end)
         check_fraction("ramp", self.ramp)
 
     def weights(self, epoch: int, max_epochs: int, history: Sequence[float] = ()) -> Weights:  # noqa: ARG002
@@ -257,8 +258,8 @@ def suggest_alpha(
         over the batches.
 
     Raises:
-        ValueError: No batch, `share` outside (0, 1), a region term without gradient, or a boundary term without (maps
-            all zero?).
+        ValueError: No batch, `share` outside (0, 1), or a term whose gradient is 0 in all of them (maps of zeros?) or
+            not finite in one.
     """
     wanted = Share(share)
     region_norm = boundary_norm = 0.0
@@ -267,8 +268,10 @@ def suggest_alpha(
             logits = network(image)
         region, boundary = loss.measure_gradients(logits, target, distance_map)
         region_norm, boundary_norm = region_norm + region, boundary_norm + boundary
-    if boundary_norm == 0:
-        raise ValueError(
-            "batches must hold a batch whose boundary term has a gradient, got none; check the distance maps"
-        )
+    for name, norm in (("region", region_norm), ("boundary", boundary_norm)):
+        if not 0 < norm < math.inf:
+            raise ValueError(
+                f"batches must hold one where the {name} term has a gradient, and none where it is NaN, got a norm of "
+                f"{norm:g}; check the network's output, the labels and what the loss is given beside them"
+            )
     return wanted.alpha(region_norm / boundary_norm, 1.0)

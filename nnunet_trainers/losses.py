@@ -10,8 +10,9 @@ from torch import nn
 from monai_boundary.kernels.distance import DistanceMapOptions
 from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss, RegionBoundaryLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
-from monai_boundary.losses.gradient_share import Heads, class_hits
+from monai_boundary.losses.gradient_share import Heads
 from monai_boundary.losses.map_agreement import FirstMapCheck, Masks
+from monai_boundary.losses.soft_recall import class_hits
 
 __all__ = ["RegionAndBoundary", "TargetGeneralizedDice"]
 

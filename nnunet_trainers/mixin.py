@@ -124,7 +124,8 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         (region_weight, alpha), share = self.loss.term_weights, self.loss.gradient_share
         if share is not None:  # each step has its own, the same on all ranks
             alpha = float(np.mean(outputs["alpha"]))
-        gradients = dict(zip(GRADIENT_KEYS, (share, *(self.loss.gradient_norms or (None, None))), strict=True))
+        behind = (share, *(self.loss.gradient_norms or (None, None)), self.loss.foreground_found)
+        gradients = dict(zip(GRADIENT_KEYS, behind, strict=True))
         self.boundary_log.write(
             self.current_epoch, region_weight=region_weight, alpha=alpha, **terms,
             **{key: math.nan if value is None else value for key, value in gradients.items()},
@@ -165,8 +166,9 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
     def _restore_share(self) -> None:
         """Go on with the moving averages of the last epoch, and say where the share is not that of the run before."""
         last = {key: self.boundary_log.values[key][-1] for key in GRADIENT_KEYS} if self.current_epoch else {}
-        norms = tuple(last.get(key, math.nan) for key in GRADIENT_KEYS[1:])
-        self.loss.gradient_norms = None if any(math.isnan(norm) for norm in norms) else norms
+        *norms, found = (last.get(key, math.nan) for key in GRADIENT_KEYS[1:])
+        self.loss.gradient_norms = None if any(math.isnan(norm) for norm in norms) else tuple(norms)
+        self.loss.foreground_found = None if math.isnan(found) else found
         if not last or self.boundary_log.values["alpha_paused"][-1] != 0:
             return
         boundary = self._scheduled_weights(self.current_epoch - 1)[1]

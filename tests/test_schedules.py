@@ -261,8 +261,9 @@ def test_share_must_lie_between_0_and_1(probe, share):
 @pytest.mark.filterwarnings("ignore:distance_map must be positive outside")  # a map of zeros is named as such
 def test_suggestion_needs_a_boundary_gradient(probe):
     loss, network, batches = probe
-    for given in ([], [(x, y, torch.zeros_like(m)) for x, y, m in batches]):
-        with pytest.raises(ValueError, match="batches must hold a batch whose boundary term has a gradient, got none"):
+    zeros = [(x, y, torch.zeros_like(m)) for x, y, m in batches]
+    for given, term in (([], "region"), (zeros, "boundary")):
+        with pytest.raises(ValueError, match=f"hold one where the {term} term has a gradient.* got a norm of"):
             suggest_alpha(loss, network, given)
 
 

@@ -164,4 +164,5 @@ class EpochLog:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it over."""
-        self.values = {key: list(state[key]) for key in LOG_KEYS}
+        unknown = [math.nan] * len(state["alpha"])  # of an earlier version
+        self.values = {key: list(state.get(key, unknown)) for key in LOG_KEYS}

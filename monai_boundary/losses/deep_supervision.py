@@ -80,6 +80,7 @@ class DeepSupervisionLoss(nn.Module):
     boundary_term = _of_inner("boundary_term", "Sum of the boundary loss over the heads in the last call, detached.")
     gradient_share = _of_inner("gradient_share", "Share of the gradient that the boundary term is to have, at head 0.")
     gradient_norms = _of_inner("gradient_norms", "Moving averages behind a share.")
+    foreground_found = _of_inner("foreground_found", "Part of the foreground that is found, behind a share.")
 
     def forward(self, input: Heads, target: Target, beside: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.
@@ -101,7 +102,8 @@ class DeepSupervisionLoss(nn.Module):
     def measure_gradients(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[float, float]:
         """Return the gradient norms of both unweighted terms at the first head; sets nothing. Called as `terms`."""
         heads = _split_heads(input, label) or input
-        return gradient_norms(heads, lambda heads: self.terms(heads, label, beside))
+        with self.loss.measuring():
+            return gradient_norms(heads, lambda heads: self.terms(heads, label, beside))
 
     def terms(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the sums over the heads of each of the terms of `loss`."""

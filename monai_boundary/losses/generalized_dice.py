@@ -86,8 +86,9 @@ class GeneralizedDiceLoss(TargetLoss):
         if self.scale_free:
             weights = torch.where(weights > 0, weights, 1)
         total = predicted + volume
-        score = (2 * (weights * overlap).sum(-1) + self.smooth) / ((weights * total).sum(-1) + self.smooth)
-        return self.reduce(1 - score)
+        above, below = 2 * (weights * overlap).sum(-1) + self.smooth, (weights * total).sum(-1) + self.smooth
+        nothing = below == 0  # without smooth: neither target nor prediction
+        return self.reduce(1 - torch.where(nothing, 1, above / torch.where(nothing, 1, below)))
 
 
 class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):

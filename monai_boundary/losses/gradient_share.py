@@ -11,15 +11,16 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from monai_boundary._check import check_fraction
+from monai_boundary._check import check_number
 from monai_boundary.losses.contract import as_float32
 
 __all__ = [
     "GradientBalance",
     "GradientShareWarning",
     "Heads",
+    "KeepsFloat32",
     "Share",
-    "class_hits",
+    "check_share",
     "gradient_norms",
     "weigh_by_share",
 ]
@@ -48,8 +49,7 @@ class Share:
     value: float
 
     def __post_init__(self) -> None:
-        if not 0 < check_fraction("share", self.value) < 1:
-            raise ValueError(f"share must lie between 0 and 1, got {self.value}; 0.2 is a fifth of the gradient")
+        check_share("share", self.value)
 
     def alpha(self, ratio: Number, found: Number) -> Number:
         """Return the weight of the boundary term, relative to that of the region term.
@@ -62,11 +62,28 @@ class Share:
         return share / (1 - share) * ratio
 
 
+def check_share(name: str, value: float) -> None:
+    """Raise ``ValueError`` unless the argument `name` is a share in (0, 1)."""
+    if not 0 < check_number(name, value, strict=False) < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value}; 0.2 is a fifth of the gradient")
+
+
 class GradientShareWarning(UserWarning):
     """A batch from which no weight of the boundary term can be told: the weight of the batches before is kept."""
 
 
-class GradientBalance(nn.Module):
+class KeepsFloat32(nn.Module):
+    """A module whose own buffers stay float32 when it is put into half precision, which is too coarse for weights."""
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> KeepsFloat32:
+        kept = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in kept.items():
+            setattr(self, name, buffer.to(getattr(self, name).device))
+        return self
+
+
+class GradientBalance(KeepsFloat32):
     """Moving averages of the two gradient norms, and the boundary weight that gives the boundary term its share.
 
     With the norms r of the region term and b of the boundary term at the logits of the main head, alpha =
@@ -76,7 +93,8 @@ class GradientBalance(nn.Module):
 
     The share is that much smaller as the foreground is not found yet, by the mean probability of its voxels (the soft
     recall): the gradient of a boundary term fades with the prediction, and a constant share of the whole would hold an
-    empty prediction empty (docs/evidence/constant_share.md).
+    empty prediction empty (docs/evidence/constant_share.md). A batch without foreground changes nothing of what is
+    found.
 
     The norms of a batch that is spread over ranks are root mean squares over the ranks whose part holds foreground. For
     losses that are means over the samples their ratio is that of the whole batch in one process. All values stay on the
@@ -86,21 +104,25 @@ class GradientBalance(nn.Module):
         momentum: Of the moving averages, per batch.
 
     Attributes:
-        norms: Moving sums of the region and the boundary norm, `(2,)`. They are all that a resumed run needs.
+        norms: Moving sums of the region and the boundary norm, `(2,)`.
+        found: Part of the foreground that is found, `()`, of the last batch that tells. A resumed run needs both.
     """
 
     norms: torch.Tensor
+    found: torch.Tensor
     unusable: torch.Tensor
 
     def __init__(self, momentum: float = 0.9) -> None:
         super().__init__()
         self.momentum = momentum
         self.register_buffer("norms", torch.zeros(2))
+        self.register_buffer("found", torch.ones(()))
         self.register_buffer("unusable", torch.zeros((), dtype=torch.bool), persistent=False)
         self._said = False
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        state_dict.setdefault(f"{prefix}norms", self.norms)  # a checkpoint of a run without a share
+        for name in ("norms", "found"):  # a checkpoint of a run without a share, or before `found` was kept
+            state_dict.setdefault(prefix + name, getattr(self, name))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
@@ -119,10 +141,10 @@ class GradientBalance(nn.Module):
 
         Returns:
             The ratio of the norms for this batch, `()`, and which part of the foreground is found, `()`: that of
-            the class of which least is; 1 in a batch without foreground.
+            the class of which least is. Without foreground, or where it is NaN, it is that of the batch before.
         """
-        if self.norms.device != now.device or self.norms.dtype != torch.float32:  # as of a module in half precision
-            self.to(now.device, torch.float32)
+        if self.norms.device != now.device:
+            self.to(now.device)
         now, masses = now.float(), torch.stack([hits, true]).as_subclass(torch.Tensor).float()
         foreground = masses[1].any()
         squares = torch.cat([now.square(), now.new_ones(1)])
@@ -140,8 +162,9 @@ class GradientBalance(nn.Module):
             self.warn()
         ratio = torch.where(usable, torch.minimum(self.ratio, _ratio(now)), self.ratio)
         hits, true = measured[6:].view(2, -1)
-        found = torch.where(true > 0, hits / true, 1).amin().clamp(max=1)
-        return ratio, found.nan_to_num(1.0)
+        found = torch.where(true > 0, hits / true, 1).amin().clamp(0, 1)
+        self.found.copy_(torch.where(some & found.isfinite(), found, self.found))
+        return ratio, self.found
 
     def warn(self) -> None:
         """Say once that a batch could not be used; reads from the device."""
@@ -223,21 +246,6 @@ def gradient_norms(heads: Heads, terms: Terms) -> tuple[float, float]:
     return region, boundary
 
 
-def class_hits(
-    probs: torch.Tensor, masks: torch.Tensor, valid: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the sum of the probabilities of each class over its counted voxels, and their number, `(K,)`.
-
-    Args:
-        probs: `(B, K, *S)`.
-        masks: Bool, the same shape.
-        valid: Bool `(B, 1 or K, *S)`, the voxels that count; ``None`` for all.
-    """
-    masks = masks if valid is None else masks & valid
-    hits = torch.where(masks, probs, 0)
-    return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
-
-
 def _norms(gradients: Sequence[Gradients]) -> torch.Tensor:
     """Return the norms of the gradients of the first two terms at the main head, a plain tensor `(2,)`."""
     region, boundary = (row[0] for row in gradients[:2])
@@ -263,6 +271,6 @@ def _term_gradients(
     if rows[0][0] is None:
         raise ValueError(
             "region must have a gradient at the logits for a share of it, got none; it must be made of the input "
-            "without detach, argmax or a threshold"
+            "without detach, argmax or a threshold, and the first of head_weights must not be 0"
         )
     return values, [rows[index] for index in range(len(values))]

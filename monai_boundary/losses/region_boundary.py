@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.losses.contract import TargetContract, check_output
+from monai_boundary.losses.contract import check_output
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
     Heads,
+    KeepsFloat32,
     Share,
     Terms,
-    class_hits,
     gradient_norms,
     weigh_by_share,
 )
-from monai_boundary.losses.map_agreement import label_masks
+from monai_boundary.losses.soft_recall import foreground_hits, output_contract
 
 __all__ = ["TARGET_TRANSFORMS", "Mode", "RegionBoundaryLoss", "Target", "split_target"]
 
@@ -34,7 +35,7 @@ TARGET_TRANSFORMS = {
 _MODES: tuple[Mode, ...] = ("rebalance", "increase", "complement")
 
 
-class RegionBoundaryLoss(nn.Module):
+class RegionBoundaryLoss(KeepsFloat32):
     """Region weight times region loss plus alpha times boundary loss.
 
     Set the weights once per epoch: ``loss.term_weights = Rebalance().weights(epoch, max_epochs)``. After each call
@@ -100,6 +101,7 @@ class RegionBoundaryLoss(nn.Module):
 
     @alpha.setter
     def alpha(self, value: float | Share) -> None:
+        _refuse_schedule("alpha", value)
         if isinstance(value, Share):
             self.term_weights = 1.0, value
         elif self.mode == "complement":
@@ -134,8 +136,20 @@ class RegionBoundaryLoss(nn.Module):
     def gradient_norms(self, pair: tuple[float, float] | None) -> None:
         norms = self._balance().norms
         norms.copy_(norms.new_tensor((0.0, 0.0) if pair is None else pair))
-        if self._share is not None:
-            self._weigh(self._balance().ratio, torch.tensor(1.0))
+        self._weigh_again()
+
+    @property
+    def foreground_found(self) -> float | None:
+        """Part of the foreground that is found, which a share is multiplied by; ``None`` before the first batch.
+
+        To be set with `gradient_norms` where a run is resumed without the loss's `state_dict`.
+        """
+        return None if self.gradient_norms is None else float(self._balance().found)
+
+    @foreground_found.setter
+    def foreground_found(self, value: float | None) -> None:
+        self._balance().found.fill_(1.0 if value is None else check_fraction("foreground_found", value))
+        self._weigh_again()
 
     @property
     def term_weights(self) -> tuple[float, float]:
@@ -150,10 +164,17 @@ class RegionBoundaryLoss(nn.Module):
     def term_weights(self, pair: tuple[float, float | Share]) -> None:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise TypeError(f"term_weights must be a pair (region, boundary), got {pair!r}; set alpha for one number")
+        _refuse_schedule("term_weights, boundary", pair[1])
         region = check_number("term_weights, region", pair[0], strict=False)
         if isinstance(pair[1], Share):
+            if region == 0 or (self.mode == "complement" and region != 1):
+                allowed = "1" if self.mode == "complement" else "> 0"
+                raise ValueError(
+                    f"term_weights, region, must be {allowed} beside a Share in {type(self).__name__}, got {region:g}; "
+                    "set alpha for both: loss.alpha = Share(0.2)"
+                )
             self._share, self._pair = pair[1], (region, 0.0)
-            self._weigh(self._balance().ratio, torch.tensor(1.0))
+            self._weigh_again()
             return
         boundary = check_number("term_weights, boundary", pair[1], strict=False)
         if self.mode == "complement" and abs(region + boundary - 1) > 1e-6:
@@ -170,12 +191,18 @@ class RegionBoundaryLoss(nn.Module):
         return self.balance
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        norms = state_dict.get(f"{prefix}balance.norms")
+        norms, found = (state_dict.get(f"{prefix}balance.{name}") for name in ("norms", "found"))
         if norms is not None:
             self._balance()
             if norms.shape == (2,):  # the weights of the next validation; another shape is named below
                 self.gradient_norms = tuple(norms.tolist())
+                self.foreground_found = None if found is None else float(found)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _weigh_again(self) -> None:
+        """Set the weights of a share, if there is one, from what is known before the next batch."""
+        if self._share is not None:
+            self._weigh(self._balance().ratio, self._balance().found)
 
     def _weigh(self, ratio: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         """Set the weights of a share from what `GradientBalance` returns, and return them."""
@@ -222,7 +249,17 @@ class RegionBoundaryLoss(nn.Module):
 
     def measure_gradients(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[float, float]:
         """Return the gradient norms of both unweighted terms at the logits; sets nothing. Arguments as of `terms`."""
-        return gradient_norms(input, lambda logits: self.terms(logits, label, beside))
+        with self.measuring():
+            return gradient_norms(input, lambda logits: self.terms(logits, label, beside))
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Let `terms` return the boundary term even where its weight is 0."""
+        kept, self._pair = self._pair, (1.0, 1.0)
+        try:
+            yield
+        finally:
+            self._pair = kept
 
     def foreground_hits(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the sum of the probabilities of each foreground class over its voxels, and their number, `(K,)`.
@@ -231,17 +268,7 @@ class RegionBoundaryLoss(nn.Module):
             logits: `(B, C, *S)`.
             label: As of the call: labels, or a channel for each class.
         """
-        contract: TargetContract | None = getattr(self.boundary, "contract", getattr(self.region, "contract", None))
-        first = int(logits.shape[1] > 1 and not (contract and contract.sigmoid))  # channel 0 then is the background
-        read = label_masks(label, logits, first, None if contract is None else contract.ignore_index)
-        if read is None:
-            raise ValueError(
-                f"target must be labels, or a channel for each class, of input {tuple(logits.shape)}, got "
-                f"{tuple(label.shape)}; give alpha as a number for a region loss with another target"
-            )
-        masks, valid = read
-        probs = masks if contract is None else contract.activate(logits)[:, first:]
-        return class_hits(probs, masks, valid)
+        return foreground_hits(output_contract(self.boundary, self.region), logits, label)
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""
@@ -256,7 +283,7 @@ class RegionBoundaryLoss(nn.Module):
                 f"{type(self.boundary).__name__}; give them reduction='mean'"
             )
         self.region_term, self.boundary_term = region.detach(), boundary.detach()
-        weights = self._weights.to(region.dtype)
+        weights = self._weights.to(region.dtype, copy=True)  # setting them again must not reach this graph
         total: torch.Tensor = weights[0] * region + weights[1] * boundary
         return sum(others, start=total)
 
@@ -264,6 +291,14 @@ class RegionBoundaryLoss(nn.Module):
         """Show the weights."""
         weights = f"gradient_share={self.gradient_share}" if self._share else f"term_weights={self.term_weights}"
         return f"{weights}, mode={self.mode!r}"
+
+
+def _refuse_schedule(name: str, value: object) -> None:
+    if hasattr(value, "weights"):
+        raise TypeError(
+            f"{name} must be a number or a Share, got the schedule {value!r}; set its weights in every epoch: "
+            "loss.term_weights = schedule.weights(epoch, max_epochs)"
+        )
 
 
 def split_target(target: Any, beside: torch.Tensor | None, name: str) -> tuple[Any, torch.Tensor | None]:

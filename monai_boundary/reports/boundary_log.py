@@ -15,8 +15,9 @@ from monai_boundary._files import replacing
 
 __all__ = ["GRADIENT_KEYS", "LOG_KEYS", "plot_boundary_log"]
 
-#: Share of the gradient that was asked for, and the moving averages that it came from; NaN without a share.
-GRADIENT_KEYS = ("gradient_share", "region_gradient", "boundary_gradient")
+#: Share of the gradient that was asked for, the moving averages that it came from, and the part of the foreground that
+#: was found; NaN without a share.
+GRADIENT_KEYS = ("gradient_share", "region_gradient", "boundary_gradient", "foreground_found")
 #: One value per epoch of each (the last two: one per class).
 LOG_KEYS = (
     "alpha", "region_weight", "alpha_paused", "region_term", "boundary_term", *GRADIENT_KEYS,

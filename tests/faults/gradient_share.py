@@ -23,6 +23,17 @@ def a_batch_without_foreground_moves_the_averages(right, self, now, hits, true):
 
 
 @fault(f"{BALANCE}.forward", *SHARE)
+def without_foreground_all_of_it_is_found(right, self, now, hits, true):
+    ratio, found = right(self, now, hits, true)
+    return ratio, found if true.any() else torch.ones_like(found)
+
+
+@fault("monai_boundary.losses.soft_recall:foreground_hits", *SHARE)
+def the_first_region_is_background_unless_a_sigmoid_is_asked_for(right, contract, logits, label):
+    return right(contract if contract.sigmoid else replace(contract, include_background=False), logits, label)
+
+
+@fault(f"{BALANCE}.forward", *SHARE)
 def nothing_is_averaged(right, self, now, hits, true):
     self.momentum = 0.0
     return right(self, now, hits, true)

@@ -56,6 +56,16 @@ def test_smooth_is_added_above_and_below():
     assert float(GeneralizedDiceLoss(smooth=2.0)(probs, target)) == pytest.approx(1 - (2 + 2) / (4 + 2))
 
 
+@pytest.mark.parametrize("scale_free", [True, False])
+def test_without_smooth_nothing_predicted_where_nothing_is_costs_nothing(scale_free):
+    loss = GeneralizedDiceLoss(smooth=0.0, scale_free=scale_free)
+    probs = torch.tensor([[[0.0, 0.0]], [[0.5, 0.0]]], requires_grad=True)
+    target = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])
+    value = loss(probs, target)
+    assert value.item() == pytest.approx((0 + 1 - 1 / 1.5) / 2)
+    assert torch.autograd.grad(value, probs)[0].isfinite().all()
+
+
 @pytest.mark.parametrize("activation", [{"softmax": True}, {"sigmoid": True}], ids=["softmax", "sigmoid"])
 @pytest.mark.parametrize("include_background", [True, False])
 @pytest.mark.parametrize("batch_volumes", [False, True])

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.losses import DiceCELoss, DiceFocalLoss, DiceLoss, FocalLoss
 from torch import nn
 
 from monai_boundary import (
@@ -177,7 +178,7 @@ def test_meta_tensors_do_not_stay_in_the_loss():
     logits, *target = batch()
     loss(*(MetaTensor(tensor) for tensor in (logits, *target))).backward()
     assert {name: type(tensor) for name, tensor in loss.named_buffers()} == dict.fromkeys(
-        ("_weights", "balance.norms", "balance.unusable"), torch.Tensor
+        ("_weights", "balance.norms", "balance.found", "balance.unusable"), torch.Tensor
     )
     assert share_of(loss, logits, *target) == pytest.approx(0.3, rel=1e-4)
 
@@ -322,9 +323,168 @@ def test_a_region_loss_without_gradient_is_refused():
 
 @pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, math.nan])
 def test_a_share_outside_of_zero_and_one_is_refused(value):
-    for make in (Share, GradientShare):
-        with pytest.raises(ValueError, match=r"share must .*, got"):
+    for make, name in ((Share, "share"), (GradientShare, "end")):
+        with pytest.raises(ValueError, match=rf"{name} must .*, got"):
             make(value)
+
+
+def test_a_schedule_in_place_of_its_weights_is_refused_with_the_remedy():
+    loss = GeneralizedDiceBoundaryLoss()
+    with pytest.raises(
+        TypeError, match=r"alpha must be a number or a Share, got the schedule GradientShare\(.*weights"
+    ):
+        loss.alpha = GradientShare()
+    with pytest.raises(TypeError, match=r"term_weights, boundary must be .* got the schedule"):
+        loss.term_weights = 1.0, Increase()
+
+
+def test_a_region_weight_that_a_share_cannot_heed_is_refused():
+    for loss, region in ((GeneralizedDiceBoundaryLoss(), 0.0), (BoundaryF1IoULoss(), 0.25)):
+        with pytest.raises(ValueError, match=r"term_weights, region, must be (> 0|1) beside a Share"):
+            loss.term_weights = region, Share(0.2)
+
+
+# What is found: by the network's output, whatever the losses are
+
+
+class OwnBoundary(nn.Module):
+    """A user's boundary loss, which says nothing of activations."""
+
+    def forward(self, input, target, distance_map):  # noqa: ARG002
+        return (input[:, -1:].softmax(1) * distance_map + 1e-3 * input[:, -1:]).mean()
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        DiceCELoss(softmax=True, to_onehot_y=True), DiceFocalLoss(softmax=True, to_onehot_y=True),
+        FocalLoss(use_softmax=True, to_onehot_y=True), DiceLoss(other_act=lambda x: x.softmax(1), to_onehot_y=True),
+    ],
+    ids=lambda region: type(region).__name__,
+)  # fmt: skip
+def test_the_region_loss_says_what_is_found_where_the_boundary_loss_does_not(region):
+    loss, (_, label, maps) = RegionBoundaryLoss(region, OwnBoundary(), alpha=Share(0.4)), batch()
+    logits = torch.cat([3 + 0.0 * label, 1.0 * label], 1).requires_grad_()
+    loss(logits, label, maps)
+    assert loss.foreground_found == pytest.approx(1 / (1 + math.exp(2)), rel=1e-5)
+
+
+def test_losses_that_do_not_say_what_the_output_is_get_no_share():
+    loss = RegionBoundaryLoss(nn.L1Loss(), OwnBoundary(), alpha=Share(0.2))
+    logits, label, maps = batch()
+    target = torch.cat([1 - label, label], 1).float()
+    with pytest.raises(ValueError, match=r"region or boundary must say what the network's output is .* L1Loss"):
+        loss(logits, target, maps)
+    loss.boundary.softmax = True
+    loss(logits, target, maps)
+    assert loss.foreground_found > 0.99
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "probabilities", "other_act"])
+def test_the_first_of_overlapping_regions_counts_whatever_the_activation(kind):
+    regions = torch.zeros(1, 2, 12, 12)
+    regions[:, 0, 2:10, 2:10] = 1  # the second is absent
+    settings, given = {
+        "sigmoid": ({"sigmoid": True}, lambda z: z),
+        "probabilities": ({"softmax": False, "include_background": True}, torch.sigmoid),
+        "other_act": ({"other_act": torch.sigmoid, "include_background": True}, lambda z: z),
+    }[kind]
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.2), to_onehot_y=False, spacing=(1, 1), **settings)
+    logits = torch.full((1, 2, 12, 12), -2.0)
+    loss(given(logits.requires_grad_()), regions)
+    assert loss.foreground_found == pytest.approx(1 / (1 + math.exp(2)), rel=1e-5)
+    assert loss.alpha > 0
+
+
+@pytest.mark.parametrize("background", [-10.0, 0.0, 10.0])
+def test_a_channel_that_does_not_count_is_no_foreground(background):
+    k = {"sigmoid": True, "to_onehot_y": True, "include_background": False}
+    loss = RegionBoundaryLoss(DiceLoss(**k), BoundaryLoss(spacing=(1, 1), **k), alpha=Share(0.2))
+    _, label, _ = batch()
+    logits = torch.cat([torch.full_like(label, background, dtype=torch.float), 8.0 * (2 * label - 1)], 1)
+    loss(logits.requires_grad_(), 0 * label)
+    assert loss.gradient_norms is None  # a batch without foreground
+    loss(logits, label)
+    assert loss.foreground_found == pytest.approx(torch.sigmoid(torch.tensor(8.0)).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ["no foreground", "nan"])
+def test_what_was_found_before_holds_where_a_batch_does_not_tell(case):
+    loss, (logits, label, maps) = GeneralizedDiceBoundaryLoss(alpha=Share(0.2)), batch()
+    missed = (logits - 22 * torch.cat([0 * label, label], 1)).detach()
+    loss(missed.clone().requires_grad_(), label, maps)
+    found, alpha = loss.foreground_found, loss.alpha
+    assert found < 0.1
+    if case == "nan":
+        missed[0, 1][label[0, 0] > 0] = math.nan
+        with pytest.warns(GradientShareWarning):
+            loss(missed.requires_grad_(), label, maps)
+        assert loss.alpha == pytest.approx(alpha, rel=1e-5)
+    else:
+        other = (missed.requires_grad_(), 0 * label, torch.ones_like(maps))
+        loss(*other)
+        assert share_of(loss, *other) <= 0.2 * found * (1 + 1e-4)
+    assert loss.foreground_found == found
+
+
+def test_an_output_below_zero_gives_no_weight_of_the_wrong_sign():
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.2), other_act=torch.tanh)
+    logits, label, maps = batch()
+    missed = (logits - 18 * torch.cat([0 * label, label], 1)).detach()  # about -2
+    loss(missed.requires_grad_(), label, maps)
+    assert loss.alpha == loss.foreground_found == 0
+
+
+def test_setting_the_weights_again_does_not_reach_a_graph_that_is_there():
+    loss, (logits, *target) = GeneralizedDiceBoundaryLoss(alpha=0.1), batch()
+    first = loss(logits, *target)
+    loss.alpha = 0.2
+    (gradient,) = torch.autograd.grad(first + loss(logits, *target), logits)
+    expected = []
+    for alpha in (0.1, 0.2):
+        loss.alpha = alpha
+        expected += torch.autograd.grad(loss(logits, *target), logits)
+    close(gradient, sum(expected))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_loss_in_half_precision_is_resumed_with_the_same_bits(dtype):
+    def steps(loss: nn.Module, seeds: range) -> list[float]:
+        found = []
+        for seed in seeds:
+            loss(*batch(seed))
+            found.append(loss.alpha)
+        return found
+
+    first, second = (GeneralizedDiceBoundaryLoss(alpha=Share(0.3)).to(dtype) for _ in range(2))
+    steps(first, range(3))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert (second.gradient_norms, second.foreground_found) == (first.gradient_norms, first.foreground_found)
+    assert steps(second, range(3, 6)) == steps(first, range(3, 6))
+
+
+def test_alpha_is_suggested_during_the_warm_up_and_never_from_what_has_no_gradient():
+    aware = CrossEntropyBoundaryAwareLoss(alpha=1.0)
+    membrane = torch.zeros(1, 1, 9, 9)
+    membrane[..., 4] = 1
+    seeds = torch.ones(1, 1, 9, 9, dtype=torch.int32)
+    seeds[..., 4], seeds[..., 5:] = 0, 2
+    batches = [(torch.randn(1, 1, 9, 9), membrane, seeds)]
+    expected = suggest_alpha(aware, nn.Identity(), batches)
+    aware.alpha = 0.0
+    assert suggest_alpha(aware, nn.Identity(), batches) == expected
+    assert aware.alpha == 0
+    logits, *target = batch()
+    loss = GeneralizedDiceBoundaryLoss()
+    with pytest.raises(ValueError, match="none where it is NaN, got a norm of nan"):
+        suggest_alpha(loss, nn.Identity(), [(logits.detach() * math.nan, *target)])
+
+    class Nothing(nn.Module):
+        def forward(self, input, target):
+            return 0 * (input * target).sum()
+
+    with pytest.raises(ValueError, match="batches must hold one where the region term has a gradient"):
+        suggest_alpha(RegionBoundaryLoss(Nothing(), loss.boundary), nn.Identity(), [(logits.detach(), *target)])
 
 
 def test_a_resumed_run_has_the_same_bits():
@@ -422,4 +582,7 @@ def test_resumed_loss_validates_with_the_boundary_term() -> None:
     resumed.load_state_dict(first.state_dict())
     norms = first.gradient_norms
     assert norms is not None
-    assert resumed.term_weights == pytest.approx((1.0, 0.25 * norms[0] / norms[1]), rel=1e-5)
+    found = float(logits.detach().softmax(1)[:, 1:][label > 0].mean())
+    assert resumed.foreground_found == pytest.approx(found, rel=1e-5)
+    share = 0.2 * found
+    assert resumed.term_weights == pytest.approx((1.0, share / (1 - share) * norms[0] / norms[1]), rel=1e-5)

@@ -132,7 +132,8 @@ def test_a_resumed_run_has_the_bits_of_an_unbroken_one() -> None:
     assert "WARNING" not in Path(second.log_file).read_text()
     log = whole.boundary_log.values
     assert log["gradient_share"] == pytest.approx([0.15, 0.3, 0.3, 0.3])
-    for alpha, share, region, boundary in zip(*(log[key] for key in ("alpha", *GRADIENT_KEYS)), strict=True):
+    assert all(0 < found < 1 for found in log["foreground_found"])
+    for alpha, share, region, boundary in zip(*(log[key] for key in ("alpha", *GRADIENT_KEYS[:3])), strict=True):
         assert 0 < alpha * boundary / (region + alpha * boundary) < 1.1 * share
 
 
@@ -190,7 +191,7 @@ def test_a_gradient_scaler_trains_the_same_network() -> None:
 def test_the_averages_outlive_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = build(Shared)
     run_epoch(trainer, 1, 1)
-    norms = trainer.loss.gradient_norms
+    norms, found = trainer.loss.gradient_norms, trainer.loss.foreground_found
     with monkeypatch.context() as patch:
         patch.setattr(CollapseGuard, "collapsed", True)
         run_epoch(trainer, 1, 1)
@@ -202,4 +203,5 @@ def test_the_averages_outlive_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.loss.gradient_norms == norms
     assert "WARNING" not in Path(again.log_file).read_text()
     pretend_epoch(again)
-    assert again.boundary_log.values["alpha"][2] == pytest.approx(0.3 / 0.7 * norms[0] / norms[1], rel=1e-5)
+    share = 0.3 * found
+    assert again.boundary_log.values["alpha"][2] == pytest.approx(share / (1 - share) * norms[0] / norms[1], rel=1e-5)

@@ -1,0 +1,95 @@
+"""How much of the foreground a network finds, by its probabilities there: what a share of the gradient goes by."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from monai_boundary.losses.contract import TargetContract
+from monai_boundary.losses.map_agreement import label_masks
+
+__all__ = ["class_hits", "foreground_hits", "output_contract"]
+
+
+def output_contract(*losses: nn.Module) -> TargetContract:
+    """Return what the output of the network means to the first of these losses that says so.
+
+    Losses of this package have a `contract`. MONAI's, alone or as a part of others, have `sigmoid`, `softmax` and
+    `other_act`, or `use_softmax`; torch's are known by their kind.
+
+    Raises:
+        ValueError: None of them says so.
+    """
+    for loss in losses:
+        for part in loss.modules():
+            if (found := _contract_of(part)) is not None:
+                return found
+    names = " and ".join(type(loss).__name__ for loss in losses)
+    raise ValueError(
+        f"region or boundary must say what the network's output is for a share of the gradient, got {names}; give one "
+        "of them an attribute softmax = True or sigmoid = True, or give alpha as a number"
+    )
+
+
+def _contract_of(part: nn.Module) -> TargetContract | None:
+    contract = getattr(part, "contract", None)
+    if isinstance(contract, TargetContract):
+        return contract
+    background = bool(getattr(part, "include_background", True))
+    if isinstance(part, nn.CrossEntropyLoss):
+        return TargetContract(softmax=True)
+    if isinstance(part, nn.BCEWithLogitsLoss):
+        return TargetContract(sigmoid=True)
+    if isinstance(softmax := getattr(part, "use_softmax", None), bool):
+        return TargetContract(include_background=background, softmax=softmax, sigmoid=not softmax)
+    given = {name: getattr(part, name, None) for name in ("softmax", "sigmoid", "other_act")}
+    if given["softmax"] is None and given["sigmoid"] is None:
+        return None
+    return TargetContract(
+        include_background=background,
+        softmax=bool(given["softmax"]),
+        sigmoid=bool(given["sigmoid"]),
+        other_act=given["other_act"],
+    )
+
+
+def foreground_hits(
+    contract: TargetContract, logits: torch.Tensor, label: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum of the probabilities of each foreground class over its voxels, and their number, `(K,)`.
+
+    Channel 0 is no foreground where it does not count, under a softmax, and where the target is a label map.
+
+    Args:
+        contract: What output and target mean.
+        logits: `(B, C, *S)`.
+        label: Labels, or a channel for each class.
+
+    Raises:
+        ValueError: The target is none of both.
+    """
+    labelled = label.ndim == logits.ndim - 1 or label.shape[1] != logits.shape[1]
+    first = int(logits.shape[1] > 1 and (contract.softmax or not contract.include_background or labelled))
+    read = label_masks(label, logits, first, contract.ignore_index)
+    if read is None:
+        raise ValueError(
+            f"target must be labels, or a channel for each class, of input {tuple(logits.shape)}, got "
+            f"{tuple(label.shape)}; give alpha as a number for a region loss with another target"
+        )
+    masks, valid = read
+    return class_hits(contract.activate(logits)[:, first:], masks, valid)
+
+
+def class_hits(
+    probs: torch.Tensor, masks: torch.Tensor, valid: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum of the probabilities of each class over its counted voxels, and their number, `(K,)`.
+
+    Args:
+        probs: `(B, K, *S)`.
+        masks: Bool, the same shape.
+        valid: Bool `(B, 1 or K, *S)`, the voxels that count; ``None`` for all.
+    """
+    masks = masks if valid is None else masks & valid
+    hits = torch.where(masks, probs, 0)
+    return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
