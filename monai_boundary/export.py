@@ -33,6 +33,8 @@ def export_checkpoint(
 ) -> Path:
     """Copy a trained model so that stock nnU-Net predicts with it, and resumes from it.
 
+    Where the trainer has another optimizer than stock nnU-Net, that of the copy starts anew.
+
     Args:
         source: A model folder (``.../nnUNetTrainerBoundary__nnUNetPlans__3d_fullres``) or one checkpoint file.
         destination: For a model folder the folder that receives ``nnUNetTrainer__nnUNetPlans__3d_fullres``, such as the
@@ -118,4 +120,15 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
     log = checkpoint.get("logging")
     if isinstance(log, dict) and set(_STOCK_LOG) <= set(log):
         checkpoint = {**checkpoint, "logging": {key: log[key] for key in _STOCK_LOG}}
+    groups = (checkpoint.get("optimizer_state") or {}).get("param_groups")
+    if groups and "momentum" not in groups[0]:  # stock nnU-Net would end in its first step
+        checkpoint = {**checkpoint, "optimizer_state": _fresh_optimizer(sum(len(group["params"]) for group in groups))}
     write_torch(path, {**checkpoint, "trainer_name": STOCK_TRAINER})
+
+
+def _fresh_optimizer(parameters: int) -> dict[str, Any]:
+    """Return the state of stock nnU-Net's optimizer before its first step."""
+    stock = torch.optim.SGD(
+        [torch.zeros(1) for _ in range(parameters)], lr=1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5
+    )
+    return stock.state_dict()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from nnunetv2 import paths
 
 from monai_boundary._checksums import check_archive
 from monai_boundary._files import remove_parts, replacing
@@ -32,6 +33,8 @@ class CheckedMixin(_Trainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         # nnU-Net reads these five names from the signature.
+        if not paths.nnUNet_results or not os.fspath(paths.nnUNet_results):  # nnU-Net's error would name no variable
+            raise RuntimeError("nnUNet_results must be a folder to write into, got none; export nnUNet_results=FOLDER")
         try:
             super().__init__(plans, configuration, fold, dataset_json, device)
         except OSError as error:

@@ -62,19 +62,24 @@ class nnUNetTrainerBoundaryRefine(nnUNetTrainerDiceCEBoundary):
         if file is not None:
             saved = torch.load(file, map_location="cpu", weights_only=False)
         weights, init = saved.get("network_weights", {}), saved.get("init_args", {})
-        same_labels = init.get("dataset_json", {}).get("labels") == self.dataset_json["labels"]
+        labels, before = self.dataset_json["labels"], init.get("dataset_json", {}).get("labels")
+        same_labels = before == labels and (not self.label_manager.has_regions or [*before] == [*labels])
         if not (same_labels and mine.keys() <= weights.keys()):
-            why = "-pretrained_weights is not on the command line" if file is None else f"{file} has other labels"
+            why = (
+                "-pretrained_weights is not on the command line"
+                if file is None
+                else (f"{file} has other labels, or regions in another order")
+            )
             self.print_to_log_file(
                 f"WARNING: the segmentation layers start from chance: nnU-Net leaves them out, and {why}"
             )
             return
         network.load_state_dict({name: weights[name] for name in mine}, strict=False)
         self.print_to_log_file(f"refines {file}, segmentation layers included")
-        before, now = ((args["plans"]["dataset_name"], args["fold"]) for args in (init, self.my_init_kwargs))
-        if before != now:
+        then, now = ((args["plans"]["dataset_name"], args["fold"]) for args in (init, self.my_init_kwargs))
+        if then != now:
             self.print_to_log_file(
-                f"WARNING: {file} was trained on fold {before[1]} of {before[0]}: where its training cases are among "
+                f"WARNING: {file} was trained on fold {then[1]} of {then[0]}: where its training cases are among "
                 f"the validation cases of fold {now[1]}, scores of these say nothing"
             )
 

@@ -98,13 +98,16 @@ def saved_network(path: str | os.PathLike[str], **given: Any) -> nn.Module:
 def check_same(where: str, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` where a given setting is not the saved one; tuples are lists.
 
+    What was not saved, as by an earlier version, is not compared.
+
     Args:
         where: Of the saved ones, for the error.
         saved: Settings of a run before.
         given: Settings of this run, all or some.
     """
     for name, value in given.items():
-        if json.dumps(value, sort_keys=True) != json.dumps(saved.get(name), sort_keys=True):
+        if name in saved and json.dumps(value, sort_keys=True) != json.dumps(saved[name], sort_keys=True):
             raise ValueError(
-                f"{name} must be {saved.get(name)} as {where}, got {value}; leave it as it was, or train another model"
+                f"{name} must be {saved[name]} as {where}, got {value}; leave it as it was, or train another model in "
+                "another ckpt_dir"
             )

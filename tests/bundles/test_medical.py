@@ -153,6 +153,11 @@ def test_a_finished_run_can_be_made_longer_and_not_be_another(
     assert (trained / "models" / "model.pt").read_bytes() == best
     text = refusal(*command, "--max_epochs", 2, "--patch_size", "[8,8,8]")
     assert re.match(r"patch_size must be \[16, 16, 8\] as in the run that .*training\.pt goes on", text)
+    for option, value in (("fold", 1), ("preset", "published")):  # would train on what was held out; half of each
+        text = refusal(*command, "--max_epochs", 2, f"--{option}", value)
+        assert re.match(rf"{option} must be .* as in the run that .* got {value}; .* in another ckpt_dir", text)
+    text = refusal("wmh_boundary", "evaluate", "--dataset_dir", data, "--num_workers", 0, "--fold", 1)
+    assert re.match(r"fold must be 0 as in the training of .*model\.pt, got 1", text)  # scores what it was trained on
     bundle(*command, "--max_epochs", 2, "--val_interval", 3)
     assert last_state(trained / "models")[0] == 2
     assert (trained / "models" / "model.pt").read_bytes() == best  # nothing better was seen

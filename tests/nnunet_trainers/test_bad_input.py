@@ -27,6 +27,15 @@ def test_a_results_path_below_a_file_is_an_error(tmp_path: Path, monkeypatch: py
         build(nnUNetTrainerBoundary)
 
 
+def test_without_a_results_folder_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_results", "")
+    with pytest.raises(RuntimeError, match="nnUNet_results must be a folder to write into, got none; export nnUNet_re"):
+        build(nnUNetTrainerBoundary, started=False)
+    monkeypatch.delenv("nnUNet_results")
+    with pytest.raises(RuntimeError, match="nnUNet_results must be a folder to write into, got none; export nnUNet_re"):
+        build(nnUNetTrainerBoundary, started=False)
+
+
 def test_a_read_only_results_folder_is_an_error(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Permissions do not bind root, who runs many test machines.
     monkeypatch.setattr(os, "access", lambda *_: False)

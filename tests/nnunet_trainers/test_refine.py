@@ -10,6 +10,7 @@ import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from monai_boundary.export import export_checkpoint
 from monai_boundary.schedules import GradientShare
 from nnunet_trainers.refine import nnUNetTrainerBoundaryRefine
 from tests.nnunet_trainers.datasets import LABELS, REGIONS
@@ -103,3 +104,37 @@ def test_what_is_not_taken_over_is_said(monkeypatch) -> None:
     assert f"the segmentation layers start from chance: nnU-Net leaves them out, and {file} has other" in log_of(
         trainer
     )
+
+
+def test_regions_in_another_order_are_other_segmentation_layers(monkeypatch) -> None:
+    stock, file = stock_checkpoint(REGIONS)
+    _, *regions = stock.dataset_json["labels"].items()
+    assert len(regions) > 1
+    trainer = refined(file, monkeypatch, dataset=REGIONS)
+    assert "segmentation layers included" in log_of(trainer)
+    labels = dict(reversed(regions))
+    trainer = refined(file, monkeypatch, dataset=REGIONS, labels=labels)
+    assert trainer.label_manager.foreground_regions == stock.label_manager.foreground_regions[::-1]
+    assert f"{file} has other labels, or regions in another order" in log_of(trainer)
+    assert not torch.equal(trainer.network.state_dict()[HEAD], stock.network.state_dict()[HEAD])
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_stock_nnunet_resumes_from_an_export_whatever_the_optimizer_was(kind: type, tmp_path: Path) -> None:
+    stock, file = stock_checkpoint()
+    checkpoint = torch.load(file, weights_only=False)
+    other = kind(stock.network.parameters(), 1e-3)
+    sum(value.sum() for value in stock.network.parameters()).backward()
+    other.step()
+    checkpoint |= {"trainer_name": "nnUNetTrainerWMH", "optimizer_state": other.state_dict(), "current_epoch": 1}
+    torch.save(checkpoint, file)
+    path = export_checkpoint(file, tmp_path / "exported.pth")
+    resumed = build(nnUNetTrainer, started=False)
+    resumed.load_checkpoint(str(path))
+    resumed.on_train_start()
+    run_epoch(resumed, 1, 1)
+    group = resumed.optimizer.param_groups[0]
+    expected = build(nnUNetTrainer).optimizer.param_groups[0]
+    assert {key: value for key, value in group.items() if key not in ("params", "lr")} == {
+        key: value for key, value in expected.items() if key not in ("params", "lr")
+    }
