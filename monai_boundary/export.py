@@ -128,7 +128,5 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
 
 def _fresh_optimizer(parameters: int) -> dict[str, Any]:
     """Return the state of stock nnU-Net's optimizer before its first step."""
-    stock = torch.optim.SGD(
-        [torch.zeros(1) for _ in range(parameters)], lr=1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5
-    )
-    return stock.state_dict()
+    group = {"params": [torch.zeros(1) for _ in range(parameters)], "initial_lr": 1e-2}
+    return torch.optim.SGD([group], lr=1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5).state_dict()
