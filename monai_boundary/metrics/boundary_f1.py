@@ -12,6 +12,7 @@ import torch
 
 from monai_boundary._check import as_numpy, check_mask, check_mask_pair, check_number, check_same_shape, check_spacing
 from monai_boundary.kernels.distance import bounding_box, distance_transform
+from monai_boundary.metrics.extent import extended_axes
 from monai_boundary.metrics.surface import surface_voxels
 
 __all__ = ["BoundaryF1", "boundary_f1"]
@@ -53,7 +54,7 @@ def boundary_f1(
     that counts neighbours across corners too, and measures the tolerance in a box.
 
     Args:
-        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes.
+        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes; the boundary of `(1, Y, X)` is that of `(Y, X)`.
         target: The same of the ground truth.
         theta: Distance that still counts as wrong, in the unit of `spacing`: smaller ones are right. The paper takes 3
             or 5 pixels.
@@ -100,9 +101,11 @@ def boundary_f1(
 
 def _boundary(mask: np.ndarray, valid: np.ndarray | None, image_edge: bool) -> np.ndarray:
     solid = mask if valid is None else mask | ~valid
+    solid = solid.reshape([mask.shape[axis] for axis in extended_axes(mask.shape)])
     if image_edge:
         surface = surface_voxels(solid)
     else:
-        inner = (slice(1, -1),) * mask.ndim
+        inner = (slice(1, -1),) * solid.ndim
         surface = surface_voxels(np.pad(solid, 1, mode="edge"))[inner]
+    surface = surface.reshape(mask.shape)
     return surface if valid is None else surface & valid

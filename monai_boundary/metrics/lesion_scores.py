@@ -17,6 +17,7 @@ from monai_boundary._check import check_connectivity, check_mask_pair, check_num
 from monai_boundary.kernels.components import components
 from monai_boundary.kernels.distance import bounding_box
 from monai_boundary.metrics.component_scores import ComponentScores, mean
+from monai_boundary.metrics.extent import extended_axes, flat
 from monai_boundary.metrics.lesion_pairs import LesionPairs, pair_lesions
 from monai_boundary.metrics.lesion_surfaces import lesion_surfaces
 from monai_boundary.metrics.lesions import LesionSettings
@@ -55,6 +56,7 @@ class LesionScores(ComponentScores):
         definition: What surfaces are made of.
         diagonal_mm: Of the whole volume.
         corner: First voxel of the masks in the whole volume.
+        axes: Those along which the whole volume has more than one voxel: others take no part in surfaces.
     """
 
     empty: Empty
@@ -62,6 +64,7 @@ class LesionScores(ComponentScores):
     definition: Definition
     diagonal_mm: float
     corner: tuple[int, ...]
+    axes: tuple[int, ...]
 
     @cached_property
     def _lesions(self) -> tuple[LesionPairs, LesionPairs]:
@@ -129,9 +132,8 @@ class LesionScores(ComponentScores):
         """Surface distances of each lesion."""
         near = self._lesions[1]
         partners = np.split(near.pred, np.searchsorted(near.target, np.arange(1, near.target_sizes.size)))
-        return lesion_surfaces(
-            self.pred, self._merged, partners[: near.target_sizes.size], self.spacing, self.definition, self.diagonal_mm
-        )
+        spacing, ids = flat(self.axes, self.spacing, self.pred, self._merged)
+        return lesion_surfaces(*ids, partners[: near.target_sizes.size], spacing, self.definition, self.diagonal_mm)
 
     @property
     def hd95s_mm(self) -> np.ndarray:
@@ -212,7 +214,8 @@ def lesion_scores(
     """Compare the lesions of two masks one by one.
 
     Args:
-        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes.
+        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes; surfaces of `(1, Y, X)` are those of `(Y, X)`, see
+            `surface_distances`, while volumes are those of the slice with its thickness.
         target: The same of the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         settings: What counts as a lesion and as found; ``None`` for the defaults of `LesionSettings`.
@@ -224,7 +227,7 @@ def lesion_scores(
     Raises:
         TypeError: A mask is not bool or integers.
         ValueError: Shapes differ, a mask holds other values than 0 and 1, or an argument is out of range; surface
-            elements of one axis, or of lesions that may touch by their corners.
+            elements of lesions that may touch by their corners.
 
     References:
         Lesion-wise scores: Saluja, BraTS-2023-Metrics, github.com/rachitsaluja/BraTS-2023-Metrics. CC-Dice: Jaus et
@@ -240,10 +243,11 @@ def lesion_scores(
     first, second = check_mask_pair(pred, target)
     sizes, settings = check_spacing(spacing, first.ndim), settings or LesionSettings()
     rank = check_connectivity(settings.connectivity or first.ndim, first.ndim)
-    check_surface(definition, first.ndim)
-    if definition == "surface_elements" and rank < first.ndim:
+    check_surface(definition)
+    axes = extended_axes(first.shape)
+    if definition == "surface_elements" and rank < len(axes):
         raise ValueError(
-            f"connectivity must be {first.ndim} for definition='surface_elements', got {rank}: lesions that touch by "
+            f"connectivity must be {len(axes)} for definition='surface_elements', got {rank}: lesions that touch by "
             "their corners share elements; use 'voxels'"
         )
     check_empty(empty)
@@ -253,4 +257,4 @@ def lesion_scores(
     found, true = (components(mask[box], rank) for mask in (first, second))
     diagonal = diagonal_mm(first.shape, sizes)
     corner = tuple(part.indices(side)[0] for part, side in zip(box, first.shape, strict=True))
-    return LesionScores(found, true, sizes, settings, empty, tolerance_mm, definition, diagonal, corner)
+    return LesionScores(found, true, sizes, settings, empty, tolerance_mm, definition, diagonal, corner, axes)

@@ -21,12 +21,14 @@ from monai_boundary._check import (
     check_spatial_ndim,
     is_integer,
 )
+from monai_boundary.metrics.extent import extended_axes, flat
 from monai_boundary.metrics.lesion_scores import BRATS_PENALTY_MM, LesionScores, lesion_scores
 from monai_boundary.metrics.lesions import SIZES, LesionSettings, lesion_counts
 from monai_boundary.metrics.surface import (
     DEFINITIONS,
     Definition,
     Empty,
+    SurfaceDistances,
     check_empty,
     dice_score,
     surface_distances,
@@ -156,7 +158,8 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice and whose
             lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice, HD95, HD,
             average symmetric surface distance, surface Dice. ``"lesions"``: Dice, and those of `lesion_scores`.
-        pred: Integers or bool `(*S)`.
+        pred: Integers or bool `(*S)`. A volume of one slice along any axis has the surfaces of the 2D image, see
+            `surface_distances`; its volumes are those of the slice with its thickness.
         target: Integers of the same shape, the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         label: The class to score.
@@ -165,7 +168,8 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         empty: What HD, HD95 and ASSD are where only one of the two holds the class, see `SurfaceDistances`; for
             ``"lesions"``, where only one holds the lesion. ``None``: ``"diagonal"``, and 374 mm for ``"lesions"``.
         tolerance_mm: Of the surface Dice.
-        slice_axis: Axis across the slices, for ``"wmh"``; 0 in arrays (z, y, x), 2 in MONAI's (x, y, z).
+        slice_axis: Axis across the slices, for ``"wmh"``; 0 in arrays (z, y, x), 2 in MONAI's (x, y, z). An image or
+            a volume of one slice along any axis has none: it is one slice.
         scores: Names of the scores to compute, of those in ``PROTOCOLS[protocol]``; ``None`` for all.
         definition: What surfaces are made of, see `surface_distances`. ``None``: ``"voxels"``, the only ones of
             ``"wmh"``, and ``"surface_elements"`` for ``"lesions"``.
@@ -202,13 +206,24 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         values["lesion_recall"], values["lesion_f1"] = counts.recall, counts.f1
         values["lesion_count_difference"] = float(counts.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
-        plane = slice_axis if protocol == "wmh" and truth.ndim > 1 else None
-        surface = surface_distances(found, truth, spacing, plane, definition)
+        across = slice_axis if protocol == "wmh" else None
+        surface = _surfaces(found, truth, spacing, across, definition)
         values["hd95_mm"] = surface.hausdorff_mm(95, empty)
         values["hausdorff_mm"] = surface.hausdorff_mm(None, empty)
         values["average_mm"] = surface.average_mm(empty)
         values["surface_dice"] = surface.surface_dice(tolerance_mm)
     return {name: values[name] for name in names}
+
+
+def _surfaces(
+    found: np.ndarray, truth: np.ndarray, spacing: tuple[float, ...], slice_axis: int | None, definition: Definition
+) -> SurfaceDistances:
+    """Measure the surfaces, slice by slice across `slice_axis`; an image is one slice, whichever way it is stored."""
+    axes = extended_axes(truth.shape)
+    if slice_axis is None or len(axes) == 3:
+        return surface_distances(found, truth, spacing, slice_axis, definition)
+    spacing, (found, truth) = flat(axes, spacing, found, truth)
+    return surface_distances(found[None], truth[None], (1.0, *spacing), 0, definition)
 
 
 def class_masks(

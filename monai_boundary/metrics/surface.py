@@ -1,7 +1,9 @@
 """Distances between two surfaces, measured once and reduced in many ways.
 
 A voxel of a mask lies on the surface when one of its neighbours (2 per axis) is outside the mask or the array: the
-definition of `monai.metrics`, whose figures these are. Every such voxel counts alike, whatever it has of the surface.
+definition of `monai.metrics`, whose figures these are, but for axes with one voxel. Along these nothing has an extent:
+the surface of one slice is its contour, while MONAI takes all of its voxels.
+Every voxel of the surface counts alike, whatever it has of the surface.
 DeepMind's ``surface-distance``, where the surface Dice comes from, weighs pieces of the surface by their area instead:
 ``definition="surface_elements"``. The distances come from the package's own exact transform.
 """
@@ -19,6 +21,7 @@ from scipy.spatial import cKDTree
 
 from monai_boundary._check import check_choice, check_mask_pair, check_number, check_spacing
 from monai_boundary.kernels.distance import bounding_box, distance_transform
+from monai_boundary.metrics.extent import extended_axes, flat
 from monai_boundary.metrics.surface_elements import element_areas, element_codes
 
 __all__ = [
@@ -132,13 +135,9 @@ def check_empty(empty: Empty) -> None:
         raise ValueError(f"empty must be 'diagonal', 'nan' or a number of mm >= 0, got {empty!r}")
 
 
-def check_surface(definition: Definition, ndim: int, through_plane: int | None = None) -> None:
-    """Raise ``ValueError`` unless masks of so many axes have surfaces of this `definition`."""
-    if check_choice("definition", definition, DEFINITIONS) == "voxels":
-        return
-    if ndim == 1:
-        raise ValueError("pred must have 2 or 3 axes for definition='surface_elements', got 1; use 'voxels'")
-    if through_plane is not None:
+def check_surface(definition: Definition, through_plane: int | None = None) -> None:
+    """Raise ``ValueError`` unless there are surfaces of this `definition`."""
+    if check_choice("definition", definition, DEFINITIONS) != "voxels" and through_plane is not None:
         raise ValueError(
             f"through_plane must be None for definition='surface_elements', got {through_plane}; use 'voxels' for "
             "surfaces slice by slice"
@@ -155,7 +154,8 @@ def surface_distances(
     """Measure the distances between the surfaces of two masks.
 
     Args:
-        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes.
+        pred: Bool, or integers 0 and 1, `(*S)` with 1 to 3 axes. Of an array `(1, Y, X)`, as of a stored 2D image, the
+            surface is that of `(Y, X)`: an axis with one voxel takes no part, wherever it stands.
         target: The same of the ground truth.
         spacing: Voxel size in mm, one per axis in array order; ``None`` means 1 mm.
         through_plane: Axis across which neighbours do not make a surface, while the 8 within a slice do: the WMH
@@ -163,15 +163,16 @@ def surface_distances(
             the whole volume either way.
         definition: ``"voxels"``: a surface is a set of voxels that count alike, as in MONAI. ``"surface_elements"``: it
             is made of the elements of marching squares (2 axes) or cubes (3 axes), which lie between the voxels and
-            count by their length or area, as in DeepMind's ``surface-distance``. Beyond the array all is outside.
+            count by their length or area, as in DeepMind's ``surface-distance``; a line has two ends, which count
+            alike. Beyond the array all is outside.
 
     Returns:
         The distances, with the reductions as methods.
 
     Raises:
         TypeError: A mask is not bool or integers.
-        ValueError: Shapes differ, a mask holds other values than 0 and 1, or `spacing` is wrong; surface elements of
-            one axis, or by slices.
+        ValueError: Shapes differ, a mask holds other values than 0 and 1, or `spacing` is wrong; surface elements by
+            slices.
 
     References:
         Nikolov et al., Deep learning to achieve clinically applicable segmentation, 2018; Lorensen and Cline, Marching
@@ -187,8 +188,9 @@ def surface_distances(
     spacing = check_spacing(spacing, first.ndim)
     if through_plane is not None and not -first.ndim <= through_plane < first.ndim:
         raise ValueError(f"through_plane must be one of the {first.ndim} axes, got {through_plane}")
-    check_surface(definition, first.ndim, through_plane)
+    check_surface(definition, through_plane)
     diagonal = diagonal_mm(first.shape, spacing)
+    spacing, (first, second), through_plane = _with_extent(first, second, spacing, through_plane)
     empty = not first.any(), not second.any()
     if any(empty):
         nothing = np.empty(0, np.float32)
@@ -204,8 +206,17 @@ def surface_distances(
 
 
 def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
-    """Return the diagonal of a volume."""
-    return math.hypot(*(count * size for count, size in zip(shape, spacing, strict=True)))
+    """Return the diagonal of a volume, or of the image that is its one slice."""
+    return math.hypot(*(shape[axis] * spacing[axis] for axis in extended_axes(shape)))
+
+
+def _with_extent(
+    first: np.ndarray, second: np.ndarray, spacing: tuple[float, ...], through_plane: int | None
+) -> tuple[tuple[float, ...], list[np.ndarray], int | None]:
+    """Leave out axes with one voxel, but for that across the slices, which makes no surface anyway."""
+    across = [] if through_plane is None else [through_plane % first.ndim]
+    axes = sorted({*extended_axes(first.shape), *across})
+    return *flat(axes, spacing, first, second), axes.index(across[0]) if across else None
 
 
 def _area_percentile(distances: np.ndarray, areas: np.ndarray, rank: float) -> float:
@@ -234,7 +245,7 @@ def _both_ways(first: np.ndarray, second: np.ndarray, spacing: tuple[float, ...]
 
 
 def surface_voxels(mask: np.ndarray, through_plane: int | None = None) -> np.ndarray:
-    """Voxels of the mask with a neighbour outside; beyond the array all is outside."""
+    """Voxels of the mask with a neighbour outside; beyond the array, which has an extent along all axes, all is."""
     axes = [axis for axis in range(mask.ndim) if through_plane is None or axis != through_plane % mask.ndim]
     mask = mask.view(np.uint8)  # numpy's loops for bool branch on every voxel
     inner = mask.copy()

@@ -2,7 +2,8 @@
 
 The elements lie at the corners of the voxels. Around a corner meet 4 voxels in 2D and 8 in 3D; where some are inside
 and some outside, the piece of contour or surface through the midpoints of the edges between them is the element. Its
-length or area is that of marching squares or cubes with the threshold one half. Two choices are free, and are those of
+length or area is that of marching squares or cubes with the threshold one half. In 1D they are the ends of a line, of
+size 1. Two choices are free, and are those of
 DeepMind's ``surface-distance``, which this definition is for: across a face whose diagonal corners are inside, the side
 with fewer corners is cut off apart; a polygon that is not flat is made of the triangles with the largest total area
 at cubic voxels.
@@ -27,7 +28,7 @@ def element_codes(mask: np.ndarray) -> np.ndarray:
     """Return for every corner of the voxels which of those around it are inside, one bit each.
 
     Args:
-        mask: Bool `(*S)`, 2 or 3 axes; beyond the array all is outside.
+        mask: Bool `(*S)`, 1 to 3 axes; beyond the array all is outside.
 
     Returns:
         Uint8 `(*S + 1)`. The first of the voxels, towards lower indices, has the highest bit.
@@ -44,7 +45,7 @@ def object_elements(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """Find the elements of all objects at once, in a time that goes with their voxels.
 
     Args:
-        ids: Integers `(*S)`, 2 or 3 axes, 0 for no object; no two objects may touch, not even by a corner.
+        ids: Integers `(*S)`, 1 to 3 axes, 0 for no object; no two objects may touch, not even by a corner.
 
     Returns:
         Places of the corners `(N, D)`, their codes `(N,)` as of `element_codes`, and the id of each element's object.
@@ -62,8 +63,10 @@ def object_elements(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def element_areas(spacing: Sequence[float]) -> np.ndarray:
-    """Return the length (2 axes) or area (3 axes) of the element of each code, float64 `(16,)` or `(256,)`."""
+    """Return 1 (1 axis), the length (2) or area (3) of the element of each code, float64 `(4,)`, `(16,)`, `(256,)`."""
     size = np.asarray(spacing, np.float64)
+    if len(size) == 1:
+        return np.array([0.0, 1.0, 1.0, 0.0])
     if len(size) == 2:
         return np.array([sum(np.hypot(*(size * np.subtract(*line))) for line in lines) for lines in _lines()])
     # The area vector of a triangle scales along each axis with the product of the other two sizes.

@@ -330,7 +330,6 @@ def test_the_metric_scores_every_class_with_its_settings() -> None:
         (lambda: lesion_scores(ONE, ONE, empty="far"), ValueError, "empty must be 'diagonal', 'nan' or a number of mm"),
         (lambda: lesion_scores(ONE, ONE, tolerance_mm=-1), ValueError, "tolerance_mm must be finite and >= 0, got -1"),
         (lambda: lesion_scores(ONE, ONE, definition="edges"), ValueError, "definition must be one of 'voxels', "),
-        (lambda: lesion_scores(ONE[0, 0], ONE[0, 0]), ValueError, "2 or 3 axes for definition='surface_"),
         (lambda: lesion_scores(ONE, ONE, settings=LesionSettings(connectivity=2)), ValueError,
          "connectivity must be 3 for definition='surface_elements', got 2: .*; use 'voxels'"),
         (lambda: score_pair("wmh", ONE, ONE, None, lesions=LesionSettings()), ValueError,

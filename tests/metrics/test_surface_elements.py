@@ -153,7 +153,6 @@ def test_two_blocks_at_the_edge_of_which_one_is_a_slice_longer():
         (((2, 2, 2), (2, 2)), (1, 1), "same shape"),
         (((2, 2), (2, 2, 2)), (1, 1), "same shape"),
         (((2, 2), (2, 2)), (1, 1, 1), "spacing must hold"),
-        (((2,), (2,)), (1,), "pred must have 2 or 3 axes for definition='surface_elements', got 1"),
         (((2,) * 4, (2,) * 4), (1,) * 4, r"pred must be \(\*S\) with 1 to 3 spatial axes"),
     ],
 )
