@@ -156,7 +156,8 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
 
     Args:
         protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice and whose
-            lesions have 26 neighbours. ``"isles"``: those of ISLES 2022, and HD95. ``"surface"``: Dice, HD95, HD,
+            lesions have 26 neighbours. ``"isles"``: the four of ISLES 2022, whose F1 is that of
+            `LesionCounts.isles_f1`, and HD95. ``"surface"``: Dice, HD95, HD,
             average symmetric surface distance, surface Dice. ``"lesions"``: Dice, and those of `lesion_scores`.
         pred: Integers or bool `(*S)`. A volume of one slice along any axis has the surfaces of the 2D image, see
             `surface_distances`; its volumes are those of the slice with its thickness.
@@ -176,8 +177,8 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         lesions: Settings of the protocol ``"lesions"``, which has defaults.
 
     Returns:
-        One value per score. NaN where neither holds the class, except for lesion scores, which are then perfect; the
-        relative volume difference is NaN wherever the target does not hold it.
+        One value per score. NaN where neither holds the class, except for lesion scores and the Dice of ``"isles"``,
+        which are then perfect; the relative volume difference is NaN wherever the target does not hold it.
 
     Raises:
         ValueError: Shapes differ, or an argument is wrong.
@@ -199,11 +200,14 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
         each = lesion_scores(found, truth, spacing, lesions, empty, tolerance_mm, definition)
         return single_lesions(names, found, truth, each)
     values = {"dice": dice_score(found, truth)}
+    if protocol == "isles" and not (found.any() or truth.any()):
+        values["dice"] = 1.0
     if any(name.startswith("volume") for name in names):
         values |= _volumes(found, truth, math.prod(spacing))
     if any(name.startswith("lesion") for name in names):
         counts = lesion_counts(found, truth)
-        values["lesion_recall"], values["lesion_f1"] = counts.recall, counts.f1
+        values["lesion_recall"] = counts.recall
+        values["lesion_f1"] = counts.isles_f1 if protocol == "isles" else counts.f1
         values["lesion_count_difference"] = float(counts.difference)
     if any(name.endswith("_mm") or name == "surface_dice" for name in names):
         across = slice_axis if protocol == "wmh" else None

@@ -229,6 +229,63 @@ def test_isles_scores_by_hand():
     assert scores["lesion_count_difference"] == 1
 
 
+def isles_challenge(pred: np.ndarray, target: np.ndarray, voxel_mm3: float) -> dict[str, float]:
+    """The four scores of ISLES 2022 from their definitions, with scipy's components of 26 neighbours."""
+    corners = np.ones((3, 3, 3))
+    (true, lesions), (found, components) = ndimage.label(target, corners), ndimage.label(pred, corners)
+    tp = sum(bool((pred & (true == one)).any()) for one in range(1, lesions + 1))
+    fp = sum(not (target & (found == one)).any() for one in range(1, components + 1))
+    fn, size = lesions - tp, int(pred.sum() + target.sum())
+    return {
+        "dice": 2 * (pred & target).sum() / size if size else 1.0,
+        "volume_difference_ml": abs(float(pred.sum() - 1.0 * target.sum())) * voxel_mm3 / 1000,
+        "lesion_f1": tp / (tp + (fp + fn) / 2) if tp + fp + fn else 1.0,
+        "lesion_count_difference": abs(lesions - components),
+    }
+
+
+def boxes(*places: tuple[int, int]) -> np.ndarray:
+    """A volume with a bar of 4 x 4 voxels over these columns."""
+    mask = np.zeros((6, 8, 40), bool)
+    for start, end in places:
+        mask[1:5, 2:6, start:end] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("pred", "target", "f1"),
+    [
+        ([(2, 38)], [(3, 6), (10, 14), (20, 24), (30, 36)], 1.0),  # four lesions, one component over all
+        ([(3, 6), (8, 10), (12, 14), (18, 20)], [(2, 22)], 1.0),  # one lesion in four pieces
+        ([(2, 16), (30, 33)], [(3, 6), (10, 14), (20, 24)], 2 / (2 + (1 + 1) / 2)),  # two merged, one missed, one false
+        ([(2, 4), (6, 8), (30, 33)], [(2, 9), (14, 18)], 1 / (1 + (1 + 1) / 2)),  # one split, one missed, one false
+        ([], [(2, 9), (14, 18)], 0.0),
+        ([(2, 9)], [], 0.0),
+        ([], [], 1.0),
+        ([(0, 40)], [(0, 40)], 1.0),
+    ],
+)
+def test_isles_counts_lesions_of_the_truth_and_false_components(pred, target, f1):
+    masks = boxes(*pred), boxes(*target)
+    spacing = (5.0, 2.0, 0.5)
+    found, expected = score_pair("isles", *masks, spacing), isles_challenge(*masks, math.prod(spacing))
+    assert expected["lesion_f1"] == pytest.approx(f1)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert math.isnan(found["hd95_mm"]) == (not (masks[0].any() or masks[1].any()))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_four_of_isles_on_random_masks(seed):
+    rng = np.random.default_rng(seed)
+    field, noise = (ndimage.gaussian_filter(rng.standard_normal((9, 22, 24)), 1) for _ in range(2))
+    pred, target = field + rng.uniform(0.3, 2) * noise > 0.35, field > 0.3
+    expected = isles_challenge(pred, target, 3.0)
+    found = score_pair("isles", pred, target, (3.0, 2.0, 0.5))
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    counts = lesion_counts(pred, target)
+    assert score_pair("wmh", pred, target, None)["lesion_f1"] == counts.f1 != found["lesion_f1"]
+
+
 def test_scores_of_a_class_that_only_one_side_holds():
     target, pred = np.zeros((4, 5, 6), int), np.zeros((4, 5, 6), int)
     target[1, 1, 1] = 1
