@@ -77,7 +77,8 @@ def consensus(
 
     Raises:
         TypeError: Labels that are no integers.
-        ValueError: Shapes differ, labels are out of range, or `spacing` is wrong.
+        ValueError: Shapes differ, labels are out of range, or `spacing` is wrong; one side holds 255, alone or beside
+            one class, and the other holds classes without it.
 
     Example:
         >>> labels, counts = consensus(np.array([1, 1, 0, 1, 0, 0]), np.array([0, 1, 0, 0, 0, 1]))
@@ -87,6 +88,7 @@ def consensus(
     rule = rule or ConsensusRule()
     check_same_shape("first", first, "second", second)
     one, two = _classes("first", first), _classes("second", second)
+    _check_masks(one, two)
     dtype = np.result_type(one, two)
     one, two, size = one.astype(dtype), two.astype(dtype), check_spacing(spacing, one.ndim)
     ids, owners, met = _confirmed(one, two, size, rule)
@@ -109,6 +111,17 @@ def _classes(name: str, labels: np.ndarray) -> np.ndarray:
     if array.max() > np.iinfo(np.uint16).max:
         raise ValueError(f"{name} must hold classes below 65536, got {array.max()}; give all lesions of a kind one")
     return array.astype(np.uint8 if array.max() <= np.iinfo(np.uint8).max else np.uint16)
+
+
+def _check_masks(first: np.ndarray, second: np.ndarray) -> None:
+    """Refuse 255 alone or beside one class where the other side holds none: no class of that number is confirmed."""
+    sides = {"first": set(np.unique(first).tolist()) - {0}, "second": set(np.unique(second).tolist()) - {0}}
+    for (name, own), other in zip(sides.items(), reversed(sides.values()), strict=True):
+        if 255 in own and len(own) <= 2 and other and 255 not in other:
+            raise ValueError(
+                f"{name} must hold classes of the other side, {sorted(other)[:5]}, got {sorted(own)}; divide a mask of "
+                "0 and 255 by 255, and set voxels that do not count to 0"
+            )
 
 
 def _confirmed(

@@ -12,6 +12,7 @@ from typing import Any
 from monai_boundary._files import is_lock, only_writer, write_json
 from monai_boundary.datasets.nifti import write_labels
 from monai_boundary.evaluation.consensus import ClassConsensus, ConsensusRule, consensus
+from monai_boundary.evaluation.held_values import check_shared
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each
 
@@ -77,7 +78,8 @@ def consensus_folder(
         The counts. Cases that cannot be made are named with the reason and do not stop the others.
 
     Raises:
-        ValueError: The folders do not hold predictions of one set of cases, or `output` lies in one of them.
+        ValueError: The folders do not hold predictions of one set of cases, or no class in common; or `output` lies in
+            one of them.
         FileExistsError: `output` holds results, or files that this function did not write; see `overwrite`.
         OSError: The folder may not be written.
     """
@@ -86,6 +88,7 @@ def consensus_folder(
         if folder.resolve().is_relative_to(Path(given).resolve()):
             raise ValueError(f"output must lie outside of the predictions, got {output} in {given}")
     pairs = find_pairs(second_dir, first_dir, names=("B", "A"))
+    check_shared([(first, second) for second, first in pairs.cases.values()], ("A", "B"))
     result = Consensus(folder, rule or ConsensusRule(), pairs.without_prediction, pairs.without_target)
     with only_writer(folder):
         earlier = _earlier_cases(folder, overwrite)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 from monai_boundary._check import check_ignore_index, check_number, is_integer
 from monai_boundary.datasets.datalist import class_values, ignored_value
 from monai_boundary.datasets.nifti import Volume
+from monai_boundary.evaluation.held_values import held_values, listed
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.lesion_scores import LESION_COLUMNS, lesion_scores
@@ -211,30 +212,13 @@ def _check_held(result: Evaluation) -> None:
     files = [pair for case, pair in result.files.items() if case in done]
     for side, (name, count) in enumerate((("pred_dir", "predicted_voxels"), ("gt_dir", "target_voxels"))):
         if not any(getattr(row, count) for row in result.rows):
-            held = _held(files)
+            held = held_values(files)
             foreign = held[side] - held[1 - side] - {0, result.settings.ignore_index}
             if foreign:
                 raise ValueError(
-                    f"{name} must hold classes that are scored, {_listed(result.labels)}, got {_listed(foreign)} alone;"
+                    f"{name} must hold classes that are scored, {listed(result.labels)}, got {listed(foreign)} alone;"
                     " change the values of the files, or name the classes with labels"
                 )
-
-
-def _held(files: Iterable[tuple[Path, Path]]) -> tuple[set[int], set[int]]:
-    """Return the values of all predictions, and those of all ground truths; a case that cannot be read has none."""
-    values = set[int](), set[int]()
-    for pair in files:
-        try:
-            for known, volume in zip(values, read_pair(*pair), strict=True):
-                known.update(np.unique(volume.array).tolist())
-        except (ValueError, OSError, MemoryError):  # the reason is reported when the case is scored
-            continue
-    return values
-
-
-def _listed(values: Iterable[int]) -> str:
-    shown = sorted(values)
-    return ", ".join(map(str, shown[:5])) + (" and more" if len(shown) > 5 else "")
 
 
 def _score_case(
@@ -270,10 +254,10 @@ def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: 
     none = {0, ignore_index}
     values = class_values(gt_dir.absolute().parent / "dataset.json") - none
     if not values:
-        found, values = (held - none for held in _held(cases.values()))
+        found, values = (held - none for held in held_values(cases.values()))
         if found and values and not found & values:
             raise ValueError(
-                f"pred_dir must hold classes of the ground truth, {_listed(values)}, got {_listed(found)} alone; "
+                f"pred_dir must hold classes of the ground truth, {listed(values)}, got {listed(found)} alone; "
                 "change the values of the files, or name the classes with labels"
             )
         if ignore_index == 1 and not values:

@@ -122,6 +122,16 @@ def test_thirty_thousand_components_are_no_more_work_than_one(rng) -> None:
         (lambda: ConsensusRule(0.5, 3.0), ValueError, "overlap must be 0 where distance_mm is given, got 0.5"),
         (lambda: consensus(A, B[:3]), ValueError, r"first and second must have the same shape, got \(6, 20, 20\) and"),
         (lambda: consensus(A, B * 0.5), ValueError, "second must hold ids, integers >= 0, got float64 with values"),
+        (
+            lambda: consensus(labels(BOTH), 255 * labels(BOTH)),
+            ValueError,
+            r"second must .*, \[1\], got \[255\]; div",
+        ),
+        (
+            lambda: consensus(255 * labels(BOTH), B),
+            ValueError,
+            r"first must hold .*, \[1\], got \[255\]; divide",
+        ),
         (lambda: consensus(A.astype(int) * 70_000, B), ValueError, "first must hold classes below 65536, got 140000"),
         (lambda: consensus(A, B, (1.0,)), ValueError, r"spacing must hold .*\(3\), got \(1.0,\)"),
     ],
@@ -174,6 +184,40 @@ def test_the_command_writes_a_label_map_per_case(run, folders) -> None:
     assert run("consensus", a, b, "-o", out, "--overlap", "0.6", "--force").exit_code == 0
     assert not stored(out / "c1.nii.gz").any()
     assert_fails(run("consensus", a, b, "-o", out, "--overlap", "1", "--distance", "1"), "must not be given together")
+
+
+@pytest.mark.parametrize("union", [False, True])
+@pytest.mark.parametrize(("in_a", "in_b"), [(1, 255), (255, 1), (1, 2), (3, 255)])
+def test_folders_without_a_class_in_common_are_refused(run, folders, in_a: int, in_b: int, union: bool) -> None:
+    a, b, out = folders
+    for case in ("c1", "c2"):
+        write_volume(a / f"{case}.nii.gz", labels((in_a, *BOTH[1:])), SPACING)
+    write_volume(b / "c1_0000.nii.gz", labels((in_b, *BOTH[1:])), SPACING)
+    write_volume(b / "c2" / "c2_trans.nii.gz", 0 * A, SPACING)
+    done = run("consensus", a, b, "-o", out, *["--union"] * union)
+    text = f"A and B must hold the same classes, got {in_a} alone in A and {in_b} alone in B; change the values"
+    assert_fails(done, text)
+    assert not out.exists() or not list(out.glob("*.nii.gz"))
+
+
+@pytest.mark.parametrize("other", [labels((255, *BOTH[1:])), labels((255, *BOTH[1:]), (1, *ALONE[1:]))])
+def test_a_single_mask_of_255_beside_files_of_1_is_not_made(run, folders, other: np.ndarray) -> None:
+    a, b, out = folders
+    write_volume(a / "c1.nii.gz", labels(BOTH), SPACING)
+    write_volume(b / "c1_0000.nii.gz", other, SPACING)
+    done = run("consensus", a, b, "-o", out)
+    assert done.exit_code == 2
+    assert "not made: c1: second must hold classes of the other side, [1], got [" in done.stdout
+    assert not (out / "c1.nii.gz").exists()
+    assert (out / "c2.nii.gz").exists()
+
+
+def test_folders_of_which_one_finds_nothing_are_made(run, folders) -> None:
+    a, b, out = folders
+    for file in (b / "c1_0000.nii.gz", b / "c2" / "c2_trans.nii.gz"):
+        write_volume(file, 0 * A, SPACING)
+    assert run("consensus", a, b, "-o", out).exit_code == 0
+    assert not stored(out / "c1.nii.gz").any()
 
 
 def test_grid_and_orientation_are_those_of_a(run, folders) -> None:
