@@ -41,6 +41,7 @@ def inspect(
     """
     import numpy as np
 
+    from monai_boundary.datasets.grids import grid_difference
     from monai_boundary.datasets.label_maps import read_any_image, read_any_labels
     from monai_boundary.datasets.nifti import same_grid
     from monai_boundary.kernels.distance import masks_distance_map
@@ -50,9 +51,8 @@ def inspect(
     picture, labels = read_any_image(image), read_any_labels(label)
     if not same_grid(picture, labels):
         raise ValueError(
-            f"image and label map must lie on one grid, got shapes {picture.array.shape} and {labels.array.shape}, "
-            f"spacings {picture.spacing} and {labels.spacing} mm, origins {picture.affine[:3, 3].round(2).tolist()} "
-            f"and {labels.affine[:3, 3].round(2).tolist()}; pass two files of one case, or resample the label map"
+            f"image and label map must lie on one grid, got {grid_difference(picture, labels).text}; pass two files of "
+            "one case, copy the header of the image if the voxels belong together, or resample the label map"
         )
     counts = {int(value): int(count) for value, count in zip(*np.unique(labels.array, return_counts=True), strict=True)}
     ignored = counts.pop(ignore_index, 0) if ignore_index is not None else 0

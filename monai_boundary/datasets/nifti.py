@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import math
 import os
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,9 @@ __all__ = [
     "NIFTI_ENDINGS",
     "Volume",
     "case_name",
+    "corner_shift",
     "load_nifti",
+    "names_orientation",
     "nifti_bytes",
     "read_image",
     "read_labels",
@@ -117,9 +121,14 @@ def case_name(path: Path) -> str:
 
 def same_affine(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray, tolerance_mm: float = 1e-2) -> bool:
     """Whether two affines put each voxel of `shape` `(x, y, z)` at the same place, to `tolerance_mm`."""
-    corner = np.array([*shape, 1.0])  # the farthest voxel shows rotation and spacing errors best
-    origins = np.abs(first[:, 3] - second[:, 3]).max()
-    return bool(max(origins, np.abs(first @ corner - second @ corner).max()) <= tolerance_mm)
+    return corner_shift(shape, first, second) <= tolerance_mm
+
+
+def corner_shift(shape: Sequence[int] | np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Return by how many mm two affines put a corner of `shape` `(x, y, z)` apart; no place inside is moved further."""
+    corners = np.array([*itertools.product(*((0, count) for count in shape))], np.float64)
+    moved = corners @ (first - second)[:3, :3].T + (first - second)[:3, 3]
+    return float(np.linalg.norm(moved, axis=1).max())
 
 
 def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple[float, ...]) -> None:
@@ -184,6 +193,12 @@ def load_nifti(
             f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
         )
     return values.reshape((*values.shape, 1)[:3]), affine
+
+
+def names_orientation(path: str | os.PathLike[str]) -> bool:
+    """Whether a NIfTI file says where its axes point; without sform and qform readers assume it."""
+    header = _whole_image(Path(path), np.dtype(np.uint8)).header
+    return bool(header["sform_code"] or header["qform_code"])
 
 
 def _mm_of_unit(header: Any) -> float:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_boundary.datasets.checks import SPLITS, data_files
 from monai_boundary.datasets.datalist import datalist_file, read_datalist
+from monai_boundary.datasets.grids import grid_difference
 from monai_boundary.datasets.label_maps import PIXEL_ENDINGS, read_any_labels
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, same_grid
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, case_name, names_orientation, same_grid
 
 __all__ = ["Pairs", "chosen_cases", "find_image", "find_pairs", "read_pair"]
 
-#: What may follow the name of a case; another number may be of another case.
-_APPENDED = re.compile(r"(_0\d{3})?(_[^\W\d_].*)?")
+#: What may follow the name of a case: the number of the first channel, and words.
+_APPENDED = re.compile(r"(_0000)?(_[^\W\d_].*)?")
+#: A name with another number of four digits; whose `_0000` may be the first of a series of cases, not a channel.
+_SERIES = re.compile(r"(.+)_(?!0000)\d{4}(_[^\W\d_].*)?")
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,9 @@ def find_pairs(
 
     nnU-Net names a prediction as the case, ``case.nii.gz``. MONAI's `SaveImage` names it after the image and may append
     a word and make a folder: ``case_0000.nii.gz``, ``case/case_trans.nii.gz``. A prediction belongs to the longest name
-    of a case that it starts with, followed by nothing, by the number of a channel, or by words: ``site_1_7`` is none of
-    the case ``site_1``.
+    of a case that it starts with, followed by nothing, by the number of the first channel, or by words: ``site_1_7``
+    and ``site_1_0001`` are none of the case ``site_1``. Neither is ``site_1_0000`` where another file of either folder
+    is ``site_1_0001`` or so, as the numbers may be those of cases.
 
     Args:
         pred_dir: Folder with predictions, searched with its subfolders.
@@ -106,13 +110,11 @@ def find_pairs(
         )
     found: dict[str, list[Path]] = defaultdict(list)
     stray = []
-    for file in _label_maps(names[0], Path(pred_dir), below=True):
-        name = _name(file)
-        owners = [case for case in targets if name.startswith(case) and _APPENDED.fullmatch(name, len(case))]
-        if owners:
-            found[max(owners, key=len)].append(file)
-        else:
-            stray.append(file)
+    predictions = _label_maps(names[0], Path(pred_dir), below=True)
+    series = {match[1] for file in (*truths, *predictions) if (match := _SERIES.fullmatch(_name(file)))}
+    for file in predictions:
+        owner = _owner(_name(file), targets, series)
+        (stray if owner is None else found[owner]).append(file)
     for case, files in found.items():
         if len(files) > 1:
             raise ValueError(
@@ -129,6 +131,13 @@ def find_pairs(
         sorted(case for case in targets if case not in found),
         stray,
     )
+
+
+def _owner(name: str, cases: Iterable[str], series: set[str]) -> str | None:
+    """Return the case of a prediction; ``None`` where there is none, or a doubt."""
+    owners = [case for case in cases if name.startswith(case) and _APPENDED.fullmatch(name, len(case))]
+    owner = max(owners, key=len, default=None)
+    return None if owner in series and name.startswith(f"{owner}_0000") else owner
 
 
 def _name(file: Path) -> str:
@@ -153,11 +162,29 @@ def read_pair(pred_file: Path, target_file: Path) -> tuple[Volume, Volume]:
     """
     pred, target = read_any_labels(pred_file), read_any_labels(target_file)
     if not same_grid(pred, target):
-        raise ValueError(
-            f"{target_file.name} must lie on one grid in both folders, got shapes {pred.array.shape} and "
-            f"{target.array.shape}, spacings {pred.spacing} and {target.spacing}; resample the prediction"
-        )
+        raise ValueError(_off_the_grid((pred_file, target_file), (pred, target)))
     return pred, target
+
+
+def _off_the_grid(files: tuple[Path, Path], volumes: tuple[Volume, Volume]) -> str:
+    """Say how two grids differ, and what to do: voxels that only lie elsewhere may have a wrong header."""
+    pred, target = (f"{file.parent.name}/{file.name}" for file in files)
+    difference = grid_difference(*volumes)
+    silent = [
+        f"; {name} names no orientation (sform and qform codes 0)"
+        for name, file in zip((pred, target), files, strict=True)
+        if file.name.lower().endswith(NIFTI_ENDINGS) and not names_orientation(file)
+    ]
+    remedy = f"resample {pred}"
+    if difference.position:
+        remedy = (
+            f"the header of one may be wrong: copy that of {target} to {pred} if their voxels belong together, else "
+            f"{remedy}"
+        )
+    return (
+        f"{files[1].name} must lie on one grid in both folders, got {difference.text} in {pred} and {target}"
+        f"{''.join(silent)}; {remedy}"
+    )
 
 
 def find_image(case: str, gt_dir: Path, images: Path | None) -> Path | None:

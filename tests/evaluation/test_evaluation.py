@@ -87,6 +87,26 @@ def test_a_prediction_of_another_patient_is_none_of_this_case(name: str, tmp_pat
     assert [file.name for file in pairs.without_target] == [f"{name}.nii.gz"]
 
 
+@pytest.mark.parametrize("end", ["", "_trans"])
+@pytest.mark.parametrize("other", ["MS_1_0002", "MS_1_0002_seg"])
+@pytest.mark.parametrize("number", ["0000", "0001", "0123"])
+def test_a_number_of_four_digits_may_be_of_another_case(number: str, other: str, end: str, tmp_path: Path) -> None:
+    truth = touch(tmp_path / "gt", "MS_1.nii.gz", f"{other}.nii.gz")
+    pairs = find_pairs(touch(tmp_path / "pred", f"MS_1_{number}{end}.nii.gz", f"{other}.nii.gz"), truth)
+    assert (list(pairs.cases), pairs.without_prediction) == ([other], ["MS_1"])
+    assert [file.name for file in pairs.without_target] == [f"MS_1_{number}{end}.nii.gz"]
+
+
+def test_other_channels_are_no_predictions_and_cast_doubt_on_the_first(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "gt", "a.nii.gz", "b.nii.gz", "c_0003.nii.gz")
+    pred = touch(tmp_path / "pred", "a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "c_0003_0000.nii.gz")
+    pairs = find_pairs(pred, truth)
+    assert {case: files[0].name for case, files in pairs.cases.items()} == {
+        "a": "a_0000.nii.gz", "c_0003": "c_0003_0000.nii.gz",
+    }  # fmt: skip
+    assert sorted(file.name for file in pairs.without_target) == ["b_0000.nii.gz", "b_0001.nii.gz"]
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     truth = touch(tmp_path / "gt", "a.nii.gz")
     with pytest.raises(ValueError, match=r"pred_dir must hold one prediction per case, got 2 for a: a\.nii, a_0000"):

@@ -16,7 +16,7 @@ from nibabel.processing import resample_from_to
 from monai_boundary._files import replacing
 from monai_boundary._labels import near_integers
 from monai_boundary.datasets.convert.challenges import Challenge, Place
-from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name, load_nifti, nifti_bytes, same_affine
+from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name, corner_shift, load_nifti, nifti_bytes, same_affine
 
 __all__ = ["FoundCase", "ReadCase", "case_files", "find_cases", "read_case", "write_case"]
 
@@ -155,7 +155,10 @@ def _on_grid(
     if resample:
         moved = resample_from_to(nib.Nifti1Image(values, own), (first.shape, affine), order=1)
         return np.asarray(moved.dataobj, np.float32), True
-    place = " at other places in space" if values.shape == first.shape else ""
+    place = ""
+    if values.shape == first.shape:
+        shift = corner_shift(np.subtract(first.shape, 1), affine, own)
+        place = f" at other places in space, up to {shift:.3g} mm apart"
     raise ValueError(
         f"{file.name} must lie on the grid of {reference.name}, got shapes {values.shape} and {first.shape}{place}"
     )
