@@ -61,11 +61,12 @@ def write_report(
         "report.html.j2",
         title=title,
         settings=result.settings,
+        unit=result.unit,
         summary=result.summary(),
         metrics=metrics,
         rows=result.rows,
         plots=data_uri(scores_figure(panels, _fractions(metrics)), "svg") if result.rows else "",
-        lesions="" if lesions is None or lesions.empty else data_uri(lesions_figure(lesions)),
+        lesions="" if lesions is None or lesions.empty else data_uri(lesions_figure(lesions, result.unit)),
         pictures=pictures,
         several=len(result.labels) > 1,
     )

@@ -84,6 +84,7 @@ class CaseRow:
         target_voxels: Voxels of the class in the ground truth.
         predicted_voxels: Voxels of the class in the prediction, ignored ones not counted.
         lesions: With the protocol ``"lesions"``, one line per lesion, see `LesionScores.rows`.
+        unit: Of distances, ``"mm"`` or ``"px"``.
     """
 
     case: str
@@ -92,6 +93,7 @@ class CaseRow:
     target_voxels: int
     predicted_voxels: int
     lesions: Sequence[dict[str, Any]] = ()
+    unit: str = "mm"
 
     @property
     def missed(self) -> bool:
@@ -123,6 +125,11 @@ class Evaluation:
     without_target: list[Path]
     rows: list[CaseRow] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """Of distances: mm, or px where no case has a spacing in mm."""
+        return "px" if self.rows and all(row.unit == "px" for row in self.rows) else "mm"
 
     @property
     def labels(self) -> list[int]:
@@ -236,7 +243,7 @@ def _score_case(
             )  # fmt: skip
         else:
             scores, each = _score_lesions(settings, found, true, target)
-        rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum()), each))
+        rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum()), each, target.unit))
     return rows
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from monai_boundary.reports.log_axis import label_sizes
+
 __all__ = ["COLORS", "lesions_figure", "scores_figure", "thresholds_figure"]
 
 #: Okabe and Ito's colours, told apart without red-green vision.
@@ -51,11 +53,12 @@ def scores_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], fractions
     return figure
 
 
-def lesions_figure(lesions: pd.DataFrame) -> Figure:
+def lesions_figure(lesions: pd.DataFrame, unit: str = "mm") -> Figure:
     """Draw every lesion by its volume and Dice, one panel per class; false components lie below.
 
     Args:
         lesions: With the columns ``label``, ``kind``, ``volume_mm3`` and ``dice``.
+        unit: Of the voxels' size, ``"mm"`` or ``"px"``.
     """
     classes = list(lesions.groupby("label"))
     figure = Figure(figsize=(6.4 * len(classes), 3.6), layout="constrained")
@@ -66,7 +69,9 @@ def lesions_figure(lesions: pd.DataFrame) -> Figure:
             height = rows["dice"] + {"found": 0, "missed": 0, "false": -0.12}[kind] + aside * (kind != "found")
             title = f"{kind}: {of.sum()}"
             axis.plot(rows["volume_mm3"][of], height[of], marker, color=color, markersize=5, alpha=0.7, label=title)
-        axis.set(xscale="log", xlabel="volume (mm³)", ylabel="Dice of the lesion", ylim=(-0.2, 1.03))
+        axis.set(xscale="log", xlabel="volume (mm³)" if unit == "mm" else f"size ({unit})", ylabel="Dice of the lesion")
+        axis.set_ylim(-0.2, 1.03)
+        label_sizes(axis)
         axis.set_yticks(np.linspace(0, 1, 6))
         axis.axhline(-0.06, color="black", linewidth=0.8)
         axis.grid(alpha=0.25)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from monai_boundary._words import counted
+from monai_boundary.reports.log_axis import label_sizes
 from monai_boundary.reports.scores import COLORS
 
 __all__ = ["sizes_figure"]
@@ -45,6 +46,7 @@ def sizes_figure(classes: Mapping[str, Mapping[str, np.ndarray]], unit: str, vox
         _draw_cases(axes[1, number], cases, edges[0], color)
     for axis in axes.ravel():
         axis.set(xscale="log", xlim=(edges[0], edges[-1]))
+        label_sizes(axis)
         axis.axvspan(voxels[0] / 1.02, voxels[1] * 1.02, color="0.6", alpha=0.6, linewidth=0, zorder=0)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="x", alpha=0.25)
