@@ -109,7 +109,7 @@ def find_pairs(
             f"{names[1]} must hold one label map per case, got {twice} and another of its name in {gt_dir}"
         )
     found: dict[str, list[Path]] = defaultdict(list)
-    stray = []
+    stray: list[Path] = []
     predictions = _label_maps(names[0], Path(pred_dir), below=True)
     series = {match[1] for file in (*truths, *predictions) if (match := _SERIES.fullmatch(_name(file)))}
     for file in predictions:

@@ -132,8 +132,9 @@ class LesionScores(ComponentScores):
         """Surface distances of each lesion."""
         near = self._lesions[1]
         partners = np.split(near.pred, np.searchsorted(near.target, np.arange(1, near.target_sizes.size)))
-        spacing, ids = flat(self.axes, self.spacing, self.pred, self._merged)
-        return lesion_surfaces(*ids, partners[: near.target_sizes.size], spacing, self.definition, self.diagonal_mm)
+        spacing, (pred, target) = flat(self.axes, self.spacing, self.pred, self._merged)
+        partners = partners[: near.target_sizes.size]
+        return lesion_surfaces(pred, target, partners, spacing, self.definition, self.diagonal_mm)
 
     @property
     def hd95s_mm(self) -> np.ndarray:
