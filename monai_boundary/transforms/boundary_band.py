@@ -25,7 +25,8 @@ from monai_boundary._check import (
     counted_channels,
 )
 from monai_boundary.kernels.pooling import boundary_band
-from monai_boundary.transforms.distance_map import TwinOfSettings, record_numbers
+from monai_boundary.transforms.distance_map import record_numbers
+from monai_boundary.transforms.twins import TwinOfSettings
 
 __all__ = ["BoundaryBand", "BoundaryBandD", "BoundaryBandDict", "BoundaryBandd"]
 

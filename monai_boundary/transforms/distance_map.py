@@ -7,16 +7,15 @@ same keys and types in each sample, so the settings are plain values: no clip is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple_rep
+from monai.transforms import Transform
+from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._check import (
     as_numpy,
@@ -38,15 +37,17 @@ from monai_boundary.kernels.distance import (
     masks_distance_map,
     preset_options,
 )
+from monai_boundary.transforms.twins import TwinOfSettings
 
 __all__ = [
-    "OPTIONS_KEY", "SPACING_KEY", "DictionaryTwin", "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict",
-    "SignedDistanceMapd", "record_map", "record_numbers", "recorded_numbers",
-    "recorded_options",
+    "AFFINE_KEY", "OPTIONS_KEY", "SPACING_KEY", "SignedDistanceMap", "SignedDistanceMapD", "SignedDistanceMapDict",
+    "SignedDistanceMapd", "record_grid", "record_map", "record_numbers", "recorded_numbers", "recorded_options",
 ]  # fmt: skip
 
 OPTIONS_KEY = "distance_map_options"
 SPACING_KEY = "distance_map_spacing"
+#: The affine that the map had when it was made, row by row; what the map has been through since is the step from there.
+AFFINE_KEY = "distance_map_affine"
 
 _NONE = {"clip": math.inf, "normalize": "none"}
 
@@ -77,7 +78,8 @@ class SignedDistanceMap(Transform):
 
     Returns:
         `(C, *S)` of the kind of the input (MetaTensor, tensor or array), on its device, with its affine. A MetaTensor
-        also records its settings and spacing, ``meta["distance_map_options"]`` and ``meta["distance_map_spacing"]``.
+        also records its settings, spacing and affine, under ``"distance_map_options"``, ``"distance_map_spacing"`` and
+        ``"distance_map_affine"`` of its metadata.
 
     Raises:
         TypeError: Unknown option or dtype, labels of a wrong kind.
@@ -139,61 +141,6 @@ class SignedDistanceMap(Transform):
         return found
 
 
-class DictionaryTwin(MapTransform):
-    """Base of the dictionary transforms with one result per key.
-
-    Args:
-        keys: Keys of the label maps.
-        output_keys: One key per label key; ``None``: `name` for a single key, else ``"<key>_<name>"``.
-        allow_missing_keys: Pass over absent keys.
-        transform: Array transform.
-        name: What the transform gives.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_keys: KeysCollection | None,
-        allow_missing_keys: bool,
-        transform: Callable[[NdarrayOrTensor], NdarrayOrTensor],
-        name: str,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        default = (name,) if len(self.keys) == 1 else tuple(f"{key}_{name}" for key in self.keys)
-        self.output_keys = ensure_tuple_rep(output_keys, len(self.keys)) if output_keys is not None else default
-        if len(set(self.output_keys)) != len(self.keys):
-            raise ValueError(f"output_keys must name one key per label key ({len(self.keys)}), got {self.output_keys}")
-        self.transform = transform
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Return `data` with what the transform gives added."""
-        d = dict(data)
-        for key, output_key in self.key_iterator(d, self.output_keys):
-            d[output_key] = self.transform(d[key])
-        return d
-
-
-class TwinOfSettings(DictionaryTwin):
-    """`DictionaryTwin` whose array transform is made of the settings.
-
-    Attributes:
-        array_transform: Its class.
-        result: What it gives.
-    """
-
-    array_transform: ClassVar[type[Transform]]
-    result: ClassVar[str]
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_keys: KeysCollection | None = None,
-        allow_missing_keys: bool = False,
-        **settings: Any,
-    ) -> None:
-        super().__init__(keys, output_keys, allow_missing_keys, self.array_transform(**settings), self.result)
-
-
 class SignedDistanceMapd(TwinOfSettings):
     """Dictionary twin of `SignedDistanceMap`: the map of each key is stored under `output_keys`.
 
@@ -219,11 +166,17 @@ SignedDistanceMapD = SignedDistanceMapDict = SignedDistanceMapd
 
 
 def record_map(maps: object, options: DistanceMapOptions, spacing: Sequence[float]) -> None:
-    """Write the settings and the spacing of `maps` `(C, *S)` into its metadata, where it has any."""
+    """Write the settings, the spacing and the affine of `maps` `(C, *S)` into its metadata, where it has any."""
     if isinstance(maps, MetaTensor):
         values = vars(options).items()
         maps.meta[OPTIONS_KEY] = {name: _NONE[name] if value is None else value for name, value in values}
-        maps.meta[SPACING_KEY] = [float(size) for size in spacing]
+        record_grid(maps, spacing)
+
+
+def record_grid(maps: MetaTensor, spacing: Sequence[float]) -> None:
+    """Write that the values of `maps` `(C, *S)` are those of its present grid, with voxels of `spacing` in mm."""
+    maps.meta[SPACING_KEY] = [float(size) for size in spacing]
+    maps.meta[AFFINE_KEY] = maps.affine.detach().cpu().double().flatten().tolist()
 
 
 def record_numbers(made: object, key: str, numbers: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from monai_boundary._check import check_array, check_choice, check_onehot_ignore
 from monai_boundary._geometry import image_spacing
 from monai_boundary.kernels.components import lesion_cells
 from monai_boundary.kernels.distance import BACKENDS, Backend
-from monai_boundary.transforms.distance_map import TwinOfSettings
+from monai_boundary.transforms.twins import TwinOfSettings
 
 __all__ = ["LesionCells", "LesionCellsD", "LesionCellsDict", "LesionCellsd"]
 

@@ -16,7 +16,8 @@ from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.map_store import MapRecord, MapStore
-from monai_boundary.transforms.distance_map import DictionaryTwin, record_map
+from monai_boundary.transforms.distance_map import record_map
+from monai_boundary.transforms.twins import DictionaryTwin
 
 __all__ = ["PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "PrecomputedDistanceMapd"]
 

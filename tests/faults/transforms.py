@@ -52,12 +52,12 @@ def fractional_masks_are_cut_off(right, channels):
     return right(channels.astype(np.uint8))
 
 
-@fault(f"{TRANSFORMS}.distance_map:DictionaryTwin.__call__", *KINDS)
+@fault(f"{TRANSFORMS}.twins:DictionaryTwin.__call__", *KINDS)
 def every_key_gets_the_map_of_the_first(right, self, data):
     return right(self, {**data, **{key: data[self.keys[0]] for key in self.keys if key in data}})
 
 
-@fault(f"{TRANSFORMS}.distance_map:DictionaryTwin.__call__", *KINDS)
+@fault(f"{TRANSFORMS}.twins:DictionaryTwin.__call__", *KINDS)
 def the_sample_of_the_caller_is_written_into(right, self, data):
     return data.update(right(self, data)) or data
 
