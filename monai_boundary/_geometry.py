@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
     "MissingSpacingWarning", "ShearedAffineWarning", "affine_spacing", "batch_spacing", "image_spacing", "is_sheared",
+    "mm_per_unit",
 ]  # fmt: skip
 
 #: Cosine of the angle between two axes up to which they pass for orthogonal: that of 0.06 degrees.
 _ORTHOGONAL = 1e-3
+#: 1 - cosine of the angle between a voxel axis and one of the world up to which they pass for parallel: 2.6 degrees.
+_ALIGNED = 1e-3
+#: Of the metadata: the unit of the affine, by the codes of NIfTI.
+UNIT_KEY = "xyzt_units"
+_MM_PER_UNIT = {1: 1e3, 3: 1e-3}  # metres and micrometres
 
 
 class ShearedAffineWarning(UserWarning):
@@ -24,13 +31,13 @@ class MissingSpacingWarning(UserWarning):
 
 
 def image_spacing(image: Any, ndim: int) -> tuple[float, ...]:
-    """Return the spacing of an image by its affine, or 1 per axis with a warning where it carries none.
+    """Return the spacing in mm of an image by its affine, or 1 per axis with a warning where it carries none.
 
     Raises:
-        ValueError: The affine is not usable, or the image is a slice squeezed from an oblique volume.
+        ValueError: The affine is not usable, or that of a slice which SqueezeDimd cut wrongly.
     """
     if hasattr(image, "affine"):  # a MetaTensor
-        return affine_spacing(image.affine, ndim, 3, image.meta.get("original_affine"))
+        return _sample_spacing(image.affine, ndim, image.meta, image.applied_operations)
     warnings.warn(
         f"spacing must come from a MetaTensor or the argument spacing, got a {type(image).__name__}: distances are in "
         "voxels; load with LoadImaged, or pass spacing=(1, 1, 1) if voxels are what you want",
@@ -44,33 +51,40 @@ def batch_spacing(images: Any, ndim: int) -> list[tuple[float, ...]] | None:
     """Return the spacing of each sample of a batch `(B, C, *S)`, or ``None`` where it carries no affine."""
     if not hasattr(images, "affine"):
         return None
-    affine, original = images.affine, images.meta.get("original_affine")
-    if affine.ndim == 2:  # stacked rather than collated: the first sample's metadata
-        return [affine_spacing(affine, ndim, 3, original)] * len(images)
-    originals = [None] * len(affine) if original is None else original
-    return [affine_spacing(one, ndim, 3, first) for one, first in zip(affine, originals, strict=True)]
+    meta, operations = images.meta, images.applied_operations
+    if images.affine.ndim == 2:  # stacked rather than collated: the first sample's metadata
+        return [_sample_spacing(images.affine, ndim, meta, operations)] * len(images)
+    known = {key: meta[key] for key in ("original_affine", UNIT_KEY) if meta.get(key) is not None}
+    each = [{key: values[index] for key, values in known.items()} for index in range(len(images.affine))]
+    history = operations if len(operations) == len(each) else [()] * len(each)
+    return [_sample_spacing(*one) for one in zip(images.affine, [ndim] * len(each), each, history, strict=True)]
 
 
-def affine_spacing(affine: Any, ndim: int, stacklevel: int = 2, original: Any = None) -> tuple[float, ...]:
-    """Return the length in mm of one voxel step along each of the first `ndim` axes; a sheared grid warns.
+def mm_per_unit(meta: Mapping[str, Any]) -> float:
+    """Return the millimetres of the unit in which an image's metadata has its affine; 1 where it names none.
+
+    MONAI keeps the code of a NIfTI header as a number. A text is that of ITK, which converts the affine to mm itself.
+    """
+    code = meta.get(UNIT_KEY)
+    value = np.asarray(code.detach().cpu() if hasattr(code, "detach") else code)
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        return 1.0
+    return _MM_PER_UNIT.get(int(value.reshape(())) & 7, 1.0)  # the other bits are the unit of time
+
+
+def affine_spacing(affine: Any, ndim: int, stacklevel: int = 2) -> tuple[float, ...]:
+    """Return the length of one voxel step along each of the first `ndim` axes; a sheared grid warns.
 
     Args:
         affine: Homogeneous `(n + 1, n + 1)`, from voxels to mm, an array or a tensor. Axes beyond the n-th have
             length 1.
         ndim: Number of spatial axes of the image.
         stacklevel: Of the warning, as seen from here.
-        original: Affine of the file that the image comes from, where it is known.
 
     Raises:
-        ValueError: A length is 0 or not finite, or the image is a slice squeezed from an oblique volume.
+        ValueError: A length is 0 or not finite.
     """
-    affine = np.asarray(affine.detach().cpu() if hasattr(affine, "detach") else affine, dtype=np.float64)
-    # SqueezeDim drops a row of the affine with the column: the lengths are right only where that row held zeros.
-    if len(affine) - 1 < 3 and original is not None and _is_oblique(original):
-        raise ValueError(
-            "the spacing of a slice that was squeezed from an oblique volume must be given, got none: SqueezeDimd cut "
-            f"its affine to {np.round(affine, 3).tolist()}; put this transform before SqueezeDimd, or pass spacing="
-        )
+    affine = _array(affine)
     steps = affine[:-1, :ndim]
     lengths = np.linalg.norm(steps[:, : len(steps)], axis=0)
     spacing = (*(float(length) for length in lengths), *[1.0] * (ndim - len(lengths)))
@@ -93,7 +107,51 @@ def is_sheared(affine: np.ndarray, ndim: int = 3) -> bool:
     return bool(np.abs(steps.T @ steps - np.eye(steps.shape[1])).max() > _ORTHOGONAL)
 
 
-def _is_oblique(affine: Any) -> bool:
-    steps = np.asarray(affine.detach().cpu() if hasattr(affine, "detach") else affine, dtype=np.float64)[:-1, :-1]
+def _sample_spacing(affine: Any, ndim: int, meta: Mapping[str, Any], operations: Sequence[Any]) -> tuple[float, ...]:
+    affine = _array(affine)
+    steps, original = affine[:-1, :-1], meta.get("original_affine")
+    if len(steps) < 3 and np.isfinite(steps).all():
+        oblique = original is not None and _is_oblique(_array(original)[:-1, :-1], 3)
+        if oblique or np.linalg.matrix_rank(steps) < len(steps) or _was_tilted(steps, operations):
+            raise ValueError(
+                "the spacing of a slice that was squeezed from an oblique volume, or from one with axes in another "
+                "order than the world's, must be given, got none: SqueezeDimd cut its affine to "
+                f"{np.round(affine, 3).tolist()}; put this transform before SqueezeDimd, or pass spacing="
+            )
+    mm = mm_per_unit(meta)
+    return affine_spacing(affine if mm == 1 else np.diag([*[mm] * len(steps), 1.0]) @ affine, ndim, 4)
+
+
+def _was_tilted(steps: np.ndarray, operations: Sequence[Any]) -> bool:
+    """Whether transforms turned a volume before SqueezeDimd cut `steps` `(2, 2)` of it, so that lengths were lost.
+
+    SqueezeDim drops a row of the affine with the column. The lengths are right where that row held zeros. Once a single
+    turn took place in one plane, it did if the turn is still to be seen: the cut was across that plane.
+    """
+    turns = [turn for turn in map(_turn_of, operations) if turn is not None]
+    if not any(len(turn) == 3 for turn in turns):
+        return False
+    coupled = np.abs(turns[0] / np.linalg.norm(turns[0], axis=0)) > np.sqrt(2 * _ALIGNED)
+    planes = np.count_nonzero(np.triu(coupled | coupled.T, 1))
+    return len(turns) > 1 or planes != 1 or not _is_oblique(steps, 2)
+
+
+def _turn_of(operation: Any) -> np.ndarray | None:
+    """Return the matrix `(n, n)` of a rotation or an affine that MONAI recorded, unless it maps axes onto axes."""
+    while isinstance(operation, Mapping) and operation.get("do_transforms", True):
+        for name in ("rot_mat", "affine"):
+            if operation.get(name) is not None:
+                steps = _array(operation[name])[:-1, :-1]
+                return steps if _is_oblique(steps, len(steps)) else None
+        operation = operation.get("extra_info")  # a random transform keeps the record of the one that it ran
+    return None
+
+
+def _is_oblique(steps: np.ndarray, size: int) -> bool:
+    """Whether a column of `steps` `(size, size)` runs along none of the axes."""
     steps = steps / np.linalg.norm(steps, axis=0)
-    return len(steps) == 3 and bool(np.abs(np.abs(steps).max(axis=0) - 1).max() > 1e-3)
+    return len(steps) == size and bool(np.abs(np.abs(steps).max(axis=0) - 1).max() > _ALIGNED)
+
+
+def _array(matrix: Any) -> np.ndarray:
+    return np.asarray(matrix.detach().cpu() if hasattr(matrix, "detach") else matrix, dtype=np.float64)

@@ -14,6 +14,7 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.utils import TransformBackends, convert_to_dst_type
 
+from monai_boundary._geometry import mm_per_unit
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.map_store import MapRecord, MapStore
 from monai_boundary.transforms.distance_map import record_map
@@ -115,7 +116,9 @@ def _place(labels: MetaTensor, record: MapRecord, case: str) -> tuple[list[int],
         raise ValueError(f"labels must have an affine in {' or '.join(_TO_RAS)}, got meta['space']={space!r}")
     if ndim != len(record.shape) - 1:
         raise ValueError(f"labels must have {len(record.shape) - 1} spatial axes, got shape {tuple(labels.shape)}")
-    lattice = np.linalg.solve(record.affine, _TO_RAS[space] @ np.asarray(labels.affine.detach().cpu(), np.float64))
+    affine = _TO_RAS[space] @ np.asarray(labels.affine.detach().cpu(), np.float64)
+    affine[:-1] *= mm_per_unit(labels.meta)
+    lattice = np.linalg.solve(record.affine, affine)
     turn = np.rint(lattice[:ndim, :ndim]).astype(int)
     corners = np.array([[0] * ndim, [size - 1 for size in labels.shape[1:]]])
     exact = corners @ lattice[:ndim, :ndim].T + lattice[:ndim, ndim]

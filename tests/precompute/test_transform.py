@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import monai.transforms as mt
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -185,3 +186,27 @@ def test_it_goes_to_worker_processes_and_needs_no_right_to_write(data: Path, sam
     copy = pickle.loads(pickle.dumps(transform))  # noqa: S301 - made here
     assert torch.equal(copy(sample)["distance_map"], first)
     maps.chmod(0o755)
+
+
+@pytest.mark.parametrize(("unit", "per_mm"), [("micron", 1000.0), ("meter", 0.001), ("unknown", 1.0)])
+def test_the_unit_of_the_labels_counts_as_for_the_command(tmp_path: Path, unit: str, per_mm: float) -> None:
+    labels = np.zeros((20, 18, 16), np.uint8)
+    labels[5:11, 4:12, 6:9] = 1
+    image = nibabel.Nifti1Image(labels, np.diag([3 * per_mm, per_mm, 1.5 * per_mm, 1]))
+    image.header.set_xyzt_units(unit)
+    (tmp_path / "labels").mkdir()
+    nibabel.save(image, tmp_path / "labels" / "a.nii.gz")
+    precompute_maps(tmp_path / "labels", tmp_path / "maps", 2, OPTIONS, include_background=True, progress=False)
+    keys = ["label", "distance_map"]
+    sample = mt.Compose([mt.LoadImaged("label", NibabelReader()), mt.EnsureChannelFirstd("label")])(
+        {"label": str(tmp_path / "labels" / "a.nii.gz")}
+    )
+    moves = [mt.SpatialCropd(keys[:1], roi_start=(2, 3, 4), roi_end=(14, 15, 16)), mt.Rotate90d(keys[:1], 1, (0, 2))]
+    read = mt.Compose([*moves, PrecomputedDistanceMapd("label", tmp_path / "maps")])(sample)["distance_map"]
+    moves = [mt.SpatialCropd(keys, roi_start=(2, 3, 4), roi_end=(14, 15, 16)), mt.Rotate90d(keys, 1, (0, 2))]
+    made = mt.Compose([SignedDistanceMapd("label", **SAME), *moves])(sample)["distance_map"]
+    torch.testing.assert_close(read.as_tensor(), made.as_tensor())
+    assert read.meta["distance_map_spacing"] == pytest.approx([1.5, 1, 3])
+    assert float(read.max()) > 4  # mm, and not a clip that everything reaches
+    assert len(read.unique()) > 20
+    torch.testing.assert_close(RescaleDistanceMapd("m")({"m": read})["m"].as_tensor(), read.as_tensor())
