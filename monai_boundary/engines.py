@@ -45,7 +45,8 @@ class PrepareBatchTarget(PrepareBatch):
         target_key: Key of what is wanted; ``None`` for `name`.
         transform: ``None``: it is in the batch, made by a transform of the data loader. A transform such as
             `SignedDistanceMap` makes it here of each label, once that is on the device of the training; the data loader
-            then need not. It is the map of the patch, not that of the volume: clip it.
+            then need not. It is the map of the patch, not that of the volume: clip it. After an augmentation that zooms
+            or shears pass its `spacing`, that from before: MONAI writes the zoom into the affine.
 
     Raises:
         TypeError: `transform` cannot be called.

@@ -58,16 +58,18 @@ class SignedDistanceMap(Transform):
     Place it before the first random transform: the map then belongs to the full volume and is cached by `CacheDataset`
     and `VerifiedPersistentDataset` (MONAI's `PersistentDataset` forgets the affine unless made with
     ``track_meta=True, weights_only=False``). Crops, flips and 90 degree rotations carry it exactly; after a random zoom
-    add `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again. Spatial transforms must pad
-    it with ``padding_mode="border"`` or ``"reflection"``: a border of zeros would be a false contour.
+    add `RescaleDistanceMapd`; after an elastic or anisotropic deformation compute it again, with the `spacing` from
+    before it. Spatial transforms must pad it with ``padding_mode="border"`` or ``"reflection"``: a border of zeros
+    would be a false contour.
 
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
             input is one-hot or multi-label `(C, *S)`, each channel a mask of its own; channels may overlap.
         preset: ``"robust"``, as the losses expect by default, ``"clipped"`` or ``"published"``: the named settings;
             any of those below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
-        spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. A bare
-            array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
+        spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. After a
+            random zoom or deformation pass that of before: MONAI writes both into the affine as if the object had kept
+            its size. A bare array without `spacing` is measured in voxels, with a `MissingSpacingWarning`.
         include_background: Whether channel 0 has a map.
         ignore_index: Label that is not counted (label maps only): map 0, and no distance starts there.
         backend: ``"auto"``, ``"numba"``, ``"edt"``, ``"scipy"`` or ``"torch"``; see `signed_distance_map`.

@@ -152,3 +152,18 @@ def every_sample_gets_the_map_of_the_first_patient(right, self, labels, case=Non
 def cells_take_the_spacing_argument_for_voxels(right, self, labels):
     self.spacing = None if self.spacing is None else (1.0,) * len(self.spacing)
     return right(self, labels)
+
+
+@fault("monai_boundary._geometry:mm_per_unit", "transforms/test_slices_and_units.py", *STORED)
+def every_file_is_in_mm(right, meta):
+    return 1.0
+
+
+@fault("monai_boundary._geometry:_was_tilted", "transforms/test_slices_and_units.py")
+def what_turned_a_volume_before_the_cut_is_not_seen(right, *args):
+    return False
+
+
+@fault(f"{TRANSFORMS}.rescale:_stretch", "transforms/test_rescaled_maps.py")
+def the_zoom_is_that_between_the_given_spacing_and_the_affine(right, then, now, spacing):
+    return spacing, spacing / np.linalg.norm(now[:-1, : len(spacing)], axis=0)
