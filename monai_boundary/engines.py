@@ -78,6 +78,7 @@ class PrepareBatchTarget(PrepareBatch):
         """Move the tensors to `device`, and make there what is to be made there.
 
         Raises:
+            TypeError: What a key holds, or what the transform gives, is no tensor.
             ValueError: A key is not in the batch.
         """
         missing = [key for key in self.keys if key not in batchdata]
@@ -86,12 +87,31 @@ class PrepareBatchTarget(PrepareBatch):
                 f"batchdata must hold {', '.join(self.keys)}, got no {', '.join(missing)} among {sorted(batchdata)}; "
                 f"put {TARGET_TRANSFORMS.get(self.name, 'what makes it')} into the transforms, or name the keys"
             )
+        for key in self.keys:
+            if not isinstance(batchdata[key], torch.Tensor):
+                raise TypeError(
+                    f"batchdata[{key!r}] must be a tensor (B, C, *S), got {type(batchdata[key]).__name__}; load "
+                    "batches with monai.data.DataLoader, which makes tensors of arrays"
+                )
         image, label, *rest = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in self.keys
         )
-        if self.transform is not None:  # each sample has an affine, and so a spacing, of its own
-            rest = [torch.stack([self.transform(sample) for sample in label])]
+        if self.transform is not None:
+            rest = [_made_of_each(label, self.transform)]
         return image, {"label": label, self.name: rest[0]}
+
+
+def _made_of_each(label: torch.Tensor, transform: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Return what a transform makes of each sample, which has an affine, and so a spacing, of its own."""
+    made = [transform(sample) for sample in label]
+    for one in made:
+        if not isinstance(one, torch.Tensor):
+            raise TypeError(
+                f"transform must give one tensor per label, got {type(one).__name__} from {type(transform).__name__}; "
+                "what gives more, as RegionSeeds gives seeds and membrane, goes into the data loader: RegionSeedsd "
+                "there, and PrepareBatchTarget('seeds', label_key='membrane') here"
+            )
+    return torch.stack(made)
 
 
 class RestoreLabelHandler:

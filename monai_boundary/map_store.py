@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from monai_boundary._checksums import file_digest
+from monai_boundary._options import check_options
 
 __all__ = ["ENDING", "MapRecord", "MapStore", "encode_map", "read_record", "read_records", "require_blosc2",
            "require_settings"]  # fmt: skip
@@ -100,8 +101,7 @@ def read_records(folder: Path) -> dict[str, MapRecord]:
 def require_settings(path: Path, record: MapRecord, wanted: Mapping[str, Any]) -> None:
     """Compare the map in `path` with wanted settings: raise a ValueError where they differ, TypeError if unknown."""
     stored = record.settings
-    if unknown := set(wanted) - set(stored):
-        raise TypeError(f"settings must be of {', '.join(stored)}, got {', '.join(sorted(unknown))}")
+    check_options("the maps", wanted, stored)
     differences = [f"{key}={stored[key]!r}, not {value!r}" for key, value in wanted.items() if stored[key] != value]
     if differences:
         raise ValueError(

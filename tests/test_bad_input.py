@@ -135,7 +135,10 @@ CALLS = {
     "preset": (lambda: preset_options("paper"), ValueError, r"preset must be one of .*'published', got 'paper'"),
     "preset of a loss": (lambda: GeneralizedDiceBoundaryLoss("paper"), ValueError, r"preset must be one of .*, got 'paper'"),
     # transforms
-    "option unknown": (lambda: SignedDistanceMap(2, clipp=3), TypeError, r"unexpected keyword argument 'clipp'"),
+    "option unknown": (
+        lambda: SignedDistanceMap(2, clipp=3), TypeError,
+        r"options of SignedDistanceMap must be of num_classes, .*, balance_lesions, got clipp; did you mean clip\?",
+    ),
     "map dtype": (lambda: SignedDistanceMap(2, dtype=torch.bfloat16), ValueError, r"dtype must be one of .*, got torch.bfloat16"),
     "map engine": (lambda: SignedDistanceMap(2, backend="gpu"), ValueError, r"backend must be one of .*, got 'gpu'"),
     "ignore of one-hot": (

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for name in ("monai_boundary", "nnunet_trainers") for path in (ROOT / name).rglob("*.py"))
 # Left to right; a part may import the parts of lower rank. Parts of one rank do not know each other.
 RANK = {
-    "_labels": -1, "_words": -1,
+    "_labels": -1, "_options": -1, "_words": -1,
     "_check": 0, "_checksums": 0, "_files": 0, "_geometry": 0,
     "_jobs": 0.5,
     "kernels": 1,

@@ -16,6 +16,7 @@ from monai.utils import LossReduction
 from torch.nn.modules.loss import _Loss
 
 from monai_boundary._check import check_choice, check_count, check_per_axis, check_slice_axis, is_integer, plain_tensor
+from monai_boundary._options import check_options, keyword_names
 from monai_boundary.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from monai_boundary.losses.contract import Pair, TargetContract
 from monai_boundary.losses.map_agreement import compare_numbers
@@ -244,6 +245,8 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
         validate: bool = False,
         **boundary: Any,
     ) -> None:
+        known = keyword_names(CrossEntropyBoundaryAwareLoss, BoundaryAwareLoss)
+        check_options("CrossEntropyBoundaryAwareLoss", boundary, known)
         settings = dict(_PRESETS[check_choice("preset", preset, tuple(_PRESETS))])
         preset_alpha, preset_balanced = settings.pop("alpha"), settings.pop("balanced")
         is_balanced = preset_balanced if balanced is None else balanced

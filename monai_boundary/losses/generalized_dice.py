@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from monai_boundary._check import check_number
+from monai_boundary._options import check_options, keyword_names
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.gradient_share import Share
@@ -139,6 +140,8 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         validate: bool = False,
         **boundary: Any,
     ) -> None:
+        known = keyword_names(GeneralizedDiceBoundaryLoss, BoundaryLoss)
+        check_options("GeneralizedDiceBoundaryLoss", boundary, known)
         shared: dict[str, Any] = {
             "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
             "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,

@@ -27,6 +27,7 @@ from monai_boundary._check import (
     plain_tensor,
 )
 from monai_boundary._geometry import image_spacing
+from monai_boundary._options import check_options, keyword_names
 from monai_boundary.kernels.distance import (
     BACKENDS,
     Backend,
@@ -102,6 +103,7 @@ class SignedDistanceMap(Transform):
         dtype: torch.dtype = torch.float32,
         **options: Any,
     ) -> None:
+        check_options("SignedDistanceMap", options, keyword_names(SignedDistanceMap, DistanceMapOptions))
         base = DistanceMapOptions() if preset is None else preset_options(preset)
         self.options = base.replace(**options)
         check_onehot_ignore(num_classes, ignore_index)
@@ -161,6 +163,7 @@ class SignedDistanceMapd(TwinOfSettings):
 
     backend = SignedDistanceMap.backend
     array_transform = SignedDistanceMap
+    handed_on = (DistanceMapOptions,)
     result = "distance_map"
 
 

@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from monai.utils import TransformBackends, convert_to_dst_type
 
 from monai_boundary._geometry import mm_per_unit
+from monai_boundary._options import check_options, keyword_names
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
 from monai_boundary.map_store import MapRecord, MapStore
 from monai_boundary.transforms.distance_map import record_map
@@ -24,6 +25,8 @@ __all__ = ["PrecomputedDistanceMapD", "PrecomputedDistanceMapDict", "Precomputed
 
 #: Of a voxel: how far a corner of the sample may lie from the voxel of the volume that it is.
 _TOLERANCE = 0.05
+#: Of the stored maps, beside the fields of `DistanceMapOptions`.
+_OTHER_SETTINGS = ("num_classes", "include_background", "ignore_index")
 #: From the worlds of MONAI's readers to the RAS of the stored affines.
 _TO_RAS = {"RAS": np.eye(4), "LPS": np.diag([-1.0, -1.0, 1.0, 1.0])}
 
@@ -71,6 +74,8 @@ class PrecomputedDistanceMapd(DictionaryTwin):
         allow_missing_keys: bool = False,
         **expected: Any,
     ) -> None:
+        known = [*keyword_names(PrecomputedDistanceMapd, DistanceMapOptions), *_OTHER_SETTINGS]
+        check_options("PrecomputedDistanceMapd", expected, known)
         super().__init__(keys, output_keys, allow_missing_keys, self.read, "distance_map")
         options = {} if preset is None else vars(preset_options(preset))
         self.store = MapStore(maps, **{**options, **expected})

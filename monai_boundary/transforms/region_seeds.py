@@ -27,6 +27,7 @@ from monai_boundary._check import (
     check_spatial_ndim,
 )
 from monai_boundary._geometry import image_spacing
+from monai_boundary._options import check_options, keyword_names
 from monai_boundary.kernels.regions import (
     compact_ids,
     connected_components,
@@ -190,6 +191,7 @@ class RegionSeedsd(MapTransform):
         allow_missing_keys: bool = False,
         **settings: Any,
     ) -> None:
+        check_options("RegionSeedsd", settings, keyword_names(RegionSeedsd, RegionSeeds))
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
             raise ValueError(f"keys must name one label map, got {self.keys}; use one RegionSeedsd for each")

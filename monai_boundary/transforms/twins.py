@@ -10,6 +10,8 @@ from monai.config.type_definitions import NdarrayOrTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple_rep
 
+from monai_boundary._options import check_options, keyword_names
+
 __all__ = ["DictionaryTwin", "TwinOfSettings"]
 
 
@@ -52,10 +54,12 @@ class TwinOfSettings(DictionaryTwin):
 
     Attributes:
         array_transform: Its class.
+        handed_on: Classes whose arguments it takes beside its own.
         result: What it gives.
     """
 
     array_transform: ClassVar[type[Transform]]
+    handed_on: ClassVar[tuple[type, ...]] = ()
     result: ClassVar[str]
 
     def __init__(
@@ -65,4 +69,6 @@ class TwinOfSettings(DictionaryTwin):
         allow_missing_keys: bool = False,
         **settings: Any,
     ) -> None:
+        known = keyword_names(TwinOfSettings, self.array_transform, *self.handed_on)
+        check_options(type(self).__name__, settings, known)
         super().__init__(keys, output_keys, allow_missing_keys, self.array_transform(**settings), self.result)

@@ -149,13 +149,16 @@ def test_labels_that_changed_since_are_refused(data: Path, sample: dict, maps: P
         ({"clip": 10.0}, ValueError, r"fit the request, got .*p0\.b2nd with clip=20\.0, not 10\.0; ask for what is"),
         ({"include_background": False}, ValueError, "include_background=True, not False"),
         ({"preset": "published"}, ValueError, r"convention='half', not 'kervadec'; clip=20\.0, not None; absent='far'"),
-        ({"clipping": 3}, TypeError, "settings must be of .* got clipping"),
+        ({"clipping": 3}, TypeError, "options of PrecomputedDistanceMapd must be of .*got clipping; did you mean clip"),
+        ({"chek_source": False}, TypeError, "got chek_source; did you mean check_source"),
     ],
 )
 def test_maps_of_other_settings_are_refused(maps: Path, expected: dict, error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         PrecomputedDistanceMapd("label", maps, **expected)
     PrecomputedDistanceMapd("label", maps, clip=20.0, convention="half", num_classes=2)
+    with pytest.raises(TypeError, match=r"options of the maps must be of .*, got num_class; did you mean num_classes"):
+        MapStore(maps, num_class=2)
 
 
 @pytest.mark.parametrize("case", ["p9", "../maps/p1", "", "."])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monai_boundary._check import check_choice, check_fraction, check_number
+from monai_boundary._options import check_options, keyword_names
 
 __all__ = ["CLIPPED", "CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
 
@@ -80,7 +81,8 @@ class DistanceMapOptions:
         return (1.0 if self.normalize else reach) * factor < _LARGEST_FLOAT16 and not self.balance_lesions
 
     def replace(self, **changes: object) -> DistanceMapOptions:
-        """Return a copy with some settings changed."""
+        """Return a copy with some settings changed; a TypeError names what is no setting."""
+        check_options("DistanceMapOptions", changes, keyword_names(DistanceMapOptions))
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
