@@ -65,7 +65,7 @@ def mm_per_unit(meta: Mapping[str, Any]) -> float:
 
     MONAI keeps the code of a NIfTI header as a number. A text is that of ITK, which converts the affine to mm itself.
     """
-    code = meta.get(UNIT_KEY)
+    code: Any = meta.get(UNIT_KEY)
     value = np.asarray(code.detach().cpu() if hasattr(code, "detach") else code)
     if value.size != 1 or value.dtype.kind not in "iuf":
         return 1.0
@@ -114,9 +114,9 @@ def _sample_spacing(affine: Any, ndim: int, meta: Mapping[str, Any], operations:
         oblique = original is not None and _is_oblique(_array(original)[:-1, :-1], 3)
         if oblique or np.linalg.matrix_rank(steps) < len(steps) or _was_tilted(steps, operations):
             raise ValueError(
-                "the spacing of a slice that was squeezed from an oblique volume, or from one with axes in another "
-                "order than the world's, must be given, got none: SqueezeDimd cut its affine to "
-                f"{np.round(affine, 3).tolist()}; put this transform before SqueezeDimd, or pass spacing="
+                "the spacing of a slice that was squeezed from an oblique volume, or from one that a transform tilted "
+                "or whose axes are in another order than the world's, must be given, got none: SqueezeDimd cut its "
+                f"affine to {np.round(affine, 3).tolist()}; put this transform before SqueezeDimd, or pass spacing="
             )
     mm = mm_per_unit(meta)
     return affine_spacing(affine if mm == 1 else np.diag([*[mm] * len(steps), 1.0]) @ affine, ndim, 4)
