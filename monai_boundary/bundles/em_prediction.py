@@ -55,7 +55,7 @@ def predict_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
         The files of these volumes.
 
     Raises:
-        ImportError: h5py, tifffile or zarr is not installed.
+        ImportError: h5py or zarr is not installed.
         ValueError: A format is none, or an image cannot be predicted.
         OSError: A file cannot be written whole.
     """

@@ -7,14 +7,19 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "SPLITS",
     "TooLargeError",
+    "UnfitError",
     "check_entries",
     "check_names",
     "check_readable",
+    "check_real",
     "check_size",
     "data_files",
     "import_extra",
@@ -27,12 +32,24 @@ class TooLargeError(ValueError):
     """A file whose arrays take more memory than they may."""
 
 
+class UnfitError(ValueError):
+    """A whole file that does not hold what is looked for; others are damaged."""
+
+
 def check_readable(path: Path) -> None:
     """Raise ``FileNotFoundError`` or ``PermissionError`` when a file is not there or may not be read."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; check the path")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path} must be readable; change its permissions")
+
+
+def check_real(source: object, dtype: np.dtype) -> None:
+    """Raise `UnfitError` when a file holds other than real numbers: a cast would drop what is imaginary."""
+    if dtype.kind not in "biuf":
+        raise UnfitError(
+            f"{source} must hold real numbers, got {dtype}; save the one channel, or the part, that is meant"
+        )
 
 
 def check_size(source: object, size: int) -> None:

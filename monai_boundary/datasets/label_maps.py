@@ -18,9 +18,11 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
 from monai_boundary._check import check_spacing
-from monai_boundary.datasets.checks import check_readable, check_size, data_files
+from monai_boundary.datasets.checks import check_readable, check_real, check_size, data_files
 from monai_boundary.datasets.datalist import datalist_file, named_classes, read_datalist, read_description
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, label_values, read_image, read_labels
+from monai_boundary.datasets.pictures import stored_scale
+from monai_boundary.datasets.tiffs import TIFF_ENDINGS, is_tiff, read_tiff_image, read_tiff_labels
 
 __all__ = [
     "PIXEL_ENDINGS",
@@ -33,8 +35,7 @@ __all__ = [
 
 _LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
 #: Of images; the resolution that such a file holds is that of a screen or a printer.
-PIXEL_ENDINGS = (".png", ".bmp", ".tif", ".tiff")
-_PALETTE = 3  # colour type in the header of a PNG
+PIXEL_ENDINGS = (".png", ".bmp", *TIFF_ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def _raw_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Path]:
 def read_any_labels(path: str | os.PathLike[str]) -> Volume:
     """Read a label map, one slice for an image; spacing is in mm, or 1 px for images that hold none.
 
-    A TIFF volume has its spacing in a JSON file beside it, as nnU-Net writes it.
+    A TIFF volume has its spacing in a JSON file beside it, as nnU-Net writes it. It is read by tifffile, as nnU-Net
+    reads it, so that its labels are the samples that the file stores.
 
     Raises:
         ValueError: The file is damaged, has colours, or holds anything but integers >= 0.
@@ -120,45 +122,48 @@ def read_any_labels(path: str | os.PathLike[str]) -> Volume:
     path = Path(path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return read_labels(path)
-    image = read_itk(path)
+    check_readable(path)
+    if is_tiff(path):
+        array, stored = read_tiff_labels(path), None
+    else:
+        scale = stored_scale(path)
+        image = read_itk(path)
+        array, stored = _one_channel(path, image, scale), image.GetSpacing()[::-1]
+    return _volume(label_values(array, path), *_spacing(path, stored))
+
+
+def _one_channel(path: Path, image: sitk.Image, scale: int) -> np.ndarray:
+    """Return the numbers that the file of an image holds, `(z, y, x)`; ``ValueError`` where they are colours."""
     array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
-    if (scale := _png_scale(path)) > 1:
+    if scale > 1:
         array //= scale
-    if channels > 1 and (array[..., :1] == array[..., :3]).all():  # grey, as ITK reads a BMP
+    # grey, as ITK reads a BMP; an opacity that varies may be what was meant
+    grey = channels in (3, 4) and array.ndim == 3 and (array[..., :1] == array[..., :3]).all()
+    if grey and (array[..., 3:] == array[:1, :1, 3:]).all():
         array, channels = array[..., 0], 1
     if channels != 1 or array.ndim not in (2, 3):
         raise ValueError(f"{path} must hold one channel of labels, got shape {array.shape}; convert colours to labels")
-    planes = array.shape if array.ndim == 3 else (1, *array.shape)
-    return _volume(label_values(array, path).reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
-
-
-def _png_scale(path: Path) -> int:
-    """Return by how much SimpleITK multiplies the values of a PNG: those of 1, 2 or 4 bits become 0 to 255.
-
-    Raises:
-        ValueError: The values are numbers of colours, which SimpleITK reads as these colours.
-    """
-    with path.open("rb") as file:
-        header = file.read(26)
-    if not header.startswith(b"\x89PNG"):
-        return 1
-    bits, kind = header[24], header[25]
-    if kind == _PALETTE:
-        raise ValueError(f"{path} must hold one channel of labels, got numbers of colours; save it as grey values")
-    return 255 // (2**bits - 1) if bits < 8 else 1
+    return np.asarray(array.reshape((1, *array.shape)[-3:]))
 
 
 def read_any_image(path: str | os.PathLike[str]) -> Volume:
-    """Read an image, NIfTI or one that SimpleITK reads, as float32; of colours the mean. Raises as `read_image`."""
+    """Read an image, NIfTI, TIFF or one that SimpleITK reads, as float32; of colours the mean. Raises as `read_image`.
+
+    What is said of a TIFF in `read_any_labels` holds here, too, but colours and palettes are taken.
+    """
     path = Path(path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return read_image(path)
+    check_readable(path)
+    if is_tiff(path):
+        return _volume(read_tiff_image(path), *_spacing(path, None))
     image = read_itk(path)
-    array = sitk.GetArrayFromImage(image).astype(np.float32)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        array = array[..., :3].mean(-1)
-    planes = array.shape if array.ndim == 3 else (1, *array.shape)
-    return _volume(array.reshape(planes), *_spacing(path, image.GetSpacing()[::-1]))
+    array = sitk.GetArrayFromImage(image)
+    check_real(path, array.dtype)
+    if (channels := image.GetNumberOfComponentsPerPixel()) > 1:
+        array = array[..., : 3 if channels > 2 else 1].mean(-1, dtype=np.float32)  # without opacity
+    planes = array.astype(np.float32).reshape((1, *array.shape)[-3:])
+    return _volume(planes, *_spacing(path, image.GetSpacing()[::-1]))
 
 
 def _volume(array: np.ndarray, spacing: tuple[float, ...], unit: str) -> Volume:
@@ -192,10 +197,11 @@ def _named_spacing(sidecar: Path) -> tuple[float, ...] | None:
         raise ValueError(f"{sidecar} must hold JSON with a spacing of sizes > 0 in mm, got: {error}") from error
 
 
-def _spacing(path: Path, stored: tuple[float, ...]) -> tuple[tuple[float, ...], str]:
+def _spacing(path: Path, stored: tuple[float, ...] | None) -> tuple[tuple[float, ...], str]:
+    """Return the spacing of a file, and its unit; `stored` is what the file says of itself, if it can."""
     sidecar = path.with_suffix(".json")
     found = _named_spacing(sidecar) if sidecar.is_file() else None
-    if found is None and path.suffix.lower() in PIXEL_ENDINGS:
+    if found is None and (stored is None or path.suffix.lower() in PIXEL_ENDINGS):
         return (1.0, 1.0, 1.0), "px"
-    spacing = stored if found is None else found
+    spacing = found or stored or ()
     return (spacing if len(spacing) == 3 else (1.0, *spacing)), "mm"

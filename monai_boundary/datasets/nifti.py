@@ -34,7 +34,7 @@ from nibabel.spatialimages import HeaderDataError
 from monai_boundary._files import write_bytes
 from monai_boundary._geometry import affine_spacing
 from monai_boundary._labels import whole_numbers
-from monai_boundary.datasets.checks import TooLargeError, check_size
+from monai_boundary.datasets.checks import TooLargeError, UnfitError, check_real, check_size
 
 __all__ = [
     "NIFTI_ENDINGS",
@@ -55,6 +55,7 @@ __all__ = [
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 _GZIP = b"\x1f\x8b"
 _HEADER, _CHUNK = 540, 1 << 20  # bytes: of the header of NIfTI 2, the larger one; read at once
+_FLAT = 1e-3  # of the smallest singular value of three unit axes: the third is within 0.1 degree of their plane
 #: What nibabel, gzip and NumPy raise for a damaged file.
 _DAMAGE = (ImageFileError, HeaderDataError, EOFError, OverflowError, TypeError, ValueError, MemoryError, zlib.error)
 
@@ -99,12 +100,15 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
 
 def label_values(array: np.ndarray, source: object) -> np.ndarray:
     """Return what was read from `source` as int64; ``ValueError`` unless all values are integers >= 0."""
-    values = array if array.dtype.kind in "iu" else whole_numbers(array)
+    check_real(source, array.dtype)
+    values = array if array.dtype.kind in "biu" else whole_numbers(array)
     if values is None or values.min() < 0:
         raise ValueError(
             f"{source} must hold labels (integers >= 0), got values in [{array.min():g}, {array.max():g}], some "
             "negative, fractional or not finite; pass the label map, not the image; resample it with nearest neighbour"
         )
+    if (largest := float(values.max())) >= 2.0**63:
+        raise ValueError(f"{source} must hold labels below 2^63, got {largest:g}; give its labels small numbers")
     return values.astype(np.int64)
 
 
@@ -167,10 +171,11 @@ def load_nifti(
     """
     try:
         image = _whole_image(Path(path), np.dtype(dtype or np.float64))
+        check_real(path, image.get_data_dtype())
         values = np.asarray(image.dataobj, dtype=dtype)  # the data are read here, so truncation shows here
         if dtype is None and values.dtype.kind not in "iu":
             values = values.astype(np.float64)
-    except TooLargeError:
+    except (TooLargeError, UnfitError):
         raise
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; check the path") from error
@@ -187,12 +192,23 @@ def load_nifti(
         )
     affine = np.array(image.affine, np.float64)
     affine[:3] *= _mm_of_unit(image.header)
+    _check_affine(path, affine)
+    return values.reshape((*values.shape, 1)[:3]), affine
+
+
+def _check_affine(path: str | os.PathLike[str], affine: np.ndarray) -> None:
+    """Raise ``ValueError`` unless the axes of an affine have a length, and span a volume."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or lengths.min() <= 0:
         raise ValueError(
             f"{path} must have an affine with voxel sizes > 0, got {lengths.tolist()} mm; repair its header"
         )
-    return values.reshape((*values.shape, 1)[:3]), affine
+    flatness = np.linalg.svd(affine[:3, :3] / lengths, compute_uv=False)[-1]  # 1 where the axes are orthogonal
+    if flatness < _FLAT:
+        raise ValueError(
+            f"{path} must have an affine whose axes point in three directions, got "
+            f"{affine[:3, :3].round(4).tolist()}, where they lie in a plane; repair its header"
+        )
 
 
 def names_orientation(path: str | os.PathLike[str]) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from monai_boundary._check import check_choice
 from monai_boundary._files import replacing
 from monai_boundary.datasets.em.hdf5 import import_h5py
-from monai_boundary.datasets.em.stacks import import_tifffile
 from monai_boundary.inference.ome_zarr import create_ome_zarr
 
 __all__ = ["IDS_KEY", "LIKELIHOOD_KEY", "VolumeGrid", "volume_files", "volume_writer"]
@@ -65,7 +65,7 @@ def volume_writer(files: dict[str, list[Path]], grid: VolumeGrid) -> Iterator[Ad
         grid: Shape and place of the volume.
 
     Raises:
-        ImportError: h5py, tifffile or zarr is not installed.
+        ImportError: h5py or zarr is not installed.
         OSError: A file cannot be written whole.
         ValueError: Slices have another size, or are fewer or more than those of the grid.
     """
@@ -137,7 +137,6 @@ def _hdf5(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
 @contextmanager
 def _tiff(paths: Sequence[Path], grid: VolumeGrid) -> Iterator[Add]:
     """Two stacks, likelihood as float32 and ids as uint32, readable by ImageJ and others."""
-    tifffile = import_tifffile()
     large = 4 * int(np.prod(grid.shape)) > 2**32 - 2**25
     _, y, x = grid.spacing
     settings: dict[str, Any] = {

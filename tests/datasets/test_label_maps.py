@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,35 +158,4 @@ def test_spacing_that_is_none_is_named_with_its_file(tmp_path, text) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.eye(5, dtype=np.uint8)), str(tmp_path / "a.png"))
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"a.json must hold JSON with a spacing of sizes > 0 in mm, got: "):
-        read_any_labels(tmp_path / "a.png")
-
-
-def write_png(path: Path, values: np.ndarray, bits: int, kind: int = 0, palette: bytes = b"") -> None:
-    """Write a PNG of `bits` per value, grey (`kind` 0) or with a palette (3), as its standard has it."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        body = name + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
-    packed = b"".join(
-        b"\0" + int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8), "big") for row in rows
-    )
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, kind, 0, 0, 0)
-    colours = chunk(b"PLTE", palette) if palette else b""
-    parts = chunk(b"IHDR", header) + colours + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_labels_of_few_bits_are_the_numbers_that_the_file_holds(tmp_path, bits) -> None:
-    labels = np.arange(40).reshape(5, 8) % min(2**bits, 5)
-    write_png(tmp_path / "a.png", labels, bits)
-    np.testing.assert_array_equal(read_any_labels(tmp_path / "a.png").array[0], labels)
-
-
-@pytest.mark.parametrize("palette", [bytes(9), bytes(range(0, 9)), b"\0\0\0\x55\x55\x55\xaa\xaa\xaa"])
-def test_numbers_of_colours_are_refused(tmp_path, palette) -> None:
-    write_png(tmp_path / "a.png", np.arange(40).reshape(5, 8) % 3, 8, 3, palette)
-    with pytest.raises(ValueError, match=r"a.png must hold one channel of labels, got numbers of colours; save it as"):
         read_any_labels(tmp_path / "a.png")

@@ -13,6 +13,8 @@ import pytest
 from monai_boundary.datasets import read_image, read_labels, write_volume
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.evaluation import evaluate_folder
+from monai_boundary.evaluation.consensus_folder import consensus_folder
+from monai_boundary.evaluation.label_survey import survey_labels
 from monai_boundary.precompute import precompute_maps
 from tests.datasets.convert import trees
 from tests.datasets.convert.trees import convert
@@ -139,3 +141,70 @@ def test_spacing_of_a_few_nanometres_keeps_its_digits(tmp_path) -> None:
     image.header.set_xyzt_units("micron")
     nib.save(image, tmp_path / "a.nii.gz")
     assert read_image(tmp_path / "a.nii.gz").spacing == (4.5e-5, 4.6e-6, 4.6e-6)
+
+
+def save(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(values, None)
+    image.header.set_sform(np.eye(4) if affine is None else affine, code=1)
+    image.header.set_qform(None, code=0)
+    path.write_bytes(gzip.compress(image.to_bytes()))
+    return path
+
+
+def flat(column: tuple[float, float, float]) -> np.ndarray:
+    """An affine with the axes x and y, and a third."""
+    affine = np.eye(4)
+    affine[:3, 2] = column
+    return affine
+
+
+@pytest.mark.parametrize("column", [(0, 1, 0), (0, -2, 0), (1, 1, 0), (3, 4, 1e-4), (0, 5, 1e-6)])
+def test_axes_in_one_plane_are_refused_wherever_a_volume_is_read(tmp_path: Path, column) -> None:
+    path = save(tmp_path / "a.nii.gz", np.zeros((3, 4, 5), np.uint8), flat(column))
+    for read in (read_image, read_labels, load_nifti):
+        with pytest.raises(
+            ValueError, match=r"a\.nii\.gz must have an affine whose axes point in three directions, got .*repair its"
+        ):
+            read(path)
+
+
+@pytest.mark.parametrize("column", [(0, 0, 1e-5), (0, 0, 1e4), (0.9, 0, 0.3), (0, 5, 0.1)])
+def test_thin_slices_and_shear_are_no_flat_grid(tmp_path: Path, column) -> None:
+    path = save(tmp_path / "a.nii.gz", np.zeros((3, 4, 5), np.uint8), flat(column))
+    np.testing.assert_allclose(load_nifti(path)[1], flat(column), rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", ["pred", "truth"])
+def test_a_flat_grid_costs_its_own_case_alone(tmp_path: Path, side: str) -> None:
+    mask = np.zeros((8, 8, 6), np.uint8)
+    mask[2:5, 2:5, 2:4] = 1
+    for folder in ("pred", "truth"):
+        for case in "ab":
+            save(tmp_path / folder / f"{case}.nii.gz", mask, flat((0, 1, 0)) if (folder, case) == (side, "a") else None)
+    result = evaluate_folder(tmp_path / "pred", tmp_path / "truth", progress=False)
+    assert ([row.case for row in result.rows], list(result.failed)) == (["b"], ["a"])
+    assert "must have an affine" in result.failed["a"]
+    merged = consensus_folder(tmp_path / "pred", tmp_path / "truth", tmp_path / "both", progress=False)
+    assert (list(merged.counts), list(merged.failed)) == (["b"], ["a"])
+    (tmp_path / side).rename(tmp_path / "labelsTr")
+    (tmp_path / "dataset.json").write_text('{"labels": {"lesion": 1}}')
+    survey = survey_labels(tmp_path, progress=False)
+    assert (list(survey.cases), list(survey.failed)) == (["b"], ["a"])
+    with pytest.raises(ValueError, match=r"1 case has no map: a: .*must have an affine.*1 of 2 maps are finished"):
+        precompute_maps(tmp_path / "labelsTr", tmp_path / "maps", 2, progress=False)
+
+
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128, RGB], ids=str)
+def test_what_are_no_real_numbers_is_refused(tmp_path: Path, dtype) -> None:
+    values = np.ones((3, 4, 5), np.complex128) + 2j if dtype is not RGB else np.ones((3, 4, 5), "u1")
+    path = save(tmp_path / "a.nii.gz", values.astype(dtype))
+    for read in (read_image, read_labels, load_nifti):
+        with pytest.raises(
+            ValueError, match=r"a\.nii\.gz must hold real numbers, got .*; save the one channel"
+        ) as error:
+            read(path)
+        assert "complete" not in str(error.value)

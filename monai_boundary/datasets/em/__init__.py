@@ -8,7 +8,7 @@ prediction (`monai_boundary.inference`, `monai_boundary.bundles`) and scores (`m
 
 `zarr_volumes` lists your own volumes in OME-Zarr, Zarr or N5.
 
-Import it by its own name, because it needs torch. Reading HDF5 files needs h5py, TIFF stacks tifffile, Zarr zarr and N5
+Import it by its own name, because it needs torch. Reading HDF5 files needs h5py, Zarr zarr and N5
 z5py (``pip install "monai-boundary[em]"``); folders of PNG slices need none.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Iterator
@@ -13,12 +12,13 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
-from monai_boundary.datasets.checks import TooLargeError, check_readable, check_size, data_files, import_extra
+from monai_boundary.datasets.checks import UnfitError, check_size, data_files
 from monai_boundary.datasets.label_maps import read_itk
+from monai_boundary.datasets.pictures import stored_scale
+from monai_boundary.datasets.tiffs import TIFF_ENDINGS, open_tiff, tiff_layout
 
-__all__ = ["TIFF_ENDINGS", "SliceFolder", "TiffStack", "import_tifffile", "open_tiff"]
+__all__ = ["SliceFolder", "TiffStack", "open_stack"]
 
-TIFF_ENDINGS = (".tif", ".tiff")
 _ENDINGS = (".png", *TIFF_ENDINGS)
 
 
@@ -70,82 +70,39 @@ def _natural(text: str) -> list[int | str]:
 
 def _read_slice(path: Path) -> np.ndarray:
     if path.suffix.lower() in TIFF_ENDINGS:
-        with open_tiff(path) as stack:
+        with open_stack(path) as stack:
             if (depth := stack.shape[0]) != 1:
-                raise _NoStackError(f"{path} must hold one slice, got {depth}; pass a stack as a file, not its folder")
+                raise UnfitError(f"{path} must hold one slice, got {depth}; pass a stack as a file, not its folder")
             check_size(path, math.prod(stack.shape) * stack.dtype.itemsize)
             return np.asarray(stack[:][0])
+    scale = stored_scale(path, "grey values")
     array: np.ndarray = sitk.GetArrayFromImage(read_itk(path, bytes_per_value=2))
     if array.ndim != 2:
         raise ValueError(f"{path} must hold one grey channel, got shape {array.shape}; convert colours to grey")
-    return array
+    return array // scale if scale > 1 else array
 
 
 class TiffStack:
-    """The one series of grey pages in an open TIFF, as slices `(D, H, W)`."""
+    """The grey pages in an open TIFF, as slices `(D, H, W)`; samples are those that are stored."""
 
     def __init__(self, path: Path, file: Any) -> None:
-        if len(file.series) != 1:
-            raise _NoStackError(
-                f"{path} must hold pages of one size, got {len(file.series)} kinds; split them into one file each"
+        layout, shape = tiff_layout(path, file), tuple(file.series[0].shape)
+        if (samples := layout.shape[-1]) != 1:
+            raise UnfitError(
+                f"{path} must hold grey slices (D, H, W), got shape {shape} with {samples} samples per pixel; convert "
+                "colours to grey"
             )
-        shape, samples = tuple(file.series[0].shape), file.pages[0].samplesperpixel
-        if len(shape) not in (2, 3) or samples != 1:
-            raise _NoStackError(
-                f"{path} must hold grey slices (D, H, W), got shape {shape} with {samples} samples per pixel; "
-                "convert colours to grey"
-            )
-        self.shape, self.dtype = (1, *shape)[-3:], file.series[0].dtype
+        self.shape, self.dtype = layout.shape[:3], file.series[0].dtype
         self._file = file
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        if len(self._file.pages) != self.shape[0]:  # ImageJ may store a stack behind one page
-            return np.asarray(self._file.series[0].asarray()[part])
+        if len(self._file.pages) != self.shape[0]:  # ImageJ and tifffile may store a stack behind one page
+            return np.asarray(self._file.series[0].asarray().reshape(self.shape)[part])
         return np.stack([self._file.pages[index].asarray() for index in range(*part.indices(self.shape[0]))])
 
 
-class _NoStackError(ValueError):
-    """A whole TIFF that is no stack of slices."""
-
-
 @contextmanager
-def open_tiff(path: Path) -> Iterator[TiffStack]:
-    """Open a TIFF stack; what goes wrong while it is open is told with its name.
-
-    Raises as `Stored`, and ``ValueError`` when the compression needs imagecodecs.
-    """
-    tifffile = import_tifffile()
-    check_readable(path)
-    with _logged_errors("tifffile") as complaints:
-        try:
-            with tifffile.TiffFile(path) as file:
-                yield TiffStack(path, file)
-        except (_NoStackError, TooLargeError):
-            raise
-        except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
-            remedy = "pip install imagecodecs" if "imagecodecs" in str(error) else "download or copy it again"
-            raise ValueError(f"{path} must be a complete TIFF, got: {error}; {remedy}") from error
-    # tifffile only logs that a stack breaks off between two pages, and returns the pages before
-    if complaints:
-        raise ValueError(f"{path} must be a complete TIFF, got: {complaints[0]}; download or copy it again")
-
-
-def import_tifffile() -> Any:
-    """Return the module tifffile."""
-    return import_extra("tifffile", "em", "TIFF stacks")
-
-
-@contextmanager
-def _logged_errors(name: str) -> Iterator[list[str]]:
-    """Gather the errors that a logger is given, instead of printing them."""
-    texts: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger(name)
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+def open_stack(path: Path) -> Iterator[TiffStack]:
+    """Open a TIFF stack; raises as `Stored`, and ``ValueError`` when the compression needs imagecodecs."""
+    with open_tiff(path) as file:
+        yield TiffStack(path, file)

@@ -15,8 +15,9 @@ import numpy as np
 from monai_boundary.datasets.checks import check_size
 from monai_boundary.datasets.em.chunks import stores
 from monai_boundary.datasets.em.hdf5 import open_hdf5
-from monai_boundary.datasets.em.stacks import TIFF_ENDINGS, SliceFolder, TiffStack, open_tiff
+from monai_boundary.datasets.em.stacks import SliceFolder, TiffStack, open_stack
 from monai_boundary.datasets.em.zarrs import ZarrArray, open_zarr
+from monai_boundary.datasets.tiffs import TIFF_ENDINGS
 
 __all__ = ["HDF5_ENDINGS", "Stored"]
 
@@ -108,7 +109,7 @@ class Stored:
             return open_hdf5(self.path, self.key)
         if stores(self.path):
             return open_zarr(self.path, self.key, self.axes, self.channel, self.time)
-        return open_tiff(self.path) if ending in TIFF_ENDINGS else nullcontext(SliceFolder(self.path))
+        return open_stack(self.path) if ending in TIFF_ENDINGS else nullcontext(SliceFolder(self.path))
 
     def __str__(self) -> str:
         return f"{self.path}, {self.key}," if self.key else str(self.path)
