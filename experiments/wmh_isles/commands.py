@@ -62,7 +62,7 @@ def challenge_cases(data: Path, challenge: str, channels: set[int]) -> tuple[lis
     Raises:
         ValueError: It has none of them, or cases of another number of channels.
     """
-    splits = read_datalist(data)
+    splits = read_datalist(data, needed=("image", "label"), splits=("training", "validation"))
     found = {len(case.image) for cases in splits.values() for case in cases}
     if len(found) != 1 or not found <= channels:
         raise ValueError(

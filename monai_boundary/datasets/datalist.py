@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from monai_boundary._files import write_json
 from monai_boundary.datasets.checks import SPLITS, check_names
@@ -62,7 +62,12 @@ def write_datalist(
     write_json(path, content)
 
 
-def read_datalist(path: str | os.PathLike[str], fold: int = 0) -> dict[str, list[CaseFiles]]:
+def read_datalist(
+    path: str | os.PathLike[str],
+    fold: int = 0,
+    needed: Collection[Literal["image", "label"]] = (),
+    splits: Collection[str] = SPLITS,
+) -> dict[str, list[CaseFiles]]:
     """Read the splits of a datalist, or of the ``datalist.json`` or ``dataset.json`` in a folder.
 
     The ``dataset.json`` of the Medical Segmentation Decathlon is one. Paths are taken from where the file lies. A case
@@ -72,32 +77,45 @@ def read_datalist(path: str | os.PathLike[str], fold: int = 0) -> dict[str, list
         path: The file, or its folder.
         fold: The training cases of this ``"fold"`` validate, as in MONAI's Auto3DSeg; the number says nothing where
             cases have no fold, or where the file lists a validation split.
+        needed: Which files of a case must be there: a caller needs none that it does not read, and may leave those that
+            it does to be named case by case.
+        splits: Of these cases.
 
     Raises:
-        ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a file is not there.
+        ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a `needed` file is
+            not there.
         OSError: The file does not exist.
     """
     file = datalist_file(path) or Path(path) / "datalist.json"
     try:
         content = _with_validation(_content(file), fold)
-        splits = {
-            split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content
-        }
+        found = {split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} must be a datalist, {{'training': [{{'image': [...], 'label': ...}}], ...}}, got {error!r}; "
             "monai-boundary convert writes one"
         ) from None
-    cases = [case for entries in splits.values() for case in entries]
+    cases = [case for entries in found.values() for case in entries]
     check_names("cases", [case.case for case in cases], f" in {file}")
     twice = sorted(name for name, count in Counter(case.case for case in cases).items() if count > 1)
     if twice:
         raise ValueError(f"{file} must name every case once, got {', '.join(twice[:5])} more than once")
-    files = [file for case in cases for file in (*case.image, *([case.label] if case.label else []))]
-    missing = [str(name) for name in files if not name.is_file()]
-    if missing or not cases:
-        raise ValueError(f"{file} must name files that exist, got none at {', '.join(missing[:3]) or 'all'}")
-    return splits
+    _check_files(file, [case for split in splits for case in found.get(split, ())], needed)
+    if not cases:
+        raise ValueError(f"{file} must name cases, got none at all")
+    return found
+
+
+def _check_files(file: Path, cases: Sequence[CaseFiles], needed: Collection[str]) -> None:
+    """Raise ``ValueError`` where an image, or a label map, that is `needed` is not there."""
+    images = [name for case in cases for name in case.image] if "image" in needed else []
+    labels = [case.label for case in cases if case.label is not None] if "label" in needed else []
+    missing = [str(name) for name in (*images, *labels) if not name.is_file()]
+    if missing:
+        raise ValueError(
+            f"{file} must name files that exist, got none at {', '.join(missing[:3])}; put them there, or take these "
+            "cases out of the list"
+        )
 
 
 def _with_validation(content: dict, fold: int) -> dict:
@@ -111,14 +129,17 @@ def _with_validation(content: dict, fold: int) -> dict:
     return {**content, **parts}
 
 
-def datalist_file(path: str | os.PathLike[str]) -> Path | None:
-    """Return the datalist that a path means: a file, or what lists cases in a folder; ``None`` where nothing does."""
+def datalist_file(path: str | os.PathLike[str], splits: Collection[str] = SPLITS) -> Path | None:
+    """Return the datalist that a path means: a file, or what lists cases in a folder; ``None`` where nothing does.
+
+    A ``dataset.json`` lists cases where it has one of `splits`.
+    """
     if not Path(path).is_dir():
         return Path(path)
     for name in ("datalist.json", "dataset.json"):  # nnU-Net's dataset.json lists no cases
         file = Path(path) / name
         if file.is_file() and (
-            name == "datalist.json" or any(isinstance(_read(file).get(key), list) for key in SPLITS)
+            name == "datalist.json" or any(isinstance(_read(file).get(key), list) for key in splits)
         ):
             return file
     return None

@@ -54,7 +54,10 @@ class LabelFiles:
 
 
 def label_files(dataset: str | os.PathLike[str]) -> LabelFiles:
-    """Find the label maps of a data set; those of test cases are left alone.
+    """Find the label maps of a data set; those of test cases are left alone, and none is looked at.
+
+    What lists the cases decides: a ``datalist.json``, or a ``dataset.json`` with ``training`` as the Medical
+    Segmentation Decathlon has it. Where neither does, all label maps in ``labelsTr`` are taken.
 
     Args:
         dataset: Folder with ``dataset.json`` and ``labelsTr``, folder with a ``datalist.json``, or one of these files.
@@ -66,18 +69,19 @@ def label_files(dataset: str | os.PathLike[str]) -> LabelFiles:
     path = Path(dataset)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; check the path")
-    folder = path.parent if path.name == "dataset.json" else path
-    if (folder / "labelsTr").is_dir():
-        content = read_description(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
-        files = _raw_files(folder, content)
-    else:
-        file = datalist_file(path)
-        if file is None:
-            raise ValueError(f"{path} must hold dataset.json and labelsTr, or a datalist.json, got none of them")
-        content = read_description(file)
+    described = (path if path.is_dir() else path.parent) / "dataset.json"
+    content = read_description(described) if described.is_file() else {}
+    lists = path == described and any(isinstance(content.get(split), list) for split in _LOOKED_AT)
+    file = path if lists else datalist_file(described.parent if path == described else path, _LOOKED_AT)
+    if file is not None:
+        content = {"labels": content.get("labels", {}), **read_description(file)}  # a datalist names no classes
         splits = read_datalist(file)
         cases = [case for split in _LOOKED_AT for case in splits.get(split, ())]
         files = {case.case: case.label for case in cases if case.label is not None}
+    elif (described.parent / "labelsTr").is_dir():
+        files = _raw_files(described.parent, content)
+    else:
+        raise ValueError(f"{path} must hold dataset.json and labelsTr, or a datalist.json, got none of them")
     if not files:
         raise ValueError(f"{path} must hold labelled cases to train on, got none")
     classes = named_classes(content)

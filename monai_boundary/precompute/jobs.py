@@ -12,6 +12,7 @@ import numpy as np
 from monai_boundary._checksums import file_digest
 from monai_boundary._files import write_bytes
 from monai_boundary._geometry import affine_spacing
+from monai_boundary.datasets.checks import check_readable
 from monai_boundary.datasets.nifti import load_nifti
 from monai_boundary.kernels.distance import DistanceMapOptions, labels_distance_map
 from monai_boundary.map_store import MapRecord, encode_map
@@ -50,6 +51,7 @@ class Job:
 
     def run(self) -> None:
         """Make the map and put it in its place, in one step over an earlier one."""
+        check_readable(self.labels)
         # taken first: should the file change while it is read, the map counts as one of the file before
         source = file_digest(self.labels)
         array, affine = load_nifti(self.labels)

@@ -126,6 +126,8 @@ def _find_labels(data: str | os.PathLike[str]) -> dict[str, Path]:
 
 def _outdated(job: Job) -> str | None:
     """Say why an earlier map does not do, ``None`` where it does."""
+    if not job.labels.is_file():
+        return "its labels are gone"  # which the job then says, after the others are done
     try:
         record = read_record(job.path, check_array=True)
     except ValueError as error:

@@ -100,3 +100,16 @@ def test_an_empty_data_set_and_a_wrong_path_are_errors(run, phantoms, tmp_path):
         file.unlink()
     assert_fails(run("advise", phantoms), phantoms, "must hold labelled cases to train on, got none")
     assert_fails(run("advise", tmp_path / "no"), tmp_path / "no", "does not exist")
+
+
+def test_a_list_needs_neither_images_nor_test_cases_and_a_lost_label_is_named(run, phantoms):
+    cases = [f"c_00{number}" for number in range(4)]
+    listed = [{"image": f"./no/{case}.nii.gz", "label": f"./labelsTr/{case}.nii.gz"} for case in cases[:3]]
+    content = {"labels": {"0": "background", "1": "lesion"}, "training": listed, "test": ["./no/t.nii.gz"]}
+    (phantoms / "dataset.json").write_text(json.dumps(content))
+    (phantoms / "labelsTr" / "c_001.nii.gz").unlink()
+    result = run("advise", phantoms)
+    assert result.exit_code == 2
+    assert ": 2 volumes" in result.stdout  # c_003 is in no list
+    assert "A lead only." in result.stdout
+    assert f"error: 1 of 3 cases not counted: c_001: {phantoms}/labelsTr/c_001.nii.gz does not exist" in result.stderr

@@ -101,12 +101,35 @@ def test_a_datalist_is_read_as_it_was_written_and_can_be_moved(splits, tmp_path)
         ("[]", "must be a datalist"),
         ("{", "must be a datalist"),
         ('{"training": [{"label": "a"}]}', "must be a datalist.*KeyError"),
-        ('{"training": []}', "must name files that exist, got none at all"),
-        ('{"training": [{"image": ["none.nii.gz"]}]}', "must name files that exist, got none at .*none.nii.gz"),
+        ('{"training": []}', "must name cases, got none at all"),
+        (
+            '{"training": [{"image": ["none.nii.gz"]}]}',
+            "must name files that exist, got none at .*none.nii.gz; put them there",
+        ),
         ('{"training": [{"image": "d.json"}], "test": [{"image": "d.json"}]}', "every case once, got d.json more than"),
     ],
 )
 def test_a_broken_datalist_is_named(tmp_path, content, text):
     (tmp_path / "d.json").write_text(content)
     with pytest.raises(ValueError, match=text):
-        read_datalist(tmp_path / "d.json")
+        read_datalist(tmp_path / "d.json", needed=("image",))
+
+
+def test_only_the_files_that_a_caller_needs_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    content = {"training": [{"case": "a", "image": "no image", "label": "there"}],
+               "validation": [{"case": "b", "image": "there", "label": "no label"}],
+               "test": ["no test"]}  # fmt: skip
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    found = read_datalist(tmp_path)
+    assert [case.case for cases in found.values() for case in cases] == ["a", "b", "no test"]
+    for needed, splits, missing in (
+        (("label",), ("training", "test"), ""), (("image",), ("validation",), ""),
+        (("image",), ("training", "validation"), "no image"), (("image",), ("test",), "no test"),
+        (("image", "label"), ("validation",), "no label"),
+    ):  # fmt: skip
+        if missing:
+            with pytest.raises(ValueError, match=rf"must name files that exist, got none at {tmp_path}/{missing};"):
+                read_datalist(tmp_path, needed=needed, splits=splits)
+        else:
+            assert read_datalist(tmp_path, needed=needed, splits=splits) == found

@@ -159,3 +159,33 @@ def test_spacing_that_is_none_is_named_with_its_file(tmp_path, text) -> None:
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"a.json must hold JSON with a spacing of sizes > 0 in mm, got: "):
         read_any_labels(tmp_path / "a.png")
+
+
+DECATHLON = {
+    "labels": {"0": "background", "1": "lesion"},
+    "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+    "test": ["./imagesTs/t.nii.gz", {"image": "./imagesTs/b.nii.gz", "label": "./labelsTr/b.nii.gz"}],
+}
+
+
+@pytest.mark.parametrize("given", ["", "dataset.json"])
+def test_a_list_decides_over_the_label_maps_that_lie_in_labels_tr(tmp_path, given) -> None:
+    folder = raw_set(tmp_path, DECATHLON, ("a.nii.gz", "b.nii.gz", "c.nii.gz"))
+    found = label_files(folder / given)
+    assert dict(found.files) == {"a": folder / "labelsTr" / "a.nii.gz"}
+    assert dict(found.classes) == {"lesion": (1,)}
+
+
+@pytest.mark.parametrize("given", ["", "dataset.json", "datalist.json"])
+def test_a_datalist_beside_a_raw_data_set_decides_and_its_classes_are_named(tmp_path, given) -> None:
+    folder = raw_set(tmp_path, {"labels": {"background": 0, "lesion": 1, "ignore": 2}}, ("a.nii.gz", "b.nii.gz"))
+    listed = [{"case": name, "image": "no.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in "abc"]
+    content = {"training": [listed[0], listed[2]], "test": [listed[1]]}
+    (folder / "datalist.json").write_text(json.dumps(content))
+    found = label_files(folder / given)
+    assert (list(found.files), dict(found.classes), found.ignore_index) == (["a", "c"], {"lesion": (1,)}, 2)
+
+
+def test_a_list_of_test_cases_alone_leaves_labels_tr(tmp_path) -> None:
+    folder = raw_set(tmp_path, {"labels": {"lesion": 1}, "test": ["./imagesTs/t.nii.gz"]}, ("a.nii.gz",))
+    assert list(label_files(folder).files) == ["a"]

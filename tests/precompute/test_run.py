@@ -104,3 +104,18 @@ def test_the_command_says_what_it_made(data: Path, tmp_path: Path, run) -> None:
     assert "1 case of" in result.stdout
     path.write_bytes(path.read_bytes()[:-1])
     assert "recomputed: p0: " in run(*command, "--clip", "none").stdout
+
+
+def test_a_list_needs_no_images_and_a_lost_label_costs_its_own_map(data: Path, tmp_path: Path) -> None:
+    listed = [{"case": case, "image": f"no/{case}.nii.gz", "label": f"{case}.nii.gz"} for case in ALL]
+    content = {"training": listed[:2], "test": [listed[2], {"case": "t", "image": "no/t.nii.gz"}]}
+    (data / "datalist.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="1 case has no label"):
+        assert precompute_maps(data, tmp_path / "maps", 2, progress=False).made == ALL
+    (data / "p1.nii.gz").unlink()
+    for folder, kept in ((tmp_path / "maps", "0 of 1 maps are"), (tmp_path / "new", "2 of 3 maps are")):
+        with (
+            pytest.warns(UserWarning, match="1 case has no label"),
+            pytest.raises(ValueError, match=rf"1 case has no map: p1: .*p1\.nii\.gz does not exist; .*{kept} finished"),
+        ):
+            precompute_maps(data, folder, 2, progress=False)
