@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "copy_file",
+    "half_placed",
     "is_full",
     "is_lock",
     "only_writer",
@@ -39,6 +40,7 @@ __all__ = [
 #: How torch and NumPy, and so tifffile, say that a disk took only a part; they pass on no number.
 _SHORT_WRITE = re.compile(r"unexpected pos \d+ vs \d+|file write failed|\d+ requested and \d+ written")
 _LOCK = ".monai-boundary."
+_NAMES = ".names.json"  # what `together` puts in place, in that order
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, limit of the process
 #: What a spreadsheet takes for the beginning of a formula, in half and full width.
 _FORMULA = tuple("=+-@\t\n＝＋－＠")  # noqa: RUF001
@@ -115,7 +117,9 @@ def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
     try:
         part.mkdir(parents=True)
         yield part
-        for path in sorted(part.iterdir(), key=lambda path: path.name == last):
+        paths = sorted(part.iterdir(), key=lambda path: path.name == last)
+        (part / _NAMES).write_text(json.dumps([path.name for path in paths]), encoding="utf-8")
+        for path in paths:
             path.replace(folder / path.name)
     except OSError as error:
         if error.filename is None or not Path(error.filename).is_relative_to(part):
@@ -123,6 +127,16 @@ def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(folder / Path(error.filename).relative_to(part))) from error
     finally:
         remove(part)
+
+
+def half_placed(folder: Path) -> set[str]:
+    """Return the names of the files that a killed `together` had put in their places, without the others."""
+    found: set[str] = set()
+    for names in folder.glob(f"{part_pattern('together')}/{_NAMES}"):
+        with suppress(OSError, ValueError):  # the list itself may be half
+            placed = [name for name in json.loads(names.read_text("utf-8")) if not (names.parent / name).exists()]
+            found |= set(placed) if any(path != names for path in names.parent.iterdir()) else set()
+    return found
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monai_boundary._words import counted
-from monai_boundary.cli.options import PATH
+from monai_boundary.cli.options import PATH, refuse_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,9 @@ _WORDS = {"gain": "A gain.", "lead": "A lead only.", "none": "No gain has been s
 @click.command(short_help="Say what the evidence supports for a data set.")
 @click.argument("dataset", type=PATH)
 @click.option("-o", "--output", type=PATH, help="Picture of the sizes of all lesions, such as sizes.png.")
+@click.option("--force", is_flag=True, help="Replace a picture that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures and the advice as JSON.")
-def advise(dataset: Path, output: Path | None, as_json: bool) -> None:
+def advise(dataset: Path, output: Path | None, force: bool, as_json: bool) -> None:
     """Look at the labels of DATASET, and say which trainer, map and share the evidence supports for such data.
 
     DATASET is a raw data set of nnU-Net (dataset.json, labelsTr), of 2D images as well, or a MONAI datalist. Images
@@ -35,9 +36,12 @@ def advise(dataset: Path, output: Path | None, as_json: bool) -> None:
     """
     import json
 
+    from monai_boundary.datasets.label_maps import label_files
     from monai_boundary.evaluation.advice import advise as advice_for
     from monai_boundary.evaluation.label_survey import survey_labels
 
+    if output is not None:
+        refuse_file(output, label_files(dataset).files.values(), force)
     survey = survey_labels(dataset)
     findings = advice_for(survey)
     if as_json:

@@ -54,7 +54,7 @@ def compare(
     from monai_boundary.evaluation.comparison_files import write_comparison
 
     with only_writer(output):
-        refuse_earlier(output / "comparison.json", force)
+        refuse_earlier(output, ("comparison.json", "comparison.png"), force)
         result = compare_runs(runs, scores or None, common, all_pairs, seed)
         summary, picture = write_comparison(result, output)
     click.echo("\n".join([*_lines(result), "", f"summary: {summary}", f"picture: {picture}"]))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+_WRITTEN = ("report.html", "summary.json", "cases.csv")
+
 
 class _EmptyType(click.ParamType):
     name = "TEXT"
@@ -69,7 +71,7 @@ class _EmptyType(click.ParamType):
               help="Boundary F1 (buildings): distance from which a pixel is wrong.")  # fmt: skip
 @click.option("--unit", default="px", show_default=True, type=click.Choice(("px", "m")), help="Unit of --theta.")
 @click.option("--worst", default=3, show_default=True, type=click.IntRange(min=0), help="Worst cases shown per class.")
-@click.option("--force", is_flag=True, help="Replace earlier results in the folder.")
+@click.option("--force", is_flag=True, help="Replace what is in the folder, files of other programs too.")
 @click.option("--allow-missing", is_flag=True, help="A case that is in one folder alone is no error.")
 def evaluate(  # noqa: PLR0913 - one argument per option
     pred: Path,
@@ -122,7 +124,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
         from monai_boundary.evaluation.tiles import chosen_tiles, evaluate_tiles
 
         with only_writer(output):
-            refuse_earlier(output / "summary.json", force)
+            refuse_earlier(output, _WRITTEN, force)
             chosen = None if cases is None else chosen_tiles(cases, gt)
             tiles = evaluate_tiles(pred, gt, theta, unit, cases=chosen)
             title = f"{pred.resolve().name}: buildings"
@@ -136,7 +138,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     lesions = LesionSettings(**given) if given else None
     settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition, lesions)
     with only_writer(output):
-        refuse_earlier(output / "report.html", force)
+        refuse_earlier(output, [*_WRITTEN, "lesions.csv"] if protocol == "lesions" else _WRITTEN, force)
         result = evaluate_folder(pred, gt, settings, cases=None if cases is None else chosen_cases(cases, gt))
         title = f"{pred.resolve().name}: {protocol} scores"
         written = _write(result, output, lambda path: write_report(result, path, images, worst, title))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monai_boundary.cli.options import PATH
+from monai_boundary.cli.options import PATH, refuse_file
 
 if TYPE_CHECKING:
     from monai_boundary.datasets.nifti import Volume
@@ -29,9 +29,10 @@ CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.distance.
               help="Where the zero level lies: a map in mm instead of a preset.  [default: half]")  # fmt: skip
 @click.option("--class", "index", type=int, metavar="N", help="Class whose map is drawn.  [default: the largest]")
 @click.option("--ignore-index", type=int, metavar="N", help="Label of voxels that do not count.")
-def inspect(
+@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+def inspect(  # noqa: PLR0913 - one argument per option
     image: Path, label: Path, output: Path, preset: Any, clip: float | None, convention: Any, index: int | None,
-    ignore_index: int | None,
+    ignore_index: int | None, force: bool,
 ) -> None:  # fmt: skip
     """Show what the boundary loss sees in one case.
 
@@ -47,6 +48,7 @@ def inspect(
     from monai_boundary.kernels.distance import masks_distance_map
     from monai_boundary.reports import inspect_figure, save_figure
 
+    refuse_file(output, (image, label), force)
     options, name = _options(preset, clip, convention)
     picture, labels = read_any_image(image), read_any_labels(label)
     if not same_grid(picture, labels):

@@ -149,7 +149,7 @@ def test_the_command_prints_the_scores_and_guards_earlier_ones(run, folders: tup
     assert f"IoU of all pixels             {found.iou:.3f}" in result.stdout
     assert "no prediction for 1 tile: vienna1" in result.stdout
     assert json.loads((tmp_path / "scores" / "summary.json").read_text())["theta"] == 2
-    assert_fails(run(*arguments), "summary.json must not exist, got earlier results; pass --force")
+    assert_fails(run(*arguments), "report.html must not exist, got earlier results; pass --force")
     assert_fails(run(*arguments, "--force", "--label", "2"), "--label and --ignore-index must not be given with")
     files.write(folders[0] / "austin2.tif", np.zeros((40, 50), np.uint8))
     broken = run(*arguments, "--force")
