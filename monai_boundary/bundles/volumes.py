@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import nibabel as nib
 from monai.data.image_writer import NibabelWriter
@@ -40,7 +40,7 @@ def labelled_cases(datalist: str | os.PathLike[str], split: str, fold: int = 0) 
         FileNotFoundError: There is no datalist.
         ValueError: It cannot be read, has no such cases, or one of them has no label.
     """
-    cases = _cases_of_split(datalist, split, fold, ("image", "label"))
+    cases = _cases_of_split(datalist, split, fold, labels=True)
     bare = [case.case for case in cases if case.label is None]
     if bare:
         raise ValueError(f"{datalist} must list a label for every case that is scored, got none for {bare[0]}")
@@ -70,7 +70,7 @@ def cases_to_predict(
         FileNotFoundError: There is no datalist, or no file at `images`.
         ValueError: There is nothing to predict, a case has other channels, or `shard` is none.
     """
-    cases = _cases_of_split(datalist, split, fold, ("image",)) if images is None else _cases_of_files(Path(images))
+    cases = _cases_of_split(datalist, split, fold, labels=False) if images is None else _cases_of_files(Path(images))
     cases = share_of(cases, shard)
     for case in cases:
         count = sum(_channels_of(file) for file in case.image)
@@ -93,15 +93,13 @@ def cases_without_prediction(
     return missing
 
 
-def _cases_of_split(
-    datalist: str | os.PathLike[str], split: str, fold: int, needed: Collection[Literal["image", "label"]]
-) -> list[CaseFiles]:
+def _cases_of_split(datalist: str | os.PathLike[str], split: str, fold: int, labels: bool) -> list[CaseFiles]:
     if not Path(datalist).exists():
         raise FileNotFoundError(
             f"datalist must be the list of cases, got none at {datalist}; run monai-boundary convert first, and pass "
             "the folder that it made as --dataset_dir"
         )
-    splits = read_datalist(datalist, fold, needed, (split,))
+    splits = read_datalist(datalist, fold, ("image", "label") if labels else ("image",), (split,))
     if not splits.get(split):
         known = ", ".join(name for name, cases in splits.items() if cases)
         raise ValueError(f"split must be one that {datalist} has cases of, {known}, got {split!r}")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from monai_boundary._files import write_json
 from monai_boundary.datasets.checks import SPLITS, check_names
@@ -65,7 +65,7 @@ def write_datalist(
 def read_datalist(
     path: str | os.PathLike[str],
     fold: int = 0,
-    needed: Collection[Literal["image", "label"]] = (),
+    needed: Collection[str] = (),
     splits: Collection[str] = SPLITS,
 ) -> dict[str, list[CaseFiles]]:
     """Read the splits of a datalist, or of the ``datalist.json`` or ``dataset.json`` in a folder.
@@ -77,8 +77,8 @@ def read_datalist(
         path: The file, or its folder.
         fold: The training cases of this ``"fold"`` validate, as in MONAI's Auto3DSeg; the number says nothing where
             cases have no fold, or where the file lists a validation split.
-        needed: Which files of a case must be there: a caller needs none that it does not read, and may leave those that
-            it does to be named case by case.
+        needed: Files of a case that must be there: ``"image"``, ``"label"``. A caller needs none that it does not read,
+            and may leave those that it does to be named case by case.
         splits: Of these cases.
 
     Raises:

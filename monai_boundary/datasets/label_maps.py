@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
+_CHANNEL = re.compile(r"(.+)_\d{4}")
 #: Of images; the resolution that such a file holds is that of a screen or a printer.
 PIXEL_ENDINGS = (".png", ".bmp", *TIFF_ENDINGS)
 
@@ -160,7 +162,8 @@ def read_any_image(path: str | os.PathLike[str]) -> Volume:
         return read_image(path)
     check_readable(path)
     if is_tiff(path):
-        return _volume(read_tiff_image(path), *_spacing(path, None))
+        channel = _CHANNEL.fullmatch(path.stem)  # nnU-Net has one file of spacing for all channels of a case
+        return _volume(read_tiff_image(path), *_spacing(path.with_stem(channel[1]) if channel else path, None))
     image = read_itk(path)
     array = sitk.GetArrayFromImage(image)
     check_real(path, array.dtype)

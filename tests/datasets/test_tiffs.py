@@ -42,6 +42,10 @@ def test_what_nnunet_writes_comes_back_on_its_grid(tmp_path: Path, depth) -> Non
     found = read_any_labels(tmp_path / "a.tif")
     np.testing.assert_array_equal(found.array, array)
     assert (found.spacing, found.unit) == ((5.0, 2.0, 1.0), "mm")
+    tifffile.imwrite(tmp_path / "a_0000.tif", array)  # a channel of the case
+    image = read_any_image(tmp_path / "a_0000.tif")
+    np.testing.assert_array_equal(image.array, array)
+    assert (image.spacing, image.unit) == ((5.0, 2.0, 1.0), "mm")
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def _volumes(inputs: Path) -> dict[str, Writer]:
 
     def inspect(out: Path, again: bool) -> Outcome:
         files = (data[again] / "imagesTr" / "p0_0000.nii.gz", data[again] / "labelsTr" / "p0.nii.gz")
-        return command("inspect", *files, "-o", out / "case.png")
+        return command("inspect", *files, "-o", out / "case.png", "--force")
 
     def maps(workers: int, out: Path, again: bool) -> Outcome:
         return command("precompute-maps", data[again] / "labelsTr", out, "--num-classes", 2, "--workers", workers)
@@ -106,7 +106,7 @@ def _volumes(inputs: Path) -> dict[str, Writer]:
         "compare": Writer(compare),
         "consensus": Writer(consensus, False),
         "inspect": Writer(inspect),
-        "advise": Writer(lambda out, again: command("advise", data[again], "-o", out / "sizes.png")),
+        "advise": Writer(lambda out, again: command("advise", data[again], "-o", out / "sizes.png", "--force")),
         "convert": Writer(lambda out, again: command("convert", "wmh", data[again] / "wmh", out, "--force"), False),
         "precompute-maps": Writer(partial(maps, 1), False),
         "precompute-maps, workers": Writer(partial(maps, 2), False),
