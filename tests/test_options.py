@@ -20,7 +20,7 @@ CASES = [
     (lambda **k: SignedDistanceMap(2, **k), "SignedDistanceMap", ["num_classes", "spacing", *FIELDS], "clipp", "clip"),
     (lambda **k: SignedDistanceMapd("label", num_classes=3, **k), "SignedDistanceMapd", [*OWN, "spacing", *FIELDS], "clipp", "clip"),
     (lambda **k: SignedDistanceMapd("label", **k), "SignedDistanceMapd", OWN, "output_key", "output_keys"),
-    (lambda **k: BoundaryBandd("label", **k), "BoundaryBandd", [*OWN, "num_classes", "theta0", "theta"], "thta", "theta"),
+    (lambda **k: BoundaryBandd("label", **k), "BoundaryBandd", [*OWN, "num_classes", "theta0", "theta"], "theta2", "theta"),
     (lambda **k: LesionCellsd("label", **k), "LesionCellsd", [*OWN, "num_classes", "spacing"], "spacings", "spacing"),
     (lambda **k: RegionSeedsd("label", **k), "RegionSeedsd", ["seeds_key", "source", "slice_axis"], "slice_axes", "slice_axis"),
     (lambda **k: ROBUST.replace(**k), "DistanceMapOptions", FIELDS, "normalise", "normalize"),

@@ -169,7 +169,7 @@ def read_tiff_image(path: Path) -> np.ndarray:
         values = _samples(path, file, layout, 4)
         if layout.kind == "PALETTE":
             return np.asarray(file.pages[0].colormap[:, values[..., 0]].mean(0, dtype=np.float32))
-        if layout.kind == "MINISWHITE" and not layout.as_given and values.dtype.kind in "bu":
+        if layout.kind == "MINISWHITE" and not layout.as_given and values.dtype.kind in ("b", "u"):
             values = ~values
         values = values.astype(np.float32)
         return np.asarray(values[..., :3].mean(-1) if layout.shape[-1] > 2 else values[..., 0])

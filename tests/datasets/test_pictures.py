@@ -77,7 +77,9 @@ def test_ids_of_slices_are_the_numbers_that_the_file_holds(tmp_path: Path, bits)
 def test_a_png_whose_numbers_would_change_is_named(tmp_path: Path, bits, kind, before, text) -> None:
     array = labels(9, 11, 2) if kind == GREY_AND_OPACITY else labels(9, 11)
     write_png(tmp_path / "a.png", array, bits, kind, before)
-    with pytest.raises(ValueError, match=rf"a\.png must hold one channel of labels, got {text}; save it as grey valu"):
+    with pytest.raises(
+        ValueError, match=rf"a\.png must hold one channel of labels, got {text}; save it as grey values"
+    ):
         read_any_labels(tmp_path / "a.png")
 
 
