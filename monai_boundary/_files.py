@@ -118,7 +118,7 @@ def together(folder: str | os.PathLike[str], last: str) -> Iterator[Path]:
         part.mkdir(parents=True)
         yield part
         paths = sorted(part.iterdir(), key=lambda path: path.name == last)
-        (part / _NAMES).write_text(json.dumps([path.name for path in paths]), encoding="utf-8")
+        write_text(part / _NAMES, json.dumps([path.name for path in paths]))  # which says what does not fit
         for path in paths:
             path.replace(folder / path.name)
     except OSError as error:

@@ -121,9 +121,8 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
     if isinstance(log, dict) and set(_STOCK_LOG) <= set(log):
         checkpoint = {**checkpoint, "logging": {key: log[key] for key in _STOCK_LOG}}
     groups = (checkpoint.get("optimizer_state") or {}).get("param_groups")
-    if groups and "momentum" not in groups[0]:  # stock nnU-Net would end in its first step
-        count = sum(len(group.get("params", ())) for group in groups)
-        checkpoint = {**checkpoint, "optimizer_state": _fresh_optimizer(count)}
+    if groups and "betas" in groups[0]:  # Adam's kind: stock nnU-Net would end in its first step
+        checkpoint = {**checkpoint, "optimizer_state": _fresh_optimizer(sum(len(group["params"]) for group in groups))}
     write_torch(path, {**checkpoint, "trainer_name": STOCK_TRAINER})
 
 
