@@ -92,7 +92,7 @@ def test_terms_among_the_metrics_are_the_means_over_both_ranks(trained: Path, sc
             assert gradients == pytest.approx({key: math.sqrt(2) * expected.pop(key) for key in gradients}, rel=1e-5)
             assert row == pytest.approx(expected, rel=1e-5, abs=1e-9)
             keys = {"region_weight", "alpha", "region_term", "boundary_term"}
-            assert set(row) == keys | ({"gradient_share"} if gradients else set())
+            assert set(row) == keys | ({"gradient_share", "foreground_found"} if gradients else set())
             assert bool(gradients) is (scenario == "share")
 
 
@@ -122,7 +122,7 @@ def test_norms_of_the_ranks_are_root_mean_squares_over_those_with_foreground(tra
     assert infinite[:2] == [pytest.approx(kept), ranks[0][2][1]]  # the weight of the batches before
     ratio = float(balance(torch.tensor([1.0, math.sqrt(0.125)]), torch.ones(1), torch.ones(1))[0])
     assert one[:2] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]  # one rank alone has a boundary
-    assert [row[2] for row in ranks[0]] == pytest.approx([6 / 16, 6 / 8, 6 / 8, 1, 6 / 16, 6 / 16])
+    assert [row[2] for row in ranks[0]] == pytest.approx([6 / 16, 6 / 8, 6 / 8, 6 / 8, 6 / 16, 6 / 16])
 
 
 @pytest.mark.cli

@@ -18,10 +18,11 @@ from tests.strategies import shapes, spacings
 def boundary_points(mask: np.ndarray, valid: np.ndarray, image_edge: bool) -> list[tuple[int, ...]]:
     """Voxels with a face neighbour that counts and lies outside."""
     points = []
+    axes = [axis for axis, count in enumerate(mask.shape) if count > 1] or [mask.ndim - 1]  # others have no extent
     for point in itertools.product(*(range(count) for count in mask.shape)):
         if not (mask[point] and valid[point]):
             continue
-        for axis, step in itertools.product(range(mask.ndim), (-1, 1)):
+        for axis, step in itertools.product(axes, (-1, 1)):
             near = tuple(value + step * (other == axis) for other, value in enumerate(point))
             inside = all(0 <= value < count for value, count in zip(near, mask.shape, strict=True))
             if (inside and valid[near] and not mask[near]) or (not inside and image_edge):
