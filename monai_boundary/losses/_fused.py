@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from monai_boundary.kernels.distance.finish import sum_dtype
-from monai_boundary.losses.contract import as_float32
+from monai_boundary.losses.values import as_float32
 
 __all__ = ["chunk_size", "fusible", "map_sum"]
 

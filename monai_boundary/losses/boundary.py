@@ -9,8 +9,8 @@ import torch
 
 from monai_boundary._check import check_choice
 from monai_boundary.losses._fused import fusible, map_sum
-from monai_boundary.losses.contract import as_float32, check_output
 from monai_boundary.losses.map_target import MapLoss
+from monai_boundary.losses.values import as_float32, check_output
 
 __all__ = ["BoundaryLoss"]
 

@@ -10,9 +10,10 @@ import torch
 
 from monai_boundary._check import check_number, check_windows
 from monai_boundary.kernels.pooling import BAND_BOUNDARY, BAND_IGNORED, boundary_band, box_max_pool, soft_boundary
-from monai_boundary.losses.contract import Counted, Pair, as_float32, check_output
+from monai_boundary.losses.contract import Counted, Pair
 from monai_boundary.losses.map_agreement import compare_numbers
 from monai_boundary.losses.target import SMOOTH, TargetLoss
+from monai_boundary.losses.values import as_float32, check_output
 from monai_boundary.transforms.boundary_band import WINDOWS_KEY, band_windows
 
 __all__ = ["BoundaryF1Loss"]

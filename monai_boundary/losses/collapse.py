@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from monai_boundary._check import check_count, check_dense, check_fraction, check_ignore_index
-from monai_boundary.losses.contract import (
+from monai_boundary.losses.values import (
     check_label_values,
     check_mask_values,
     check_output,

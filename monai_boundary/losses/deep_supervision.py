@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_boundary._check import check_dense, check_number
-from monai_boundary.losses.contract import as_float32, check_output
 from monai_boundary.losses.gradient_share import Heads, gradient_norms
 from monai_boundary.losses.region_boundary import TARGET_TRANSFORMS, RegionBoundaryLoss, Target, split_target
 from monai_boundary.losses.target import seen_coarser
+from monai_boundary.losses.values import as_float32, check_output
 
 __all__ = ["DeepSupervisionLoss", "resample_nearest", "sum_over_heads"]
 

@@ -12,7 +12,7 @@ from torch import distributed as dist
 from torch import nn
 
 from monai_boundary._check import check_number
-from monai_boundary.losses.contract import as_float32
+from monai_boundary.losses.values import as_float32
 
 __all__ = [
     "GradientBalance",

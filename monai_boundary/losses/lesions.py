@@ -13,8 +13,9 @@ import torch
 
 from monai_boundary._check import check_fraction, check_number, plain_tensor
 from monai_boundary.losses.cell_sums import Places, Sums, check_cells, mask_cells, sums_of_logits, sums_of_probs
-from monai_boundary.losses.contract import Pair, label_numbers
+from monai_boundary.losses.contract import Pair
 from monai_boundary.losses.target import SMOOTH, SpacedLoss, by_spacing
+from monai_boundary.losses.values import label_numbers
 
 __all__ = ["BlobLoss", "ComponentDiceLoss", "LesionLoss"]
 

@@ -13,7 +13,7 @@ import torch
 
 from monai_boundary.kernels.distance import CLIPPED, PUBLISHED, ROBUST, DistanceMapOptions
 from monai_boundary.kernels.pooling import box_min_pool
-from monai_boundary.losses.contract import counted_mask, label_numbers
+from monai_boundary.losses.values import counted_mask, label_numbers
 from monai_boundary.transforms.distance_map import recorded_numbers, recorded_options
 
 __all__ = [

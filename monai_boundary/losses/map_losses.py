@@ -13,9 +13,10 @@ from monai.data import MetaTensor
 
 from monai_boundary._check import check_number
 from monai_boundary.kernels.distance import DistanceMapOptions, Preset
-from monai_boundary.losses.contract import Counted, as_float32
+from monai_boundary.losses.contract import Counted
 from monai_boundary.losses.map_target import MapLoss
 from monai_boundary.losses.target import SMOOTH, by_spacing
+from monai_boundary.losses.values import as_float32
 
 __all__ = ["GeneralizedSurfaceLoss", "HausdorffDistanceLoss", "RegionWiseLoss"]
 

@@ -17,9 +17,10 @@ from monai_boundary.kernels.distance import (
     batch_masks_map,
     preset_options,
 )
-from monai_boundary.losses.contract import TargetContract, check_mask_values
+from monai_boundary.losses.contract import TargetContract
 from monai_boundary.losses.map_agreement import FirstMapCheck, label_masks
 from monai_boundary.losses.target import SpacedLoss, by_spacing
+from monai_boundary.losses.values import check_mask_values
 
 __all__ = ["MapLoss"]
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary.losses.contract import check_output
 from monai_boundary.losses.gradient_share import (
     GradientBalance,
     Heads,
@@ -21,6 +20,7 @@ from monai_boundary.losses.gradient_share import (
     weigh_by_share,
 )
 from monai_boundary.losses.soft_recall import foreground_hits, output_contract
+from monai_boundary.losses.values import check_output
 
 __all__ = ["TARGET_TRANSFORMS", "Mode", "RegionBoundaryLoss", "Target", "split_target"]
 

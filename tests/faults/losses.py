@@ -47,12 +47,12 @@ def the_last_channel_of_a_map_is_dropped_for_the_background(right, self, name, v
     return right(self, name, values.roll(1, 1) if first and values.shape[1] > like.shape[1] else values, like, first)
 
 
-@fault("monai_boundary.losses.contract:as_float32", *TARGETS)
+@fault("monai_boundary.losses.values:as_float32", *TARGETS)
 def sums_stay_in_half_precision(right, tensor):
     return tensor
 
 
-@fault("monai_boundary.losses.contract:without_unsigned", *TARGETS, *DICE)
+@fault("monai_boundary.losses.values:without_unsigned", *TARGETS, *DICE)
 def unsigned_labels_reach_torch(right, values):
     return values
 
@@ -274,12 +274,12 @@ def each_head_has_cells_of_its_own_label(right, self, head, label):
     return right(self, head, label).flip(-1)
 
 
-@fault("monai_boundary.losses.contract:check_finite", *VALUES)
+@fault("monai_boundary.losses.values:check_finite", *VALUES)
 def nothing_is_refused(right, name, values):
     return None
 
 
-@fault("monai_boundary.losses.contract:check_finite", *VALUES)
+@fault("monai_boundary.losses.values:check_finite", *VALUES)
 def sample_and_channel_are_swapped(right, name, values):
     return right(name, values.transpose(0, 1))
 

@@ -25,7 +25,7 @@ from monai_boundary import (
     TopologyLoss,
 )
 from monai_boundary.losses import BinaryCrossEntropyLoss, foreground_shares
-from monai_boundary.losses.contract import check_label_values
+from monai_boundary.losses.values import check_label_values
 from tests.losses.samples import IMAGE_LOSSES, MAP_LOSSES, cells, labels_like, value_and_gradient
 from tests.oracles import monai_boundary_loss
 
