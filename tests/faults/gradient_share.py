@@ -6,7 +6,7 @@ import torch
 
 from tests.faults.registry import fault
 
-SHARE = ("losses/test_gradient_share.py",)
+SHARE = ("losses/test_gradient_share.py", "losses/test_soft_recall.py")
 MODULE = "monai_boundary.losses.gradient_share"
 BALANCE = f"{MODULE}:GradientBalance"
 LOSS = "monai_boundary.losses.region_boundary:RegionBoundaryLoss"

@@ -8,7 +8,6 @@ import math
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.losses import DiceCELoss, DiceFocalLoss, DiceLoss, FocalLoss
 from torch import nn
 
 from monai_boundary import (
@@ -21,36 +20,14 @@ from monai_boundary import (
     Increase,
     RegionBoundaryLoss,
     Share,
-    SignedDistanceMap,
     WaitForRegion,
     Warmup,
     suggest_alpha,
 )
 from monai_boundary.losses import CrossEntropyBoundaryAwareLoss, GradientShareWarning
-from monai_boundary.losses.gradient_share import GradientBalance
-from tests.losses.samples import labels_like
+from tests.losses.shares import batch, norms_of, share_of
 
 close = torch.testing.assert_close
-
-
-def batch(seed: int = 0, size: tuple[int, ...] = (12, 13)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits, labels and maps of two samples."""
-    torch.manual_seed(seed)
-    labels = labels_like((2, *size), 2)
-    make = SignedDistanceMap(2, spacing=(1, 1))
-    maps = torch.stack([make(label).as_subclass(torch.Tensor) for label in labels])
-    logits = torch.randn(2, 2, *size) + torch.cat([0 * labels, 16 * labels], 1)  # all of the foreground is found
-    return logits.requires_grad_(), labels, maps
-
-
-def norms_of(loss: RegionBoundaryLoss, logits: torch.Tensor, *target: torch.Tensor) -> tuple[float, float]:
-    terms = loss.terms(logits, *target)
-    return tuple(float(torch.autograd.grad(term, logits, retain_graph=True)[0].norm()) for term in terms[:2])
-
-
-def share_of(loss: RegionBoundaryLoss, logits: torch.Tensor, *target: torch.Tensor) -> float:
-    region, boundary = (w * norm for w, norm in zip(loss.term_weights, norms_of(loss, logits, *target), strict=True))
-    return boundary / (region + boundary)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.7])
@@ -161,18 +138,6 @@ def test_a_head_of_weight_0_gets_no_gradient():
     assert low.grad is None  # as without a share: weight decay would move the parameters of a gradient of zeros
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_a_module_in_another_precision_keeps_its_averages_in_float32(dtype):
-    loss, plain = (GeneralizedDiceBoundaryLoss(alpha=Share(0.3)) for _ in range(2))
-    loss.to(dtype)  # as trainers in pure half precision do with all modules
-    for seed in range(4):
-        logits, *target = batch(seed)
-        loss(logits, *target)
-        plain(logits, *target)
-    assert loss.gradient_norms == plain.gradient_norms
-    assert loss.alpha == plain.alpha
-
-
 def test_meta_tensors_do_not_stay_in_the_loss():
     loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
     logits, *target = batch()
@@ -243,51 +208,6 @@ def test_the_boundary_aware_loss_takes_a_share():
     assert logits.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-def test_a_batch_without_foreground_moves_nothing(ignored):
-    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3), ignore_index=9)
-    logits, label, maps = batch()
-    loss(logits, label, maps)
-    before = loss.gradient_norms, loss.alpha
-    empty = torch.full_like(label, 9) if ignored else torch.zeros_like(label)
-    loss(3 * logits, empty, torch.ones_like(maps))
-    assert loss.gradient_norms == before[0]
-    assert loss.alpha <= before[1] * (1 + 1e-6)
-    if not ignored:
-        assert share_of(loss, 3 * logits, empty, torch.ones_like(maps)) <= 0.3 * (1 + 1e-4)
-
-
-@pytest.mark.parametrize("shift", [0.0, -3.0, -9.0])
-@pytest.mark.parametrize("sigmoid", [False, True])
-def test_the_share_is_smaller_while_the_foreground_is_not_found(shift, sigmoid):
-    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.5), sigmoid=sigmoid, to_onehot_y=not sigmoid)
-    logits, label, maps = batch()
-    logits = (logits + torch.tensor([0.0, shift]).view(1, 2, 1, 1) - torch.cat([0 * label, 16 * label], 1)).detach()
-    if sigmoid:
-        logits, maps = logits[:, 1:] - logits[:, :1], maps[:, 1:]
-    probs = logits.sigmoid() if sigmoid else logits.softmax(1)[:, 1:]
-    found = float(probs[label > 0].mean())
-    assert (found < 0.5) == (shift < -2)
-    logits.requires_grad_()
-    loss(logits, label, maps)
-    assert share_of(loss, logits, label, maps) == pytest.approx(0.5 * found, rel=1e-3)
-
-
-def test_the_class_of_which_least_is_found_decides_and_absent_and_ignored_ones_do_not():
-    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.5), ignore_index=9)
-    label = torch.zeros(1, 1, 8, 9, dtype=torch.int64)
-    label[..., :3, :], label[..., 4, :5], label[..., 6:, :] = 1, 2, 9
-    logits = torch.zeros(1, 4, 8, 9)
-    logits[:, 1], logits[:, 2] = 2.0, -6.0  # hardly anything of class 2; class 3 is nowhere
-    probs = logits.softmax(1)
-    hits, true = loss.foreground_hits(logits, label)
-    close(hits, torch.stack([probs[:, k : k + 1][label == k].sum() for k in (1, 2, 3)]))
-    assert true.tolist() == [27, 5, 0]
-    _, found = GradientBalance()(torch.ones(2), hits, true)
-    close(found, hits[1] / 5)
-    close(GradientBalance()(torch.ones(2), hits, 0 * true)[1], torch.tensor(1.0))
-
-
 @pytest.mark.parametrize("case", ["perfect", "map of zeros", "nan"])
 def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case):
     loss = RegionBoundaryLoss(
@@ -344,97 +264,6 @@ def test_a_region_weight_that_a_share_cannot_heed_is_refused():
             loss.term_weights = region, Share(0.2)
 
 
-# What is found: by the network's output, whatever the losses are
-
-
-class OwnBoundary(nn.Module):
-    """A user's boundary loss, which says nothing of activations."""
-
-    def forward(self, input, target, distance_map):  # noqa: ARG002
-        return (input[:, -1:].softmax(1) * distance_map + 1e-3 * input[:, -1:]).mean()
-
-
-@pytest.mark.parametrize(
-    "region",
-    [
-        DiceCELoss(softmax=True, to_onehot_y=True), DiceFocalLoss(softmax=True, to_onehot_y=True),
-        FocalLoss(use_softmax=True, to_onehot_y=True), DiceLoss(other_act=lambda x: x.softmax(1), to_onehot_y=True),
-    ],
-    ids=lambda region: type(region).__name__,
-)  # fmt: skip
-def test_the_region_loss_says_what_is_found_where_the_boundary_loss_does_not(region):
-    loss, (_, label, maps) = RegionBoundaryLoss(region, OwnBoundary(), alpha=Share(0.4)), batch()
-    logits = torch.cat([3 + 0.0 * label, 1.0 * label], 1).requires_grad_()
-    loss(logits, label, maps)
-    assert loss.foreground_found == pytest.approx(1 / (1 + math.exp(2)), rel=1e-5)
-
-
-def test_losses_that_do_not_say_what_the_output_is_get_no_share():
-    loss = RegionBoundaryLoss(nn.L1Loss(), OwnBoundary(), alpha=Share(0.2))
-    logits, label, maps = batch()
-    target = torch.cat([1 - label, label], 1).float()
-    with pytest.raises(ValueError, match=r"region or boundary must say what the network's output is .* L1Loss"):
-        loss(logits, target, maps)
-    loss.boundary.softmax = True
-    loss(logits, target, maps)
-    assert loss.foreground_found > 0.99
-
-
-@pytest.mark.parametrize("kind", ["sigmoid", "probabilities", "other_act"])
-def test_the_first_of_overlapping_regions_counts_whatever_the_activation(kind):
-    regions = torch.zeros(1, 2, 12, 12)
-    regions[:, 0, 2:10, 2:10] = 1  # the second is absent
-    settings, given = {
-        "sigmoid": ({"sigmoid": True}, lambda z: z),
-        "probabilities": ({"softmax": False, "include_background": True}, torch.sigmoid),
-        "other_act": ({"other_act": torch.sigmoid, "include_background": True}, lambda z: z),
-    }[kind]
-    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.2), to_onehot_y=False, spacing=(1, 1), **settings)
-    logits = torch.full((1, 2, 12, 12), -2.0)
-    loss(given(logits.requires_grad_()), regions)
-    assert loss.foreground_found == pytest.approx(1 / (1 + math.exp(2)), rel=1e-5)
-    assert loss.alpha > 0
-
-
-@pytest.mark.parametrize("background", [-10.0, 0.0, 10.0])
-def test_a_channel_that_does_not_count_is_no_foreground(background):
-    k = {"sigmoid": True, "to_onehot_y": True, "include_background": False}
-    loss = RegionBoundaryLoss(DiceLoss(**k), BoundaryLoss(spacing=(1, 1), **k), alpha=Share(0.2))
-    _, label, _ = batch()
-    logits = torch.cat([torch.full_like(label, background, dtype=torch.float), 8.0 * (2 * label - 1)], 1)
-    loss(logits.requires_grad_(), 0 * label)
-    assert loss.gradient_norms is None  # a batch without foreground
-    loss(logits, label)
-    assert loss.foreground_found == pytest.approx(torch.sigmoid(torch.tensor(8.0)).item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("case", ["no foreground", "nan"])
-def test_what_was_found_before_holds_where_a_batch_does_not_tell(case):
-    loss, (logits, label, maps) = GeneralizedDiceBoundaryLoss(alpha=Share(0.2)), batch()
-    missed = (logits - 22 * torch.cat([0 * label, label], 1)).detach()
-    loss(missed.clone().requires_grad_(), label, maps)
-    found, alpha = loss.foreground_found, loss.alpha
-    assert found < 0.1
-    if case == "nan":
-        missed[0, 1][label[0, 0] > 0] = math.nan
-        with pytest.warns(GradientShareWarning):
-            loss(missed.requires_grad_(), label, maps)
-        assert loss.alpha == pytest.approx(alpha, rel=1e-5)
-    else:
-        other = (missed.requires_grad_(), 0 * label, torch.ones_like(maps))
-        loss(*other)
-        assert share_of(loss, *other) <= 0.2 * found * (1 + 1e-4)
-    assert loss.foreground_found == found
-
-
-def test_an_output_below_zero_gives_no_weight_of_the_wrong_sign():
-    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.2), other_act=torch.tanh)
-    logits, label, maps = batch()
-    missed = (logits - 18 * torch.cat([0 * label, label], 1)).detach()  # about -2
-    loss(missed.requires_grad_(), label, maps)
-    assert loss.alpha == loss.foreground_found == 0
-
-
 def test_setting_the_weights_again_does_not_reach_a_graph_that_is_there():
     loss, (logits, *target) = GeneralizedDiceBoundaryLoss(alpha=0.1), batch()
     first = loss(logits, *target)
@@ -445,22 +274,6 @@ def test_setting_the_weights_again_does_not_reach_a_graph_that_is_there():
         loss.alpha = alpha
         expected += torch.autograd.grad(loss(logits, *target), logits)
     close(gradient, sum(expected))
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_loss_in_half_precision_is_resumed_with_the_same_bits(dtype):
-    def steps(loss: nn.Module, seeds: range) -> list[float]:
-        found = []
-        for seed in seeds:
-            loss(*batch(seed))
-            found.append(loss.alpha)
-        return found
-
-    first, second = (GeneralizedDiceBoundaryLoss(alpha=Share(0.3)).to(dtype) for _ in range(2))
-    steps(first, range(3))
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    assert (second.gradient_norms, second.foreground_found) == (first.gradient_norms, first.foreground_found)
-    assert steps(second, range(3, 6)) == steps(first, range(3, 6))
 
 
 def test_alpha_is_suggested_during_the_warm_up_and_never_from_what_has_no_gradient():
@@ -485,30 +298,6 @@ def test_alpha_is_suggested_during_the_warm_up_and_never_from_what_has_no_gradie
 
     with pytest.raises(ValueError, match="batches must hold one where the region term has a gradient"):
         suggest_alpha(RegionBoundaryLoss(Nothing(), loss.boundary), nn.Identity(), [(logits.detach(), *target)])
-
-
-def test_a_resumed_run_has_the_same_bits():
-    def go_on(loss, seeds):
-        return [loss(*batch(seed)).item() for seed in seeds]
-
-    whole = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
-    values = go_on(whole, range(6))
-    first = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
-    go_on(first, range(3))
-    second = GeneralizedDiceBoundaryLoss()  # the share is set after the checkpoint is read
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    second.alpha = Share(0.3)
-    assert go_on(second, range(3, 6)) == values[3:]
-    third = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
-    third.gradient_norms = first.gradient_norms
-    assert go_on(third, range(3, 6)) == values[3:]
-
-
-def test_a_checkpoint_of_a_loss_without_a_share_can_be_read():
-    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
-    loss.load_state_dict(GeneralizedDiceBoundaryLoss().state_dict())
-    assert loss.gradient_norms is None
-    assert loss.alpha == 0
 
 
 def test_validation_measures_nothing():
@@ -550,39 +339,3 @@ def test_suggested_alpha_is_that_of_the_first_step():
     suggested = suggest_alpha(loss, lambda _: logits, [(None, *target)], share=0.2)
     loss(logits, *target)
     assert loss.alpha == pytest.approx(suggested, rel=1e-5)
-
-
-def test_the_state_is_in_the_checkpoint_of_the_module_that_holds_the_loss():
-    class Module(nn.Module):  # as a LightningModule does
-        def __init__(self):
-            super().__init__()
-            self.network, self.loss = nn.Conv2d(2, 2, 1), GeneralizedDiceBoundaryLoss(alpha=Share(0.2))
-
-    first, second = Module(), Module()
-    logits, *target = batch()
-    first.loss(first.network(logits), *target)
-    second.load_state_dict(first.state_dict())  # strict
-    assert second.loss.gradient_norms == first.loss.gradient_norms
-    second.load_state_dict({key: value for key, value in first.state_dict().items() if "norms" not in key})
-
-
-def test_labels_that_scaling_moved_off_whole_numbers_are_foreground():
-    exact, moved = GeneralizedDiceBoundaryLoss(alpha=Share(0.2)), GeneralizedDiceBoundaryLoss(alpha=Share(0.2))
-    logits, label, maps = batch()
-    exact(logits, label.float(), maps)
-    moved(logits, label.float() * 1.00000012, maps)
-    assert moved.gradient_norms == pytest.approx(exact.gradient_norms, rel=1e-5)
-    assert moved.alpha == pytest.approx(exact.alpha, rel=1e-5)
-
-
-def test_resumed_loss_validates_with_the_boundary_term() -> None:
-    logits, label = torch.randn(2, 2, 8, 8, requires_grad=True), labels_like((2, 8, 8), 2)
-    first, resumed = (GeneralizedDiceBoundaryLoss(alpha=Share(0.2)) for _ in range(2))
-    first(logits, label)
-    resumed.load_state_dict(first.state_dict())
-    norms = first.gradient_norms
-    assert norms is not None
-    found = float(logits.detach().softmax(1)[:, 1:][label > 0].mean())
-    assert resumed.foreground_found == pytest.approx(found, rel=1e-5)
-    share = 0.2 * found
-    assert resumed.term_weights == pytest.approx((1.0, share / (1 - share) * norms[0] / norms[1]), rel=1e-5)
