@@ -251,13 +251,11 @@ class LossTermsHandler:
         engine.state.metrics.update(weights, **dict(zip(names, means, strict=bool(means))))
         if self._share is not None:
             engine.state.metrics["boundary_gradient_share"] = self._share
-        share, norms = (getattr(self.loss, name, None) for name in ("gradient_share", "gradient_norms"))
+        of_share = ("gradient_share", "gradient_norms", "foreground_found")
+        share, norms, found = (getattr(self.loss, name, None) for name in of_share)
         if share is not None and norms is not None:
-            region, boundary = norms
-            engine.state.metrics.update(
-                gradient_share=share, region_gradient=region, boundary_gradient=boundary,
-                foreground_found=self.loss.foreground_found,
-            )  # fmt: skip
+            behind = dict(zip(("region_gradient", "boundary_gradient"), norms, strict=True))
+            engine.state.metrics.update(gradient_share=share, **behind, foreground_found=found)
 
     def _start(self, engine: Any) -> None:  # noqa: ARG002
         self._means, self._norms, self._share = _EpochMeans(), None, None

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-__all__ = ["default_device", "handlers_of_rank", "start_process_group"]
+__all__ = ["default_device", "handlers_of_rank", "is_first_rank", "start_process_group"]
 
 
 def default_device() -> torch.device:
@@ -35,5 +35,9 @@ def handlers_of_rank(handlers: Sequence[Any], first_rank_only: int) -> list[Any]
     Handlers that write files or print belong at the end of the list; those that set the weights of the loss belong at
     its front, or the ranks would train with different weights.
     """
-    rank = dist.get_rank() if dist.is_initialized() else 0
-    return list(handlers) if rank == 0 else list(handlers)[: len(handlers) - first_rank_only]
+    return list(handlers)[: len(handlers) - (0 if is_first_rank() else first_rank_only)]
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the first one, or the only one."""
+    return not dist.is_initialized() or dist.get_rank() == 0

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from ignite.engine import Events
 from monai.engines.utils import IterationEvents
-from torch import distributed as dist
 
 from monai_boundary._files import remove_parts, write_torch
 from monai_boundary.bundles.checkpoints import read_checkpoint
 from monai_boundary.bundles.models import check_same
+from monai_boundary.bundles.ranks import is_first_rank
 from monai_boundary.losses import foreground_shares
 from monai_boundary.reports.boundary_log import LOG_KEYS, plot_boundary_log
 from monai_boundary.weight_search.saved_state import SavedState
@@ -23,10 +23,6 @@ from monai_boundary.weight_search.saved_state import SavedState
 __all__ = ["BestNetwork", "EpochLog", "TrainingCheckpoint"]
 
 _LAST, _BEST = "training.pt", "model.pt"
-
-
-def _is_first_rank() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 class TrainingCheckpoint:
@@ -59,7 +55,7 @@ class TrainingCheckpoint:
 
     def __call__(self, engine: Any) -> None:
         """Save."""
-        if not _is_first_rank():
+        if not is_first_rank():
             return
         score = self._evaluator.state
         if score.best_metric_epoch == engine.state.epoch:
@@ -74,7 +70,7 @@ class TrainingCheckpoint:
         """Put everything to where the run before stood."""
         if getattr(engine, "scaler", None) is not None:  # the trainer makes a new one at every start
             self._training.add("scaler", engine.scaler)
-        path, first = self._folder / _LAST, _is_first_rank()
+        path, first = self._folder / _LAST, is_first_rank()
         if first:
             for name in (_LAST, _BEST):
                 remove_parts(self._folder, name)
@@ -115,7 +111,7 @@ class BestNetwork:
 
     def __call__(self, engine: Any) -> None:
         """Save, where the validation that ends is the best."""
-        if _is_first_rank() and engine.state.best_metric_epoch == engine.state.epoch:
+        if is_first_rank() and engine.state.best_metric_epoch == engine.state.epoch:
             _write_best(self._folder, self._best)
 
 
@@ -155,7 +151,7 @@ class EpochLog:
         known = {"alpha_paused": 0.0, "foreground_predicted": predicted, "foreground_true": true}
         for key, values in self.values.items():
             values.append(known.get(key, engine.state.metrics.get(key, math.nan)))
-        if _is_first_rank():
+        if is_first_rank():
             plot_boundary_log(self.values, self._path, self._title, "training")
 
     def state_dict(self) -> dict[str, Any]:

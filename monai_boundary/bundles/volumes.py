@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +16,13 @@ from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 from monai_boundary._files import write_bytes
 from monai_boundary._jobs import share_of
 from monai_boundary.bundles.running import say_kept
-from monai_boundary.datasets.checks import check_readable, data_files
+from monai_boundary.datasets.checks import CHANNEL, check_readable, data_files
 from monai_boundary.datasets.datalist import CaseFiles, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
 
 __all__ = [
     "CaseNames", "WholeNiftiWriter", "cases_to_predict", "cases_without_prediction", "labelled_cases", "volume_inferer"
 ]  # fmt: skip
-
-_CHANNEL = re.compile(r"(.+)_(\d{4})")  # as nnU-Net names the files of a case
 
 
 def labelled_cases(datalist: str | os.PathLike[str], split: str, fold: int = 0) -> list[dict[str, Any]]:
@@ -120,7 +117,7 @@ def _cases_of_files(path: Path) -> list[CaseFiles]:
 
 
 def _name(file: Path) -> str:
-    match = _CHANNEL.fullmatch(case_name(file))
+    match = CHANNEL.fullmatch(case_name(file))
     return match[1] if match else case_name(file)
 
 

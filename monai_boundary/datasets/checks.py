@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
+    "CHANNEL",
     "SPLITS",
     "TooLargeError",
     "UnfitError",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 SPLITS = ("training", "validation", "test")
+#: Name of a file without its ending, as nnU-Net names the channels of a case.
+CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 class TooLargeError(ValueError):

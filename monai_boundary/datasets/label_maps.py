@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as everywhere
 
 from monai_boundary._check import check_spacing
-from monai_boundary.datasets.checks import check_readable, check_real, check_size, data_files
+from monai_boundary.datasets.checks import CHANNEL, check_readable, check_real, check_size, data_files
 from monai_boundary.datasets.datalist import datalist_file, named_classes, read_datalist, read_description
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, label_values, read_image, read_labels
 from monai_boundary.datasets.pictures import stored_scale
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 _LOOKED_AT = ("training", "validation")  # what is chosen may not depend on the labels of the test cases
-_CHANNEL = re.compile(r"(.+)_\d{4}")
 #: Of images; the resolution that such a file holds is that of a screen or a printer.
 PIXEL_ENDINGS = (".png", ".bmp", *TIFF_ENDINGS)
 
@@ -128,7 +126,6 @@ def read_any_labels(path: str | os.PathLike[str]) -> Volume:
     path = Path(path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return read_labels(path)
-    check_readable(path)
     if is_tiff(path):
         array, stored = read_tiff_labels(path), None
     else:
@@ -160,9 +157,8 @@ def read_any_image(path: str | os.PathLike[str]) -> Volume:
     path = Path(path)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return read_image(path)
-    check_readable(path)
     if is_tiff(path):
-        channel = _CHANNEL.fullmatch(path.stem)  # nnU-Net has one file of spacing for all channels of a case
+        channel = CHANNEL.fullmatch(path.stem)  # nnU-Net has one file of spacing for all channels of a case
         return _volume(read_tiff_image(path), *_spacing(path.with_stem(channel[1]) if channel else path, None))
     image = read_itk(path)
     array = sitk.GetArrayFromImage(image)

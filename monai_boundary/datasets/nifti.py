@@ -32,7 +32,7 @@ from nibabel.orientations import (
 from nibabel.spatialimages import HeaderDataError
 
 from monai_boundary._files import write_bytes
-from monai_boundary._geometry import affine_spacing
+from monai_boundary._geometry import affine_spacing, mm_per_unit
 from monai_boundary._labels import whole_numbers
 from monai_boundary.datasets.checks import TooLargeError, UnfitError, check_real, check_size
 
@@ -191,7 +191,7 @@ def load_nifti(
             f"{path} must hold one 3-D volume, got shape {values.shape}; split channels into one file each"
         )
     affine = np.array(image.affine, np.float64)
-    affine[:3] *= _mm_of_unit(image.header)
+    affine[:3] *= mm_per_unit(image.header)
     _check_affine(path, affine)
     return values.reshape((*values.shape, 1)[:3]), affine
 
@@ -215,14 +215,6 @@ def names_orientation(path: str | os.PathLike[str]) -> bool:
     """Whether a NIfTI file says where its axes point; without sform and qform readers assume it."""
     header = _whole_image(Path(path), np.dtype(np.uint8)).header
     return bool(header["sform_code"] or header["qform_code"])
-
-
-def _mm_of_unit(header: Any) -> float:
-    """Millimetres of the unit of a file; mm where it names none, or one that does not exist."""
-    try:
-        return {"meter": 1e3, "micron": 1e-3}.get(header.get_xyzt_units()[0], 1.0)
-    except KeyError:
-        return 1.0
 
 
 def _whole_image(path: Path, dtype: np.dtype) -> Any:

@@ -27,7 +27,8 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # little and big endian, of T
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as a TIFF does, whatever its name ends in."""
+    """Whether a file begins as a TIFF does, whatever its name ends in; `OSError` where it cannot be read."""
+    check_readable(Path(path))
     with Path(path).open("rb") as file:
         return file.read(4) in _MAGIC
 

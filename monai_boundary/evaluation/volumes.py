@@ -217,15 +217,16 @@ def _check_held(result: Evaluation) -> None:
     """Raise where one side holds no class that is scored, in any case, but values that the other has not: 255 for 1."""
     done = {row.case for row in result.rows}
     files = [pair for case, pair in result.files.items() if case in done]
-    for side, (name, count) in enumerate((("pred_dir", "predicted_voxels"), ("gt_dir", "target_voxels"))):
-        if not any(getattr(row, count) for row in result.rows):
-            held = held_values(files)
-            foreign = held[side] - held[1 - side] - {0, result.settings.ignore_index}
-            if foreign:
-                raise ValueError(
-                    f"{name} must hold classes that are scored, {listed(result.labels)}, got {listed(foreign)} alone;"
-                    " change the values of the files, or name the classes with labels"
-                )
+    counts = ("predicted_voxels", "target_voxels")
+    bare = [side for side, count in enumerate(counts) if not any(getattr(row, count) for row in result.rows)]
+    held = held_values(files) if bare else (set(), set())
+    for side in bare:
+        foreign = held[side] - held[1 - side] - {0, result.settings.ignore_index}
+        if foreign:
+            raise ValueError(
+                f"{('pred_dir', 'gt_dir')[side]} must hold classes that are scored, {listed(result.labels)}, got "
+                f"{listed(foreign)} alone; change the values of the files, or name the classes with labels"
+            )
 
 
 def _score_case(

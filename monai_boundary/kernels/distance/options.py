@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monai_boundary._check import check_choice, check_fraction, check_number
-from monai_boundary._options import check_options, keyword_names
+from monai_boundary._options import check_options
 
 __all__ = ["CLIPPED", "CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
 
@@ -82,7 +82,7 @@ class DistanceMapOptions:
 
     def replace(self, **changes: object) -> DistanceMapOptions:
         """Return a copy with some settings changed; a TypeError names what is no setting."""
-        check_options("DistanceMapOptions", changes, keyword_names(DistanceMapOptions))
+        check_options("DistanceMapOptions", changes, vars(self))
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
