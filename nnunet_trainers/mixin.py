@@ -56,7 +56,7 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
             faster; without a GPU they are, since the CPU would make them between two steps.
     """
 
-    # From a lead on a few patients; the paired runs at convergence decide about both.
+    # .5 finds fewer false objects and loses more thin ones: docs/evidence/objects.md, "How large should the share be".
     boundary_map: ClassVar[DistanceMapOptions] = CLIPPED
     boundary_schedule: ClassVar[Schedule] = GradientShare(end=0.2)
     boundary_pause: ClassVar[bool] = True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_WRITTEN = ("report.html", "summary.json", "cases.csv")
+_WRITTEN = ("report.html", "summary.json", "cases.csv", "lesions.csv")
 
 
 class _EmptyType(click.ParamType):
@@ -138,7 +138,7 @@ def evaluate(  # noqa: PLR0913 - one argument per option
     lesions = LesionSettings(**given) if given else None
     settings = EvaluationSettings(protocol, labels or None, ignore_index, empty, tolerance, definition, lesions)
     with only_writer(output):
-        refuse_earlier(output, [*_WRITTEN, "lesions.csv"] if protocol == "lesions" else _WRITTEN, force)
+        refuse_earlier(output, _WRITTEN, force)
         result = evaluate_folder(pred, gt, settings, cases=None if cases is None else chosen_cases(cases, gt))
         title = f"{pred.resolve().name}: {protocol} scores"
         written = _write(result, output, lambda path: write_report(result, path, images, worst, title))
@@ -152,6 +152,8 @@ def _write(result: Evaluation | TileEvaluation, output: Path, write_report: Call
 
     with together(output, "report.html") as part:
         paths = {**write_tables(result, part), "report": write_report(part / "report.html")}
+    for name in set(_WRITTEN) - {path.name for path in paths.values()}:
+        (output / name).unlink(missing_ok=True)  # of an earlier run by another protocol
     return {name: output / path.name for name, path in paths.items()}
 
 

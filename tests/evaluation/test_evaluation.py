@@ -356,6 +356,14 @@ def test_the_worst_are_those_of_lowest_dice() -> None:
 # The command
 
 
+def test_another_protocol_leaves_no_table_of_the_one_before(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("evaluate", *folders, "--protocol", "lesions", "-o", out).exit_code == 0
+    assert (out / "lesions.csv").exists()
+    assert run("evaluate", *folders, "--protocol", "wmh", "-o", out, "--force").exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["cases.csv", "report.html", "summary.json"]
+
+
 def test_the_command_writes_three_files_and_prints_the_table(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
     done = run("evaluate", *folders, "--protocol", "wmh", "-o", tmp_path / "out")
     assert done.exit_code == 0, done.output
