@@ -21,8 +21,9 @@ from monai.engines import PrepareBatch
 from monai.engines.utils import IterationEvents
 from monai.utils import IgniteInfo, min_version, optional_import
 
+from monai_boundary.kernels.distance.finish import sum_dtype
 from monai_boundary.losses.region_boundary import TARGET_TRANSFORMS
-from monai_boundary.schedules import Schedule
+from monai_boundary.schedules import Schedule, check_schedule
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 idist, _ = optional_import("ignite", IgniteInfo.OPT_IMPORT_VERSION, min_version, "distributed")
@@ -137,7 +138,8 @@ class _EpochMeans:
 
     def add(self, *values: torch.Tensor) -> None:
         # plain: of a batch of one MetaTensor the terms have metadata that no slice of their row fits
-        row = torch.stack([value.detach().as_subclass(torch.Tensor).double() for value in values])
+        plain = [value.detach().as_subclass(torch.Tensor) for value in values]
+        row = torch.stack([value.to(sum_dtype(value.device)) for value in plain])
         self.total = row if self.total is None else self.total + row
         self.count += 1
 
@@ -166,7 +168,7 @@ class AlphaScheduleHandler:
 
     def __init__(self, loss: Any, schedule: Schedule, max_epochs: int | None = None) -> None:
         self.loss = loss
-        self.schedule = schedule
+        self.schedule = check_schedule("schedule", schedule)
         self.max_epochs = max_epochs
         self.history: list[float] = []
         self._means = _EpochMeans()
@@ -264,11 +266,9 @@ class LossTermsHandler:
         self._means.add(self.loss.region_term, self.loss.boundary_term)
         if self._norms is not None and self._share is None:  # the loss has set the weights of this step by now
             region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, self._norms, strict=True))
-            self._share = boundary / (region + boundary) if region + boundary > 0 else 0.0
+            self._share = 0.0 if region + boundary == 0 else boundary / (region + boundary)  # NaN shows
 
     def _measure(self, engine: Any) -> None:
         if not self.gradient_share or self._norms is not None:
             return
-        target = engine.state.output["label"]
-        pred = engine.state.output["pred"]
-        self._norms = self.loss.measure_gradients(pred, target["label"], target[self.loss.target_name])
+        self._norms = self.loss.measure_gradients(engine.state.output["pred"], engine.state.output["label"])

@@ -49,10 +49,12 @@ def _check_ramp(start: float, end: float, pace: int | None) -> None:
         check_count("pace", pace)
 
 
-def _check_then(then: Any) -> None:
-    if not hasattr(then, "weights"):
-        remedy = "GradientShare(end=0.2)" if isinstance(then, Share) else "Constant(0.1)"
-        raise TypeError(f"then must be a schedule, got {then!r}; pass for example {remedy}")
+def check_schedule(name: str, value: Any) -> Any:
+    """Return `value`; raise ``TypeError`` unless it is a schedule, and not the class of one."""
+    if isinstance(value, type) or not hasattr(value, "weights"):
+        remedy = "Constant(0.1)" if isinstance(value, float) else "GradientShare(end=0.2)"
+        raise TypeError(f"{name} must be a schedule, got {value!r}; pass for example {remedy}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class Warmup:
 
     def __post_init__(self) -> None:
         number = check_number("epochs", self.epochs, strict=False)
-        _check_then(self.then)
+        check_schedule("then", self.then)
         if number >= 1 and number != int(number):
             raise ValueError(f"epochs must be a whole number, or a share of the run below 1, got {self.epochs}")
 
@@ -209,7 +211,7 @@ class WaitForRegion:
     latest: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_then(self.then)
+        check_schedule("then", self.then)
         check_count("window", self.window)
         check_number("tolerance", self.tolerance, strict=False)
         check_fraction("latest", self.latest)
@@ -255,7 +257,8 @@ def suggest_alpha(
 
     Returns:
         alpha such that alpha |d boundary / d logits| is `share` of that plus |d region / d logits|, the norms averaged
-        over the batches.
+        over the batches: ``loss.term_weights = 1.0, alpha``. Of a loss whose weights have the sum 1, such as
+        `BoundaryF1IoULoss`, it is what ``loss.alpha`` takes.
 
     Raises:
         ValueError: No batch, `share` outside (0, 1), or a term whose gradient is 0 in all of them (maps of zeros?) or
@@ -274,4 +277,5 @@ def suggest_alpha(
                 f"batches must hold one where the {name} term has a gradient, and none where it is NaN, got a norm of "
                 f"{norm:g}; check the network's output, the labels and what the loss is given beside them"
             )
-    return wanted.alpha(region_norm / boundary_norm, 1.0)
+    alpha = wanted.alpha(region_norm / boundary_norm, 1.0)
+    return alpha / (1 + alpha) if getattr(loss, "mode", None) == "complement" else alpha

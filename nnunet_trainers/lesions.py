@@ -8,6 +8,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
+from monai_boundary._check import check_fraction
 from monai_boundary.losses import ComponentDiceLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
 from monai_boundary.losses.gradient_share import Heads
@@ -94,6 +95,10 @@ class LesionsMixin(BesideMixin, CheckedMixin):
 
     lesion_weight: ClassVar[float] = 0.5
     lesions_bidirectional: ClassVar[bool] = True
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_fraction("lesion_weight", self.lesion_weight)
 
     def beside_label(self) -> list[AppendBeside]:
         """Return the cells of the lesions."""

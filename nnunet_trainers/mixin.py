@@ -14,10 +14,10 @@ from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import nn
 
 from monai_boundary._check import check_choice
-from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
+from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions, check_map_options
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.reports.boundary_log import GRADIENT_KEYS, plot_boundary_log
-from monai_boundary.schedules import GradientShare, Schedule
+from monai_boundary.schedules import GradientShare, Schedule, check_schedule
 from nnunet_trainers.beside import BesideMixin
 from nnunet_trainers.boundary_log import BoundaryLog, mean_over_ranks
 from nnunet_trainers.checked import CheckedMixin
@@ -64,6 +64,8 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
 
     def _check_settings(self) -> None:
         super()._check_settings()
+        check_map_options("boundary_map", self.boundary_map)
+        check_schedule("boundary_schedule", self.boundary_schedule)
         check_choice("distance_maps_on", self.distance_maps_on, ("workers", "device"))
 
     @cached_property

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from monai_boundary import (
+    BoundaryF1IoULoss,
     Constant,
     GeneralizedDiceBoundaryLoss,
     Increase,
@@ -272,3 +273,12 @@ def test_what_follows_is_a_schedule(wrong) -> None:
     for schedule in (Warmup, WaitForRegion):
         with pytest.raises(TypeError, match=r"then must be a schedule, got .*; pass for example"):
             schedule(then=wrong) if schedule is WaitForRegion else schedule(2, wrong)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.8])
+def test_a_loss_whose_weights_have_the_sum_1_takes_the_suggestion(share):
+    labels = torch.randint(0, 2, (2, 1, 8, 8))
+    loss, logits = BoundaryF1IoULoss(), torch.randn(2, 1, 8, 8)
+    loss.alpha = suggest_alpha(loss, lambda image: image, [(logits, labels, None)], share)
+    region, boundary = (w * n for w, n in zip(loss.term_weights, loss.measure_gradients(logits, labels), strict=True))
+    assert boundary / (region + boundary) == pytest.approx(share, rel=1e-5)

@@ -247,6 +247,11 @@ class CrossEntropyBoundaryAwareLoss(RegionBoundaryLoss):
     ) -> None:
         known = keyword_names(CrossEntropyBoundaryAwareLoss, BoundaryAwareLoss)
         check_options("CrossEntropyBoundaryAwareLoss", boundary, known)
+        if boundary.get("reduction", "mean") != "mean":
+            raise ValueError(
+                f"reduction must be 'mean', as that of the cross-entropy, got {boundary['reduction']!r}; join the "
+                "two by RegionBoundaryLoss for another"
+            )
         settings = dict(_PRESETS[check_choice("preset", preset, tuple(_PRESETS))])
         preset_alpha, preset_balanced = settings.pop("alpha"), settings.pop("balanced")
         is_balanced = preset_balanced if balanced is None else balanced

@@ -179,8 +179,8 @@ def _write_gradient(
     channels = places[0].shape[1]
     first = logits.shape[1] - channels
     for sample, piece, labels, out, *where in _pieces(logits, target, found, *places):
-        of_probs = torch.zeros(channels, piece.shape[1])
-        of_entropy = torch.zeros(1 if softmax else channels, piece.shape[1])
+        of_probs = torch.zeros(channels, piece.shape[1], dtype=torch.float32)
+        of_entropy = torch.zeros(1 if softmax else channels, piece.shape[1], dtype=torch.float32)
         for channel, (probs, entropy, *place) in enumerate(_rows(channels, of_probs, of_entropy, *where)):
             spread(of_sums[sample, channel], *place, probs, entropy)  # type: ignore[call-arg]
         if softmax:

@@ -99,8 +99,11 @@ class DeepSupervisionLoss(nn.Module):
         heads = _split_heads(input, label) or input
         return self.loss.weighted(heads, label, lambda heads: self.terms(heads, label, beside))
 
-    def measure_gradients(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[float, float]:
-        """Return the gradient norms of both unweighted terms at the first head; sets nothing. Called as `terms`."""
+    def measure_gradients(
+        self, input: Heads, target: Target, beside: torch.Tensor | None = None
+    ) -> tuple[float, float]:
+        """Return the gradient norms of both unweighted terms at the first head; sets nothing. Called as the loss."""
+        label, beside = split_target(target, beside, self.target_name)
         heads = _split_heads(input, label) or input
         with self.loss.measuring():
             return gradient_norms(heads, lambda heads: self.terms(heads, label, beside))
@@ -195,6 +198,11 @@ def _split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | Non
         return None
     if isinstance(output, torch.Tensor):
         check_dense("input", output)
+        if output.shape[1] == 1 and label.shape[1] != 1 and output.shape[2:] == label.shape[1:]:
+            raise ValueError(
+                f"target must have a channel axis, (B, 1, *S), got {tuple(label.shape)} beside one output of "
+                f"{tuple(output.shape)}; pass target[:, None]"
+            )
     heads = list(output.unbind(1) if isinstance(output, torch.Tensor) else output)
     for head in heads:
         check_output(head)

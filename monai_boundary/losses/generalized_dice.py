@@ -113,7 +113,8 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         ignore_index: Value of the target at voxels that do not count.
         options: Map settings in place of the preset's.
         validate: See `BoundaryLoss`.
-        **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`.
+        **boundary: Further arguments of `BoundaryLoss`, such as `spacing` or `offset`. `batch` and `reduction` hold for
+            both terms.
 
     References:
         Kervadec et al., MIDL 2019, eq. 7; MedIA 2021, section 2.4.
@@ -145,7 +146,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
         shared: dict[str, Any] = {
             "to_onehot_y": to_onehot_y, "sigmoid": sigmoid, "ignore_index": ignore_index,
             "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
-            "validate": validate,
+            "validate": validate, **{name: boundary.pop(name) for name in ("batch", "reduction") if name in boundary},
         }  # fmt: skip
         map_options = preset_options(preset) if options is None else options
         self.region: GeneralizedDiceLoss

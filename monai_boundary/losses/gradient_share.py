@@ -115,8 +115,8 @@ class GradientBalance(KeepsFloat32):
     def __init__(self, momentum: float = 0.9) -> None:
         super().__init__()
         self.momentum = momentum
-        self.register_buffer("norms", torch.zeros(2))
-        self.register_buffer("found", torch.ones(()))
+        self.register_buffer("norms", torch.zeros(2, dtype=torch.float32))
+        self.register_buffer("found", torch.ones((), dtype=torch.float32))
         self.register_buffer("unusable", torch.zeros((), dtype=torch.bool), persistent=False)
         self._said = False
 

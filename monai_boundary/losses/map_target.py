@@ -15,6 +15,7 @@ from monai_boundary.kernels.distance import (
     Preset,
     batch_labels_map,
     batch_masks_map,
+    check_map_options,
     preset_options,
 )
 from monai_boundary.losses.contract import TargetContract
@@ -59,6 +60,7 @@ class MapLoss(SpacedLoss):
         super().set_up()
         if self.options is None:
             self.options = DistanceMapOptions() if self.preset is None else preset_options(self.preset)
+        check_map_options("options", self.options)
         check_choice("backend", self.backend, BACKENDS)
         self._first_map = FirstMapCheck() if self.check_map else None
 

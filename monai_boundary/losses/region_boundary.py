@@ -247,8 +247,11 @@ class RegionBoundaryLoss(KeepsFloat32):
         total: torch.Tensor = weigh_by_share(heads, terms, self.combine, weigh)
         return total
 
-    def measure_gradients(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[float, float]:
-        """Return the gradient norms of both unweighted terms at the logits; sets nothing. Arguments as of `terms`."""
+    def measure_gradients(
+        self, input: Heads, target: Target, beside: torch.Tensor | None = None
+    ) -> tuple[float, float]:
+        """Return the gradient norms of both unweighted terms at the logits; sets nothing. Arguments as of a call."""
+        label, beside = split_target(target, beside, self.target_name)
         with self.measuring():
             return gradient_norms(input, lambda logits: self.terms(logits, label, beside))
 

@@ -98,4 +98,6 @@ class SearchPolicy:
         """Return the weight of `epoch` in the kept course, all searches up to it decided."""
         if epoch < self.first:
             return self.before[epoch]
+        if not rounds:
+            raise RuntimeError("WeightSearch must be restored before its weight is read: call run() or restore() first")
         return [entry.kept for entry in rounds if entry.start <= epoch and entry.kept is not None][-1]

@@ -24,9 +24,11 @@ from monai_boundary import (
     GradientShare,
     Increase,
     Rebalance,
+    Share,
     SignedDistanceMap,
     WaitForRegion,
     Warmup,
+    suggest_alpha,
 )
 from monai_boundary.engines import AlphaScheduleHandler, LossTermsHandler, PrepareBatchTarget, RestoreLabelHandler
 
@@ -326,3 +328,35 @@ def test_a_share_is_resumed_through_the_handler_and_another_schedule_is_said():
     assert second.loss.alpha == pytest.approx(0.25 * 0.3 / 0.0625)
     with pytest.warns(UserWarning, match=r"schedule was GradientShare\(end=0.2, ramp=0.3\) in the run .*end=0.5"):
         handler(0.5).load_state_dict(first.state_dict())
+
+
+@pytest.mark.parametrize("wrong", [Share(0.2), 0.2, Rebalance])
+def test_what_is_no_schedule_is_refused_at_once(wrong):
+    with pytest.raises(TypeError, match=r"schedule must be a schedule, got .*; pass for example"):
+        AlphaScheduleHandler(GeneralizedDiceBoundaryLoss(), wrong)
+
+
+@pytest.mark.filterwarnings("ignore:.*no finite")
+def test_a_share_that_is_not_a_number_is_not_shown_as_no_share():
+    loss = GeneralizedDiceBoundaryLoss(spacing=(1, 1))
+    handler, state = LossTermsHandler(loss, gradient_share=True), SimpleNamespace(metrics={})
+    logits = torch.randn(2, 2, 16, 16)
+    logits[0, 0, 3, 3] = math.nan
+    state.output = {"pred": logits, "label": torch.ones(2, 1, 16, 16)}
+    engine = SimpleNamespace(state=state)
+    handler._measure(engine)
+    loss(logits, state.output["label"])
+    handler._collect(engine)
+    handler(engine)
+    assert math.isnan(state.metrics["boundary_gradient_share"])
+
+
+def test_the_share_is_measured_of_labels_from_which_the_loss_makes_its_maps():
+    batch = next(iter(DataLoader(samples(), batch_size=2)))
+    loss, logits = GeneralizedDiceBoundaryLoss(spacing=(1, 1)), torch.randn(2, 2, 16, 16)
+    made = loss.boundary.compute_distance_map(batch["label"], logits)
+    given = {"label": batch["label"], "distance_map": made}
+    expected = loss.measure_gradients(logits, batch["label"], made)
+    assert loss.measure_gradients(logits, batch["label"]) == pytest.approx(expected, rel=1e-5)
+    assert loss.measure_gradients(logits, given) == pytest.approx(expected, rel=1e-5)
+    assert suggest_alpha(loss, lambda image: image, [(logits, given, None)]) > 0

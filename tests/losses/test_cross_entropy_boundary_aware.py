@@ -98,6 +98,12 @@ def test_unknown_preset_is_refused():
         CrossEntropyBoundaryAwareLoss("best")
 
 
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_reduction_that_the_cross_entropy_lacks_is_refused(reduction):
+    with pytest.raises(ValueError, match=f"reduction must be 'mean', as that of the cross-entropy, got '{reduction}'"):
+        CrossEntropyBoundaryAwareLoss(reduction=reduction)
+
+
 def test_alpha_is_suggested_from_the_gradients(batch):
     alpha = suggest_alpha(CrossEntropyBoundaryAwareLoss(), lambda image: image, [batch])
     loss = CrossEntropyBoundaryAwareLoss(alpha=alpha)

@@ -299,3 +299,14 @@ def test_region_term_knows_the_voxel_size_of_a_smaller_head(loss) -> None:
     torch.testing.assert_close(both.region_term, alone)
     several([heads[0], heads[0]], label)  # and forgets it
     torch.testing.assert_close(both.region_term, loss(**settings, spacing=(3, 1, 1))(heads[0], label))
+
+
+@pytest.mark.parametrize("size", [(8, 12), (6, 8, 12)])
+def test_a_label_without_its_channel_axis_is_no_stack_of_heads(size):
+    labels = torch.zeros(2, 1, *size)
+    labels[..., 2:5, 3:8] = 1
+    loss = DeepSupervisionLoss(BoundaryF1IoULoss())
+    with pytest.raises(
+        ValueError, match=r"target must have a channel axis, \(B, 1, \*S\), got .*; pass target\[:, None\]"
+    ):
+        loss((2 * labels - 1) * 20, labels[:, 0])

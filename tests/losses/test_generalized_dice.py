@@ -7,7 +7,7 @@ import torch
 from monai.losses import GeneralizedDiceLoss as MonaiGeneralizedDiceLoss
 from monai.networks import one_hot
 
-from monai_boundary import GeneralizedDiceLoss
+from monai_boundary import BoundaryLoss, GeneralizedDiceBoundaryLoss, GeneralizedDiceLoss
 from tests import oracles
 from tests.losses.samples import gathered, labels_like, repeated, value_and_gradient
 from tests.losses.test_boundary_loss import ACTIVATIONS
@@ -140,3 +140,19 @@ def test_valid_mask_equals_the_ignore_index(batch):
     expected = GeneralizedDiceLoss(softmax=True, to_onehot_y=True, ignore_index=9)(logits, labels.where(valid, 9))
     logits = torch.where(valid, logits, torch.nan)
     close(GeneralizedDiceLoss(softmax=True)(logits, one_hot(labels, 3), valid=valid), expected)
+
+
+@pytest.mark.parametrize("settings", [{"reduction": "sum"}, {"batch": True}, {"reduction": "sum", "batch": True}])
+def test_reduction_and_batch_hold_for_both_terms(batch, settings):
+    logits, labels = batch
+    loss = GeneralizedDiceBoundaryLoss(spacing=(1, 1), **settings)
+    loss(logits, labels)
+    of_logits = {"softmax": True, "to_onehot_y": True, **settings}
+    close(loss.region_term, GeneralizedDiceLoss(**of_logits)(logits, labels))
+    boundary = BoundaryLoss(**of_logits, include_background=False, preset="robust", spacing=(1, 1))
+    close(loss.boundary_term, boundary(logits, labels))
+
+
+def test_a_value_for_each_sample_is_refused_where_the_terms_have_other_shapes(batch):
+    with pytest.raises(ValueError, match=r"both terms must have one shape.* give them reduction='mean'"):
+        GeneralizedDiceBoundaryLoss(spacing=(1, 1), reduction="none")(*batch)

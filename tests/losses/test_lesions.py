@@ -487,3 +487,16 @@ def test_in_one_pass_sums_and_all_derivatives_are_those_of_the_plain_form(monkey
         found.append([*sums, once, first_one, second])
     for compiled, plain in zip(*found, strict=True):
         torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [ComponentDiceLoss, BlobLoss])
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_the_default_type_of_torch_changes_no_gradient(kind, default):
+    logits, labels = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 1, 8, 8))
+    expected = value_and_gradient(kind(**LABELS, spacing=(1, 1)), logits, labels)
+    torch.set_default_dtype(default)
+    try:
+        found = value_and_gradient(kind(**LABELS, spacing=(1, 1)), logits, labels)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    close(found, expected)

@@ -15,6 +15,7 @@ from scipy import ndimage
 from monai_boundary import (
     DeepSupervisionLoss,
     DistanceMapOptions,
+    GeneralizedDiceBoundaryLoss,
     GeneralizedDiceLoss,
     GeneralizedSurfaceLoss,
     HausdorffDistanceLoss,
@@ -239,3 +240,8 @@ def test_surface_loss_has_no_unit(size) -> None:
     mask[..., 4:9, 4:9] = 1
     losses = [GeneralizedSurfaceLoss(sigmoid=True, options=DistanceMapOptions(), spacing=(s, s)) for s in (1, size)]
     close(losses[0](logits, mask), losses[1](logits, mask))
+
+
+def test_map_settings_of_another_kind_are_refused_at_once():
+    with pytest.raises(TypeError, match=r"options must be DistanceMapOptions, got \{'clip': 5\}"):
+        GeneralizedDiceBoundaryLoss(options={"clip": 5})

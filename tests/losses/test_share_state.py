@@ -12,6 +12,7 @@ from monai_boundary import (
     GeneralizedDiceBoundaryLoss,
     Share,
 )
+from monai_boundary.losses.gradient_share import GradientBalance
 from tests.losses.samples import labels_like
 from tests.losses.shares import batch
 
@@ -93,3 +94,12 @@ def test_resumed_loss_validates_with_the_boundary_term() -> None:
     assert resumed.foreground_found == pytest.approx(found, rel=1e-5)
     share = 0.2 * found
     assert resumed.term_weights == pytest.approx((1.0, share / (1 - share) * norms[0] / norms[1]), rel=1e-5)
+
+
+def test_the_averages_are_float32_whatever_the_default_type():
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        balance = GradientBalance()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert balance.norms.dtype == balance.found.dtype == torch.float32

@@ -9,7 +9,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from monai_boundary import DistanceMapOptions
+from monai_boundary import DistanceMapOptions, GradientShare, Share
 from monai_boundary.kernels.distance import PUBLISHED as PUBLISHED_MAP
 from monai_boundary.losses.map_agreement import MapMismatchWarning
 from nnunet_trainers.boundary import (
@@ -17,6 +17,7 @@ from nnunet_trainers.boundary import (
     nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
 )
+from nnunet_trainers.lesions import nnUNetTrainerDiceCELesions
 from nnunet_trainers.targets import AppendDistanceMaps
 from tests import oracles
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, PATCH, REGIONS, REGIONS_IGNORE, SPACING
@@ -240,9 +241,16 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(dataset: str, dee
         assert np.isfinite(device.validation_step(next(device.dataloader_val))["loss"])
 
 
-def test_where_the_maps_are_made_is_checked() -> None:
-    class Wrong(nnUNetTrainerBoundary):
-        distance_maps_on = "gpu"
-
-    with pytest.raises(ValueError, match="distance_maps_on must be one of 'workers', 'device', got 'gpu'"):
-        build(Wrong, started=False)
+@pytest.mark.parametrize(
+    ("parent", "name", "value", "text"),
+    [
+        (nnUNetTrainerBoundary, "distance_maps_on", "gpu", "must be one of 'workers', 'device', got 'gpu'"),
+        (nnUNetTrainerBoundary, "boundary_map", "clipped", "must be DistanceMapOptions, got 'clipped'"),
+        (nnUNetTrainerBoundary, "boundary_schedule", Share(0.2), "must be a schedule, got Share"),
+        (nnUNetTrainerBoundary, "boundary_schedule", GradientShare, "must be a schedule, got <class"),
+        (nnUNetTrainerDiceCELesions, "lesion_weight", 2.0, "must lie in .0, 1., got 2.0"),
+    ],
+)
+def test_settings_are_checked_before_training(parent: type, name: str, value: object, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"{name} {text}"):
+        build(type("Wrong", (parent,), {name: value}), started=False)

@@ -223,3 +223,9 @@ def test_a_loss_without_weights_and_an_object_without_a_state_are_refused(tmp_pa
         WeightSearch(torch.nn.MSELoss(), {}, tmp_path, 9)
     with pytest.raises(TypeError, match=r"state\['net'\] must have state_dict and load_state_dict, or be a random"):
         WeightSearch(BoundaryF1IoULoss(), {"net": 3}, tmp_path, 9)
+
+
+def test_the_weight_before_the_start_is_refused_by_name(tmp_path: Path) -> None:
+    search = WeightSearch(SimpleNamespace(term_weights=(1.0, 0.0)), {"path": Counter()}, tmp_path, 8, first=0)
+    with pytest.raises(RuntimeError, match=r"must be restored before its weight is read: call run\(\) or restore\(\)"):
+        _ = search.weight

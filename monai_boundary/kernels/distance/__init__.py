@@ -26,6 +26,7 @@ from monai_boundary.kernels.distance.options import (
     ROBUST,
     DistanceMapOptions,
     Preset,
+    check_map_options,
     preset_options,
 )
 from monai_boundary.kernels.distance.plan import BACKENDS, Backend, EngineWarning, bounding_box, resolve_backend
@@ -45,6 +46,7 @@ __all__ = [
     "batch_masks_map",
     "batch_nearest_label",
     "bounding_box",
+    "check_map_options",
     "distance_transform",
     "finish_distances",
     "label_distance",

@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from monai_boundary._check import check_choice, check_fraction, check_number
 from monai_boundary._options import check_options
 
-__all__ = ["CLIPPED", "CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "preset_options"]
+__all__ = [
+    "CLIPPED", "CONVENTIONS", "PUBLISHED", "ROBUST", "DistanceMapOptions", "Preset", "check_map_options",
+    "preset_options",
+]  # fmt: skip
 
 _LARGEST_FLOAT16 = 65504
 
@@ -94,6 +97,16 @@ CLIPPED = ROBUST.replace(balance=0.0)
 PUBLISHED = DistanceMapOptions(convention="kervadec")
 
 _PRESETS: dict[str, DistanceMapOptions] = {"robust": ROBUST, "clipped": CLIPPED, "published": PUBLISHED}
+
+
+def check_map_options(name: str, options: Any) -> DistanceMapOptions:
+    """Return `options`; raise ``TypeError`` unless they are `DistanceMapOptions`."""
+    if not isinstance(options, DistanceMapOptions):
+        raise TypeError(
+            f"{name} must be DistanceMapOptions, got {options!r}; pass DistanceMapOptions(clip=10.0, ...), or "
+            "preset_options('clipped')"
+        )
+    return options
 
 
 def preset_options(preset: Preset) -> DistanceMapOptions:
