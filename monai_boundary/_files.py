@@ -263,5 +263,16 @@ def write_torch(path: str | os.PathLike[str], content: object) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: object) -> None:
-    """Write a JSON file in one step, over any other."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    """Write a JSON file in one step, over any other; numbers may be NumPy's.
+
+    Raises:
+        TypeError: `content` holds what JSON does not.
+    """
+    import numpy as np
+
+    def number(value: object) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"content must be JSON, got {type(value).__name__} in {path}")
+
+    write_text(path, json.dumps(content, indent=1, default=number) + "\n")

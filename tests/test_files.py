@@ -7,7 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from monai_boundary import export
 from monai_boundary._checksums import check_archive
@@ -47,6 +49,14 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
             part.mkdir()
             (part / content).touch()
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["model", "model/new"]
+
+
+def test_numbers_of_numpy_are_numbers_in_json_and_nothing_else_is(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", [np.int64(2), np.float32(0.5), np.bool_(True), np.float32("nan"), np.float64(0.1)])
+    assert (tmp_path / "a.json").read_text().split() == ["[", "2,", "0.5,", "true,", "NaN,", "0.1", "]"]
+    for wrong in (tmp_path, torch.tensor(2), {2}, np.ones(1)):
+        with pytest.raises(TypeError, match=f"content must be JSON, got {type(wrong).__name__}"):
+            write_json(tmp_path / "a.json", [wrong])
 
 
 @pytest.mark.parametrize("with_name", [False, True])

@@ -65,7 +65,8 @@ def cases_to_predict(
 
     Raises:
         FileNotFoundError: There is no datalist, or no file at `images`.
-        ValueError: There is nothing to predict, a case has other channels, or `shard` is none.
+        ValueError: There is nothing to predict, a case has other channels, numbers in the names of `images` are not
+            those of channels, or `shard` is none.
     """
     cases = _cases_of_split(datalist, split, fold, labels=False) if images is None else _cases_of_files(Path(images))
     cases = share_of(cases, shard)
@@ -107,18 +108,32 @@ def _cases_of_files(path: Path) -> list[CaseFiles]:
     files = data_files(path if path.is_dir() else path.parent, NIFTI_ENDINGS)
     cases: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        cases[_name(file)].append(file)
+        cases[_name(file)[0]].append(file)
     if path.is_dir():
         if not cases:
             raise ValueError(f"images must be a folder with .nii.gz or .nii files, got none in {path}")
-        return [CaseFiles(name, tuple(found), None) for name, found in cases.items()]
+        return [_case(name, found) for name, found in cases.items()]
     check_readable(path)
-    return [CaseFiles(_name(path), tuple(cases[_name(path)]) if path in files else (path,), None)]
+    name = _name(path)[0]
+    return [_case(name, cases[name] if path in files else [path])]
 
 
-def _name(file: Path) -> str:
+def _case(name: str, files: list[Path]) -> CaseFiles:
+    """Return a case; ``ValueError`` where the numbers in the names may be those of patients, not of channels."""
+    numbers = [_name(file)[1] for file in files]
+    if numbers not in ([""], [f"{number:04d}" for number in range(len(files))]):
+        raise ValueError(
+            f"images must hold all channels of {name} in one file, or one file for each, numbered from 0000, got "
+            f"{', '.join(file.name for file in files)}; name the files of a case {name}_0000.nii.gz, "
+            f"{name}_0001.nii.gz and so on, or {name}_0007_0000.nii.gz where 0007 is a patient"
+        )
+    return CaseFiles(name, tuple(files), None)
+
+
+def _name(file: Path) -> tuple[str, str]:
+    """Return the name of the case, and the number of the channel, empty where the name has none."""
     match = CHANNEL.fullmatch(case_name(file))
-    return match[1] if match else case_name(file)
+    return (match[1], match[2]) if match else (case_name(file), "")
 
 
 def _channels_of(file: Path) -> int:

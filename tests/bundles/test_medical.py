@@ -133,6 +133,27 @@ def test_images_are_grouped_into_cases_of_the_right_channels(data: Path, tmp_pat
         cases_to_predict("nowhere", ["T1"], images=folder / "b.nii.gz")
 
 
+@pytest.mark.parametrize(
+    ("files", "channels"),
+    [
+        (["MS_0007.nii.gz", "MS_0012.nii.gz"], 2),  # two patients
+        (["MS_0007.nii.gz"], 1),
+        (["pat_0000.nii.gz", "pat_0002.nii.gz"], 2),  # 0001 is lost
+        (["p_0000.nii", "p_0000.nii.gz"], 2),  # one channel twice
+        (["p.nii", "p.nii.gz"], 2),
+        (["p.nii.gz", "p_0000.nii.gz"], 2),
+    ],
+)
+def test_numbers_that_are_not_those_of_the_channels_are_refused(
+    files: list[str], channels: int, tmp_path: Path
+) -> None:
+    for file in files:
+        write_volume(tmp_path / file, np.zeros((4, 8, 8), np.float32), (1.0, 1.0, 1.0))
+    for images in (tmp_path, tmp_path / files[0]):
+        with pytest.raises(ValueError, match=rf"got {', '.join(files)}; name the files of a case .*_0000\.nii\.gz"):
+            cases_to_predict("nowhere", ["FLAIR", "T1"][:channels], images=images)
+
+
 # A run that is killed
 
 
