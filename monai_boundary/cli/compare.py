@@ -114,7 +114,7 @@ def _title(score: str) -> str:
     return METRICS[score].title
 
 
-def _failures(result: Comparison, label: int, *names: str) -> list[str]:
+def _failures(result: Comparison, label: int | str, *names: str) -> list[str]:
     """Count what a mean of scores may hide."""
     tables = {run.name: run.table.xs(label, level="label") for run in result.runs if run.name in names}
     return [

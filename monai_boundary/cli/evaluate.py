@@ -179,6 +179,7 @@ def _tile_lines(result: TileEvaluation) -> list[str]:
 
 
 def _case_lines(result: Evaluation) -> list[str]:
+    from monai_boundary.evaluation.runs import name_some
     from monai_boundary.metrics import PROTOCOLS
 
     summary, lines = result.summary(), []
@@ -190,7 +191,8 @@ def _case_lines(result: Evaluation) -> list[str]:
             score = found["scores"][name]
             numbers = "".join(_number(score[key], metric.places) for key in ("mean", "sd", "median"))
             lines.append(f"  {metric.title:26s}{numbers}{score['n']:6d}")
-    return lines
+    unnamed = [f"{value} (in {counted(count, 'case')})" for value, count in summary["unnamed_labels"].items()]
+    return lines + ([f"\nlabels of no class in dataset.json, not scored: {name_some(unnamed)}"] if unnamed else [])
 
 
 def _number(value: float | None, places: int) -> str:

@@ -145,9 +145,9 @@ def datalist_file(path: str | os.PathLike[str], splits: Collection[str] = SPLITS
     return None
 
 
-def class_values(file: Path) -> set[int]:
-    """Return the classes that a ``dataset.json`` names, ``ignore`` left out; empty where it is none or names none."""
-    return {value for name, values in _names_in(file).items() if name != "ignore" for value in values}
+def class_values(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the values of the classes that a ``dataset.json`` names, without ``ignore``; empty where it names none."""
+    return {name: values for name, values in _names_in(file).items() if name != "ignore"}
 
 
 def ignored_value(file: Path) -> int | None:

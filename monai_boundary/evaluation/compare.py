@@ -49,7 +49,7 @@ class PairedDifference:
         undecided: Why there is no p; empty where there is one.
     """
 
-    label: int
+    label: int | str
     score: str
     reference: str
     run: str
@@ -85,11 +85,11 @@ class Comparison:
     notes: list[str]
 
     @property
-    def labels(self) -> list[int]:
+    def labels(self) -> list[Any]:
         """The classes."""
         return sorted(set(self.runs[0].table.index.get_level_values("label")))
 
-    def values(self, label: int, score: str) -> pd.DataFrame:
+    def values(self, label: int | str, score: str) -> pd.DataFrame:
         """Return one score of one class: a row per case, a column per run."""
         return pd.DataFrame({run.name: run.table.xs(label, level="label")[score] for run in self.runs})
 
@@ -161,7 +161,7 @@ def compare_runs(
     return Comparison(runs, chosen, differences, missing, [*run_notes(runs, missing), *_test_notes(differences)])
 
 
-def _difference(reference: Run, run: Run, label: int, score: str, seed: int) -> PairedDifference:
+def _difference(reference: Run, run: Run, label: int | str, score: str, seed: int) -> PairedDifference:
     columns = {one.name: one.table.xs(label, level="label")[score] for one in (reference, run)}
     both = pd.DataFrame(columns)
     finite = np.isfinite(both).all(axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from monai_boundary.evaluation.matching import read_pair
 
-__all__ = ["check_shared", "held_values", "listed"]
+__all__ = ["check_classes", "check_shared", "held_values", "listed"]
+
+_MOST_CLASSES = 256
 
 Pair = tuple[set[int], set[int]]
 
@@ -45,6 +47,15 @@ def check_shared(files: Iterable[tuple[Path, Path]], names: tuple[str, str]) -> 
         raise ValueError(
             f"{names[0]} and {names[1]} must hold the same classes, got {listed(first)} alone in {names[0]} and "
             f"{listed(second)} alone in {names[1]}; change the values of the files of one"
+        )
+
+
+def check_classes(values: Collection[int]) -> None:
+    """Raise ``ValueError`` where values are too many to be classes: those of objects, each with a number of its own."""
+    if len(values) > _MOST_CLASSES or max(values, default=0) > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"labels must be classes, at most {_MOST_CLASSES}, got {len(values)} values up to {max(values)}; give all "
+            "objects of a kind one value"
         )
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 from scipy import ndimage
 
 from monai_boundary.datasets.nifti import Volume
+from monai_boundary.evaluation.held_values import check_classes
 from monai_boundary.kernels.regions import connected_components
 
 __all__ = ["FIGURES", "CaseLabels", "ClassInCase", "case_labels"]
 
-_MOST_CLASSES = 256
 #: Numbers of a class in a case, by name, and how they are spoken of.
 FIGURES = {
     "share": "% of the voxels",
@@ -105,11 +105,7 @@ def case_labels(labels: Volume, classes: Mapping[str, tuple[int, ...]], ignore_i
         ValueError: The values are too many to be classes.
     """
     values = tuple(int(value) for value in np.sort(pd.unique(labels.array.ravel())))  # by hash: no voxel is sorted
-    if len(values) > _MOST_CLASSES or values[-1] > np.iinfo(np.uint16).max:
-        raise ValueError(
-            f"labels must be classes, at most {_MOST_CLASSES}, got {len(values)} values up to {values[-1]}; give all "
-            "objects of a kind one value"
-        )
+    check_classes(values)
     named = classes or {str(value): (value,) for value in values if value not in (0, ignore_index)}
     counted = labels.array.size if ignore_index is None else int((labels.array != ignore_index).sum())
     boxes = ndimage.find_objects(labels.array)

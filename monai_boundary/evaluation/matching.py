@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Pairs:
         Raises:
             ValueError: A case is none of the ground truth.
         """
+        cases = list(map(_composed, cases))
         unknown = sorted(set(cases) - {*self.cases, *self.without_prediction})
         if unknown:
             raise ValueError(f"cases must be of the ground truth, got {', '.join(unknown[:5])}; check the names")
@@ -89,9 +91,10 @@ def find_pairs(
 
     nnU-Net names a prediction as the case, ``case.nii.gz``. MONAI's `SaveImage` names it after the image and may append
     a word and make a folder: ``case_0000.nii.gz``, ``case/case_trans.nii.gz``. A prediction belongs to the longest name
-    of a case that it starts with, followed by nothing, by the number of the first channel, or by words: ``site_1_7``
-    and ``site_1_0001`` are none of the case ``site_1``. Neither is ``site_1_0000`` where another file of either folder
-    is ``site_1_0001`` or so, as the numbers may be those of cases.
+    of a case that it starts with, followed by nothing, by the number of the first channel, or by words, and by the same
+    in all names: ``site_1_7``, ``site_1_0001``, and ``site_1_later`` beside ``site_2``, are none of the case
+    ``site_1``. Neither is ``site_1_0000`` where another file of either folder is ``site_1_0001`` or so, as the numbers
+    may be those of cases.
 
     Args:
         pred_dir: Folder with predictions, searched with its subfolders.
@@ -121,6 +124,7 @@ def find_pairs(
                 f"{names[0]} must hold one prediction per case, got {len(files)} for {case}: "
                 f"{', '.join(str(file.relative_to(pred_dir)) for file in files[:3])}; move the others away"
             )
+    stray += _with_other_texts(found)
     if not found:
         raise ValueError(
             f"{names[0]} must hold predictions named as the files of {gt_dir}, such as {next(iter(targets))}.nii.gz, "
@@ -133,6 +137,18 @@ def find_pairs(
     )
 
 
+def _with_other_texts(found: dict[str, list[Path]]) -> list[Path]:
+    """Take out, and return, predictions whose names go on in another way than the others' do.
+
+    nnU-Net appends nothing and MONAI the same text to every name, so ``pat_1_followup`` beside ``pat_2`` is none of
+    ``pat_1``. Nothing appended comes first, then what most names have.
+    """
+    texts = {case: _name(files[0])[len(case) :] for case, files in found.items()}
+    counts = Counter(texts.values())
+    kept = min(counts, key=lambda text: (text != "", -counts[text], len(text)), default="")
+    return [file for case, text in texts.items() if text != kept for file in found.pop(case)]
+
+
 def _owner(name: str, cases: Iterable[str], series: set[str]) -> str | None:
     """Return the case of a prediction; ``None`` where there is none, or a doubt."""
     owners = [case for case in cases if name.startswith(case) and _APPENDED.fullmatch(name, len(case))]
@@ -141,7 +157,12 @@ def _owner(name: str, cases: Iterable[str], series: set[str]) -> str | None:
 
 
 def _name(file: Path) -> str:
-    return file.stem if file.name.lower().endswith(PIXEL_ENDINGS) else case_name(file)
+    return _composed(file.stem if file.name.lower().endswith(PIXEL_ENDINGS) else case_name(file))
+
+
+def _composed(name: str) -> str:
+    """Return a name as Linux has it: macOS stores an accent as a letter of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _label_maps(name: str, folder: Path, below: bool) -> list[Path]:

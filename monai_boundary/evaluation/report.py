@@ -125,10 +125,11 @@ def _overlay(result: Evaluation, row: CaseRow, images: Path | None) -> Figure:
     pred_file, target_file = result.files[row.case]
     pred, target = read_pair(pred_file, target_file)
     ground = _ground(find_image(row.case, target_file.parent, images), target)
-    found = (pred.array == row.label) & (target.array != result.settings.ignore_index)
+    values = result.classes[row.label]
+    found = np.isin(pred.array, values) & (target.array != result.settings.ignore_index)
     name = row.case if len(result.labels) == 1 else f"{row.case}, class {row.label}"
     scores = row.scores["dice"], row.scores.get("hd95_mm")
-    true = target.array == row.label
+    true = np.isin(target.array, values)
     return overlay_figure(ground, true, found, target.spacing, name, *scores, unit=target.unit)
 
 

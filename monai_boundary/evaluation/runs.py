@@ -158,7 +158,8 @@ def _read_run(name: str, file: Path) -> Run:
             raise ValueError(f"a row with gaps: {table['case'][gaps].iloc[0]}" if len(table) else "no case")
         if not isinstance(table.index, pd.RangeIndex):
             raise ValueError("rows that are longer than the header")
-        table = table.astype({"label": int} | dict.fromkeys(known, float)).set_index(_KEY)
+        numbers = table["label"].str.fullmatch("[0-9]+").all()  # else names of regions
+        table = table.astype({"label": int if numbers else str} | dict.fromkeys(known, float)).set_index(_KEY)
         if table.index.has_duplicates:
             raise ValueError(f"case {table.index[table.index.duplicated()][0][0]} twice")
         if not set(known) & set(METRICS):
@@ -201,6 +202,13 @@ def _check_alike(runs: Sequence[Run]) -> None:
                 "same options"
             )
     for run in runs[1:]:
+        kinds = [one.table.index.get_level_values("label").dtype.kind for one in (runs[0], run)]
+        if kinds[0] != kinds[1]:
+            named, other = (runs[0], run) if kinds[1] == "i" else (run, runs[0])
+            raise ValueError(
+                f"runs must be scored alike, got classes by name in {named.name} and by number in {other.name}; "
+                "evaluate both beside one dataset.json, or both with --label"
+            )
         if set(run.scores) != set(runs[0].scores):
             raise ValueError(
                 f"runs must hold the same scores, got {', '.join(runs[0].scores)} in {runs[0].name} and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ import pandas as pd
 from monai_boundary._check import check_ignore_index, check_number, is_integer
 from monai_boundary.datasets.datalist import class_values, ignored_value
 from monai_boundary.datasets.nifti import Volume
-from monai_boundary.evaluation.held_values import held_values, listed
+from monai_boundary.evaluation.held_values import check_classes, held_values, listed
 from monai_boundary.evaluation.matching import find_pairs, read_pair
 from monai_boundary.evaluation.tables import score_each, statistics
 from monai_boundary.metrics.lesion_scores import LESION_COLUMNS, lesion_scores
@@ -27,6 +28,8 @@ __all__ = ["CaseRow", "Evaluation", "EvaluationSettings", "evaluate_folder"]
 
 _IGNORED = {"wmh": 2}  # other pathology
 _EVERY_CLASS = ("surface", "lesions")
+#: Values by label; by name where there are regions.
+Classes = dict[Any, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class EvaluationSettings:
     Args:
         protocol: Name in `PROTOCOLS`.
         labels: Classes to score; ``None`` for 1, and with ``"surface"`` and ``"lesions"`` for every class that the
-            ``dataset.json`` of nnU-Net names or, without one, that a ground truth or a prediction holds.
+            ``dataset.json`` of nnU-Net names, or its regions, or, without one, every class that a ground truth or a
+            prediction holds.
         ignore_index: Label of the ground truth where predictions do not count; ``None`` for the protocol's own, or the
             one that nnU-Net's ``dataset.json`` beside the ground truth calls ``ignore``.
         empty: What distances are where only one side holds the class (the lesion), see `score_pair`.
@@ -79,7 +83,7 @@ class CaseRow:
 
     Args:
         case: Name.
-        label: Class.
+        label: Class, or the name of a region.
         scores: By name, as `PROTOCOLS` lists them.
         target_voxels: Voxels of the class in the ground truth.
         predicted_voxels: Voxels of the class in the prediction, ignored ones not counted.
@@ -88,7 +92,7 @@ class CaseRow:
     """
 
     case: str
-    label: int
+    label: int | str
     scores: dict[str, float]
     target_voxels: int
     predicted_voxels: int
@@ -117,6 +121,8 @@ class Evaluation:
         failed: Reason by case that could not be scored.
         without_prediction: Cases that have no prediction.
         without_target: Files that are no prediction of a known case.
+        classes: Values of the classes by label, several for a region.
+        unnamed: Number of cases by value that no class of ``dataset.json`` has.
     """
 
     settings: EvaluationSettings
@@ -125,6 +131,8 @@ class Evaluation:
     without_target: list[Path]
     rows: list[CaseRow] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    classes: Classes = field(default_factory=dict)
+    unnamed: Counter[int] = field(default_factory=Counter)
 
     @property
     def unit(self) -> str:
@@ -132,9 +140,10 @@ class Evaluation:
         return "px" if self.rows and all(row.unit == "px" for row in self.rows) else "mm"
 
     @property
-    def labels(self) -> list[int]:
-        """The classes that were scored."""
-        return sorted({row.label for row in self.rows})
+    def labels(self) -> list[Any]:
+        """The classes that were scored, by number, or regions by name."""
+        found: set[Any] = {row.label for row in self.rows}
+        return sorted(found)
 
     def table(self) -> pd.DataFrame:
         """Return one line per case and class: its scores and its voxels."""
@@ -162,6 +171,7 @@ class Evaluation:
             "settings": asdict(self.settings),
             "cases": len({row.case for row in self.rows}),
             "failed": self.failed,
+            "unnamed_labels": {str(value): count for value, count in sorted(self.unnamed.items())},
             "without_prediction": self.without_prediction,
             "without_target": [file.name for file in self.without_target],
             "labels": {str(label): self._class_summary(table) for label, table in self.table().groupby("label")},
@@ -205,8 +215,8 @@ def evaluate_folder(
     pairs = find_pairs(pred_dir, gt_dir)
     pairs = pairs if cases is None else pairs.only(cases)
     result = Evaluation(settings, pairs.cases, pairs.without_prediction, pairs.without_target)
-    labels = settings.labels or _labels_of(Path(gt_dir), pairs.cases, settings.ignore_index)
-    score = partial(_score_case, settings, labels)
+    result.classes = _classes_of(Path(gt_dir), pairs.cases, settings)
+    score = partial(_score_case, result)
     for rows in score_each(pairs.cases, score, result.failed, "case", progress).values():
         result.rows += rows
     _check_held(result)
@@ -229,14 +239,14 @@ def _check_held(result: Evaluation) -> None:
             )
 
 
-def _score_case(
-    settings: EvaluationSettings, labels: Sequence[int], case: str, pred_file: Path, target_file: Path
-) -> list[CaseRow]:
+def _score_case(result: Evaluation, case: str, pred_file: Path, target_file: Path) -> list[CaseRow]:
+    settings = result.settings
     pred, target = read_pair(pred_file, target_file)
     rows = []
     each: list[dict[str, Any]] = []
-    for label in labels:
-        found, true = class_masks(pred.array, target.array, label, settings.ignore_index)
+    for label, values in result.classes.items():
+        labels, truth = _with_one_value(pred.array, values), _with_one_value(target.array, values)
+        found, true = class_masks(labels, truth, values[0], settings.ignore_index)
         if settings.lesions is None:
             scores = score_pair(
                 settings.protocol, found, true, target.spacing, empty=settings.empty,
@@ -245,7 +255,15 @@ def _score_case(
         else:
             scores, each = _score_lesions(settings, found, true, target)
         rows.append(CaseRow(case, label, scores, int(true.sum()), int(found.sum()), each, target.unit))
+    if settings.labels is None:  # else it was asked for the others to be left out
+        held = {int(value) for volume in (pred, target) for value in pd.unique(volume.array.ravel())}
+        result.unnamed.update(held - {0, settings.ignore_index}.union(*result.classes.values()))
     return rows
+
+
+def _with_one_value(labels: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
+    """Return a label map in which all values of a region are its first."""
+    return labels if len(values) == 1 else np.where(np.isin(labels, values), values[0], labels)
 
 
 def _score_lesions(
@@ -257,18 +275,29 @@ def _score_lesions(
     return single_lesions(tuple(PROTOCOLS["lesions"]), found, true, each), each.rows(target.affine)
 
 
-def _labels_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> list[int]:
-    """Classes that nnU-Net's ``dataset.json`` names, or that either side holds: one found where none is, too."""
-    none = {0, ignore_index}
-    values = class_values(gt_dir.absolute().parent / "dataset.json") - none
-    if not values:
-        found, values = (held - none for held in held_values(cases.values()))
-        if found and values and not found & values:
-            raise ValueError(
-                f"pred_dir must hold classes of the ground truth, {listed(values)}, got {listed(found)} alone; "
-                "change the values of the files, or name the classes with labels"
-            )
-        if ignore_index == 1 and not values:
-            raise ValueError("ignore_index must leave a class to score, got 1 and no other class in the ground truth")
-        values |= found
-    return sorted(values) or [1]
+def _classes_of(gt_dir: Path, cases: dict[str, tuple[Path, Path]], settings: EvaluationSettings) -> Classes:
+    """Return the classes to score: those of the settings, those that nnU-Net's ``dataset.json`` names, or those held.
+
+    Where that file has regions all are scored by name, as a label alone is none of its classes.
+    """
+    none = {0, settings.ignore_index}
+    named = class_values(gt_dir.absolute().parent / "dataset.json") if settings.labels is None else {}
+    kept = {name: tuple(value for value in values if value not in none) for name, values in named.items()}
+    if any(len(values) > 1 for values in kept.values()):
+        return {name: values for name, values in kept.items() if values}
+    labels = settings.labels or {value for values in kept.values() for value in values}
+    return {label: (label,) for label in sorted(labels or _held_labels(cases, settings.ignore_index)) or [1]}
+
+
+def _held_labels(cases: dict[str, tuple[Path, Path]], ignore_index: int | None) -> set[int]:
+    """Return the classes that either side holds, one found where none is, too."""
+    found, values = (held - {0, ignore_index} for held in held_values(cases.values()))
+    if found and values and not found & values:
+        raise ValueError(
+            f"pred_dir must hold classes of the ground truth, {listed(values)}, got {listed(found)} alone; "
+            "change the values of the files, or name the classes with labels"
+        )
+    if ignore_index == 1 and not values:
+        raise ValueError("ignore_index must leave a class to score, got 1 and no other class in the ground truth")
+    check_classes(values | found)
+    return values | found

@@ -24,24 +24,27 @@ def test_the_list_of_the_decathlon_is_read_and_dots_belong_to_names(tmp_path: Pa
     assert [(case.case, case.label) for case in splits["test"]] == [("test", None)]
 
 
+TWO = {"background": (0,), "lesion": (1,)}
+
+
 @pytest.mark.parametrize(
     ("labels", "values"),
     [
-        ({"background": 0, "lesion": 1}, {0, 1}),
-        ({"0": "background", "1": "lesion"}, {0, 1}),  # the Decathlon and nnU-Net 1
-        ({"background": "0", "lesion": "1"}, {0, 1}),
-        ({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "ignore": 4}, {0, 1, 2, 3}),
-        ({"0": "background", "1": "lesion", "2": "ignore"}, {0, 1}),
-        (None, set()),
-        ([0, 1], set()),
-        ({"a": "b"}, set()),
+        ({"background": 0, "lesion": 1}, TWO),
+        ({"0": "background", "1": "lesion"}, TWO),  # the Decathlon and nnU-Net 1
+        ({"background": "0", "lesion": "1"}, TWO),
+        ({"whole": [1, 2, 3], "core": [2, 3], "ignore": 4}, {"whole": (1, 2, 3), "core": (2, 3)}),
+        ({"0": "background", "1": "lesion", "2": "ignore"}, TWO),
+        (None, {}),
+        ([0, 1], {}),
+        ({"a": "b"}, {}),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_classes_are_named_in_either_direction(labels: object, values: set, encoding: str, tmp_path: Path) -> None:
+def test_classes_are_named_in_either_direction(labels: object, values: dict, encoding: str, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}), encoding=encoding)
     assert class_values(tmp_path / "dataset.json") == values
-    assert class_values(tmp_path / "none.json") == set()
+    assert class_values(tmp_path / "none.json") == {}
 
 
 def test_the_folder_of_the_decathlon_is_a_datalist_and_that_of_nnunet_is_none(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
         write_volume(tmp_path / "a" / f"{case}.nii.gz", A, SPACING)
     write_volume(tmp_path / "b" / "c1_0000.nii.gz", B, SPACING)
     (tmp_path / "b" / "c2").mkdir()
-    write_volume(tmp_path / "b" / "c2" / "c2_trans.nii.gz", A, SPACING)
+    write_volume(tmp_path / "b" / "c2" / "c2_0000.nii.gz", A, SPACING)
     return tmp_path / "a", tmp_path / "b", tmp_path / "out"
 
 
@@ -193,7 +193,7 @@ def test_folders_without_a_class_in_common_are_refused(run, folders, in_a: int, 
     for case in ("c1", "c2"):
         write_volume(a / f"{case}.nii.gz", labels((in_a, *BOTH[1:])), SPACING)
     write_volume(b / "c1_0000.nii.gz", labels((in_b, *BOTH[1:])), SPACING)
-    write_volume(b / "c2" / "c2_trans.nii.gz", 0 * A, SPACING)
+    write_volume(b / "c2" / "c2_0000.nii.gz", 0 * A, SPACING)
     done = run("consensus", a, b, "-o", out, *["--union"] * union)
     text = f"A and B must hold the same classes, got {in_a} alone in A and {in_b} alone in B; change the values"
     assert_fails(done, text)
@@ -214,7 +214,7 @@ def test_a_single_mask_of_255_beside_files_of_1_is_not_made(run, folders, other:
 
 def test_folders_of_which_one_finds_nothing_are_made(run, folders) -> None:
     a, b, out = folders
-    for file in (b / "c1_0000.nii.gz", b / "c2" / "c2_trans.nii.gz"):
+    for file in (b / "c1_0000.nii.gz", b / "c2" / "c2_0000.nii.gz"):
         write_volume(file, 0 * A, SPACING)
     assert run("consensus", a, b, "-o", out).exit_code == 0
     assert not stored(out / "c1.nii.gz").any()

@@ -71,12 +71,13 @@ def touch(folder: Path, *names: str) -> Path:
 
 def test_names_of_nnunet_and_monai_find_their_cases(tmp_path: Path) -> None:
     truth = touch(tmp_path / "gt", "a.nii.gz", "a_1.nii.gz", "b.nii", "c.nii.gz", "._a.nii.gz")
-    pred = touch(tmp_path / "pred", "a.nii.gz", "a_1/a_1_trans.nii.gz", "b_0000.nii.gz", "other.nii.gz", "._b.nii")
-    pairs = find_pairs(pred, truth)
-    found = {case: str(files[0].relative_to(pred)) for case, files in pairs.cases.items()}
-    assert found == {"a": "a.nii.gz", "a_1": "a_1/a_1_trans.nii.gz", "b": "b_0000.nii.gz"}
-    assert pairs.without_prediction == ["c"]
-    assert [path.name for path in pairs.without_target] == ["other.nii.gz"]
+    for number, form in enumerate(("{}.nii.gz", "{0}/{0}_trans.nii.gz", "{}_0000.nii.gz", "{0}/{0}_0000_seg.nii")):
+        names = [form.format(case) for case in ("a", "a_1", "b", "other")]
+        pred = touch(tmp_path / f"pred{number}", *names, "._b.nii")
+        pairs = find_pairs(pred, truth)
+        assert [str(pairs.cases[case][0].relative_to(pred)) for case in ("a", "a_1", "b")] == names[:3]
+        assert pairs.without_prediction == ["c"]
+        assert pairs.without_target == [pred / names[3]]
 
 
 @pytest.mark.parametrize("name", ["site_1_7", "site_1_7_trans", "site_12", "site_1-7"])
@@ -121,6 +122,24 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ValueError, match=r"gt_dir must hold \.nii\.gz or \.nii files, or \.png, \.tif or \.bmp, got none"
     ):
         find_pairs(truth, touch(tmp_path / "none", "readme.txt"))
+
+
+def test_a_name_with_another_text_than_the_others_is_of_another_case(tmp_path: Path) -> None:
+    """MONAI appends one text to all names, so that of a second visit is none of it."""
+    truth = touch(tmp_path / "gt", "pat_1.nii.gz", "pat_2.nii.gz", "pat_3.nii.gz")
+    for end in ("", "_0000", "_seg", "_0000_trans"):
+        names = ("pat_1_followup", f"pat_2{end}", f"pat_3{end}")
+        pred = touch(tmp_path / f"pred{end}", *(f"{name}.nii.gz" for name in names))
+        pairs = find_pairs(pred, truth)
+        assert (list(pairs.cases), pairs.without_prediction) == (["pat_2", "pat_3"], ["pat_1"])
+        assert [file.name for file in pairs.without_target] == ["pat_1_followup.nii.gz"]
+
+
+def test_a_letter_with_an_accent_is_one_letter_however_it_is_stored(tmp_path: Path) -> None:
+    composed, split = "\u00e4", "a\u0308"  # as Linux and macOS write it
+    pairs = find_pairs(touch(tmp_path / "p", f"{split}_seg.nii.gz"), touch(tmp_path / "t", f"{composed}.nii.gz"))
+    assert list(pairs.cases) == [composed]
+    assert list(pairs.only([split]).cases) == [composed]
 
 
 # Scores
@@ -170,13 +189,13 @@ def test_wmh_takes_ignored_voxels_out_of_the_prediction(tmp_path: Path) -> None:
         (None, None, [1, 3]),  # what the ground truth holds
         ({"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}, 3, [1, 2]),
         ({"labels": {"0": "background", "1": "one", "3": "three", "4": "ignore"}}, None, [1, 3]),  # nnU-Net 1 and MSD
-        ({"labels": {"background": 0, "whole": [1, 2, 3], "core": 3, "ignore": 4}}, None, [1, 2, 3]),  # regions
+        ({"labels": {"background": 0, "whole": [1, 2, 3], "core": 3, "ignore": 4}}, None, ["core", "whole"]),  # regions
         ({"name": "no data set of nnU-Net"}, None, [1, 3]),
         ([], None, [1, 3]),
     ],
 )
 def test_some_protocols_score_every_class(
-    description: object, ignored: int | None, expected: list[int], protocol: str, folders: tuple[Path, Path]
+    description: object, ignored: int | None, expected: list[int | str], protocol: str, folders: tuple[Path, Path]
 ) -> None:
     both = cube() + np.roll(cube(value=3), 6, axis=1)
     for folder in folders:
@@ -553,3 +572,53 @@ def test_classes_that_are_named_are_scored_whatever_else_is_there(tmp_path: Path
     assert evaluate_folder(*folders, EvaluationSettings(labels=(1, 3))).labels == [1, 3]
     with pytest.raises(ValueError, match=r"gt_dir must hold classes that are scored, 3, 4, got 1 alone; change"):
         evaluate_folder(*folders, EvaluationSettings(labels=(3, 4)))
+
+
+# Classes of the data set
+
+
+def with_classes(folders: tuple[Path, Path], **labels: int | list[int]) -> tuple[Path, Path]:
+    (folders[1].parent / "dataset.json").write_text(json.dumps({"labels": {"background": 0, **labels}}))
+    return folders
+
+
+@pytest.mark.parametrize("protocol", ["surface", "lesions"])
+def test_regions_are_scored_as_the_masks_that_they_are(protocol: str, run, tmp_path: Path) -> None:
+    true = cube() + np.roll(cube(value=2), 6, axis=1)
+    true[2:4, 6:8, 5:7] = 3
+    found = np.where(true == 3, 2, true)  # all of the tumour and of its core, nothing of the enhancing part
+    pair = with_classes(one_pair(tmp_path, "a", found, true), whole=[1, 2, 3], core=[2, 3], enh=3)
+    result = evaluate_folder(*pair, EvaluationSettings(protocol), progress=False)
+    assert {row.label: row.scores["dice"] for row in result.rows} == {"whole": 1, "core": 1, "enh": 0}
+    assert {row.label: row.target_voxels for row in result.rows} == {
+        name: int(np.isin(true, values).sum()) for name, values in result.classes.items()
+    }
+    for name in ("one", "other"):
+        done = run("evaluate", *pair, "--protocol", protocol, "-o", tmp_path / name)
+        assert done.exit_code == 0, done.output
+    assert "class whole: 1 case, 0 missed" in done.stdout
+    done = run("compare", tmp_path / "one", tmp_path / "other", "-o", tmp_path / "compared")
+    assert "class enh, 1 case" in done.stdout
+    done = run("evaluate", *pair, "--protocol", protocol, "--label", "3", "-o", tmp_path / "label")
+    assert "class 3: 1 case, 1 missed" in done.stdout
+    assert_fails(
+        run("compare", tmp_path / "one", tmp_path / "label", "-o", tmp_path / "none"), "got classes by name in one"
+    )
+
+
+def test_labels_that_no_class_names_are_counted_and_said(run, tmp_path: Path) -> None:
+    true = cube() + np.roll(cube(value=2), 6, axis=1)
+    true[5] = 4
+    pair = with_classes(one_pair(tmp_path, "a", cube(), true), lesion=1, ignore=4)
+    result = evaluate_folder(*pair, progress=False)
+    assert (result.labels, result.summary()["unnamed_labels"]) == ([1], {"2": 1})
+    assert evaluate_folder(*pair, EvaluationSettings(labels=(1,)), progress=False).unnamed == {}  # as it was asked for
+    done = run("evaluate", *pair, "-o", tmp_path / "out")
+    assert "labels of no class in dataset.json, not scored: 2 (in 1 case)\n" in done.stdout
+    assert "labels of no class in dataset.json: 2<" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_numbers_of_objects_are_no_classes_to_score(tmp_path: Path) -> None:
+    ids = np.arange(6 * 16 * 16, dtype=np.uint16).reshape(6, 16, 16)
+    with pytest.raises(ValueError, match="labels must be classes, at most 256, got 1535 values up to 1535; give all"):
+        evaluate_folder(*one_pair(tmp_path, "a", ids, ids), progress=False)

@@ -31,7 +31,7 @@ def every_network_is_the_best(right, self, engine):
 def every_channel_is_a_case(right, file):
     from monai_boundary.datasets.nifti import case_name
 
-    return case_name(file)
+    return case_name(file), ""
 
 
 @fault(f"{BUNDLES}.volumes:volume_inferer", *MEDICAL)

@@ -43,9 +43,9 @@ def cases_that_failed_are_passed_over(right, *args, **kwargs):
     return result
 
 
-@fault(f"{EVALUATION}.volumes:_labels_of", *CASES)
-def classes_are_those_of_the_first_case(right, gt_dir, cases, ignore_index):
-    return right(gt_dir, dict(list(cases.items())[:1]), ignore_index)
+@fault(f"{EVALUATION}.volumes:_classes_of", *CASES)
+def classes_are_those_of_the_first_case(right, gt_dir, cases, settings):
+    return right(gt_dir, dict(list(cases.items())[:1]), settings)
 
 
 @fault(f"{EVALUATION}.tables:statistics", *CASES)
