@@ -30,6 +30,7 @@ __all__ = [
     "remove_parts",
     "replacing",
     "together",
+    "unescaped",
     "write_bytes",
     "write_csv",
     "write_json",
@@ -252,6 +253,11 @@ def write_csv(path: str | os.PathLike[str], table: DataFrame) -> None:
 
     texts = {str(name): table[name].map(cell) for name in table.select_dtypes(exclude="number")}
     write_text(path, table.assign(**texts).to_csv(index=False, na_rep="nan"))
+
+
+def unescaped(text: str) -> str:
+    """Return a text of a table of `write_csv` without the apostrophe in front of a formula."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
 def write_torch(path: str | os.PathLike[str], content: object) -> None:

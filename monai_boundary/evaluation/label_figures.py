@@ -12,6 +12,7 @@ from scipy import ndimage
 from monai_boundary.datasets.nifti import Volume
 from monai_boundary.evaluation.held_values import check_classes
 from monai_boundary.kernels.regions import connected_components
+from monai_boundary.metrics.extent import extended_axes
 
 __all__ = ["FIGURES", "CaseLabels", "ClassInCase", "case_labels"]
 
@@ -63,7 +64,7 @@ class CaseLabels:
     """One case.
 
     Args:
-        shape: `(z, y, x)`, one slice for an image.
+        shape: `(z, y, x)`, one slice for an image; its plane is that of the last two, however it is stored.
         spacing: In the order of `shape`.
         unit: Of the spacing: mm or px.
         classes: Those it holds.
@@ -106,15 +107,18 @@ def case_labels(labels: Volume, classes: Mapping[str, tuple[int, ...]], ignore_i
     """
     values = tuple(int(value) for value in np.sort(pd.unique(labels.array.ravel())))  # by hash: no voxel is sorted
     check_classes(values)
+    extended = extended_axes(labels.array.shape)
+    order = (*(axis for axis in range(3) if axis not in extended), *extended)
+    array, spacing = labels.array.transpose(order), tuple(labels.spacing[axis] for axis in order)
     named = classes or {str(value): (value,) for value in values if value not in (0, ignore_index)}
     counted = labels.array.size if ignore_index is None else int((labels.array != ignore_index).sum())
-    boxes = ndimage.find_objects(labels.array)
+    boxes = ndimage.find_objects(array)
     found = {
-        name: _measure(labels.array, wanted, boxes, counted)
+        name: _measure(array, wanted, boxes, counted)
         for name, wanted in named.items()
         if any(value in values for value in wanted if value > 0)
     }
-    return CaseLabels(labels.array.shape, labels.spacing, labels.unit, found, values)
+    return CaseLabels(array.shape, spacing, labels.unit, found, values)
 
 
 def _measure(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from monai_boundary._files import unescaped
 from monai_boundary.evaluation.tiles import SCORES as TILE_SCORES
 from monai_boundary.evaluation.volumes import EvaluationSettings
 from monai_boundary.metrics.score_sets import PROTOCOLS, Metric
@@ -152,6 +153,7 @@ def _read_run(name: str, file: Path) -> Run:
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)  # a case may be called NA, or 007
         table["label"] = table.get("label", "1")  # buildings have one class
+        table = table.assign(**{key: table[key].map(unescaped) for key in _KEY})
         known = [column for column in table.columns if column in METRICS or column in _COUNTS]
         gaps = (table[[*_KEY, *known]].isin(["", None])).any(axis=1)
         if table.empty or gaps.any():
@@ -204,9 +206,9 @@ def _check_alike(runs: Sequence[Run]) -> None:
     for run in runs[1:]:
         kinds = [one.table.index.get_level_values("label").dtype.kind for one in (runs[0], run)]
         if kinds[0] != kinds[1]:
-            named, other = (runs[0], run) if kinds[1] == "i" else (run, runs[0])
+            named, counted = (runs[0], run) if kinds[1] == "i" else (run, runs[0])
             raise ValueError(
-                f"runs must be scored alike, got classes by name in {named.name} and by number in {other.name}; "
+                f"runs must be scored alike, got classes by name in {named.name} and by number in {counted.name}; "
                 "evaluate both beside one dataset.json, or both with --label"
             )
         if set(run.scores) != set(runs[0].scores):

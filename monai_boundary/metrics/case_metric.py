@@ -75,6 +75,11 @@ class CaseMetric(CumulativeIterationMetric):
                         f"{name} must be a tensor (B, C, *S), or a list of (C, *S), got {type(case).__name__}"
                     )
                 check_dense(name, case)
+        # MONAI zips lists, and drops what the longer one has beyond the other
+        if y is not None and any(isinstance(one, list | tuple) for one in (y_pred, y)) and len(y_pred) != len(y):
+            raise ValueError(
+                f"y_pred and y must hold as many cases, got {len(y_pred)} and {len(y)}; pass one target per prediction"
+            )
         return super().__call__(y_pred, y, **kwargs)
 
     def table(self) -> torch.Tensor:

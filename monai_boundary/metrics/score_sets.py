@@ -156,7 +156,8 @@ def score_pair(  # noqa: PLR0913 - four that every call gives, the rest by keywo
 
     Args:
         protocol: ``"wmh"``: the five of the WMH 2017 challenge, whose HD95 takes its surfaces slice by slice and whose
-            lesions have 26 neighbours. ``"isles"``: the four of ISLES 2022, whose F1 is that of
+            lesions have 26 neighbours; the edge of the image is a surface here, not in the challenge's script.
+            ``"isles"``: the four of ISLES 2022, whose F1 is that of
             `LesionCounts.isles_f1`, and HD95. ``"surface"``: Dice, HD95, HD,
             average symmetric surface distance, surface Dice. ``"lesions"``: Dice, and those of `lesion_scores`.
         pred: Integers or bool `(*S)`. A volume of one slice along any axis has the surfaces of the 2D image, see

@@ -50,9 +50,10 @@ class View:
 
 
 def lesion_views(mask: np.ndarray, unit: str = "mm") -> list[View]:
-    """Return the axial and the coronal slice with the most of `mask`, or the central ones; axial only for one slice."""
+    """Return the axial and the coronal slice with the most of `mask`, or the central ones; of one slice that alone."""
+    single = [axis for axis in range(3) if mask.shape[axis] == 1]
     views = []
-    for axis in (0, 1) if mask.shape[0] > 1 else (0,):
+    for axis in single[:1] or (0, 1):
         area = mask.sum(axis=tuple(other for other in range(3) if other != axis))
         views.append(View(axis, int(area.argmax()) if area.any() else mask.shape[axis] // 2, unit))
     return views
@@ -108,7 +109,7 @@ def draw_isolines(
     """Draw the lines of equal distance that the slice reaches, labelled in mm, the zero level bold."""
     picture = view.take(distance)
     reached = [level for level in levels if picture.min() < level < picture.max()]
-    if not reached:
+    if not reached or min(picture.shape) < 2:
         return
     width, height = view.extent(distance.shape, spacing)
     widths = [2.2 if level == 0 else 0.8 for level in reached]

@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 from monai_boundary.reports.log_axis import label_sizes
 
-__all__ = ["COLORS", "lesions_figure", "scores_figure", "thresholds_figure"]
+__all__ = ["COLORS", "MOST_CLASSES", "lesions_figure", "scores_figure", "thresholds_figure"]
 
 #: Okabe and Ito's colours, told apart without red-green vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Drawn beside each other; a picture of all 100 classes of a body is too wide to be read.
+MOST_CLASSES = 6
 _BOX, _POINT = COLORS[:2]
 _KIND_COLORS = (COLORS[0], COLORS[1], "0.5")
 
@@ -57,10 +59,11 @@ def lesions_figure(lesions: pd.DataFrame, unit: str = "mm") -> Figure:
     """Draw every lesion by its volume and Dice, one panel per class; false components lie below.
 
     Args:
-        lesions: With the columns ``label``, ``kind``, ``volume_mm3`` and ``dice``.
+        lesions: With the columns ``label``, ``kind``, ``volume_mm3`` and ``dice``. The first six classes are drawn.
         unit: Of the voxels' size, ``"mm"`` or ``"px"``.
     """
-    classes = list(lesions.groupby("label"))
+    every = list(lesions.groupby("label"))
+    classes = every[:MOST_CLASSES]
     figure = Figure(figsize=(6.4 * len(classes), 3.6), layout="constrained")
     for axis, (label, rows) in zip(figure.subplots(1, len(classes), squeeze=False)[0], classes, strict=True):
         aside = np.random.default_rng(0).uniform(-0.03, 0.03, len(rows))  # many lie at one place
@@ -77,6 +80,8 @@ def lesions_figure(lesions: pd.DataFrame, unit: str = "mm") -> Figure:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(title=f"class {label}" if len(classes) > 1 else None, loc="upper left", fontsize=9)
+    if left := len(every) - len(classes):
+        figure.suptitle(f"{left} more classes are not drawn", fontsize=11)
     return figure
 
 

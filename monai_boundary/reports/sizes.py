@@ -12,12 +12,11 @@ from matplotlib.ticker import MaxNLocator
 
 from monai_boundary._words import counted
 from monai_boundary.reports.log_axis import label_sizes
-from monai_boundary.reports.scores import COLORS
+from monai_boundary.reports.scores import COLORS, MOST_CLASSES
 
 __all__ = ["sizes_figure"]
 
 _STYLE = style.context("default")
-_MOST_CLASSES = 6
 _MOST_NAMES = 40
 
 
@@ -33,7 +32,7 @@ def sizes_figure(classes: Mapping[str, Mapping[str, np.ndarray]], unit: str, vox
         unit: Of the sizes.
         voxels: Size of the smallest and the largest voxel among the cases, in `unit`, drawn as a grey band.
     """
-    drawn = dict(list(classes.items())[:_MOST_CLASSES])
+    drawn = dict(list(classes.items())[:MOST_CLASSES])
     together = {name: np.concatenate([np.empty(0), *cases.values()]) for name, cases in drawn.items()}
     edges = _edges(voxels[0], max([voxels[1], *(sizes.max(initial=0) for sizes in together.values())]))
     rows = max([1, *map(len, drawn.values())])

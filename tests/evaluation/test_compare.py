@@ -448,13 +448,21 @@ def test_runs_over_different_cases_are_refused_by_name(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("case", ["-x", "=x", "+x", "@x"])
+def test_the_reason_of_a_case_is_found_though_the_table_escapes_its_name(case: str, tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", {"dice": [0.5, 0.5]}, cases=[f"'{case}", "c"])
+    b = write_run(tmp_path / "b", {"dice": [0.5]}, cases=["c"], without_prediction=[case])
+    with pytest.raises(ValueError, match=re.escape(f"b lacks {case} (no prediction)")):
+        compare_runs([a, b])
+
+
 def test_cases_are_matched_by_name_and_not_by_place(tmp_path: Path) -> None:
     names = ["007", "7", "NA", "nan", "'=x", "ä b"]
     a = write_run(tmp_path / "a", {"dice": np.arange(6.0)}, cases=names)
     b = write_run(tmp_path / "b", {"dice": np.arange(6.0)[::-1]}, cases=names[::-1])
     result = compare_runs([a, b])
     assert only(result).undecided == "none of 6 pairs differs"
-    assert sorted(result.summary()["cases"]) == sorted(names)
+    assert sorted(result.summary()["cases"]) == sorted([*names[:4], "=x", "ä b"])  # as it was before the table
 
 
 def test_a_class_that_a_run_lacks_is_named(tmp_path: Path) -> None:

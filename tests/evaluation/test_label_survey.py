@@ -73,6 +73,24 @@ def test_a_slice_is_measured_in_its_plane():
     assert (case.ndim, case.voxel_size, case.anisotropy) == (3, 9.0, 18.0)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_is_one_along_any_axis(axis):
+    disc = np.pad(ball(6, 2)[0], [(0, 0), (3, 0)])  # not square
+    stored = measured(np.expand_dims(disc, axis), tuple(np.insert([2.0, 0.5], axis, 9.0)))
+    plane = measured(disc[None], (9.0, 2.0, 0.5))
+    assert (stored.ndim, stored.shape, stored.spacing, stored.anisotropy) == (2, plane.shape, plane.spacing, 4.0)
+    found, true = stored.classes["a"], plane.classes["a"]
+    assert found.sizes.tolist() == true.sizes.tolist()
+    assert (found.boundary, found.thin, found.enclosed) == (true.boundary, true.thin, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 9, 1), (9, 1, 1)])
+def test_a_row_of_voxels_is_an_image(shape):
+    array = np.zeros(9)
+    array[3:5] = 1
+    assert measured(array.reshape(shape)).ndim == 2
+
+
 def test_numbers_of_objects_are_no_classes():
     with pytest.raises(ValueError, match="labels must be classes, at most 256, got 300 values up to 299"):
         case_labels(Volume(np.arange(300).reshape(1, 10, 30), (1.0, 1.0, 1.0), np.eye(4)), {}, None)

@@ -288,6 +288,9 @@ def test_wrong_input_is_refused(metric, pair: Pair) -> None:
         (lambda: metric(num_classes=3)(pred, target[:2]), r"of one shape, got \(3, 1, 14, 13, 8\) and \(2, 1, 14, 13"),
         (lambda: metric(num_classes=3)(one_hot(pred, 3), one_hot(target, 3), spacing=SPACING), "num_classes .* got 3"),
         (lambda: metric(num_classes=2)(pred, target, spacing=SPACING), "y_pred must lie in"),
+        (lambda: metric(num_classes=3)(list(pred), [target[0]]), "y_pred and y must hold as many cases, got 3 and 1"),
+        (lambda: metric(num_classes=3)(pred, list(target[:2])), "y_pred and y must hold as many cases, got 3 and 2"),
+        (lambda: metric(num_classes=3)(list(pred[:1]), target), "y_pred and y must hold as many cases, got 1 and 3"),
     ):
         with pytest.raises(ValueError, match=text):
             call()

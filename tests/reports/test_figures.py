@@ -26,6 +26,9 @@ def test_the_slices_with_the_most_lesion_are_shown():
     assert lesion_views(mask) == [View(0, 3), View(1, 1)]
     assert lesion_views(np.zeros((5, 6, 7), bool)) == [View(0, 2), View(1, 3)]
     assert lesion_views(mask[3:4]) == [View(0, 0)]
+    assert lesion_views(mask[:, 1:2]) == [View(1, 0)]
+    assert lesion_views(mask[:, :, 2:3]) == [View(2, 0)]
+    assert lesion_views(mask[3:4, :, :1]) == [View(0, 0)]
 
 
 def test_panels_are_to_scale_in_mm_for_anisotropic_voxels(case):
@@ -78,6 +81,20 @@ def test_an_empty_volume_can_be_drawn():
     empty = np.zeros((1, 8, 9))
     figure = inspect_figure(empty, empty.astype(int), empty, (1.0, 1.0, 1.0), "empty", 1)
     assert len(panels(figure)) == 2
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 30), (20, 1, 30), (20, 30, 1), (1, 1, 20), (1, 20, 1), (20, 1, 1)])
+def test_a_slice_along_any_axis_and_a_row_of_voxels_can_be_drawn(shape, tmp_path):
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(size // 3, size // 3 + 6) for size in shape)] = True
+    figure = inspect_figure(mask.astype(float), mask.astype(int), signed_distance(mask), (1.0, 1.0, 1.0), "slice", 1)
+    picture, distances = panels(figure)
+    drawn = np.asarray(picture.images[0].get_array())
+    assert sorted(drawn.shape) == sorted(shape)[1:]
+    assert drawn.sum() == mask.sum()
+    assert save_figure(figure, tmp_path / "out.png").is_file()
+    if min(drawn.shape) > 1:
+        assert len(distances.collections) > 0
 
 
 def test_the_inspection_draws_every_class_and_the_map(case, tmp_path):

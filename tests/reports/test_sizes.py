@@ -1,7 +1,10 @@
 """What the picture of the lesions' sizes shows."""
 
 import numpy as np
+import pandas as pd
+import pytest
 
+from monai_boundary.reports.scores import lesions_figure
 from monai_boundary.reports.sizes import sizes_figure
 
 
@@ -42,3 +45,11 @@ def test_classes_beyond_the_sixth_are_counted_and_none_at_all_is_drawn_empty():
     assert len(figure.axes) == 12
     assert figure.get_suptitle() == "Lesions by size; 2 more classes are not drawn"
     assert len(sizes_figure({}, "px", (1.0, 1.0)).axes) == 2
+
+
+@pytest.mark.parametrize(("count", "title"), [(6, ""), (104, "98 more classes are not drawn")])
+def test_lesions_of_classes_beyond_the_sixth_are_counted(count, title):
+    lesions = pd.DataFrame({"label": range(1, count + 1), "kind": "found", "volume_mm3": 3.0, "dice": 0.5})
+    figure = lesions_figure(lesions)
+    assert len(figure.axes) == 6
+    assert figure.get_suptitle() == title
