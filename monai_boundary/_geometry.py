@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,10 +35,11 @@ def image_spacing(image: Any, ndim: int) -> tuple[float, ...]:
     """Return the spacing in mm of an image by its affine, or 1 per axis with a warning where it carries none.
 
     Raises:
-        ValueError: The affine is not usable, or that of a slice which SqueezeDimd cut wrongly.
+        ValueError: The affine is not usable, or that of a slice which SqueezeDimd cut wrongly, or nothing tells along
+            which axis a slice was cut.
     """
     if hasattr(image, "affine"):  # a MetaTensor
-        return _sample_spacing(image.affine, ndim, image.meta, image.applied_operations)
+        return _sample_spacing(image.affine, image.shape[-ndim:], image.meta, image.applied_operations)
     warnings.warn(
         f"spacing must come from a MetaTensor or the argument spacing, got a {type(image).__name__}: distances are in "
         "voxels; load with LoadImaged, or pass spacing=(1, 1, 1) if voxels are what you want",
@@ -51,13 +53,17 @@ def batch_spacing(images: Any, ndim: int) -> list[tuple[float, ...]] | None:
     """Return the spacing of each sample of a batch `(B, C, *S)`, or ``None`` where it carries no affine."""
     if not hasattr(images, "affine"):
         return None
-    meta, operations = images.meta, images.applied_operations
+    meta, operations, shape = images.meta, images.applied_operations, images.shape[-ndim:]
     if images.affine.ndim == 2:  # stacked rather than collated: the first sample's metadata
-        return [_sample_spacing(images.affine, ndim, meta, operations)] * len(images)
-    known = {key: meta[key] for key in ("original_affine", UNIT_KEY) if meta.get(key) is not None}
+        return [_sample_spacing(images.affine, shape, meta, operations)] * len(images)
+    known = {
+        key: meta[key]
+        for key in ("original_affine", "spatial_shape", UNIT_KEY)
+        if meta.get(key) is not None and len(meta[key]) == len(images.affine)
+    }
     each = [{key: values[index] for key, values in known.items()} for index in range(len(images.affine))]
     history = operations if len(operations) == len(each) else [()] * len(each)
-    return [_sample_spacing(*one) for one in zip(images.affine, [ndim] * len(each), each, history, strict=True)]
+    return [_sample_spacing(*one) for one in zip(images.affine, [shape] * len(each), each, history, strict=True)]
 
 
 def mm_per_unit(meta: Mapping[str, Any]) -> float:
@@ -107,7 +113,9 @@ def is_sheared(affine: np.ndarray, ndim: int = 3) -> bool:
     return bool(np.abs(steps.T @ steps - np.eye(steps.shape[1])).max() > _ORTHOGONAL)
 
 
-def _sample_spacing(affine: Any, ndim: int, meta: Mapping[str, Any], operations: Sequence[Any]) -> tuple[float, ...]:
+def _sample_spacing(
+    affine: Any, shape: Sequence[int], meta: Mapping[str, Any], operations: Sequence[Any]
+) -> tuple[float, ...]:
     affine = _array(affine)
     steps, original = affine[:-1, :-1], meta.get("original_affine")
     if len(steps) < 3 and np.isfinite(steps).all():
@@ -119,7 +127,59 @@ def _sample_spacing(affine: Any, ndim: int, meta: Mapping[str, Any], operations:
                 f"affine to {np.round(affine, 3).tolist()}; put this transform before SqueezeDimd, or pass spacing="
             )
     mm = mm_per_unit(meta)
-    return affine_spacing(affine if mm == 1 else np.diag([*[mm] * len(steps), 1.0]) @ affine, ndim, 4)
+    affine = affine if mm == 1 else np.diag([*[mm] * len(steps), 1.0]) @ affine
+    kept = _kept_axes(steps, shape, meta, operations)
+    return affine_spacing(affine[:, [*kept, -1]], len(shape), 4)
+
+
+def _kept_axes(
+    steps: np.ndarray, shape: Sequence[int], meta: Mapping[str, Any], operations: Sequence[Any]
+) -> tuple[int, ...]:
+    """Return the columns of `steps` that belong to an image of `shape`: indexing a volume leaves all of them.
+
+    MONAI records no indexing, so the sizes of the file tell which axes are left. Where they fit none, and the slice was
+    turned or zoomed since, so that its columns do not tell either, they are the first.
+    """
+    ndim = len(shape)
+    first, sizes, file = tuple(range(min(ndim, len(steps)))), meta.get("spatial_shape"), meta.get("original_affine")
+    if sizes is None:
+        return first
+    sizes, file = _array(sizes).ravel(), steps if file is None else _array(file)[:-1, :-1]
+    lengths, stored = np.linalg.norm(steps, axis=0), np.linalg.norm(file, axis=0)
+    usable = len(sizes) == len(lengths) == len(stored) > ndim and bool(lengths.all() and stored.all())
+    if not usable or np.allclose(lengths, lengths[0]):
+        return first
+    along = np.abs((file / stored).T @ (steps / lengths)).argmax(0)  # the file's axis along which each of now runs
+    since = [one for one in operations if isinstance(one, Mapping) and len(one.get("orig_size") or ()) == ndim]
+    cut = [*map(int, since[0]["orig_size"] if since else shape)]
+    choices = [*itertools.combinations(range(len(sizes)), ndim)]
+    if any(map(_may_turn, since)):
+        # the first columns may have changed, not the others: the axes of the slice are known without their order
+        left = [*np.delete(np.arange(len(sizes)), along[ndim:]), *along[ndim:]]
+        fits = [kept for kept in choices if sorted(sizes[left][[*kept]]) == sorted(cut)]
+        if not fits or fits == [first] or np.allclose(stored, stored[0]):
+            return first
+    else:
+        scale = stored[along] / lengths
+        apart = np.where(np.isclose(scale, 1), 0.0, 1.0)  # resampling rounds sizes
+        sizes = (sizes[along] - 1) * scale + 1
+        fits = [kept for kept in choices if (np.abs(sizes[[*kept]] - cut) <= apart[[*kept]] + 1e-3).all()]
+        if len({tuple(lengths[[*kept]].round(6)) for kept in fits}) == 1:
+            return fits[0]
+    raise ValueError(
+        f"the spacing of a slice that was cut from a volume by an index must be given, got none: {tuple(cut)} voxels "
+        f"do not tell along which axis of {np.round(lengths, 4).tolist()} mm; cut it with SqueezeDimd, put this "
+        "transform before the cut, or pass spacing="
+    )
+
+
+def _may_turn(operation: Mapping[str, Any]) -> bool:
+    """Whether a recorded transform may have changed steps: it is no crop, padding or flip, and ran."""
+    ran: bool = operation.get("do_transforms", True)
+    facts: Any = operation.get("extra_info")
+    while isinstance(facts, Mapping) and "extra_info" in facts:  # of a random transform: the record of what it ran
+        ran, facts = ran and facts.get("do_transforms", True), facts["extra_info"]
+    return bool(ran and facts) and not ({"cropped", "padded"} & set(facts) or set(facts) == {"axes"})
 
 
 def _was_tilted(steps: np.ndarray, operations: Sequence[Any]) -> bool:

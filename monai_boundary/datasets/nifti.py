@@ -56,6 +56,7 @@ NIFTI_ENDINGS = (".nii.gz", ".nii")
 _GZIP = b"\x1f\x8b"
 _HEADER, _CHUNK = 540, 1 << 20  # bytes: of the header of NIfTI 2, the larger one; read at once
 _FLAT = 1e-3  # of the smallest singular value of three unit axes: the third is within 0.1 degree of their plane
+_SAME_SIZE = 1e-3  # relative: programs round what they write
 #: What nibabel, gzip and NumPy raise for a damaged file.
 _DAMAGE = (ImageFileError, HeaderDataError, EOFError, OverflowError, TypeError, ValueError, MemoryError, zlib.error)
 
@@ -136,18 +137,41 @@ def corner_shift(shape: Sequence[int] | np.ndarray, first: np.ndarray, second: n
 
 
 def write_volume(path: str | os.PathLike[str], array: np.ndarray, spacing: tuple[float, ...]) -> None:
-    """Write `array` `(z, y, x)` as NIfTI with its centre at the origin and axes towards superior, anterior, right."""
+    """Write `array` `(z, y, x)` as NIfTI with its centre at the origin and axes towards superior, anterior, right.
+
+    Integers of 8 bytes are written in the smallest of uint8, int16 and int32 that holds them; ``ValueError`` where none
+    does. Booleans become uint8, half precision becomes float32.
+    """
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = [-(count - 1) * size / 2 for count, size in zip(array.shape[::-1], spacing[::-1], strict=True)]
-    image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
-    write_bytes(path, nifti_bytes(image, os.fspath(path).endswith(".gz")))
+    _write(path, array.T, affine)
 
 
 def write_labels(path: str | os.PathLike[str], array: np.ndarray, like: Volume) -> None:
-    """Write labels `(z, y, x)` on the grid of another volume, in the orientation that this has in its file."""
+    """Write labels `(z, y, x)` on the grid of another volume, in the orientation that this has in its file.
+
+    Their type is as in `write_volume`.
+    """
     turns = ornt_transform(io_orientation(like.affine), axcodes2ornt(like.axcodes))
-    stored = np.ascontiguousarray(apply_orientation(array.T, turns))
-    image = nib.Nifti1Image(stored, like.affine @ inv_ornt_aff(turns, array.T.shape))
+    _write(path, apply_orientation(array.T, turns), like.affine @ inv_ornt_aff(turns, array.T.shape))
+
+
+def _write(path: str | os.PathLike[str], values: np.ndarray, affine: np.ndarray) -> None:
+    """Write voxels `(x, y, z)`; those of a type that NIfTI, or its readers, do not know in one that holds them all."""
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "b" or (kind == "f" and size == 2):
+        values = values.astype(np.uint8 if kind == "b" else np.float32)
+    elif kind in "iu" and size == 8:
+        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        known = [np.iinfo(one) for one in (np.uint8, np.int16, np.int32)]
+        fit = next((one for one in known if one.min <= low and high <= one.max), None)
+        if fit is None:
+            raise ValueError(
+                f"{path} must hold integers from {known[-1].min} to {known[-1].max}, got values in [{low}, {high}]; "
+                "give its labels small numbers, or write floating point"
+            )
+        values = values.astype(fit.dtype)
+    image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
     write_bytes(path, nifti_bytes(image, os.fspath(path).endswith(".gz")))
 
 
@@ -190,10 +214,30 @@ def load_nifti(
         raise ValueError(
             f"{path} must hold one 3-D volume, got shape {values.shape}; split channels into one file each"
         )
-    affine = np.array(image.affine, np.float64)
-    affine[:3] *= mm_per_unit(image.header)
+    return values.reshape((*values.shape, 1)[:3]), _affine(path, image)
+
+
+def _affine(path: str | os.PathLike[str], image: Any) -> np.ndarray:
+    """Return the affine in mm that fits the voxel sizes of the header.
+
+    nibabel takes the sform without a look at them; MONAI and ITK, with which a network is trained, take them.
+    """
+    header, mm = image.header, np.diag([*[mm_per_unit(image.header)] * 3, 1.0])
+    affine: np.ndarray = mm @ image.affine
     _check_affine(path, affine)
-    return values.reshape((*values.shape, 1)[:3]), affine
+    sizes = np.abs(header.get_zooms()[:3]) * mm[0, 0]  # of a slice two
+    spaces = {"sform": affine} if header["sform_code"] else {}
+    if header["qform_code"]:
+        spaces["qform"] = mm @ image.get_qform()
+    lengths = {name: np.linalg.norm(space[:3, : len(sizes)], axis=0) for name, space in spaces.items()}
+    fit = next((name for name in spaces if np.allclose(lengths[name], sizes, rtol=_SAME_SIZE, atol=0)), None)
+    if spaces and fit is None:
+        found = " and ".join(f"{length.round(6).tolist()} mm by its {name}" for name, length in lengths.items())
+        raise ValueError(
+            f"{path} must have one voxel size, got {sizes.round(6).tolist()} mm by its pixdim and {found}; repair its "
+            "header, as with nibabel's set_zooms and set_sform"
+        )
+    return affine if fit is None else spaces[fit]
 
 
 def _check_affine(path: str | os.PathLike[str], affine: np.ndarray) -> None:

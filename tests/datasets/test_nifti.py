@@ -9,9 +9,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - as everywhere
+from monai.data import NibabelReader
+from monai.transforms import LoadImage
 
+from monai_boundary._geometry import mm_per_unit
 from monai_boundary.datasets import read_image, read_labels, write_volume
-from monai_boundary.datasets.nifti import load_nifti
+from monai_boundary.datasets.nifti import load_nifti, write_labels
 from monai_boundary.evaluation import evaluate_folder
 from monai_boundary.evaluation.consensus_folder import consensus_folder
 from monai_boundary.evaluation.label_survey import survey_labels
@@ -143,10 +147,38 @@ def test_spacing_of_a_few_nanometres_keeps_its_digits(tmp_path) -> None:
     assert read_image(tmp_path / "a.nii.gz").spacing == (4.5e-5, 4.6e-6, 4.6e-6)
 
 
+@pytest.mark.parametrize("like", ["read_labels", "plain"])
+@pytest.mark.parametrize(("dtype", "values", "stored"), [
+    (bool, (0, 1), "u1"), ("f2", (0, 1.5), "f4"), (">f2", (-1, 1.5), "f4"), ("i8", (0, 255), "u1"),
+    ("u8", (0, 256), "i2"),
+    ("i8", (-1, 32767), "i2"), ("i8", (-1, 32768), "i4"), ("u8", (0, 2**31 - 1), "i4"), ("u2", (0, 65535), "u2"),
+    ("i4", (0, 1), "i4"), ("f8", (0, 0.1), "f8"), ("i8", (), "u1"),
+])  # fmt: skip
+def test_what_numpy_holds_is_written_in_a_type_that_readers_know(tmp_path: Path, like, dtype, values, stored) -> None:
+    array = np.array([*values, *values, 0, 0, 0, 0][:8] if values else [0] * 8).astype(dtype).reshape(2, 2, 2)
+    if like == "plain":
+        write_volume(tmp_path / "a.nii.gz", array, (1.0, 1.0, 1.0))
+    else:
+        write_volume(tmp_path / "grid.nii.gz", np.zeros(array.shape, np.uint8), (1.0, 2.0, 3.0))
+        write_labels(tmp_path / "a.nii.gz", array, read_labels(tmp_path / "grid.nii.gz"))
+    image = nib.load(tmp_path / "a.nii.gz")
+    assert image.get_data_dtype() == np.dtype(stored)
+    np.testing.assert_array_equal(np.asarray(image.dataobj).T, array)
+
+
+def test_what_no_type_of_readers_holds_is_refused_with_its_range(tmp_path: Path) -> None:
+    text = r"a\.nii must hold integers from -2147483648 to 2147483647, got values in \[0, 2147483648\]; give .* small"
+    with pytest.raises(ValueError, match=text):
+        write_volume(tmp_path / "a.nii", np.array([[[0, 2**31]]]), (1.0, 1.0, 1.0))
+    assert not (tmp_path / "a.nii").exists()
+
+
 def save(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(values, None)
-    image.header.set_sform(np.eye(4) if affine is None else affine, code=1)
+    affine = np.eye(4) if affine is None else affine
+    image.header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))
+    image.header.set_sform(affine, code=1)
     image.header.set_qform(None, code=0)
     path.write_bytes(gzip.compress(image.to_bytes()))
     return path
@@ -193,6 +225,31 @@ def test_a_flat_grid_costs_its_own_case_alone(tmp_path: Path, side: str) -> None
     assert (list(survey.cases), list(survey.failed)) == (["b"], ["a"])
     with pytest.raises(ValueError, match=r"1 case has no map: a: .*must have an affine.*1 of 2 maps are finished"):
         precompute_maps(tmp_path / "labelsTr", tmp_path / "maps", 2, progress=False)
+
+
+@pytest.mark.parametrize("unit", ["mm", "micron"])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 4)])
+def test_the_voxels_are_those_of_monai_and_itk_where_the_sform_contradicts_the_header(tmp_path, unit, shape) -> None:
+    step = {"mm": 1, "micron": 1000}[unit]
+    affine = np.diag([1.0 * step, 2 * step, 3 * step, 1])[:, [1, 2, 0, 3] if len(shape) == 3 else [1, 0, 2, 3]]
+    path, image = tmp_path / "a.nii.gz", nib.Nifti1Image(np.zeros(shape, np.uint8), None)
+    image.header.set_xyzt_units(unit)
+    image.set_qform(affine, 1)
+    for sform, code in ((np.eye(4), 2), (affine, 2), (1.0001 * affine, 1), (np.eye(4), 0)):
+        image.set_sform(sform, code)
+        nib.save(image, path)
+        loaded = LoadImage(NibabelReader, image_only=True)(path)
+        expected = loaded.affine.numpy()
+        expected[:3] *= mm_per_unit(loaded.meta)
+        np.testing.assert_allclose(load_nifti(path)[1], expected, rtol=1e-3, atol=1e-9)
+        spacing = np.linalg.norm(load_nifti(path)[1][:3, : len(shape)], axis=0)
+        assert spacing == pytest.approx(sitk.ReadImage(str(path)).GetSpacing(), rel=1e-3)
+    image.set_qform(affine, 0)
+    image.set_sform(np.eye(4), 2)
+    nib.save(image, path)
+    text = r"a\.nii\.gz must have one voxel size, got \[.*\] mm by its pixdim and \[.*\] mm by its sform; repair"
+    with pytest.raises(ValueError, match=text):
+        load_nifti(path)
 
 
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])

@@ -128,6 +128,59 @@ def test_a_sagittal_slice_is_refused_with_what_to_do_and_measured_by_that(tmp_pa
     np.testing.assert_allclose(before[1, ..., 0][label[0] == 0], expected[label[0] == 0], rtol=1e-6)
 
 
+CROP, SPACED = mt.RandSpatialCropd("label", (9, 9), random_size=False), mt.Spacingd("label", (1, 2, 3), mode="nearest")
+INDEXED = {0: lambda x: x[:, 2], 1: lambda x: x.select(2, 3), 2: lambda x: x[..., 2:3].squeeze(-1)}
+
+
+def outcome(label: MetaTensor) -> list[tuple[float, ...]] | None:
+    """The spacing in a batch, which is that of each; ``None`` where it is refused."""
+    try:
+        one = image_spacing(label, 2)
+    except ValueError as error:
+        assert "cut it with SqueezeDimd, put this transform before the cut, or pass spacing=" in str(error)  # noqa: PT017
+        return None
+    found = batch_spacing(list_data_collate([{"label": label}] * 4)["label"], 2)
+    assert found == [one] * 4
+    return found
+
+
+@pytest.mark.parametrize("axis", INDEXED)
+@pytest.mark.parametrize(
+    ("shape", "affine"), [((6, 18, 20), np.diag([5.0, 1, 0.5, 1])), ((18, 20, 6), SAGITTAL), ((18, 18, 6), SAGITTAL)]
+)
+@pytest.mark.parametrize("before", [[], [mt.Orientationd("label", "RAS", labels=None)], [SPACED], [
+    mt.Rotate90d("label", 1, (0, 2)), mt.Flipd("label", 1)]])  # fmt: skip
+def test_a_slice_cut_by_an_index_has_the_spacing_of_its_own_axes(tmp_path, axis, shape, affine, before):
+    item = stored(tmp_path, affine, shape=shape)
+    full = np.linalg.norm(through(item, *before).affine.numpy()[:3, :3], axis=0)
+    label = through(item, *before, mt.Lambdad("label", INDEXED[axis]))
+    expected = tuple(np.delete(full, axis))
+    found = outcome(label)
+    if found is None:  # two axes of one size: nothing tells them apart
+        sizes = through(item, *before).shape[1:]
+        assert len({tuple(np.delete(full, at).round(4)) for at in range(3) if np.abs(
+            np.delete(sizes, at) - label.shape[1:]).max() <= 1}) > 1  # fmt: skip
+    else:
+        assert found == [pytest.approx(expected)] * 4
+    changed = through(item, *before, mt.Lambdad("label", INDEXED[axis]), CROP, mt.RandFlipd("label", 1))
+    assert outcome(changed) == outcome(label)
+
+
+def test_what_the_size_of_the_file_cannot_tell_is_refused_or_does_not_matter(tmp_path):
+    cube = stored(tmp_path, np.diag([5.0, 1, 1, 1]), shape=(20, 20, 20))
+    for cut_by in INDEXED.values():
+        with pytest.raises(ValueError, match=r"\(20, 20\) voxels do not tell along which axis of \[5.0, 1.0, 1.0\] mm"):
+            SignedDistanceMap(2)(through(cube, mt.Lambdad("label", cut_by)))
+    axial = stored(tmp_path, np.diag([1.0, 1, 5, 1]), shape=(20, 22, 6))
+    for step in (CROP, mt.Rotate90d("label"), mt.RandFlipd("label", 0.0)):
+        assert image_spacing(through(axial, mt.Lambdad("label", INDEXED[2]), step), 2) == pytest.approx((1, 1))
+    alike = stored(tmp_path, np.eye(4), shape=(20, 20, 20))
+    zoomed = through(alike, mt.Lambdad("label", INDEXED[0]), mt.Zoomd("label", 1.25))
+    assert image_spacing(zoomed, 2) == pytest.approx((0.8, 0.8), rel=0.01)
+    flat = stored(tmp_path, np.diag([3.0, 1, 5, 1]), shape=(20, 20))
+    assert image_spacing(through(flat), 2) == (3, 1)
+
+
 @pytest.mark.parametrize(("unit", "per_mm"), [("micron", 1000.0), ("meter", 0.001), ("mm", 1.0), ("unknown", 1.0)])
 def test_the_unit_of_a_file_counts(tmp_path, unit, per_mm):
     item = stored(tmp_path, np.diag([3 * per_mm, per_mm, 0.75 * per_mm, 1]), unit)
