@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from enum import Enum
 from pathlib import Path, PurePath
@@ -35,6 +35,24 @@ KIND = "monai_boundary.kind"
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.dtype, torch.device)
 
 
+def _hash_with_files(item: Any) -> bytes:
+    """Return the hash of an item and of the state of the files that it names: a path stays when its labels change."""
+    states = [*_file_states(item)]
+    hashed: bytes = pickle_hashing({"item": item, "files": states} if states else item)
+    return hashed
+
+
+def _file_states(value: Any) -> Iterator[tuple[int, int]]:
+    if isinstance(value, Mapping):
+        value = [value[key] for key in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
+        for entry in value:
+            yield from _file_states(entry)
+    elif isinstance(value, str | PurePath) and os.path.isfile(value):  # noqa: PTH113 - any text may stand there
+        state = os.stat(value)  # noqa: PTH116
+        yield state.st_size, state.st_mtime_ns
+
+
 class VerifiedPersistentDataset(PersistentDataset):
     """MONAI's `PersistentDataset` whose entries carry a checksum and the metadata of their `MetaTensor`.
 
@@ -51,7 +69,8 @@ class VerifiedPersistentDataset(PersistentDataset):
     same as later ones.
 
     Args:
-        data: Items to load, each hashed as the name of its entry.
+        data: Items to load, each hashed as the name of its entry, with size and time of the files that it names: those
+            that were changed are read again.
         transform: Transforms; those before the first random one are cached.
         cache_dir: Folder of the entries, made where missing; ``None`` caches nothing. In a folder that may only be
             read, missing and damaged entries are computed on every access.
@@ -80,7 +99,7 @@ class VerifiedPersistentDataset(PersistentDataset):
         data: Sequence,
         transform: Sequence[Callable] | Callable,
         cache_dir: str | os.PathLike[str] | None,
-        hash_func: Callable[..., bytes] = pickle_hashing,
+        hash_func: Callable[..., bytes] = _hash_with_files,
         hash_transform: Callable[..., bytes] | None = None,
         reset_ops_id: bool = True,
         track_meta: bool = True,

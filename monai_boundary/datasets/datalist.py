@@ -82,13 +82,13 @@ def read_datalist(
         splits: Of these cases.
 
     Raises:
-        ValueError: The file is no datalist, two cases have one name, a name is none of a file, or a `needed` file is
-            not there.
+        ValueError: The file is no datalist, a fold is no whole number, two cases have one name, a name is none of a
+            file, or a `needed` file is not there.
         OSError: The file does not exist.
     """
     file = datalist_file(path) or Path(path) / "datalist.json"
     try:
-        content = _with_validation(_content(file), fold)
+        content = _with_validation(_content(file), fold, file)
         found = {split: [_case(entry, file.parent) for entry in content[split]] for split in SPLITS if split in content}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -118,11 +118,15 @@ def _check_files(file: Path, cases: Sequence[CaseFiles], needed: Collection[str]
         )
 
 
-def _with_validation(content: dict, fold: int) -> dict:
+def _with_validation(content: dict, fold: int, file: Path) -> dict:
     """Make a validation split of the training cases of a fold, where there are folds and no such split."""
     cases = content.get("training", [])
     if "validation" in content or not any(isinstance(case, dict) and "fold" in case for case in cases):
         return content
+    folds = [case.get("fold") for case in cases]
+    wrong = [one for one in folds if one is not None and (isinstance(one, bool) or not isinstance(one, int))]
+    if wrong:  # which would equal no number
+        raise ValueError(f'{file} must have whole numbers as folds, got {wrong[0]!r}; write "fold": 1, say')
     parts: dict[str, list] = {"training": [], "validation": []}
     for case in cases:
         parts["validation" if case.get("fold") == fold else "training"].append(case)
@@ -210,6 +214,8 @@ def _content(file: Path) -> dict:
     content = json.loads(file.read_text(encoding="utf-8-sig"))  # editors of Windows put a mark in front
     if not isinstance(content, dict):
         raise TypeError(f"a {type(content).__name__}")
+    if isinstance(content.get("testing"), list):  # as MONAI's Auto3DSeg calls the test cases
+        content["test"] = [*content.get("test", []), *content.pop("testing")]
     return content
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -102,6 +103,18 @@ def test_intact_entries_are_not_computed_again(cached: bool, items, pipeline, lo
         data = VerifiedPersistentDataset(items, pipeline, tmp_path / "cache" if cached else None)
         assert [data[number]["case"] for number in range(4)] == ["p0", "p1", "p2", "p3"]
     assert log.count() == (4 if cached else 12)
+
+
+@pytest.mark.parametrize("form", [str, Path, lambda file: [file], lambda file: {"inner": (file,)}])
+def test_a_file_that_was_changed_is_read_again(items, log, tmp_path, form):
+    file = Path(items[0]["label"])
+    steps = Compose([log, Lambdad("label", lambda _: file.read_bytes())])
+    make = partial(VerifiedPersistentDataset, [{"label": form(file)}], steps, tmp_path / "cache")
+    for number in (1, 2):
+        write_volume(file, np.full((4, 4, 4), number, np.uint8), (1.0, 1.0, 1.0))
+        for _ in range(2):
+            assert make()[0]["label"] == file.read_bytes()
+        assert log.count() == number
 
 
 def test_a_transform_in_place_leaves_the_item_as_it_was(tmp_path):

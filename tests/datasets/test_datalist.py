@@ -118,6 +118,22 @@ def test_a_broken_datalist_is_named(tmp_path, content, text):
         read_datalist(tmp_path / "d.json", needed=("image",))
 
 
+def test_the_key_of_auto3dseg_lists_test_cases_too(tmp_path: Path) -> None:
+    content = {"training": [{"image": "a.nii.gz", "fold": 0}], "testing": [{"image": "c.nii.gz"}]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert [case.case for case in read_datalist(tmp_path)["test"]] == ["c"]
+    (tmp_path / "dataset.json").write_text(json.dumps({"testing": ["c.nii.gz"], "test": ["d.nii.gz"]}))
+    assert [case.case for case in read_datalist(tmp_path)["test"]] == ["d", "c"]
+
+
+@pytest.mark.parametrize("fold", ["1", 1.5, [1], True])
+def test_folds_that_are_no_whole_numbers_are_refused(tmp_path: Path, fold: object) -> None:
+    cases = [{"image": f"{name}.nii.gz", "fold": one} for name, one in (("a", 0), ("b", fold))]
+    (tmp_path / "d.json").write_text(json.dumps({"training": cases}))
+    with pytest.raises(ValueError, match=r"d\.json must have whole numbers as folds, got .*; write \"fold\": 1, say"):
+        read_datalist(tmp_path / "d.json", fold=1)
+
+
 def test_only_the_files_that_a_caller_needs_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     content = {"training": [{"case": "a", "image": "no image", "label": "there"}],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_boundary._check import check_spacing
-from monai_boundary.datasets.em.chunks import array_folders, is_array, stores
+from monai_boundary.datasets.em.chunks import array_folders, chunk_files, is_array, stores
 from monai_boundary.datasets.em.lists import found_volumes
 from monai_boundary.datasets.em.ngff import array_place, multiscales, node_attributes
 from monai_boundary.datasets.em.stored import Stored
@@ -49,7 +49,8 @@ def zarr_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
         spacing: Voxel size in nm (z, y, x), where the metadata tell none.
         kind: What `labels` holds, see `EmVolume`.
         membrane_width: See `EmVolume`, in nm.
-        axes: A letter per axis of the image, where the metadata name none or wrong ones, such as ``"tczyx"``.
+        axes: A letter per axis of the image, where the metadata name none or wrong ones, such as ``"tczyx"``. Labels
+            whose metadata name none have the same, or those of space alone.
         channel: Which channel of the image, where there are several.
         time: Which point in time, where there are several.
         unlabelled: See `EmVolume`.
@@ -75,8 +76,17 @@ def zarr_volumes(  # noqa: PLR0913 - all but the first by keyword, in JSON
     for path in found:
         source = Stored(path, _image_key(path) if image is None else image, axes, channel, time)
         key = _label_key(path) if labels is None else labels
-        volumes.append(_volume(path, source, Stored(path, key) if key else None, size, settings))
+        ids = Stored(path, key, _label_axes(path, key, axes)) if key else None
+        volumes.append(_volume(path, source, ids, size, settings))
     return found_volumes(root, "containers of Zarr or N5, such as cells.zarr", volumes)
+
+
+def _label_axes(path: Path, key: str, axes: str | None) -> str | None:
+    """Return the letters of the image that are those of labels which name none: all, or those of space alone."""
+    if axes is None or not is_array(path / key) or array_place(path, key).axes is not None:
+        return None
+    count = len(chunk_files(path / key).shape)
+    return axes if count == len(axes) else "".join(letter for letter in axes if letter in "zyx")
 
 
 def _volume(path: Path, image: Stored, labels: Stored | None, size: Point | None, settings: dict[str, Any]) -> EmVolume:

@@ -115,8 +115,12 @@ def _plain(folder: Path) -> ArrayPlace:
     axes = _letters(names[::-1] if reverse and names and isinstance(names, list) else names)
     for attributes in (own, above):
         pixel = attributes.get("pixelResolution")
-        if isinstance(pixel, dict):
-            return _with_units(axes, pixel.get("dimensions", [])[::-1], None, [pixel.get("unit")] * 3)
+        if isinstance(pixel, dict):  # of the full resolution; a voxel of a level is the mean of `factors` of its voxels
+            full = pixel.get("dimensions", [])[::-1]
+            factors = own.get("downsamplingFactors", [1] * len(full))[::-1]
+            pairs = [*zip(full, factors, strict=False)]
+            shift = [size * (factor - 1) / 2 for size, factor in pairs]
+            return _with_units(axes, [size * factor for size, factor in pairs], shift, [pixel.get("unit")] * 3)
         size = pixel or attributes.get("voxel_size") or attributes.get("resolution")
         if size is not None:
             offset, units = attributes.get("offset"), attributes.get("units") or ["nm"] * 3

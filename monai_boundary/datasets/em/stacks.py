@@ -47,9 +47,14 @@ class SliceFolder:
 
     @property
     def numbers(self) -> list[int | None]:
-        """The last number in the name of each slice, ``None`` where there is none."""
-        found = [re.findall(r"\d+", path.stem) for path in self._files]
-        return [int(digits[-1]) if digits else None for digits in found]
+        """The number that counts the slices: the last one that differs between their names, ``None`` without one."""
+        found = [[int(digits) for digits in re.findall(r"\d+", path.stem)] for path in self._files]
+        same_count = len({*map(len, found)}) == 1
+        differ = (
+            [place for place, column in enumerate(zip(*found, strict=True)) if len({*column}) > 1] if same_count else []
+        )
+        place = differ[-1] if differ else -1
+        return [numbers[place] if numbers else None for numbers in found]
 
     def __getitem__(self, part: slice) -> np.ndarray:
         files = self._files[part]

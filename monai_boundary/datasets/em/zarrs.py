@@ -13,7 +13,7 @@ import numpy as np
 
 from monai_boundary._check import check_count
 from monai_boundary.datasets.checks import import_extra
-from monai_boundary.datasets.em.chunks import ChunkFiles, array_folders, chunk_files, is_array
+from monai_boundary.datasets.em.chunks import ChunkFiles, array_folders, chunk_files, is_array, read_json
 from monai_boundary.datasets.em.ngff import array_place
 
 __all__ = ["ZarrArray", "import_zarr", "open_zarr"]
@@ -135,9 +135,12 @@ def _open(path: Path, folder: Path) -> Any:
         if sys.version_info < (3, 11):
             raise ImportError("N5 volumes need z5py, which needs Python 3.11; convert them to Zarr")
         z5py = import_extra("z5py", "em", "N5 volumes")
-        root = next((above for above in folder.parents if (above / "attributes.json").is_file()), None)
+        # groups may have attributes, too; those of the container tell its version
+        root = next((above for above in folder.parents if "n5" in read_json(above / "attributes.json")), None)
         if root is None:
-            raise ValueError("no attributes.json above the array, which every container of N5 has")
+            raise ValueError(
+                "no attributes.json above the array with the version, 'n5', which every container of N5 has"
+            )
         return z5py.N5File(str(root), "r")[folder.relative_to(root).as_posix()]
     zarr = import_zarr()
     if (folder / "zarr.json").is_file() and int(zarr.__version__.split(".")[0]) < 3:

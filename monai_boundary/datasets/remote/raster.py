@@ -179,6 +179,8 @@ def _check_white(white: White) -> tuple[float | Literal["type"] | None, np.ndarr
 class MaskReader(TileReader):
     """The mask of a tile, of which labels are read; an alpha band, or grey stored three times, does not matter.
 
+    Colours where `codes` names numbers, and labels in the alpha band alone, are refused.
+
     Args:
         path: The file.
         codes: What its values mean. Pixels of the file's nodata value are `IGNORE`; a nodata value of 0, which many
@@ -191,14 +193,21 @@ class MaskReader(TileReader):
         self._nodata = self._sources[0].file.nodata
         self._exclusive = {value for value in codes.one_of if value != self._nodata}
         self._seen: set[int] = set()
+        file, alpha = self._sources[0].file, import_rasterio().enums.ColorInterp.alpha
+        #: Of a mask of numbers with several bands: those that should repeat the first, and those that say nothing.
+        self._colours = [band for band in (2, 3) if file.count > 2 and file.colorinterp[band - 1] != alpha]
+        self._others = [band for band in file.indexes[1:] if band not in self._colours]
+        if codes.bands > 1:
+            self._colours = self._others = []
 
     def labels(self, rows: slice, columns: slice, place: str = "") -> np.ndarray:
         """Return uint8 labels `(rows, columns)` of a window; errors name the file and `place`.
 
         Raises:
-            ValueError: The file is damaged there, a value has no label, or two exclude each other.
+            ValueError: The file is damaged there, a value has no label, two exclude each other, or it holds colours.
         """
         stored, path = self.stored(rows, columns), self.files[0]
+        self._refuse_colours(stored, rows, columns, place)
         missing = equals(stored, self._nodata).all(0) if self._nodata else np.zeros(stored.shape[1:], bool)
         self._refuse_both(stored)
         if missing.any():
@@ -212,10 +221,41 @@ class MaskReader(TileReader):
         """Read the mask once to see that it holds one only of the values that `codes` says exclude each other.
 
         Raises:
-            ValueError: It holds two, or is damaged.
+            ValueError: It holds two, is damaged, or has its labels in a band that is not read, such as alpha.
         """
-        for part in self.strips() if len(self._exclusive) > 1 else ():
-            self._refuse_both(self.stored(*part))
+        empty, others = bool(self._others), set()
+        for part in self.strips() if len(self._exclusive) > 1 or empty else ():
+            stored = self.stored(*part)
+            self._refuse_both(stored)
+            empty = empty and not stored.any()
+            for number, band in zip(self._others, self._bands(self._others, *part) if empty else (), strict=False):
+                others |= {(number, band.min()), (number, band.max())}
+        if empty and len(others) > len(self._others):
+            raise ValueError(
+                f"{self.files[0]} must hold its labels in the first band, got 0 there and other values in band "
+                f"{' or '.join(map(str, self._others))}, such as alpha; write the labels to a file of one band"
+            )
+
+    def _bands(self, bands: Sequence[int], rows: slice, columns: slice) -> np.ndarray:
+        with reading(self.files[0]):
+            window = import_rasterio().windows.Window.from_slices(rows, columns)
+            values: np.ndarray = self._sources[0].file.read([*bands], window=window)
+        return values
+
+    def _refuse_colours(self, stored: np.ndarray, rows: slice, columns: slice, place: str) -> None:
+        """Raise where the second and third band differ from the first: other bands than it would hold labels."""
+        if not self._colours:
+            return
+        others = self._bands(self._colours, rows, columns)
+        kept = self._codes.decode if self._codes.nearest else (lambda band, _: band[0])  # which a loss may have changed
+        first, *rest = (kept(band[None], place) for band in [stored[0], *others])
+        apart = np.any([(first != band) & ((first == first) | (band == band)) for band in rest], axis=0)  # NaN is NaN
+        if apart.any():
+            colour = tuple(np.concatenate([stored, others])[:, apart][:, 0].tolist())
+            raise ValueError(
+                f"{self.files[0]}{place} must hold numbers in one band, or the same in all, got colours, such as "
+                f"{colour}; convert them to numbers, or name them with codes=MaskCodes({{{colour}: 1, ...}})"
+            )
 
     def _refuse_both(self, stored: np.ndarray) -> None:
         """Note which of the values that exclude each other were read so far, and raise at the second."""

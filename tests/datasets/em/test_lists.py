@@ -66,6 +66,24 @@ def test_slices_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole["image"][0], image)
 
 
+@pytest.mark.parametrize(("image", "labels", "fits"), [
+    ("s{}_c0", "s{}_c0", True), ("s{}_c0", "s{}_c1", True), ("slice_{}", "2012_{}_id", True),
+    ("s{}_c0", "s{shifted}_c0", False), ("{}_4nm", "lab_{shifted}", False), ("a{}", "b{shifted}_2", False),
+])  # fmt: skip
+def test_slices_are_compared_by_the_number_that_counts_them(
+    tmp_path: Path, image: str, labels: str, fits: bool
+) -> None:
+    for folder, name, one in (("images", image, files.grey()), ("labels", labels, files.interior())):
+        for index, part in enumerate(one):
+            files.write_png(tmp_path / folder / f"{name.format(index, shifted=index + 1)}.png", part)
+    if fits:
+        assert len(EmSlices(isbi2012_volumes(tmp_path))) == 6
+    else:
+        volumes = isbi2012_volumes(tmp_path)
+        with pytest.raises(ValueError, match=r"must hold a slice for each of .*, got number 1 in the place of 0"):
+            EmSlices(volumes)
+
+
 @pytest.mark.parametrize("form", [".tif", ".h5", ".png"])
 def test_snemi3d_is_read_from_stacks_files_and_folders(tmp_path: Path, form: str) -> None:
     ids = files.blocks().astype(np.uint16)

@@ -78,6 +78,32 @@ def test_n5_tells_sizes_from_x_on_and_transforms_from_z_on(tmp_path: Path) -> No
         assert (only(path).spacing, only(path).origin) == ((40.0, 5.0, 4.0), (80.0, 0.0, 8.0))
 
 
+@pytest.mark.parametrize("key", ["c0/s0", "a/b/c/s0", "s0"])
+def test_groups_of_n5_may_have_attributes(tmp_path: Path, key: str) -> None:
+    """The layout of n5-viewer."""
+    pixel = {"pixelResolution": {"unit": "nm", "dimensions": [4.0, 4.0, 40.0]}}
+    path = write_n5(tmp_path / "a.n5", {key: files.grey()}, attributes=pixel)
+    for group in (path / key).parents:
+        if group != path and path in group.parents:
+            (group / "attributes.json").write_text(json.dumps(pixel))
+    np.testing.assert_array_equal(only(path, image=key).image.read(), files.grey())
+    np.testing.assert_array_equal(Stored(path / key, "").read(), files.grey())
+    (path / "attributes.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"a\.n5, .*s0, must be an array .* got: no attributes.json above .* version, 'n5'"
+    ):
+        Stored(path, key).read()
+
+
+@pytest.mark.parametrize("key", ["s2", "c0/s0"])
+def test_a_level_of_n5_has_the_voxels_that_its_factors_make(tmp_path: Path, key: str) -> None:
+    pixel = {"pixelResolution": {"unit": "nm", "dimensions": [4.0, 5.0, 40.0]}, "downsamplingFactors": [4, 2, 1]}
+    path = write_n5(tmp_path / "a.n5", {key: files.grey()}, attributes=pixel)
+    volume = only(path, image=key)
+    assert volume.spacing == (40.0, 10.0, 16.0)
+    assert volume.origin == (0.0, 2.5, 6.0)  # the mean of the voxels that became one: (factor - 1) / 2 of them further
+
+
 def test_labels_of_a_part_lie_where_their_place_says(tmp_path: Path) -> None:
     image, ids = files.grey(), files.blocks()
     path = write_ome_zarr(tmp_path / "a.zarr", image, ids[2:, 8:, 4:], shift=(2, 8, 4))
@@ -134,6 +160,26 @@ def test_axes_can_be_given(tmp_path: Path) -> None:
     image = files.grey(shape=(1, 9, 8, 7))
     path = write_zarr(tmp_path / "a.zarr", {"raw": image})
     np.testing.assert_array_equal(only(path, axes="cxyz", spacing=SPACING).image.read(), image[0].transpose())
+
+
+@pytest.mark.parametrize(("axes", "shape", "label_axes"), [
+    ("xyz", (16, 16, 16), "xyz"), ("czxy", (2, 16, 16, 16), "zxy"), ("cxyz", (2, 16, 16, 16), "cxyz"),
+    ("yxzc", (16, 16, 16, 2), "yxz"),
+])  # fmt: skip
+def test_axes_that_are_given_are_those_of_labels_that_name_none(tmp_path: Path, axes, shape, label_axes) -> None:
+    image, ids = files.grey(shape=(16, 16, 16)), np.random.default_rng(1).integers(0, 9, (16, 16, 16))
+    turn = [*map("zyx".index, (one for one in axes if one != "c"))]
+    stored, labels = image.transpose(turn), ids.transpose(turn)
+    if "c" in axes:
+        stored = np.stack([stored] * 2, axes.index("c"))
+    labels = labels[None] if label_axes == "cxyz" else labels
+    path = write_zarr(tmp_path / "a.zarr", {"raw": stored, "ids": labels})
+    volume = only(path, image="raw", labels="ids", axes=axes, channel=0 if "c" in axes else None, spacing=SPACING)
+    np.testing.assert_array_equal(volume.image.read(), image)
+    np.testing.assert_array_equal(volume.labels.read(), ids)
+    zarr.open_group(path, mode="r+").create_array("named", data=ids, dimension_names=["z", "y", "x"])
+    known = only(path, image="raw", labels="named", axes=axes, channel=0 if "c" in axes else None, spacing=SPACING)
+    np.testing.assert_array_equal(known.labels.read(), ids)  # what the metadata say of labels stays
 
 
 def test_names_of_dimensions_are_taken(tmp_path: Path) -> None:

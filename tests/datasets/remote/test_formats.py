@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from PIL import Image
 
 from monai_boundary.bundles.aerial import folder_tiles
 from monai_boundary.bundles.aerial_scaling import tile_scaling
-from monai_boundary.datasets.remote import Layer, Tile, TileReader, TileWindows
+from monai_boundary.datasets.remote import IGNORE, Layer, MaskCodes, Tile, TileReader, TileWindows
+from monai_boundary.datasets.remote.codes import BINARY
+from monai_boundary.datasets.remote.raster import MaskReader
+from monai_boundary.evaluation.tiles import evaluate_tiles
 from monai_boundary.inference import TileInferer, predict_tile
 from tests.datasets.remote import files
 from tests.datasets.remote.serving import serving
@@ -244,3 +248,59 @@ def test_what_gives_no_scale_is_refused(options: dict, message: str, tmp_path: P
     files.write(tmp_path / "a.tif", np.full((1, 20, 20), 7, np.uint8))
     with pytest.raises(ValueError, match=message):
         tile_scaling(folder_tiles(tmp_path), progress=False, **options)
+
+
+# Masks of several bands
+
+
+EIGHT = (slice(0, 8), slice(0, 8))
+SQUARE = np.pad(np.full((3, 3), 255, np.uint8), ((2, 3), (2, 3)))
+
+
+def mask_file(path: Path, bands: dict[int, np.ndarray], count: int, **options) -> Path:
+    """A mask of `count` bands, black but for some."""
+    array = np.zeros((count, 8, 8), np.uint8)
+    for band, values in bands.items():
+        array[band - 1] = values
+    return files.write(path, array, **options)
+
+
+@pytest.mark.parametrize("name", ["town.tif", "town.png"])
+@pytest.mark.parametrize("nearest", [False, True])
+@pytest.mark.parametrize("bands", [(3,), (2,), (1,), (1, 2), (2, 3)])
+@pytest.mark.parametrize("count", [3, 4])
+def test_colours_are_no_numbers(tmp_path: Path, name: str, nearest: bool, bands: tuple, count: int) -> None:
+    alpha = {4: np.full((8, 8), 255)} if count == 4 else {}
+    kind = {} if name.endswith("tif") else {"driver": "PNG", "place": None}
+    path = mask_file(tmp_path / name, dict.fromkeys(bands, SQUARE) | alpha, count, **kind)
+    colour = tuple(255 * (band in bands) for band in (1, 2, 3))
+    text = re.escape(f" must hold numbers in one band, or the same in all, got colours, such as {colour}; convert them")
+    codes = MaskCodes(BINARY.labels, nearest)
+    with MaskReader(path, codes) as reader, pytest.raises(ValueError, match=text):
+        reader.labels(*EIGHT)
+    named = MaskCodes({(0, 0, 0): 0, colour: 1})  # the remedy
+    with MaskReader(path, named) as reader:
+        np.testing.assert_array_equal(reader.labels(*EIGHT), SQUARE > 0)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_labels_in_the_alpha_band_alone_are_refused_before_training_and_scores(tmp_path: Path, count: int) -> None:
+    path = mask_file(tmp_path / "gt" / "town.tif", {count: SQUARE}, count, ALPHA="YES")
+    tile = Tile("town", (Layer(files.write(tmp_path / "pred" / "town.tif", SQUARE)),), path, "training")
+    with pytest.raises(ValueError, match=rf"must hold its labels in the first band, got 0 .* in band {count}, such as"):
+        TileWindows([tile], (8, 8))
+    result = evaluate_tiles(tmp_path / "pred", tmp_path / "gt", progress=False)
+    assert "write the labels to a file of one band" in result.failed["town"]
+    full = mask_file(tmp_path / "full.tif", {count: 255}, count, ALPHA="YES")
+    with MaskReader(full, BINARY) as reader:  # no building
+        reader.check_values()
+        assert not reader.labels(*EIGHT).any()
+
+
+def test_grey_in_all_bands_is_read_with_what_is_missing(tmp_path: Path) -> None:
+    grey = np.where(SQUARE > 0, np.float32(1), np.float32(0))
+    grey[0, 0] = np.nan
+    path = files.write(tmp_path / "town.tif", np.stack([grey] * 3), nodata=np.nan)
+    with MaskReader(path, BINARY) as reader:
+        found = reader.labels(*EIGHT)
+    np.testing.assert_array_equal(found, np.where(np.isnan(grey), IGNORE, SQUARE > 0))
