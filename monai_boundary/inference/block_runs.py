@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,8 +46,8 @@ def predict_blocks(  # noqa: PLR0913 - three that every call gives, the rest by 
     neighbours) that a block holds are joined where they touch at its faces. Memory does not grow with the volume, but
     for 24 bytes per component of a block.
 
-    A run that is killed leaves a folder ``.<name>.blocks`` beside `target`; the same call goes on from there, and its
-    result is the same. `target` is there once it is whole.
+    A run that is killed leaves a folder ``.<name>.blocks`` beside `target`; the same call goes on from there, where it
+    names the `model`, and its result is the same. `target` is there once it is whole.
 
     Args:
         source: The volume.
@@ -63,7 +64,8 @@ def predict_blocks(  # noqa: PLR0913 - three that every call gives, the rest by 
             ``None`` leaves it 0. Right where the halo is wider than the membranes.
         standardize: Give `predict` the values less the mean of the volume, divided by their standard deviation, as
             MONAI's `NormalizeIntensity` does for a volume in memory.
-        model: What `predict` is, such as the checksum of its weights: a killed run is continued by the same only.
+        model: What `predict` is, such as the checksum of its weights: a killed run is continued by the same only, and
+            one without a name by none.
         version: Of OME-Zarr, ``"0.4"`` or ``"0.5"``.
         overwrite: Replace `target`, and drop what a killed run of other settings has left.
         progress: Show a progress bar.
@@ -80,13 +82,13 @@ def predict_blocks(  # noqa: PLR0913 - three that every call gives, the rest by 
     place = Path(target)
     blocks = Blocks(source.shape, tuple(block_size), tuple(halo))  # type: ignore[arg-type]
     settings = {
-        "source": str(source), "shape": [*blocks.shape], "block_size": [*blocks.size], "halo": [*blocks.halo],
-        "spacing": [*map(float, spacing)], "offset": [*map(float, offset)], "standardize": standardize, "model": model,
-        "threshold": check_fraction("threshold", threshold), "min_size": check_count("min_size", min_size, 0),
-        "fill": fill is not None, "version": version,
+        "source": _ADDRESS.sub("", str(source)), "shape": [*blocks.shape], "block_size": [*blocks.size],
+        "halo": [*blocks.halo], "spacing": [*map(float, spacing)], "offset": [*map(float, offset)],
+        "standardize": standardize, "model": model, "threshold": check_fraction("threshold", threshold),
+        "min_size": check_count("min_size", min_size, 0), "fill": fill is not None, "version": version,
     }  # fmt: skip
     folder = place.with_name(f".{place.name}.blocks")
-    with only_writer(place.parent, f"{place.name}.blocks"), _naming(folder):
+    with only_writer(place.parent, f"{place.name}.blocks"), _naming(folder, model):
         finished = (folder / _SETTINGS).exists() and not (folder / RESULT).exists()  # killed while it removed the rest
         if not finished:
             if place.exists() and not overwrite:
@@ -100,17 +102,19 @@ def predict_blocks(  # noqa: PLR0913 - three that every call gives, the rest by 
 
 
 _SETTINGS = "settings.json"
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in memory, which Python says of an object that has no name
 
 
 @contextmanager
-def _naming(folder: Path) -> Iterator[None]:
+def _naming(folder: Path, model: str) -> Iterator[None]:
     """Name the folder in an error of zarr's writers, which say no path."""
     try:
         yield
     except OSError as error:
         if error.errno is None or error.filename is not None:
             raise
-        reason = f"{error.strerror}; free some space and start again, which goes on from here"
+        remedy = ", which goes on from here" if model else " with overwrite=True"
+        reason = f"{error.strerror}; free some space and start again{remedy}"
         raise OSError(error.errno, reason, str(folder)) from error
 
 
@@ -120,8 +124,13 @@ def _begin(folder: Path, settings: dict[str, Any], grid: VolumeGrid, blocks: Blo
     if path.exists():
         before = json.loads(path.read_text())
         other = [name for name, value in settings.items() if before.get(name) != value]
-        if not other:
+        if not other and settings["model"]:
             return
+        if not (other or overwrite):
+            raise ValueError(
+                f"model must name what predict is to continue the unfinished run in {folder}, got ''; pass "
+                "overwrite=True to start again, and model=, such as the checksum of the weights"
+            )
         if not overwrite:
             raise ValueError(
                 f"{other[0]} must be {before.get(other[0])} as in the unfinished run in {folder}, got "

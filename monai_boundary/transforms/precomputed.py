@@ -137,6 +137,13 @@ def _place(labels: MetaTensor, record: MapRecord, case: str) -> tuple[list[int],
             f" and axes {steps}; read the map before Spacingd, zoom, rotation and deformation, or precompute from "
             "resampled labels"
         )
+    shapes = tuple(labels.shape[1:]), tuple(record.shape[1:])
+    if np.array_equal(np.abs(turn), np.eye(ndim)) and shapes[0] != shapes[1] and sorted(shapes[0]) == sorted(shapes[1]):
+        raise ValueError(
+            f"labels of case {case!r} must have the axes of their affine, got shape {shapes[0]} in a volume of "
+            f"{shapes[1]}, whose axes they were before they were transposed; read the map before Transposed, or turn "
+            "with Orientationd"
+        )
     axes = [int(np.argmax(np.abs(turn[:, axis]))) for axis in range(ndim)]
     low, high = found.min(0), found.max(0)
     return axes, turn.sum(1), low.tolist(), (high - low + 1).tolist()

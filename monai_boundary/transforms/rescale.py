@@ -34,7 +34,8 @@ class RescaleDistanceMap(Transform):
     the objects alone.
 
     Args:
-        tolerance: Largest relative difference of the factor between directions.
+        tolerance: Largest relative difference of the factor between directions. One voxel of the shortest axis that
+            has several is always let pass: MONAI zooms to whole voxels.
 
     Raises:
         TypeError: The map is not a `MetaTensor` and so carries no record.
@@ -62,11 +63,13 @@ class RescaleDistanceMap(Transform):
         spacing, then = _record(distance_map)
         nominal, factors = _stretch(then, distance_map.affine.detach().cpu().double().numpy(), spacing)
         factor = float(factors.mean())
-        if np.abs(factors / factor - 1).max() > self.tolerance:
+        limit = max(self.tolerance, 1 / min((size for size in distance_map.shape[1:] if size > 1), default=math.inf))
+        if np.abs(factors / factor - 1).max() > limit:
             raise ValueError(
-                f"the zoom must be the same along every axis, got factors {np.round(factors, 4).tolist()}; compute the "
-                "map again after the augmentation, with the spacing from before it: SignedDistanceMapd(..., spacing="
-                f"{np.round(nominal, 6).tolist()})"
+                f"the zoom must be the same along every axis to {limit:.3g}, got factors "
+                f"{np.round(factors, 4).tolist()}; compute the map again after the augmentation, with the spacing from "
+                f"before it: SignedDistanceMapd(..., spacing={np.round(nominal, 6).tolist()}), or pass a larger "
+                "tolerance="
             )
         result = _scaled(distance_map, factor)
         record_grid(result, nominal.tolist())

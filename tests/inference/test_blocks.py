@@ -200,16 +200,18 @@ def broken_after(count: int):
 def test_what_is_done_is_not_done_again_and_other_settings_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "a.zarr"
     with pytest.raises(KeyboardInterrupt):
-        predict(target, network=broken_after(7))
+        predict(target, network=broken_after(7), model="m")
     assert not target.exists()
     for change, text in (
-        ({"threshold": 0.6}, r"threshold must be 0\.5 as in the unfinished run in .*\.a\.zarr\.blocks, got 0\.6; give"),
-        ({"model": "other"}, "model must be  as in the unfinished run"), ({"halo": (1, 1, 1)}, "halo must be"),
+        ({"threshold": 0.6, "model": "m"},
+         r"threshold must be 0\.5 as in the unfinished run in .*\.a\.zarr\.blocks, got 0\.6; give"),
+        ({"model": "other"}, "model must be m as in the unfinished run"), ({"halo": (1, 1, 1)}, "halo must be"),
+        ({}, "model must be m as in"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=text):
             predict(target, **change)
     source = Noise()
-    predict(target, source)
+    predict(target, source, model="m")
     assert len(source.read) == 18 - 7
     with pytest.raises(FileExistsError, match=r"a\.zarr must not exist yet; choose another name or pass overwrite"):
         predict(target)
@@ -219,6 +221,38 @@ def test_what_is_done_is_not_done_again_and_other_settings_are_refused(tmp_path:
     assert content(target) == before
     predict(target, overwrite=True)
     assert content(target) == before
+
+
+def test_a_run_of_a_model_without_a_name_is_not_continued_by_another(tmp_path: Path) -> None:
+    target = tmp_path / "a.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        predict(target, network=broken_after(7))
+    with pytest.raises(
+        ValueError, match=r"model must name what predict is to continue .*\.a\.zarr\.blocks, got ''; pass"
+    ):
+        predict(target, network=lambda voxels: np.zeros(voxels.shape))
+    likelihood, _ = predict(target, network=lambda voxels: np.zeros(voxels.shape), overwrite=True)
+    assert not likelihood.any()
+
+
+class Bare(Noise):
+    """A source of one's own, which says of itself what Python says: where it lies in memory."""
+
+    __str__ = object.__str__
+
+
+class Described(Bare):
+    def __repr__(self) -> str:
+        return f"Described({self.array.mean()}, {object.__repr__(self)})"
+
+
+@pytest.mark.parametrize("kind", [Bare, Described])
+def test_a_source_that_has_no_name_is_continued_in_another_process(tmp_path: Path, kind) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        predict(tmp_path / "a.zarr", kind(), network=broken_after(7), model="m")
+    source = kind()  # elsewhere in memory
+    predict(tmp_path / "a.zarr", source, model="m")
+    assert len(source.read) == 18 - 7
 
 
 @pytest.mark.parametrize(("change", "text"), [
@@ -245,8 +279,10 @@ def test_a_full_disk_is_told_with_the_folder_that_goes_on(tmp_path: Path) -> Non
     with pytest.raises(
         OSError, match=r"No space left on device; free some .* goes on from here: '.*\.a\.zarr\.blocks'"
     ):
-        predict(tmp_path / "a.zarr", network=full)
-    predict(tmp_path / "a.zarr")
+        predict(tmp_path / "a.zarr", network=full, model="m")
+    predict(tmp_path / "a.zarr", model="m")
+    with pytest.raises(OSError, match=r"free some space and start again with overwrite=True: '.*\.b\.zarr\.blocks'"):
+        predict(tmp_path / "b.zarr", network=full)
 
 
 def test_a_stored_volume_keeps_its_voxel_size_and_place(tmp_path: Path) -> None:

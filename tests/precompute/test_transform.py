@@ -108,6 +108,16 @@ def test_maps_on_several_chunks_are_put_together(data: Path, tmp_path: Path) -> 
     assert np.array_equal(part, whole(tmp_path / "maps", "p0")[:, 50:130, 3:67, 20:80])
 
 
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 3, 1, 2)])
+@pytest.mark.parametrize("flip", [[], [mt.Flipd("label", 0)]])
+def test_axes_that_were_transposed_without_their_affine_are_refused(sample: dict, maps: Path, order, flip) -> None:
+    moved = mt.Compose([*flip, mt.Transposed("label", order)])(sample)
+    with pytest.raises(
+        ValueError, match=r"have the axes of their affine, got shape .* in a volume of .*before Transposed"
+    ):
+        PrecomputedDistanceMapd("label", maps)(moved)
+
+
 def test_after_a_zoom_the_map_can_be_rescaled(sample: dict, maps: Path) -> None:
     zoom = mt.Zoomd("distance_map", 2.0, mode="trilinear", keep_size=False, dtype=torch.float32)
     read = zoom(PrecomputedDistanceMapd("label", maps, dtype=torch.float32)(sample))

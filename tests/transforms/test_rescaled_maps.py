@@ -126,6 +126,25 @@ def test_a_batch_has_a_factor_for_each_of_its_maps():
     torch.testing.assert_close(RescaleDistanceMap()(batch).as_tensor(), batch.as_tensor())
 
 
+def test_a_zoom_of_a_thin_patch_may_round_each_axis_to_whole_voxels_and_no_more():
+    label = with_affine(box((24, 48, 48)).numpy(), *np.diag([2.0, 1.0, 1.0]))
+    data = SignedDistanceMapd("label", **CENTRE_MM)({"label": label})
+    crop = mt.RandSpatialCropd(KEYS, (16, 40, 40), random_size=False)
+    for seed in range(40):
+        zoom = mt.RandZoomd(KEYS, 1.0, 0.9, 1.1, mode=["nearest-exact", "trilinear"], padding_mode="edge")
+        steps = mt.Compose([crop, zoom]).set_random_state(seed)
+        moved = steps(data)["distance_map"]
+        factors = (2.0, 1.0, 1.0) / moved.affine.numpy()[:3, :3].diagonal()
+        rescaled = RescaleDistanceMap()(moved)
+        torch.testing.assert_close(rescaled.as_tensor(), moved.as_tensor() * factors.mean(), rtol=1e-4, atol=1e-4)
+    stretched = zoomed((1.2, 1.0, 1.0))(crop(data))["distance_map"]
+    with pytest.raises(
+        ValueError, match=r"same along every axis to 0\.0625, got factors .* or pass a larger tolerance="
+    ):
+        RescaleDistanceMap()(stretched)
+    RescaleDistanceMap(tolerance=0.2)(stretched)
+
+
 def test_a_map_without_the_affine_of_its_making_or_with_a_flat_one_is_refused():
     maps = SignedDistanceMap(**CENTRE_MM)(on_grid(box((8, 8)).numpy(), (1.0, 1.0)))
     old = maps.clone()
