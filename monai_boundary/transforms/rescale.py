@@ -35,7 +35,7 @@ class RescaleDistanceMap(Transform):
 
     Args:
         tolerance: Largest relative difference of the factor between directions. One voxel of the shortest axis that
-            has several is always let pass: MONAI zooms to whole voxels.
+            has several is let pass, up to a tenth: MONAI zooms to whole voxels.
 
     Raises:
         TypeError: The map is not a `MetaTensor` and so carries no record.
@@ -63,7 +63,8 @@ class RescaleDistanceMap(Transform):
         spacing, then = _record(distance_map)
         nominal, factors = _stretch(then, distance_map.affine.detach().cpu().double().numpy(), spacing)
         factor = float(factors.mean())
-        limit = max(self.tolerance, 1 / min((size for size in distance_map.shape[1:] if size > 1), default=math.inf))
+        shortest = min((size for size in distance_map.shape[1:] if size > 1), default=math.inf)
+        limit = max(self.tolerance, min(0.1, 1 / shortest))
         if np.abs(factors / factor - 1).max() > limit:
             raise ValueError(
                 f"the zoom must be the same along every axis to {limit:.3g}, got factors "

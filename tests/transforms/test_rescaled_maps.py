@@ -143,6 +143,9 @@ def test_a_zoom_of_a_thin_patch_may_round_each_axis_to_whole_voxels_and_no_more(
     ):
         RescaleDistanceMap()(stretched)
     RescaleDistanceMap(tolerance=0.2)(stretched)
+    few = mt.CenterSpatialCropd(KEYS, (4, 40, 40))(data)
+    with pytest.raises(ValueError, match=r"same along every axis to 0\.1, got factors"):  # one voxel of four is 25 %
+        RescaleDistanceMap()(zoomed((1.0, 1.25, 1.25))(few)["distance_map"])
 
 
 def test_a_map_without_the_affine_of_its_making_or_with_a_flat_one_is_refused():
