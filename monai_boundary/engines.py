@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -129,14 +130,28 @@ class RestoreLabelHandler:
             engine.state.output["label"] = target["label"]
 
 
+def _after_loss(engine: Any, handler: Callable[[Any], None]) -> None:
+    """Call `handler` in each step before another engine, such as that of a validation, can call the same loss.
+
+    And again at its end, for engines that do not say when the loss is done: `_EpochMeans` counts a step once.
+    """
+    with suppress(ValueError):  # an engine of ignite's own
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, handler)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, handler)
+
+
 class _EpochMeans:
     """Means over an epoch and over all ranks, summed on the device: reading a value would wait for it at each step."""
 
     def __init__(self) -> None:
         self.total: torch.Tensor | None = None
         self.count = 0
+        self._step: int | None = None
 
-    def add(self, *values: torch.Tensor) -> None:
+    def add(self, step: int, *values: torch.Tensor) -> None:
+        if step == self._step:
+            return
+        self._step = step
         # plain: of a batch of one MetaTensor the terms have metadata that no slice of their row fits
         plain = [value.detach().as_subclass(torch.Tensor) for value in values]
         row = torch.stack([value.to(sum_dtype(value.device)) for value in plain])
@@ -147,7 +162,7 @@ class _EpochMeans:
         if self.total is None:
             return []
         total = idist.all_reduce(torch.cat([self.total, self.total.new_tensor([self.count])]))
-        self.total, self.count = None, 0
+        self.total, self.count, self._step = None, 0, None
         means: list[float] = (total[:-1] / total[-1]).tolist()
         return means
 
@@ -176,7 +191,7 @@ class AlphaScheduleHandler:
     def attach(self, engine: Any) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        _after_loss(engine, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._close)
 
     def __call__(self, engine: Any) -> None:
@@ -190,8 +205,8 @@ class AlphaScheduleHandler:
         else:
             self.loss.term_weights = pair
 
-    def _collect(self, engine: Any) -> None:  # noqa: ARG002
-        self._means.add(self.loss.region_term)
+    def _collect(self, engine: Any) -> None:
+        self._means.add(engine.state.iteration, self.loss.region_term)
 
     def _close(self, engine: Any) -> None:  # noqa: ARG002
         self.history.extend(self._means.pop())
@@ -242,7 +257,7 @@ class LossTermsHandler:
         """Attach to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._measure)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        _after_loss(engine, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -262,8 +277,8 @@ class LossTermsHandler:
     def _start(self, engine: Any) -> None:  # noqa: ARG002
         self._means, self._norms, self._share = _EpochMeans(), None, None
 
-    def _collect(self, engine: Any) -> None:  # noqa: ARG002
-        self._means.add(self.loss.region_term, self.loss.boundary_term)
+    def _collect(self, engine: Any) -> None:
+        self._means.add(engine.state.iteration, self.loss.region_term, self.loss.boundary_term)
         if self._norms is not None and self._share is None:  # the loss has set the weights of this step by now
             region, boundary = (weight * norm for weight, norm in zip(self.loss.term_weights, self._norms, strict=True))
             self._share = 0.0 if region + boundary == 0 else boundary / (region + boundary)  # NaN shows

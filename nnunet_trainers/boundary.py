@@ -12,6 +12,7 @@ import torch  # noqa: E402
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler  # noqa: E402
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: E402
 
+from monai_boundary._check import check_count  # noqa: E402
 from monai_boundary.kernels.distance import PUBLISHED, DistanceMapOptions  # noqa: E402
 from monai_boundary.schedules import Rebalance, Schedule  # noqa: E402
 from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin  # noqa: E402
@@ -38,7 +39,9 @@ class RunLength:
             "num_epochs": self.run_epochs, "num_iterations_per_epoch": self.run_iterations,
             "num_val_iterations_per_epoch": self.run_validation_iterations,
         }  # fmt: skip
-        vars(self).update({name: value for name, value in lengths.items() if value is not None})
+        for name, value in lengths.items():
+            if value is not None:
+                vars(self)[name] = check_count(f"length of the run, {name},", value)
         super().initialize()  # type: ignore[misc]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from nnunetv2 import paths
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from monai_boundary._checksums import check_archive
 from monai_boundary._files import remove_parts, replacing
@@ -23,6 +26,22 @@ else:
 
 class CheckedMixin(_Trainer):
     """Finds out before training what nnU-Net would find out when it saves, and never leaves half a checkpoint."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a mixin behind the trainer that it should change: that trainer would call none of its methods.
+
+        Raises:
+            TypeError: It is behind.
+        """
+        super().__init_subclass__(**options)
+        order = cls.__mro__
+        behind = order[order.index(nnUNetTrainer) :] if nnUNetTrainer in order else ()
+        late = [base.__name__ for base in behind if issubclass(base, CheckedMixin)]
+        if late:
+            raise TypeError(
+                f"{late[0]} must come before nnU-Net's trainer in the bases of {cls.__name__}, got it behind, where no "
+                f"method of it is called; write class {cls.__name__}({late[0]}, ...)"
+            )
 
     def __init__(
         self,
@@ -42,7 +61,25 @@ class CheckedMixin(_Trainer):
         folder = Path(self.output_folder)
         if not os.access(folder, os.W_OK):
             raise RuntimeError(f"nnUNet_results must be a folder to write into, got read-only {folder}; set it to one")
+        self._check_names()
         self._check_settings()
+
+    def _check_names(self) -> None:
+        """Refuse class attributes that look like settings and that nobody reads."""
+        order = type(self).__mro__
+        settings = [name for base in order for name in inspect.get_annotations(base) if not name.startswith("_")]
+        for base in order[: order.index(nnUNetTrainer)]:
+            plain = [name for name, value in vars(base).items() if not (hasattr(value, "__get__") or callable(value))]
+            for name in plain:
+                if name.startswith("_") or name in settings:
+                    continue
+                if name in vars(self):
+                    raise TypeError(
+                        f"{name} of {base.__name__} must be set by run_epochs, run_iterations or refine_lr, or in "
+                        "initialize(), got a class attribute, which nnU-Net passes over"
+                    )
+                if near := difflib.get_close_matches(name, settings, 1, 0.8):
+                    raise TypeError(f"settings of {base.__name__} must be known, got {name}; did you mean {near[0]}?")
 
     def _check_settings(self) -> None:
         values = [int(value) for value in self.label_manager.all_labels]

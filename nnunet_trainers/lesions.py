@@ -8,7 +8,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
-from monai_boundary._check import check_fraction
+from monai_boundary._check import check_choice, check_fraction
 from monai_boundary.losses import ComponentDiceLoss
 from monai_boundary.losses.deep_supervision import resample_nearest, sum_over_heads
 from monai_boundary.losses.gradient_share import Heads
@@ -99,6 +99,7 @@ class LesionsMixin(BesideMixin, CheckedMixin):
     def _check_settings(self) -> None:
         super()._check_settings()
         check_fraction("lesion_weight", self.lesion_weight)
+        check_choice("lesions_bidirectional", self.lesions_bidirectional, (True, False))
 
     def beside_label(self) -> list[AppendBeside]:
         """Return the cells of the lesions."""

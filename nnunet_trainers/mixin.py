@@ -66,12 +66,26 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         super()._check_settings()
         check_map_options("boundary_map", self.boundary_map)
         check_schedule("boundary_schedule", self.boundary_schedule)
+        check_choice("boundary_pause", self.boundary_pause, (True, False))
         check_choice("distance_maps_on", self.distance_maps_on, ("workers", "device"))
 
     @cached_property
     def boundary_log(self) -> BoundaryLog:
         """What is kept of each epoch in nnU-Net's log."""
         return BoundaryLog(self.logger)
+
+    def initialize(self) -> None:
+        """Initialize as nnU-Net does.
+
+        Raises:
+            TypeError: Another class has put its loss in place of this mixin's.
+        """
+        super().initialize()
+        if not isinstance(self.loss, RegionAndBoundary):
+            raise TypeError(
+                f"the loss of {type(self).__name__} must be that of BoundaryMixin, got {type(self.loss).__name__} of "
+                "another base; name BoundaryMixin, or the trainer that has it, before that"
+            )
 
     # Distance maps: from the data loader, or from here, to the loss
 

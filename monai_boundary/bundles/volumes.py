@@ -10,7 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 from monai.data.image_writer import NibabelWriter
+from monai.data.utils import to_affine_nd
 from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 
 from monai_boundary._files import write_bytes
@@ -161,7 +163,19 @@ class CaseNames:
 
 
 class WholeNiftiWriter(NibabelWriter):
-    """MONAI's writer of NIfTI files, whose files are whole or not there."""
+    """MONAI's writer of NIfTI files, whose files are whole or not there, and of any orientation."""
+
+    def set_metadata(self, meta_dict: Mapping | None, resample: bool = True, **options: Any) -> None:
+        """Take the affine as it is where nothing is to be resampled.
+
+        MONAI sends such an image through its resampling, which takes a volume without channels for a 2D image with them
+        and inverts the upper left 2 x 2 of the affine: singular where the slices are not stored last.
+        """
+        if resample or meta_dict is None:
+            super().set_metadata(meta_dict, resample, **options)
+            return
+        self.affine = to_affine_nd(3, self.get_meta_info(meta_dict)[1])
+        self.data_obj = np.asarray(self.data_obj, self.output_dtype)  # type: ignore[has-type]
 
     def write(self, filename: str | os.PathLike[str], verbose: bool = False, **obj_kwargs: Any) -> None:
         """Write the image elsewhere, and put its file in place in one step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import nibabel as nib
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from monai.data import MetaTensor
+from monai.transforms import SaveImage
 
 from monai_boundary.bundles.models import ModelSettings, make_network, saved_network, saved_settings
 from monai_boundary.bundles.running import reason_of
-from monai_boundary.bundles.volumes import cases_to_predict
+from monai_boundary.bundles.volumes import WholeNiftiWriter, cases_to_predict
 from monai_boundary.datasets import write_volume
 from tests.bundles.running import QUIET, bundle, killed_run_goes_on, last_state, refusal, run_page
 
@@ -259,3 +262,18 @@ def test_the_commands_of_the_page_run_from_an_empty_folder(
     (data / "datalist.json").write_text(text.replace('"labels/', '"labelsTr/'))
     assert run_page(name, data, tmp_path / "empty", monkeypatch, *SMALL, "--num_workers", 0, "--max_epochs", 1) == 4
     assert (Path(name) / "scores" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_predictions_are_written_in_whatever_order_the_axes_are_stored(order, tmp_path: Path) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([1.0, 1.0, 3.0])[:, order]
+    affine[:3, 3] = 5, -4, 3
+    labels = torch.randint(0, 2, (1, *np.array([6, 7, 3])[[*order]]))
+    image = MetaTensor(labels, affine=torch.tensor(affine), meta={"filename_or_obj": "a.nii.gz"})
+    options = {"output_postfix": "", "separate_folder": False, "print_log": False}
+    SaveImage(tmp_path, output_dtype="uint8", writer=WholeNiftiWriter, resample=False, **options)(image)
+    written = nib.load(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(written.affine, affine)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), labels[0])
+    assert written.get_data_dtype() == np.uint8

@@ -339,7 +339,7 @@ def test_what_is_no_schedule_is_refused_at_once(wrong):
 @pytest.mark.filterwarnings("ignore:.*no finite")
 def test_a_share_that_is_not_a_number_is_not_shown_as_no_share():
     loss = GeneralizedDiceBoundaryLoss(spacing=(1, 1))
-    handler, state = LossTermsHandler(loss, gradient_share=True), SimpleNamespace(metrics={})
+    handler, state = LossTermsHandler(loss, gradient_share=True), SimpleNamespace(metrics={}, iteration=1)
     logits = torch.randn(2, 2, 16, 16)
     logits[0, 0, 3, 3] = math.nan
     state.output = {"pred": logits, "label": torch.ones(2, 1, 16, 16)}
@@ -360,3 +360,18 @@ def test_the_share_is_measured_of_labels_from_which_the_loss_makes_its_maps():
     assert loss.measure_gradients(logits, batch["label"]) == pytest.approx(expected, rel=1e-5)
     assert loss.measure_gradients(logits, given) == pytest.approx(expected, rel=1e-5)
     assert suggest_alpha(loss, lambda image: image, [(logits, given, None)]) > 0
+
+
+def test_the_terms_are_those_of_the_training_where_a_validation_calls_the_same_loss():
+    plain, run = Run(max_epochs=1), Run(max_epochs=1)
+
+    def validate(_: object) -> None:
+        run.loss(torch.zeros(1, 2, 16, 16), torch.ones(1, 1, 16, 16), torch.zeros(1, 2, 16, 16))
+
+    handlers = run.trainer._event_handlers[Events.ITERATION_COMPLETED]
+    run.trainer.add_event_handler(Events.ITERATION_COMPLETED, validate)
+    handlers.insert(0, handlers.pop())
+    plain.trainer.run()
+    run.trainer.run()
+    assert run.metrics == plain.metrics
+    assert run.alpha.history == plain.alpha.history

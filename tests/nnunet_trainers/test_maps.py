@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
+from nnunetv2.training.nnUNetTrainer.variants.loss.nnUNetTrainerDiceLoss import nnUNetTrainerDiceLoss
 
 from monai_boundary import DistanceMapOptions, GradientShare, Share
 from monai_boundary.kernels.distance import PUBLISHED as PUBLISHED_MAP
@@ -17,7 +19,8 @@ from nnunet_trainers.boundary import (
     nnUNetTrainerBoundaryPublished,
     nnUNetTrainerDiceCEBoundary,
 )
-from nnunet_trainers.lesions import nnUNetTrainerDiceCELesions
+from nnunet_trainers.lesions import LesionsMixin, nnUNetTrainerDiceCELesions
+from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin
 from nnunet_trainers.targets import AppendDistanceMaps
 from tests import oracles
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, PATCH, REGIONS, REGIONS_IGNORE, SPACING
@@ -249,8 +252,27 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(dataset: str, dee
         (nnUNetTrainerBoundary, "boundary_schedule", Share(0.2), "must be a schedule, got Share"),
         (nnUNetTrainerBoundary, "boundary_schedule", GradientShare, "must be a schedule, got <class"),
         (nnUNetTrainerDiceCELesions, "lesion_weight", 2.0, "must lie in .0, 1., got 2.0"),
+        (nnUNetTrainerDiceCELesions, "lesions_bidirectional", "no", "must be one of True, False, got 'no'"),
+        (nnUNetTrainerBoundary, "boundary_pause", "no", "must be one of True, False, got 'no'"),
+        (nnUNetTrainerBoundary, "boundary_shedule", 1, "; did you mean boundary_schedule"),
+        (nnUNetTrainerBoundary, "run_epoch", 3, "; did you mean run_epochs"),
+        (nnUNetTrainerBoundary, "num_epochs", 3, " of Wrong must be set by run_epochs"),
+        (nnUNetTrainerBoundary, "initial_lr", 1e-4, " of Wrong must be set by run_epochs"),
     ],
 )
 def test_settings_are_checked_before_training(parent: type, name: str, value: object, text: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"{name} {text}"):
+    with pytest.raises((TypeError, ValueError), match=f"{name} ?{text}"):
         build(type("Wrong", (parent,), {name: value}), started=False)
+
+
+@pytest.mark.parametrize("mixin", [BoundaryMixin, LesionsMixin, GeneralizedDiceMixin])
+def test_a_mixin_behind_the_trainer_is_refused_and_not_passed_over(mixin: type) -> None:
+    with pytest.raises(TypeError, match=rf"{mixin.__name__} must come before .* write class Mine\({mixin.__name__}, "):
+        type("Mine", (nnUNetTrainerNoMirroring, mixin), {})
+    assert issubclass(type("Mine", (mixin, nnUNetTrainerNoMirroring), {}), mixin)
+
+
+@pytest.mark.parametrize("other", [nnUNetTrainerDiceLoss, nnUNetTrainerDiceCELesions])
+def test_another_loss_in_place_of_that_with_the_boundary_term_is_refused(other: type) -> None:
+    with pytest.raises(TypeError, match="the loss of Mine must be that of BoundaryMixin, got"):
+        build(type("Mine", (other, nnUNetTrainerDiceCEBoundary), {}))
