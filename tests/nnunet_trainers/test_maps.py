@@ -254,7 +254,7 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(dataset: str, dee
         (nnUNetTrainerDiceCELesions, "lesion_weight", 2.0, "must lie in .0, 1., got 2.0"),
         (nnUNetTrainerDiceCELesions, "lesions_bidirectional", "no", "must be one of True, False, got 'no'"),
         (nnUNetTrainerBoundary, "boundary_pause", "no", "must be one of True, False, got 'no'"),
-        (nnUNetTrainerBoundary, "boundary_shedule", 1, "; did you mean boundary_schedule"),
+        (nnUNetTrainerBoundary, "boundary_schedul", 1, "; did you mean boundary_schedule"),
         (nnUNetTrainerBoundary, "run_epoch", 3, "; did you mean run_epochs"),
         (nnUNetTrainerBoundary, "num_epochs", 3, " of Wrong must be set by run_epochs"),
         (nnUNetTrainerBoundary, "initial_lr", 1e-4, " of Wrong must be set by run_epochs"),
