@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from monai.utils import IgniteInfo, min_version, optional_import
@@ -23,7 +24,8 @@ class WeightSearchHandler:
     It acts after all other handlers of an epoch, so a learning-rate handler has made its step before the state is
     saved. With ``amp=True`` the trainer's gradient scaler is saved, too. Its folder takes the place of a
     `CheckpointSaver` and `CheckpointLoader` on the trainer: start a killed run again with the same script. Every epoch
-    begins with a new pass over the loader. Other handlers see the same epoch once for every candidate.
+    begins with a new pass over the loader. Other handlers see the same epoch once for every candidate, and the
+    evaluator's `best_metric_epoch` is 0 where a validation before, also one before a kill, was as good or better.
 
     Args:
         search: Its `max_epochs` is the trainer's.
@@ -68,8 +70,18 @@ class WeightSearchHandler:
     def _renew_loader(self, engine: Any) -> None:
         engine.set_data(engine.state.dataloader)  # as a run that is resumed here does
 
+    def _remind(self) -> None:
+        """Tell the evaluator the best score so far: a kill loses it, NaN hides it, and its epoch comes again."""
+        state = self.evaluator.state
+        scores = [score for entry in self.search.rounds for score in entry.scores]
+        if state.best_metric_epoch != -1:
+            scores.append(state.best_metric)  # also of validations that are none of the search
+        known = [score for score in scores if not math.isnan(score)]
+        state.best_metric, state.best_metric_epoch = (max(known), 0) if known else (-1, -1)
+
     def _settle(self, engine: Any) -> None:
         if self.search.awaits_score:
+            self._remind()
             self.evaluator.run(self.search.epoch)
             if self.evaluator.state.key_metric_name is None:
                 raise ValueError("evaluator must have a key metric, the score, got none; give it a key_val_metric")
