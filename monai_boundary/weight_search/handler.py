@@ -33,7 +33,7 @@ class WeightSearchHandler:
 
     Raises:
         ValueError: The trainer has another `max_epochs`, or a loader without length and no `epoch_length`; the
-            evaluator has no key metric.
+            evaluator has no key metric, or one of which lower is better.
     """
 
     def __init__(self, search: WeightSearch, evaluator: Any) -> None:
@@ -53,6 +53,11 @@ class WeightSearchHandler:
             )
         if not engine.state.epoch_length:
             raise ValueError("epoch_length must be given to the trainer, got a loader without length")
+        if not self.evaluator.metric_cmp_fn(1.0, 0.0):
+            raise ValueError(
+                "evaluator must have a score of which higher is better, got a metric_cmp_fn that takes 0 for better "
+                "than 1; leave metric_cmp_fn out, and give it a metric such as the IoU"
+            )
         if getattr(engine, "scaler", None) is not None:  # the trainer makes a new one at every start
             self.search.register("trainer.scaler", engine.scaler)
         if self._attached is not engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple
@@ -49,7 +50,8 @@ class WeightSearch:
     Raises:
         TypeError: `loss` has no `term_weights`, an object of `state` has no state, or a number is none.
         ValueError: A number is wrong, or `folder` holds a search with other settings.
-        RuntimeError: The file in `folder` is damaged; more than one process; every candidate scored NaN.
+        RuntimeError: The file in `folder` is damaged; more than one process; every candidate scored NaN; something else
+            set the weights of the loss.
 
     References:
         Bokhovkin and Burnaev, Boundary loss for remote sensing imagery semantic segmentation, ISNN 2019, section 4.2.
@@ -163,7 +165,17 @@ class WeightSearch:
         self._go_back()  # also to what was just written: that it cannot be read is to be known now, not after hours
 
     def finish_epoch(self) -> None:
-        """Count the epoch that was just trained, and save the state."""
+        """Count the epoch that was just trained, and save the state.
+
+        Raises:
+            RuntimeError: Something else set the weights of the loss.
+        """
+        wanted, found = (1 - self.weight, self.weight), tuple(map(float, self.loss.term_weights))
+        if not all(math.isclose(*pair, abs_tol=1e-6) for pair in zip(wanted, found, strict=True)):
+            raise RuntimeError(
+                f"loss.term_weights must stay as the search set them, {wanted} in epoch {self.epoch}, got {found}; "
+                "something else set the weights, such as an AlphaScheduleHandler; remove it"
+            )
         self.epoch += 1
         self._snapshots["current"] = self._training.take()
         self._write()

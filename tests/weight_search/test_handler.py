@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from monai.inferers import SimpleInferer
 from monai.transforms import AsDiscreted
 from torch import nn
 
-from monai_boundary import BoundaryF1IoULoss, WeightSearch
+from monai_boundary import BoundaryF1IoULoss, Increase, WeightSearch
+from monai_boundary.engines import AlphaScheduleHandler
 from monai_boundary.weight_search import WeightSearchHandler
 
 # MONAI and Ignite, not this package
@@ -237,3 +239,17 @@ def test_a_mixed_precision_run_on_the_cpu_is_searched(tmp_path):
 def test_a_trainer_and_an_evaluator_that_do_not_fit_are_refused(tmp_path, options, text):
     with pytest.raises(ValueError, match=text):
         Run(tmp_path, **options).trainer.run()
+
+
+def test_a_score_of_which_lower_is_better_is_refused(tmp_path):
+    run = Run(tmp_path)
+    run.evaluator.metric_cmp_fn = operator.lt
+    with pytest.raises(ValueError, match="a score of which higher is better, got a metric_cmp_fn that takes 0"):
+        run.trainer.run()
+
+
+def test_weights_that_something_else_sets_are_no_candidates(tmp_path):
+    run = Run(tmp_path)
+    AlphaScheduleHandler(run.loss, Increase(0.2, 0.3)).attach(run.trainer)
+    with pytest.raises(RuntimeError, match=r"as the search set them, .* in epoch 0, got \(0\.8, 0\.2\); .*; remove it"):
+        run.trainer.run()
