@@ -353,9 +353,11 @@ def test_four_bands_of_own_ranges_are_measured_and_read_back(tmp_path: Path) -> 
     np.testing.assert_allclose(saved["white"], np.percentile(some, [2, 98], axis=1).T, rtol=0.02)
     assert done.parser.get_parsed_content("network").encoder._conv_stem.in_channels == 4
     score = done.parser.get_parsed_content("validate#evaluator").state.metrics["val_iou"]
-    again = run(images, root, "train.json", "folder.json", "evaluate.json", masks=options["masks"],
-                validation_tiles=["own_1"])  # fmt: skip
+    again = run(images, root, "train.json", "folder.json", "evaluate.json", masks=options["masks"])
     assert again.parser.get_parsed_content("validate#evaluator").state.metrics["val_iou"] == pytest.approx(score)
+    text = refusal("buildings_boundary_f1", "evaluate", "folder", "--dataset_dir", images, "--masks", options["masks"],
+                   "--bundle_root", root, "--validation_tiles", "['own_2']")  # fmt: skip
+    assert text.startswith("validation_tiles must be ['own_1'] as in the training of")  # that tile trained
     run(images, root, "inference.json", "folder.json", kind="infer", output="values", augment="none", overlap=0.0)
     found = files.read(root / "predictions" / "own_1.tif")[0]
     item = done.parser.get_parsed_content("validate#dataset")[0]

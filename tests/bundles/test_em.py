@@ -235,3 +235,15 @@ def test_the_commands_of_the_page_run_from_an_empty_folder(
     small = ["--num_workers", 0, "--max_epochs", 1, "--crop_size", "[32,32]", "--network_def#channels", "[4,8,8,8]"]
     assert run_page("em_boundary_aware", cremi, tmp_path / "empty", monkeypatch, *small) == 3
     assert (Path("em_boundary_aware") / "eval" / "fold_0" / "report.html").is_file()
+
+
+def test_evaluation_and_inference_take_the_folds_of_the_training(cremi: Path, tmp_path: Path) -> None:
+    run(cremi, tmp_path, "train.json", folds=6, max_epochs=1, warmup=0)
+    run(cremi, tmp_path, "train.json", "evaluate.json")
+    assert pd.read_csv(tmp_path / "eval" / "fold_0" / "scores.csv").volume[0] == "sample_A_000-000"
+    run(cremi, tmp_path, "inference.json", kind="infer")
+    assert (tmp_path / "predictions" / "fold_0" / "sample_A_000-000.hdf").is_file()
+    there = ["--dataset_dir", cremi, "--bundle_root", tmp_path, "--ckpt_dir", tmp_path / "models" / "fold_0"]
+    for option, value, trained in (("fold", 1, 0), ("folds", 3, 6)):
+        text = refusal("em_boundary_aware", "evaluate", *there, f"--{option}", value)
+        assert re.match(rf"{option} must be {trained} as in the training of .*model\.pt, got {value}", text)
