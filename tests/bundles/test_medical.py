@@ -182,11 +182,19 @@ def test_a_finished_run_can_be_made_longer_and_not_be_another(
         assert re.match(rf"{option} must be .* as in the run that .* got {value}; .* in another ckpt_dir", text)
     text = refusal("wmh_boundary", "evaluate", "--dataset_dir", data, "--num_workers", 0, "--fold", 1)
     assert re.match(r"fold must be 0 as in the training of .*model\.pt, got 1", text)  # scores what it was trained on
-    bundle(*command, "--max_epochs", 2, "--val_interval", 3)
+    bundle(*command, "--max_epochs", 2, "--val_interval", 2)
     assert last_state(trained / "models")[0] == 2
-    assert (trained / "models" / "model.pt").read_bytes() == best  # nothing better was seen
+    best_epoch = torch.load(trained / "models" / "training.pt", weights_only=True)["best"][1]
+    assert ((trained / "models" / "model.pt").read_bytes() == best) == (best_epoch == 1)
     (trained / "models" / "training.pt").write_bytes(best)
     assert "training.pt must be the state of a training, got another" in refusal(*command, "--max_epochs", 3)
+
+
+def test_a_training_shorter_than_its_interval_of_validations_leaves_a_model(data: Path, tmp_path: Path) -> None:
+    given = ["--dataset_dir", data, "--bundle_root", tmp_path, "--num_workers", 0, *SMALL]
+    bundle("wmh_boundary", "train", *given, "--max_epochs", 2, "--val_interval", 5)
+    assert last_state(tmp_path / "models")[0] == 2
+    assert (tmp_path / "models" / "model.pt").is_file()
 
 
 def test_curves_are_drawn_and_written_for_tensorboard(trained: Path) -> None:
