@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,20 @@ class TrainingCheckpoint:
         state: All that training changes, by name, see `SavedState`.
         best: What ``model.pt`` holds, by name: objects with `state_dict`, `ModelSettings` among them as ``"settings"``.
             A run that goes on must have the same settings.
+        cases: Names of the cases of each split, which a run that goes on must have, too. They are in ``training.pt``
+            alone, as ``model.pt`` is given to others.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], evaluator: Any, state: Mapping[str, Any], best: Mapping[str, Any]
+        self,
+        folder: str | os.PathLike[str],
+        evaluator: Any,
+        state: Mapping[str, Any],
+        best: Mapping[str, Any],
+        cases: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._folder, self._evaluator, self._best = Path(folder), evaluator, dict(best)
+        self._cases = {split: list(names) for split, names in (cases or {}).items()}
         self._training = SavedState(state)
 
     def attach(self, engine: Any) -> None:
@@ -63,6 +71,7 @@ class TrainingCheckpoint:
         content = {
             "settings": self._best["settings"].state_dict(), "epoch": engine.state.epoch,
             "best": (float(score.best_metric), score.best_metric_epoch), "training": self._training.take(),
+            "cases": self._cases,
         }  # fmt: skip
         write_torch(self._folder / _LAST, content)
 
@@ -81,6 +90,7 @@ class TrainingCheckpoint:
             raise ValueError(f"{path} must be the state of a training, got another file; choose another ckpt_dir")
         given = {name: value for name, value in self._best["settings"].state_dict().items() if name != "version"}
         check_same(f"in the run that {path} goes on with", content["settings"], given)
+        _check_cases(path, content.get("cases", {}), self._cases)  # an earlier version saved none
         self._training.go_back(content["training"])
         engine.state.epoch, limit = content["epoch"], engine.state.max_epochs
         engine.state.iteration = engine.state.epoch * (engine.state.epoch_length or 0)
@@ -92,6 +102,18 @@ class TrainingCheckpoint:
     @staticmethod
     def _renew_loader(engine: Any) -> None:
         engine.set_data(engine.state.dataloader)  # as a run that goes on here does
+
+
+def _check_cases(path: Path, saved: Mapping[str, Sequence[str]], given: Mapping[str, Sequence[str]]) -> None:
+    for split in sorted(saved.keys() & given.keys()):
+        before, now = set(saved[split]), set(given[split])
+        if before != now:
+            some = [", ".join(sorted(names)[:3]) or "none" for names in (before - now, now - before)]
+            raise ValueError(
+                f"cases of {split} must be the {len(before)} of the run that {path} goes on with, got {len(now)}: "
+                f"without {some[0]}, and with {some[1]} instead; pass the same dataset_dir, or train another model in "
+                "another ckpt_dir"
+            )
 
 
 class BestNetwork:

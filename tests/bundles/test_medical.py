@@ -190,6 +190,24 @@ def test_a_finished_run_can_be_made_longer_and_not_be_another(
     assert "training.pt must be the state of a training, got another" in refusal(*command, "--max_epochs", 3)
 
 
+def test_a_training_does_not_go_on_with_other_cases(trained: Path, data: Path) -> None:
+    again = ["wmh_boundary", "train", "--dataset_dir", data, "--num_workers", 0, *SMALL, "--max_epochs"]
+    assert b"p0.nii.gz" not in (trained / "models" / "model.pt").read_bytes()  # it is given to others
+    datalist = (data / "datalist.json").read_text()
+    (data / "labels" / "p0.nii.gz").rename(data / "labels" / "q0.nii.gz")
+    (data / "datalist.json").write_text(datalist.replace("labels/p0", "labels/q0"))
+    for epochs in (1, 2):
+        text = refusal(*again, epochs)
+        assert re.match(r"cases of training must be the 2 of the run .*training\.pt goes on with, got 2: without "
+                        r"p0\.nii\.gz, and with q0\.nii\.gz instead; pass the same dataset_dir", text)  # fmt: skip
+    path = trained / "models" / "training.pt"
+    content = torch.load(path, weights_only=True)
+    del content["cases"]  # as an earlier version wrote it
+    torch.save(content, path)
+    bundle(*again, 2)
+    assert last_state(trained / "models")[0] == 2
+
+
 def test_a_training_shorter_than_its_interval_of_validations_leaves_a_model(data: Path, tmp_path: Path) -> None:
     given = ["--dataset_dir", data, "--bundle_root", tmp_path, "--num_workers", 0, *SMALL]
     bundle("wmh_boundary", "train", *given, "--max_epochs", 2, "--val_interval", 5)
