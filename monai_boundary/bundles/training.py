@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Events
 from monai.engines.utils import IterationEvents
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from monai_boundary._files import remove_parts, write_torch
 from monai_boundary.bundles.checkpoints import read_checkpoint
@@ -54,6 +55,7 @@ class TrainingCheckpoint:
         self._folder, self._evaluator, self._best = Path(folder), evaluator, dict(best)
         self._cases = {split: list(names) for split, names in (cases or {}).items()}
         self._training = SavedState(state)
+        self._schedulers = [item for item in state.values() if isinstance(item, CosineAnnealingLR)]
 
     def attach(self, engine: Any) -> None:
         """Attach to a trainer."""
@@ -91,7 +93,10 @@ class TrainingCheckpoint:
         given = {name: value for name, value in self._best["settings"].state_dict().items() if name != "version"}
         check_same(f"in the run that {path} goes on with", content["settings"], given)
         _check_cases(path, content.get("cases", {}), self._cases)  # an earlier version saved none
+        lengths = [item.T_max for item in self._schedulers]
         self._training.go_back(content["training"])
+        for item, length in zip(self._schedulers, lengths, strict=True):
+            _stretch(item, length)
         engine.state.epoch, limit = content["epoch"], engine.state.max_epochs
         engine.state.iteration = engine.state.epoch * (engine.state.epoch_length or 0)
         self._evaluator.state.best_metric, self._evaluator.state.best_metric_epoch = content["best"]
@@ -102,6 +107,21 @@ class TrainingCheckpoint:
     @staticmethod
     def _renew_loader(engine: Any) -> None:
         engine.set_data(engine.state.dataloader)  # as a run that goes on here does
+
+
+def _stretch(scheduler: CosineAnnealingLR, length: int) -> None:
+    """Put a scheduler whose state was loaded to where it stood had it had this length from the beginning.
+
+    Its state holds the length of the run before, after which the learning rate would rise again.
+    """
+    if scheduler.T_max == length:
+        return  # else a run that goes on would not have the same bits
+    scheduler.T_max, least = length, scheduler.eta_min
+    share = (1 + math.cos(math.pi * scheduler.last_epoch / length)) / 2
+    rates = [least + (base - least) * share for base in scheduler.base_lrs]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = rates
 
 
 def _check_cases(path: Path, saved: Mapping[str, Sequence[str]], given: Mapping[str, Sequence[str]]) -> None:

@@ -247,3 +247,20 @@ def test_evaluation_and_inference_take_the_folds_of_the_training(cremi: Path, tm
     for option, value, trained in (("fold", 1, 0), ("folds", 3, 6)):
         text = refusal("em_boundary_aware", "evaluate", *there, f"--{option}", value)
         assert re.match(rf"{option} must be {trained} as in the training of .*model\.pt, got {value}", text)
+
+
+def test_a_longer_run_goes_on_with_the_learning_rates_of_its_new_length(
+    cremi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, seen = torch.optim.Adam.step, []
+
+    def step(self, *args, **given):
+        seen.append(self.param_groups[0]["lr"])
+        return right(self, *args, **given)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    for root, length in (("whole", 4), ("longer", 2), ("longer", 4)):
+        run(cremi, tmp_path / root, "train.json", max_epochs=length, val_interval=4)
+    whole, short, rest = seen[: len(seen) // 2], seen[len(seen) // 2 : -len(seen) // 4], seen[-len(seen) // 4 :]
+    assert short[-1] == pytest.approx(0.00025)
+    assert rest == pytest.approx(whole[len(whole) // 2 :])
