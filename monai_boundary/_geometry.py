@@ -166,9 +166,10 @@ def _kept_axes(
         fits = [kept for kept in choices if (np.abs(sizes[[*kept]] - cut) <= apart[[*kept]] + 1e-3).all()]
         if len({tuple(lengths[[*kept]].round(6)) for kept in fits}) == 1:
             return fits[0]
+    sizes_mm = np.round(lengths * mm_per_unit(meta), 4).tolist()
     raise ValueError(
         f"the spacing of a slice that was cut from a volume by an index must be given, got none: {tuple(cut)} voxels "
-        f"do not tell along which axis of {np.round(lengths, 4).tolist()} mm; cut it with SqueezeDimd, put this "
+        f"do not tell along which axis of {sizes_mm} mm; cut it with SqueezeDimd, put this "
         "transform before the cut, or pass spacing="
     )
 

@@ -197,7 +197,7 @@ def _codes(path: Path) -> MaskCodes:
 def _labels(path: Path, codes: MaskCodes) -> np.ndarray:
     with MaskReader(path, codes) as reader:
         check_size(path, math.prod(reader.shape))
-        reader.check_values()
+        reader.check_bands()
         labels = np.empty(reader.shape, np.uint8)
         for part in reader.strips():
             labels[part] = reader.labels(*part)

@@ -223,14 +223,23 @@ class MaskReader(TileReader):
         Raises:
             ValueError: It holds two, is damaged, or has its labels in a band that is not read, such as alpha.
         """
-        empty, others = bool(self._others), set()
-        for part in self.strips() if len(self._exclusive) > 1 or empty else ():
-            stored = self.stored(*part)
-            self._refuse_both(stored)
-            empty = empty and not stored.any()
-            for number, band in zip(self._others, self._bands(self._others, *part) if empty else (), strict=False):
+        for part in self.strips() if len(self._exclusive) > 1 else ():
+            self._refuse_both(self.stored(*part))
+        self.check_bands()
+
+    def check_bands(self) -> None:
+        """See that a mask of several bands has its labels in the first; one of a single band is not read for it.
+
+        Raises:
+            ValueError: It is damaged, or has its labels in a band that is not read, such as alpha.
+        """
+        others = set()
+        for part in self.strips() if self._others else ():
+            if self.stored(*part).any():
+                return
+            for number, band in zip(self._others, self._bands(self._others, *part), strict=True):
                 others |= {(number, band.min()), (number, band.max())}
-        if empty and len(others) > len(self._others):
+        if len(others) > len(self._others):
             raise ValueError(
                 f"{self.files[0]} must hold its labels in the first band, got 0 there and other values in band "
                 f"{' or '.join(map(str, self._others))}, such as alpha; write the labels to a file of one band"
