@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from monai_boundary.kernels.distance import CLIPPED, PUBLISHED, ROBUST, DistanceMapOptions
-from monai_boundary.kernels.pooling import box_min_pool
+from monai_boundary.kernels.pooling import box_max_pool, box_min_pool
 from monai_boundary.losses.values import counted_mask, label_numbers
 from monai_boundary.transforms.distance_map import recorded_numbers, recorded_options
 
@@ -139,7 +139,8 @@ def check_signs(
 
     A foreground voxel is wrong where the map is positive at all voxels around it, by more than the largest step between
     two neighbours outside: resampling moves the contour by less, and normalised maps have no unit to say how far.
-    Outside, the map must not be exactly 0, which the padding of a crop or a rotation is.
+    Outside, the map must not be exactly 0, which the padding of a crop or a rotation is. Where voxels do not count it
+    must be 0, or it was made from a label in which they did.
 
     Args:
         distance_map: Float `(B, C, *S)`.
@@ -163,18 +164,31 @@ def check_signs(
     # A map without a contour is zero throughout with absent="zero".
     has_contour = inside.any(2) & outside.any(2)
     padded = outside & (values == 0) & (has_contour | values.any(2)).unsqueeze(-1)
-    counts = torch.cat([wrong, inside.sum((0, 2)), padded.sum()[None], outside.sum()[None]]).tolist()  # one wait
-    channels = len(wrong)
-    _raise_for_signs(counts[:channels], counts[channels : 2 * channels])
-    if counts[-2] > _TOLERATED * counts[-1]:
+    sums = torch.stack([wrong, inside.sum((0, 2)), padded.sum((0, 2)), outside.sum((0, 2)), *_ignored(maps, counted)])
+    bad, found, zeros, others, counting, ignored = sums.tolist()  # one wait
+    _raise_for_signs(bad, found)
+    if sum(zeros) > _TOLERATED * sum(others):
         warnings.warn(
-            f"distance_map must be positive outside of the label, got exactly 0 at {counts[-2] / counts[-1]:.0%} of "
+            f"distance_map must be positive outside of the label, got exactly 0 at {sum(zeros) / sum(others):.0%} of "
             "those voxels, as if the contour ran through them: pad maps with padding_mode='border' (RandAffined), "
             "mode='edge' (SpatialPadd) or 'reflect', not with zeros",
             MapMismatchWarning,
             stacklevel=4,
         )
-    return any(counts[channels : 2 * channels])
+    if any(2 * several > all_of_them for several, all_of_them in zip(counting, ignored, strict=True)):
+        warnings.warn(
+            "distance_map must be 0 at voxels that do not count, got other values there: it was made as if they did, "
+            "and distances start at them; give SignedDistanceMapd the ignore_index of the loss",
+            MapMismatchWarning,
+            stacklevel=4,
+        )
+    return any(found)
+
+
+def _ignored(maps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how many voxels have a value and how many there are, well within what does not count, `(C,)` each."""
+    within = ~box_max_pool(counted, 2 * _REACH + 1).expand_as(maps)  # resampling blurs the rest
+    return (within & (maps != 0)).flatten(2).sum((0, 2)), within.flatten(2).sum((0, 2))
 
 
 def _raise_for_signs(wrong: list[int], inside: list[int]) -> None:

@@ -149,6 +149,18 @@ def test_voxels_that_do_not_count_are_looked_at_by_neither(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("zoomed", [False, True])
+@pytest.mark.parametrize("ignored", [None, 2])
+def test_a_map_that_counts_what_the_loss_ignores_is_named(ignored, zoomed, recwarn):
+    step = SignedDistanceMapd("label", num_classes=3, include_background=False, ignore_index=ignored, spacing=(1, 1, 1))
+    made = step({"label": MetaTensor(torch.from_numpy(labels(5, radius=(5.0, 7.0))))})
+    if zoomed:  # linear interpolation blurs the zeros of what is ignored
+        made = Compose([RandZoomd(KEYS, 1.0, 1.3, 1.3, TRILINEAR, "edge"), RescaleDistanceMapd(KEYS[1])])(made)
+    assert agree(*collated([made]), ROBUST, ignore_index=2)
+    named = [warning for warning in recwarn if "ignore_index" in str(warning.message)]
+    assert len(named) == (ignored is None)
+
+
 def test_masks_come_from_label_maps_and_from_channels():
     target = torch.from_numpy(labels(5))[None].long()
     onehot = torch.cat([target == index for index in range(3)], 1)
