@@ -17,6 +17,10 @@ __all__ = ["Places", "Sums", "check_cells", "mask_cells", "sums_of_logits", "sum
 
 _MOST_SLOTS = 1 << 30  # cells of int32
 _LEAST_SLOTS = 1 << 15  # where the largest number cannot be read: those of int16 and one for no lesion
+_NUMBERS = (
+    "lesion_cells must be from 0 to 32768, or to the number of voxels of the patch where that is more, on a GPU and in "
+    "a compiled loss; leave them out, and the loss makes them"
+)
 
 
 class Places(NamedTuple):
@@ -76,7 +80,8 @@ def sums_of_probs(probs: torch.Tensor, entropy: torch.Tensor, places: Places) ->
 def _sums_of_probs(probs: torch.Tensor, entropy: torch.Tensor, places: Places, slots: int) -> Sums:
     index = places.cells.long()
     if not _values_can_be_read(index):
-        index = index.clamp(0, slots - 1)
+        # no wait for the device; two lesions of one number would count as one
+        torch._assert_async(((index >= 0) & (index < slots)).all(), _NUMBERS)
     index = 2 * index + places.true
     if places.valid is not None:
         index = torch.where(places.valid, index, 2 * slots)  # of no cell

@@ -452,6 +452,8 @@ def test_compiled_losses_do_not_read_the_largest_number():
     compiled = torch.compile(loss, fullgraph=True, backend="eager")
     for made in (cells, (cells + 32000).short(), (100 * cells).short()):
         close(value_and_gradient(compiled, logits, labels, made), value_and_gradient(loss, logits, labels, made))
+    with pytest.raises(RuntimeError, match="lesion_cells must be from 0 to 32768"):
+        compiled(logits, labels, 40_000 * cells)
 
 
 def test_sums_over_large_cells_are_exact():
