@@ -19,7 +19,7 @@ from monai_boundary.bundles.models import check_same
 from monai_boundary.bundles.ranks import is_first_rank
 from monai_boundary.losses import foreground_shares
 from monai_boundary.reports.boundary_log import LOG_KEYS, plot_boundary_log
-from monai_boundary.weight_search.saved_state import SavedState
+from monai_boundary.weight_search.saved_state import SavedState, check_same_run
 
 __all__ = ["BestNetwork", "EpochLog", "TrainingCheckpoint"]
 
@@ -73,7 +73,7 @@ class TrainingCheckpoint:
         content = {
             "settings": self._best["settings"].state_dict(), "epoch": engine.state.epoch,
             "best": (float(score.best_metric), score.best_metric_epoch), "training": self._training.take(),
-            "cases": self._cases,
+            "cases": self._cases, "rates": self._training.rates,
         }  # fmt: skip
         write_torch(self._folder / _LAST, content)
 
@@ -92,7 +92,7 @@ class TrainingCheckpoint:
             raise ValueError(f"{path} must be the state of a training, got another file; choose another ckpt_dir")
         given = {name: value for name, value in self._best["settings"].state_dict().items() if name != "version"}
         check_same(f"in the run that {path} goes on with", content["settings"], given)
-        _check_cases(path, content.get("cases", {}), self._cases)  # an earlier version saved none
+        check_same_run(path, content, self._cases, self._training)
         lengths = [item.T_max for item in self._schedulers]
         self._training.go_back(content["training"])
         for item, length in zip(self._schedulers, lengths, strict=True):
@@ -122,18 +122,6 @@ def _stretch(scheduler: CosineAnnealingLR, length: int) -> None:
     for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     scheduler._last_lr = rates
-
-
-def _check_cases(path: Path, saved: Mapping[str, Sequence[str]], given: Mapping[str, Sequence[str]]) -> None:
-    for split in sorted(saved.keys() & given.keys()):
-        before, now = set(saved[split]), set(given[split])
-        if before != now:
-            some = [", ".join(sorted(names)[:3]) or "none" for names in (before - now, now - before)]
-            raise ValueError(
-                f"cases of {split} must be the {len(before)} of the run that {path} goes on with, got {len(now)}: "
-                f"without {some[0]}, and with {some[1]} instead; pass the same dataset_dir, or train another model in "
-                "another ckpt_dir"
-            )
 
 
 class BestNetwork:

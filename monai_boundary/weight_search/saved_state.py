@@ -7,7 +7,7 @@ import json
 import pickle
 import random
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from monai.transforms import Randomizable, Transform
 from monai_boundary._checksums import check_archive
 from monai_boundary._files import remove_parts, write_torch
 
-__all__ = ["SavedState", "read_search", "write_search"]
+__all__ = ["SavedState", "check_same_run", "read_search", "write_search"]
 
 _FILE = "weight_search.pt"
 _FORMAT = "monai-boundary weight search 2"
@@ -42,6 +42,11 @@ class SavedState:
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self._objects = {name: _access(name, item) for name, item in objects.items()}
+        #: Learning rates of each optimizer before the training.
+        self.rates = {
+            name: [float(group["lr"]) for group in item.param_groups]
+            for name, item in objects.items() if isinstance(item, torch.optim.Optimizer)
+        }  # fmt: skip
 
     @property
     def names(self) -> list[str]:
@@ -83,6 +88,36 @@ class SavedState:
         for name, (_, write) in _global_generators().items():
             if name in generators:
                 write(generators[name])
+
+
+def check_same_run(
+    path: Path, saved: Mapping[str, Any], cases: Mapping[str, Sequence[str]], training: SavedState
+) -> None:
+    """Raise ``ValueError`` where a run has other cases or learning rates than the one that it goes on with.
+
+    What an earlier version did not save is not compared.
+
+    Args:
+        path: File of the run before.
+        saved: What it holds: ``"cases"`` and ``"rates"``, among others.
+        cases: Names by split.
+        training: As it begins.
+    """
+    before = saved.get("cases", {})
+    for split in sorted(before.keys() & cases.keys()):
+        lost, new = set(before[split]) - set(cases[split]), set(cases[split]) - set(before[split])
+        if lost or new:
+            some = [", ".join(sorted(names)[:3]) or "none" for names in (lost, new)]
+            raise ValueError(
+                f"cases of {split} must be the {len(set(before[split]))} of the run that {path} goes on with, got "
+                f"{len(set(cases[split]))}: without {some[0]}, and with {some[1]} instead; pass the same "
+                "dataset_dir, or train another model in another folder"
+            )
+    if (rates := saved.get("rates", training.rates)) != training.rates:
+        raise ValueError(
+            f"learning rates must be {rates} as in the run that {path} goes on with, got {training.rates}; leave them "
+            "as they were, or train another model in another folder"
+        )
 
 
 def _access(name: str, item: Any) -> Access:

@@ -15,7 +15,7 @@ from torch import distributed
 from monai_boundary._check import check_count, check_number
 from monai_boundary.schedules import Increase, Schedule
 from monai_boundary.weight_search.policy import SearchPolicy, SearchRound
-from monai_boundary.weight_search.saved_state import SavedState, read_search, write_search
+from monai_boundary.weight_search.saved_state import SavedState, check_same_run, read_search, write_search
 
 __all__ = ["WeightSearch"]
 
@@ -46,10 +46,11 @@ class WeightSearch:
         trial: Epochs that a candidate is trained for, at most `every`; ``None`` for `every`, as the paper does.
         before: Schedule of the weights before `first`, stretched over these epochs: its boundary weight counts and must
             lie in [0, 1]. The default rises from 0 to the least of the paper's candidates.
+        cases: Names of the cases of each split, which a run that goes on must have, too.
 
     Raises:
         TypeError: `loss` has no `term_weights`, an object of `state` has no state, or a number is none.
-        ValueError: A number is wrong, or `folder` holds a search with other settings.
+        ValueError: A number is wrong, or `folder` holds a search with other settings or cases.
         RuntimeError: The file in `folder` is damaged; more than one process; every candidate scored NaN; something else
             set the weights of the loss.
 
@@ -79,6 +80,7 @@ class WeightSearch:
         every: int = 30,
         trial: int | None = None,
         before: Schedule = Increase(0.0, 0.1),  # noqa: B008 - frozen
+        cases: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         if not hasattr(loss, "term_weights"):
             raise TypeError(
@@ -96,6 +98,7 @@ class WeightSearch:
         self.epoch = 0  # epochs behind the current state: the number of the next one
         self.rounds: list[SearchRound] = []
         self._training = SavedState(state)
+        self._cases = {split: list(names) for split, names in (cases or {}).items()}
         self._snapshots: dict[str, torch.Tensor] = {}  # "current", in a search also "start" and "best"
 
     def run(self, train_epoch: Callable[[int], Any], validate: Callable[[], float]) -> list[SearchRound]:
@@ -157,6 +160,7 @@ class WeightSearch:
         if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
             raise RuntimeError("WeightSearch must run in a single process, got a group of several; start it with one")
         if content := read_search(self.folder, self._settings()):
+            check_same_run(self.folder, content, self._cases, self._training)
             self.epoch, self._snapshots = content["epoch"], content["snapshots"]
             self.rounds = [SearchRound(*entry) for entry in content["rounds"]]
         else:
@@ -216,7 +220,10 @@ class WeightSearch:
             self.rounds.append(entry)
             self._snapshots["start"] = self._snapshots["current"]  # the file holds it once
         rounds = [astuple(entry) for entry in self.rounds]
-        content = {"epoch": self.epoch, "rounds": rounds, "snapshots": self._snapshots}
+        content = {
+            "epoch": self.epoch, "rounds": rounds, "snapshots": self._snapshots, "cases": self._cases,
+            "rates": self._training.rates,
+        }  # fmt: skip
         write_search(self.folder, self._settings(), content)
 
     def _go_back(self) -> None:

@@ -16,6 +16,7 @@ from monai_boundary.bundles import bundle_folder
 from monai_boundary.bundles.aerial import TilePredictor, folder_tiles, predict_tiles, tiles_of_split
 from monai_boundary.bundles.checkpoints import load_weights
 from monai_boundary.bundles.models import ModelSettings, make_network, saved_settings
+from monai_boundary.bundles.running import reason_of
 from monai_boundary.datasets.remote import Layer, Tile, inria_tiles, potsdam_tiles
 from monai_boundary.inference import TileInferer
 from tests.bundles.running import bundle, killed_run_goes_on, refusal, run_page, run_workflow, weights_of_two_ranks
@@ -317,6 +318,11 @@ def test_the_weight_is_searched_for_as_the_paper_does(inria: Path, tmp_path: Pat
     assert len(decided.scores) == 2
     assert done.parser.get_parsed_content("loss").alpha == decided.weights[decided.best]
     assert (tmp_path / "root" / "models" / "model.pt").is_file()
+    for path in list(inria.rglob("austin7.tif")):
+        path.rename(path.with_name("austin8.tif"))
+    with pytest.raises(Exception, match="Failed to evaluate") as caught:
+        run(inria, tmp_path / "root", "train.json", "weight_search.json", network_def=TINY, **changes)
+    assert "cases of training must be the 2 of the run" in reason_of(caught.value)
 
 
 def test_images_of_a_folder_are_predicted_without_a_download(inria: Path, tmp_path: Path) -> None:

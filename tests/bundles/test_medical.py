@@ -204,6 +204,7 @@ def test_a_training_does_not_go_on_with_other_cases(trained: Path, data: Path) -
     content = torch.load(path, weights_only=True)
     del content["cases"]  # as an earlier version wrote it
     torch.save(content, path)
+    assert "learning rates must be {'optimizer': [0.001]} as in the run" in refusal(*again, 2, "--optimizer#lr", 0.01)
     bundle(*again, 2)
     assert last_state(trained / "models")[0] == 2
 

@@ -110,3 +110,27 @@ def test_a_killed_run_over_random_transforms_ends_as_the_unbroken_one(tmp_path, 
     again = Loaded(tmp_path / "broken", workers)
     torch.manual_seed(9)
     assert all(map(torch.equal, again.run(), expected))
+
+
+def test_another_learning_rate_is_not_passed_over(tmp_path):
+    def search(rate: float) -> WeightSearch:
+        optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters(), rate)
+        state = {"adam": optimizer, "steps": torch.optim.lr_scheduler.StepLR(optimizer, 1)}
+        return WeightSearch(BoundaryF1IoULoss(), state, tmp_path, 9, first=2, every=2)
+
+    begun = search(0.01)
+    begun.restore()
+    begun.finish_epoch()
+    search(0.01).restore()
+    with pytest.raises(ValueError, match=r"rates must be {'adam': \[0\.01\]} as .*, got {'adam': \[0\.1\]}; leave"):
+        search(0.1).restore()
+
+
+def test_a_search_does_not_go_on_with_other_cases(tmp_path):
+    def search(*names: str) -> WeightSearch:
+        return WeightSearch(BoundaryF1IoULoss(), {}, tmp_path, 9, first=1, every=2, cases={"training": names})
+
+    search("a", "b").restore()
+    search("b", "a").restore()
+    with pytest.raises(ValueError, match=r"cases of training must be the 2 of .*, got 2: without b, and with c"):
+        search("a", "c").restore()
