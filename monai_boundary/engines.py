@@ -41,7 +41,8 @@ class PrepareBatchTarget(PrepareBatch):
     """Return the image, and the label with what the loss wants beside it as one target: ``{"label": ..., name: ...}``.
 
     Args:
-        name: What the loss wants, its `target_name`: ``"distance_map"``, ``"target_boundary"`` or ``"seeds"``.
+        name: What the loss wants, its `target_name`: ``"distance_map"``, ``"target_boundary"``, ``"seeds"``
+            or ``"lesion_cells"``.
         image_key: Key of the image `(B, C, *S)` in the batch.
         label_key: Key of the label.
         target_key: Key of what is wanted; ``None`` for `name`.

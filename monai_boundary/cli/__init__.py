@@ -68,7 +68,7 @@ def main(context: click.Context) -> None:
 
     \b
       export nnUNet_extTrainer="$(monai-boundary nnunet-path)"
-      nnUNetv2_train DATASET 3d_fullres 0 -tr nnUNetTrainerBoundary
+      nnUNetv2_train DATASET 3d_fullres 0 -tr nnUNetTrainerDiceCEBoundary
     """  # noqa: D301 - click takes the backspace character for "do not wrap"
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

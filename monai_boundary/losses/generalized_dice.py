@@ -98,7 +98,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
     Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
 
     Args:
-        preset: ``"robust"``: map clipped at 10 mm, scaled to [-1, 1] and half-balanced, which survives a fast alpha
+        preset: ``"robust"``: map clipped at 10 mm, divided by 10 and half-balanced, which survives a fast alpha
             under extreme imbalance. ``"clipped"``: the same without the balance. ``"published"``: map of the published
             code. It sets the maps that the loss computes itself.
         alpha: See `RegionBoundaryLoss`.
