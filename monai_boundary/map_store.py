@@ -138,7 +138,7 @@ class MapStore:
         for case, record in self.records.items():
             require_settings(self._path(case), record, {**self.settings, **wanted})
         self._intact: set[str] = set()
-        self._same: set[str] = set()
+        self._same: set[tuple[str, str]] = set()
 
     def record(self, case: str) -> MapRecord:
         """Return what the map of a case is; a ValueError says why there is none."""
@@ -167,12 +167,12 @@ class MapStore:
 
     def check_source(self, case: str, file: str) -> None:
         """Compare a label file or its copy with the one of the map, once per process; a ValueError if it changed."""
-        if file not in self._same and file_digest(file) != self.record(case).source_sha256:
+        if (case, file) not in self._same and file_digest(file) != self.record(case).source_sha256:
             raise ValueError(
-                f"the map of case {case!r} must be that of its labels, got {file} changed since; "
-                "run monai-boundary precompute-maps again: it recomputes that map"
+                f"the map of case {case!r} must be that of its labels, got {file}, another file or "
+                "changed since; correct case_key, or run monai-boundary precompute-maps again: it recomputes that map"
             )
-        self._same.add(file)
+        self._same.add((case, file))
 
     def read(self, case: str, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
         """Return the part `(C, *shape)` of a map from voxel `start` on; beyond the volume its border repeats."""

@@ -143,27 +143,33 @@ def datalist_file(path: str | os.PathLike[str], splits: Collection[str] = SPLITS
     for name in ("datalist.json", "dataset.json"):  # nnU-Net's dataset.json lists no cases
         file = Path(path) / name
         if file.is_file() and (
-            name == "datalist.json" or any(isinstance(_read(file).get(key), list) for key in splits)
+            name == "datalist.json" or any(isinstance(read_description(file).get(key), list) for key in splits)
         ):
             return file
     return None
 
 
 def class_values(file: Path) -> dict[str, tuple[int, ...]]:
-    """Return the values of the classes that a ``dataset.json`` names, without ``ignore``; empty where it names none."""
+    """Return the values of the classes that a ``dataset.json`` names, without ``ignore``; empty where it names none.
+
+    Raises:
+        ValueError: The file is there and damaged, or its labels are in none of the forms of `named_classes`.
+    """
     return {name: values for name, values in _names_in(file).items() if name != "ignore"}
 
 
 def ignored_value(file: Path) -> int | None:
-    """Return the value that a ``dataset.json`` calls ``ignore``; ``None`` where there is none."""
+    """Return the value that a ``dataset.json`` calls ``ignore``; ``None`` where there is none. Raises as above."""
     return next(iter(_names_in(file).get("ignore", ())), None)
 
 
 def _names_in(file: Path) -> dict[str, tuple[int, ...]]:
     try:
-        return named_classes(_read(file))
-    except ValueError:
+        return named_classes(_content(file))
+    except (FileNotFoundError, TypeError):  # none, or the list of another program
         return {}
+    except ValueError as error:
+        raise ValueError(f"{file} must be a description of classes, got: {error}; correct it") from None
 
 
 def named_classes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -201,13 +207,6 @@ def read_description(file: Path) -> dict[str, Any]:
         return _content(file)
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"{file} must be JSON with 'labels' and more, got {error}") from None
-
-
-def _read(file: Path) -> dict:
-    try:
-        return _content(file)
-    except (OSError, ValueError, TypeError):
-        return {}
 
 
 def _content(file: Path) -> dict:

@@ -48,7 +48,8 @@ def open_tiff(path: Path) -> Iterator[Any]:
                 yield file
         except (UnfitError, TooLargeError):
             raise
-        except (tifffile.TiffFileError, ValueError, IndexError, EOFError) as error:
+        # RuntimeError: imagecodecs' own of compressed data
+        except (tifffile.TiffFileError, ValueError, IndexError, EOFError, RuntimeError) as error:
             remedy = "pip install imagecodecs" if "imagecodecs" in str(error) else "download or copy it again"
             raise ValueError(f"{path} must be a complete TIFF, got: {error}; {remedy}") from error
     # tifffile only logs that a stack breaks off between two pages, and returns the pages before

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_boundary._files import is_lock, only_writer, write_json
+from monai_boundary.datasets.checks import check_names
 from monai_boundary.datasets.nifti import write_labels
 from monai_boundary.evaluation.consensus import ClassConsensus, ConsensusRule, consensus
 from monai_boundary.evaluation.held_values import check_shared
@@ -111,6 +112,7 @@ def _earlier_cases(folder: Path, overwrite: bool) -> list[str]:
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         complete, cases = bool(content["complete"]), list(content["cases"])
+        check_names("cases", cases)  # those of them that are not made again are removed
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         if not overwrite and any(not is_lock(path) for path in folder.iterdir()):
             raise FileExistsError(f"{folder} must be empty, got other files in it; {kept}") from None

@@ -159,6 +159,14 @@ def test_pages_of_two_kinds_and_damage_are_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(ValueError, match=r"b\.tif must take at most"):
         read_any_labels(tmp_path / "b.tif")
     monkeypatch.delenv("MONAI_BOUNDARY_MAX_GB")
+    for compression in ("zlib", "lzw", "packbits"):
+        tifffile.imwrite(tmp_path / "d.tif", np.random.default_rng(0).integers(0, 9, (64, 64)).astype(np.uint8),
+                         compression=compression)  # fmt: skip
+        damaged = bytearray((tmp_path / "d.tif").read_bytes())
+        damaged[len(damaged) // 2 :] = bytes(byte ^ 0x5A for byte in damaged[len(damaged) // 2 :])
+        (tmp_path / "d.tif").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"d.tif must be a complete TIFF, got: .*; download or copy it again"):
+            read_any_labels(tmp_path / "d.tif")
     (tmp_path / "b.tif").write_bytes((tmp_path / "b.tif").read_bytes()[:900])
     with pytest.raises(ValueError, match=r"b\.tif must be a complete TIFF, got: .*; download or copy it again"):
         read_any_labels(tmp_path / "b.tif")

@@ -306,6 +306,16 @@ def test_a_run_that_was_killed_is_made_again(run, folders) -> None:
     assert stored(out / "c1.nii.gz").any()
 
 
+def test_a_record_edited_by_hand_removes_nothing_elsewhere(run, folders, tmp_path) -> None:
+    a, b, out = folders
+    out.mkdir()
+    (tmp_path / "case.nii.gz").write_bytes(b"precious")
+    (out / "consensus.json").write_text('{"complete": false, "cases": ["../case"]}')
+    assert_fails(run("consensus", a, b, "-o", out), "must be empty, got other files in it; pass --force")
+    assert run("consensus", a, b, "-o", out, "--force").exit_code == 0
+    assert (tmp_path / "case.nii.gz").read_bytes() == b"precious"
+
+
 def test_a_kill_in_the_middle_leaves_a_record_that_is_not_complete(run, folders, monkeypatch) -> None:
     a, b, out = folders
 

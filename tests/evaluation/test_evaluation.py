@@ -524,6 +524,12 @@ def test_label_that_the_dataset_calls_ignore_is_not_counted(tmp_path: Path) -> N
     result = evaluate_folder(pred, truth)
     assert [(row.label, row.scores["dice"]) for row in result.rows] == [(1, 1.0)]
     assert result.settings.ignore_index == 2
+    damaged = {"a comma": f"{text[:-1]},}}", "UTF-16": text, "nothing": "", "no number": text.replace("2", '"two"')}
+    for kind, content in damaged.items():
+        encoding = "utf-16" if kind == "UTF-16" else "utf-8"
+        (tmp_path / "dataset.json").write_text(content, encoding=encoding)
+        with pytest.raises(ValueError, match=r"dataset\.json.*must be"):
+            evaluate_folder(pred, truth)
 
 
 def test_labels_are_named_once_and_one_is_left_to_score(folders: tuple[Path, Path]) -> None:

@@ -153,6 +153,14 @@ def test_labels_that_changed_since_are_refused(data: Path, sample: dict, maps: P
     PrecomputedDistanceMapd("label", maps, check_source=False)(sample)
 
 
+def test_the_map_of_another_case_is_refused_whenever_it_is_asked_for(sample: dict, maps: Path) -> None:
+    read = PrecomputedDistanceMapd("label", maps)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"'p0' must be that of its labels, got .*another file or changed since"):
+            read({**sample, "case": "p0"})
+        read(sample)
+
+
 @pytest.mark.parametrize(
     ("expected", "error", "text"),
     [
