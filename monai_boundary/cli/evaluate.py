@@ -192,7 +192,7 @@ def _case_lines(result: Evaluation) -> list[str]:
             numbers = "".join(_number(score[key], metric.places) for key in ("mean", "sd", "median"))
             lines.append(f"  {metric.title:26s}{numbers}{score['n']:6d}")
     unnamed = [f"{value} (in {counted(count, 'case')})" for value, count in summary["unnamed_labels"].items()]
-    return lines + ([f"\nlabels of no class in dataset.json, not scored: {name_some(unnamed)}"] if unnamed else [])
+    return lines + ([f"\nlabels of none of the classes that are scored: {name_some(unnamed)}"] if unnamed else [])
 
 
 def _number(value: float | None, places: int) -> str:

@@ -620,8 +620,8 @@ def test_labels_that_no_class_names_are_counted_and_said(run, tmp_path: Path) ->
     assert (result.labels, result.summary()["unnamed_labels"]) == ([1], {"2": 1})
     assert evaluate_folder(*pair, EvaluationSettings(labels=(1,)), progress=False).unnamed == {}  # as it was asked for
     done = run("evaluate", *pair, "-o", tmp_path / "out")
-    assert "labels of no class in dataset.json, not scored: 2 (in 1 case)\n" in done.stdout
-    assert "labels of no class in dataset.json: 2<" in (tmp_path / "out" / "report.html").read_text()
+    assert "labels of none of the classes that are scored: 2 (in 1 case)\n" in done.stdout
+    assert "labels of none of the classes that are scored: 2<" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_numbers_of_objects_are_no_classes_to_score(tmp_path: Path) -> None:
