@@ -194,7 +194,7 @@ class HausdorffDistanceLoss(TargetMapLoss):
         counted, maps = self.read(input, target, distance_map)
         distance = maps.abs().pow(self.alpha)
         if not self.one_sided:
-            # a map of the transform carries the affine of its label
+            # a map of the transform says which spacing it was made with
             like = distance_map if isinstance(distance_map, MetaTensor) else target
             predicted = self._maps_of(counted.probs > 0.5, counted.valid, like)
             distance = distance + predicted.abs().pow(self.alpha)

@@ -16,6 +16,7 @@ from torch.nn.modules.loss import _Loss
 from monai_boundary._check import check_spacing
 from monai_boundary._geometry import MissingSpacingWarning, batch_spacing
 from monai_boundary.losses.contract import Counted, TargetContract
+from monai_boundary.transforms.rescale import recorded_spacing
 
 __all__ = ["SMOOTH", "SMOOTH_VOXELS", "Counted", "SpacedLoss", "TargetLoss", "by_spacing", "seen_coarser"]
 
@@ -151,7 +152,7 @@ class SpacedLoss(TargetLoss):
     def _known_spacing(self, target: torch.Tensor, ndim: int) -> list[tuple[float, ...]]:
         if self.spacing is not None:
             return [check_spacing(self.spacing, ndim)]
-        found = batch_spacing(target, ndim)
+        found = recorded_spacing(target, ndim) or batch_spacing(target, ndim)
         if found is None and not (self._said_spacing or torch.compiler.is_compiling()):
             self._said_spacing = True
             warnings.warn(

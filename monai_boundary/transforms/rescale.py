@@ -17,7 +17,9 @@ from monai_boundary._check import check_number, check_spatial_ndim, plain_tensor
 from monai_boundary.transforms.distance_map import AFFINE_KEY, SPACING_KEY, record_grid, recorded_options
 from monai_boundary.transforms.twins import DictionaryTwin
 
-__all__ = ["RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd"]
+__all__ = [
+    "RescaleDistanceMap", "RescaleDistanceMapD", "RescaleDistanceMapDict", "RescaleDistanceMapd", "recorded_spacing",
+]  # fmt: skip
 
 _ROUNDING = 1e-3  # of half precision, and of interpolation between equal values
 _DEGENERATE = 1e9  # condition of an affine: voxels of 1 nm by 1 m; that of a slice that was cut badly is infinite
@@ -75,6 +77,27 @@ class RescaleDistanceMap(Transform):
         result = _scaled(distance_map, factor)
         record_grid(result, nominal.tolist())
         return result
+
+
+def recorded_spacing(maps: object, ndim: int) -> list[tuple[float, ...]] | None:
+    """Return the voxel size in mm that each map of a batch `(B, C, *S)` is in; ``None`` where they do not say.
+
+    It is that of the grid as it is now, turned and cropped, before any zoom: what `SignedDistanceMap` was told counts,
+    and not the affine.
+    """
+    if not isinstance(maps, MetaTensor) or not (maps.meta.get(SPACING_KEY) and maps.meta.get(AFFINE_KEY)):
+        return None
+    # collated, there is one tensor for each number
+    spacing, then = (np.stack([np.atleast_1d(np.asarray(one, float)) for one in maps.meta[key]], -1)
+                     for key in (SPACING_KEY, AFFINE_KEY))  # fmt: skip
+    now, size = maps.affine.detach().cpu().double().numpy(), math.isqrt(then.shape[-1])
+    if spacing.shape[-1] != ndim or now.shape[-1] != size:
+        return None
+    samples = zip(then.reshape(-1, size, size), now.reshape(-1, size, size), spacing, strict=False)
+    try:
+        return [tuple(_stretch(*one)[0].tolist()) for one in samples]
+    except ValueError:
+        return None
 
 
 def _record(distance_map: MetaTensor) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.data import MetaTensor
+from monai.data import MetaTensor, list_data_collate
 from monai.losses import HausdorffDTLoss
 from monai.networks import one_hot
+from monai.transforms import Rotate90d
 from scipy import ndimage
 
 from monai_boundary import (
@@ -22,6 +23,7 @@ from monai_boundary import (
     RegionBoundaryLoss,
     RegionWiseLoss,
     SignedDistanceMap,
+    SignedDistanceMapd,
 )
 from monai_boundary.losses.map_agreement import MapMismatchWarning
 from tests.losses.samples import labels_like, value_and_gradient
@@ -95,6 +97,21 @@ def test_hausdorff_is_in_mm_and_takes_a_given_map_for_that_of_the_target():
     mixed.is_batch = True
     found = HausdorffDistanceLoss(**LABELS)(logits, mixed)
     close(torch.as_tensor(found).as_subclass(torch.Tensor), sum(two) / 2)
+
+
+@pytest.mark.parametrize("collated", [False, True])
+def test_hausdorff_measures_as_the_map_was_told_to_and_not_as_the_affine_says(collated):
+    labels, logits, size = blobs((2, 8, 9), 2), torch.randn(2, 2, 9, 8), (3.0, 0.5)
+    made = SignedDistanceMapd("label", num_classes=2, preset=None, convention="centre", spacing=size)
+    turn = Rotate90d(["label", "distance_map"], k=1)
+    samples = [turn(made({"label": MetaTensor(label)})) for label in labels]  # of an affine of ones
+    batch = list_data_collate(samples) if collated else {
+        key: torch.stack([sample[key] for sample in samples]) for key in samples[0]
+    }  # fmt: skip
+    found = HausdorffDistanceLoss(**LABELS)(logits, batch["label"], batch["distance_map"])
+    plain = torch.stack([sample["label"].as_tensor() for sample in samples])
+    expected = HausdorffDistanceLoss(spacing=size[::-1], **LABELS)(logits, plain)
+    close(torch.as_tensor(found).as_subclass(torch.Tensor), expected)
 
 
 def test_the_map_of_the_prediction_starts_at_counted_voxels_only():
