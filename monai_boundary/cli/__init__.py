@@ -21,7 +21,6 @@ from monai_boundary.cli.inspection import inspect
 from monai_boundary.cli.nnunet import demo, export, nnunet_path
 from monai_boundary.cli.precompute import precompute
 from monai_boundary.cli.rasterize import rasterize
-from monai_boundary.cli.reproduce import reproduce
 
 __all__ = ["main"]
 
@@ -75,7 +74,6 @@ def main(context: click.Context) -> None:
 
 
 for command in (
-    demo, nnunet_path, advise, inspect, export, bundle, convert, rasterize, evaluate, compare, consensus, reproduce,
-    precompute,
+    demo, nnunet_path, advise, inspect, export, bundle, convert, rasterize, evaluate, compare, consensus, precompute,
 ):  # fmt: skip
     main.add_command(command)

@@ -3,10 +3,7 @@
 The elements lie at the corners of the voxels. Around a corner meet 4 voxels in 2D and 8 in 3D; where some are inside
 and some outside, the piece of contour or surface through the midpoints of the edges between them is the element. Its
 length or area is that of marching squares or cubes with the threshold one half. In 1D they are the ends of a line, of
-size 1. Two choices are free, and are those of
-DeepMind's ``surface-distance``, which this definition is for: across a face whose diagonal corners are inside, the side
-with fewer corners is cut off apart; a polygon that is not flat is made of the triangles with the largest total area
-at cubic voxels.
+size 1. The sizes are those of DeepMind's ``surface-distance``, which this definition is for, as MONAI has them.
 """
 
 from __future__ import annotations
@@ -14,14 +11,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
+from monai.metrics.utils import get_code_to_measure_table
 
 __all__ = ["element_areas", "element_codes", "object_elements"]
-
-Point = tuple[float, ...]
-Triangles = tuple[tuple[int, int, int], ...]
 
 
 def element_codes(mask: np.ndarray) -> np.ndarray:
@@ -64,86 +58,7 @@ def object_elements(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def element_areas(spacing: Sequence[float]) -> np.ndarray:
     """Return 1 (1 axis), the length (2) or area (3) of the element of each code, float64 `(4,)`, `(16,)`, `(256,)`."""
-    size = np.asarray(spacing, np.float64)
-    if len(size) == 1:
+    if len(spacing) == 1:
         return np.array([0.0, 1.0, 1.0, 0.0])
-    if len(size) == 2:
-        return np.array([sum(np.hypot(*(size * np.subtract(*line))) for line in lines) for lines in _lines()])
-    # The area vector of a triangle scales along each axis with the product of the other two sizes.
-    return np.array([np.linalg.norm(vectors * (size.prod() / size), axis=1).sum() for vectors in _area_vectors()])
-
-
-@cache
-def _lines() -> list[list[tuple[Point, Point]]]:
-    """Segments of marching squares, by code."""
-    corners = list(itertools.product((0, 1), repeat=2))
-    return [_face_segments(corners, _inside(code, 4)) for code in range(16)]
-
-
-@cache
-def _area_vectors() -> list[np.ndarray]:
-    """Area vectors `(T, 3)` of the triangles of marching cubes, by code, for voxels of size 1."""
-    found = []
-    for code in range(256):
-        vectors = [np.zeros(3)]
-        for polygon in _polygons(_inside(code, 8)):
-            choices = [_cross(polygon, triangles) for triangles in _triangulations(0, len(polygon) - 1)]
-            vectors += max(choices, key=lambda each: np.linalg.norm(each, axis=1).sum()).tolist()
-        found.append(np.array(vectors))
-    return found
-
-
-def _inside(code: int, count: int) -> list[bool]:
-    return [bool(code >> (count - 1 - index) & 1) for index in range(count)]
-
-
-def _polygons(inside: list[bool]) -> list[np.ndarray]:
-    """Closed polygons through the edges of a cube between inside and outside: each of its faces gives the segments."""
-    corners = list(itertools.product((0, 1), repeat=3))
-    links: dict[Point, list[Point]] = {}
-    for axis, side in itertools.product(range(3), (0, 1)):
-        face = [index for index, corner in enumerate(corners) if corner[axis] == side]
-        cut_off = sum(inside) <= 4  # the inside, where it has no more corners than the outside
-        segments = _face_segments([corners[index] for index in face], [inside[index] for index in face], cut_off)
-        for first, second in segments:
-            links.setdefault(first, []).append(second)
-            links.setdefault(second, []).append(first)
-    polygons = []
-    while links:
-        path = [next(iter(links))]
-        while following := [point for point in links.pop(path[-1]) if point in links]:
-            path.append(following[0])
-        polygons.append(np.array(path))
-    return polygons
-
-
-def _face_segments(corners: Sequence[Point], inside: Sequence[bool], cut_off: bool = True) -> list[tuple[Point, Point]]:
-    """Segments of a square with corners in raster order; of diagonal corners, those that are `cut_off` are apart."""
-    around = [0, 1, 3, 2]
-    sides = list(itertools.pairwise([*around, around[0]]))
-    edges = [
-        tuple((first + second) / 2 for first, second in zip(corners[a], corners[b], strict=True)) for a, b in sides
-    ]
-    crossed = [edge for edge, (a, b) in zip(edges, sides, strict=True) if inside[a] != inside[b]]
-    if len(crossed) < 4:
-        return [(crossed[0], crossed[1])] if crossed else []
-    # each corner lies between the edge that leads to it and the next
-    return [(edges[at - 1], edges[at]) for at, index in enumerate(around) if inside[index] == cut_off]
-
-
-def _triangulations(first: int, last: int) -> list[Triangles]:
-    """All ways to cut the polygon of the points `first` to `last` into triangles."""
-    if last - first < 2:
-        return [()]
-    return [
-        (*low, *high, (first, middle, last))
-        for middle in range(first + 1, last)
-        for low in _triangulations(first, middle)
-        for high in _triangulations(middle, last)
-    ]
-
-
-def _cross(polygon: np.ndarray, triangles: Triangles) -> np.ndarray:
-    a, b, c = (polygon[[triangle[at] for triangle in triangles]] for at in range(3))
-    vectors: np.ndarray = np.cross(b - a, c - a) / 2
-    return vectors
+    table: np.ndarray = get_code_to_measure_table(tuple(map(float, spacing)))[0].double().numpy()
+    return table

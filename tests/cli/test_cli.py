@@ -1,6 +1,5 @@
 """The group of commands, `nnunet-path`, and the demo up to the first nnU-Net command."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +8,11 @@ import pytest
 
 import monai_boundary
 import nnunet_trainers
-from experiments import EXPERIMENTS
 from tests.cli.calling import assert_fails
 
 COMMANDS = (
     "demo", "nnunet-path", "inspect", "export-checkpoint", "bundle", "convert", "evaluate", "compare",
-    "reproduce", "precompute-maps", "advise", "consensus", "rasterize",
+    "precompute-maps", "advise", "consensus", "rasterize",
 )  # fmt: skip
 
 
@@ -62,12 +60,6 @@ def test_nnunet_path_prints_the_discovery_folder_and_nothing_else(run):
     assert result.exit_code == 0
     assert result.stdout == f"{Path(nnunet_trainers.__file__).parent / 'discovery'}\n"
     assert list(Path(result.stdout.strip()).glob("*.py"))
-
-
-def test_reproduce_points_to_the_experiments(run):
-    assert_fails(run("reproduce", "wmh", "--data", "x"), "run from a checkout", "python -m experiments wmh|isles|aicd")
-    lines = re.findall(r"python -m experiments ([a-z0-9]+)", run("reproduce", "--help").stdout)
-    assert set(lines) <= set(EXPERIMENTS)
 
 
 def test_the_demo_leaves_what_is_not_its_own_alone(run, tmp_path):

@@ -22,8 +22,8 @@ import matplotlib
 from tests.full_disk.writers import Outcome, Writer, command, make_writers
 
 Tree = dict[str, bytes]
-#: Bytes of room: none, one page of the disk, two, four, ...
-ROOMS = (0, *(1 << power for power in range(12, 25)))
+#: Bytes of room: none, one page of the disk, four, sixteen, ...
+ROOMS = (0, *(1 << power for power in range(12, 26, 2)))
 REASONS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG))
 #: What GDAL says, which does not know the reason
 CHECKED = "must be written whole, got: "

@@ -29,7 +29,7 @@ WRITERS = (
     "aerial predictions, polygons", "CREMI predictions", "TIFF predictions", "CREMI scores", "demo",
 )  # fmt: skip
 #: Commands that write nothing, and the one that runs MONAI's workflows, whose writers are named above
-OTHERS = {"nnunet-path", "reproduce", "bundle list", "bundle path", "bundle run"}
+OTHERS = {"nnunet-path", "bundle list", "bundle path", "bundle run"}
 #: A mount that only the child and its children see, and that ends with them
 MOUNT = ("unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=24m tmpfs "$1" && shift && "$@"')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from nnunet_trainers.lesions import (
 )
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, REGIONS, REGIONS_IGNORE
 from tests.nnunet_trainers.running import build
-from tests.nnunet_trainers.test_modes import MODES, assert_trains
+from tests.nnunet_trainers.test_modes import FEW_MODES, MODES, assert_trains
 
 # nnU-Net divides 0 by 0 for a class that the few patches do not hold
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning:nnunetv2")
@@ -32,10 +33,15 @@ class OneWay(nnUNetTrainerDiceCELesions):
     lesions_bidirectional = False
 
 
-@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-@pytest.mark.parametrize("trainer_class", [nnUNetTrainerDiceCELesions, nnUNetTrainerDiceCELesionsBoundary])
-def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: tuple) -> None:
-    dataset, configuration, deep_supervision = mode
+@pytest.mark.parametrize(
+    ("trainer_class", "mode"),
+    [
+        *itertools.product([nnUNetTrainerDiceCELesionsBoundary], MODES),
+        *itertools.product([nnUNetTrainerDiceCELesions], FEW_MODES),
+    ],
+)
+def test_trains_in_every_mode(trainer_class: type[nnUNetTrainer], mode: str) -> None:
+    dataset, configuration, deep_supervision = MODES[mode]
     trainer = build(trainer_class, dataset, configuration, deep_supervision=deep_supervision)
     assert_trains(trainer)
     if trainer_class is nnUNetTrainerDiceCELesionsBoundary:
