@@ -23,6 +23,7 @@ from monai_boundary.datasets.datalist import datalist_file, named_classes, read_
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, Volume, label_values, read_image, read_labels
 from monai_boundary.datasets.pictures import stored_scale
 from monai_boundary.datasets.tiffs import TIFF_ENDINGS, is_tiff, read_tiff_image, read_tiff_labels
+from monai_boundary.datasets.whole import check_whole
 
 __all__ = [
     "PIXEL_ENDINGS",
@@ -181,6 +182,7 @@ def read_itk(path: Path, bytes_per_value: int = 8) -> sitk.Image:
     try:
         reader.ReadImageInformation()
         check_size(path, math.prod(reader.GetSize()) * bytes_per_value * reader.GetNumberOfComponents())
+        check_whole(path)
         return reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
