@@ -182,7 +182,7 @@ def read_itk(path: Path, bytes_per_value: int = 8) -> sitk.Image:
     try:
         reader.ReadImageInformation()
         check_size(path, math.prod(reader.GetSize()) * bytes_per_value * reader.GetNumberOfComponents())
-        check_whole(path)
+        check_whole(path, reader)
         return reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
