@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from monai_boundary.datasets.checks import check_readable, import_extra
 
-__all__ = ["hdf5_holds", "import_h5py", "open_hdf5"]
+__all__ = ["hdf5_holds", "import_h5py", "missing_chunks", "open_hdf5"]
 
 
 def import_h5py() -> Any:
@@ -81,22 +83,59 @@ def _look_up(file: Any, path: Path, key: str) -> Any:
     return found
 
 
-def _check_sources(dataset: Any, path: Path) -> None:
-    """Raise ``ValueError`` when a virtual data set misses one of its files: HDF5 would read zeros in its place."""
-    if not dataset.is_virtual:
-        return
+def missing_chunks(dataset: Any) -> tuple[int, int]:
+    """Return how many chunks of an open data set were never written, and how many it has; without chunks it is one.
+
+    They read as the fill value. Those of a virtual data set are those of its sources.
+    """
+    if dataset.is_virtual:
+        counts = [(0, 1)]
+        for file, key in {*_sources(dataset)}:
+            with open_hdf5(file, key) as source:
+                counts.append(missing_chunks(source))
+        absent, count = zip(*(counts[1:] or counts), strict=True)
+        return sum(absent), sum(count)
+    if dataset.chunks is None:
+        return int(not dataset.external and dataset.size > 0 and dataset.id.get_storage_size() == 0), 1
+    count = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    return count - dataset.id.get_num_chunks(), count
+
+
+def _sources(dataset: Any) -> Iterator[tuple[Path, str]]:
+    """Give file and name of what a virtual data set consists of, but patterns for files that may still come."""
     own = Path(dataset.file.filename)
     for source in dataset.virtual_sources():
-        file = own if source.file_name == "." else own.parent / source.file_name
-        if "%" in source.file_name:  # a pattern for files that may still come
-            continue
+        if "%" not in source.file_name:
+            yield own if source.file_name == "." else own.parent / source.file_name, source.dset_name
+
+
+def _check_sources(dataset: Any, path: Path) -> None:
+    """Raise ``ValueError`` when a data set misses what lies in other files: HDF5 would read zeros in its place."""
+    _check_raw_files(dataset, path)
+    for file, key in _sources(dataset) if dataset.is_virtual else ():
         try:
-            held = file == own or hdf5_holds(file, source.dset_name)
+            with _opened(file) as source:
+                found = _look_up(source, file, key)
+                if held := hasattr(found, "shape"):
+                    _check_sources(found, file)
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: {dataset.name} must have all its files, got none of: {error}") from error
         if not held:
+            raise ValueError(f"{path}: {dataset.name} must have all its files, got no {key} in {file}; restore it")
+
+
+def _check_raw_files(dataset: Any, path: Path) -> None:
+    """Raise ``ValueError`` when a file in which HDF5 keeps the bare voxels of a data set is not there, or cut off."""
+    prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace("${ORIGIN}", str(Path(dataset.file.filename).parent))
+    left = dataset.nbytes
+    for name, offset, size in dataset.external or ():
+        file, part = Path(prefix) / name, min(size, left)  # without a prefix in the working directory
+        left -= part
+        held = file.stat().st_size if file.is_file() else 0
+        if part and held < offset + part:
             raise ValueError(
-                f"{path}: {dataset.name} must have all its files, got no {source.dset_name} in {file}; restore it"
+                f"{path}: {dataset.name} must have {offset + part} bytes in {file.absolute()}, got {held}; copy that "
+                "file again, or set HDF5_EXTFILE_PREFIX to its folder"
             )
 
 

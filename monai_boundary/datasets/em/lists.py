@@ -130,7 +130,7 @@ def _find_volumes(
 
 
 def found_volumes(root: str | os.PathLike[str], example: str, found: list[EmVolume]) -> list[EmVolume]:
-    """Return the volumes that were found, at least one.
+    """Return the volumes that were found, at least one; chunks that HDF5 files lack are warned of.
 
     Raises:
         ValueError: There is none, or two have one name; `example` says what `root` must hold.
@@ -138,4 +138,8 @@ def found_volumes(root: str | os.PathLike[str], example: str, found: list[EmVolu
     if not found:
         raise ValueError(f"root must hold {example}, got {root}; unpack the download there")
     check_volumes(found)
+    for volume in found:
+        for one in (volume.image, volume.labels):
+            if one is not None and one.path.suffix.lower() in HDF5_ENDINGS:  # containers were looked at before
+                one.check_chunks()
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from monai_boundary.datasets.checks import check_size
 from monai_boundary.datasets.em.chunks import stores
-from monai_boundary.datasets.em.hdf5 import open_hdf5
+from monai_boundary.datasets.em.hdf5 import missing_chunks, open_hdf5
 from monai_boundary.datasets.em.stacks import SliceFolder, TiffStack, open_stack
 from monai_boundary.datasets.em.zarrs import ZarrArray, open_zarr
 from monai_boundary.datasets.tiffs import TIFF_ENDINGS
@@ -77,7 +77,7 @@ class Stored:
             return np.asarray(array[z, y, x])
 
     def check_chunks(self) -> None:
-        """Warn of chunks of Zarr or N5 that are not there: they read as the fill value.
+        """Warn of chunks of HDF5, Zarr or N5 that are not there: they read as the fill value.
 
         Writers leave out chunks of that value alone, and an incomplete copy has lost some: nothing tells one from the
         other.
@@ -86,10 +86,14 @@ class Stored:
             ValueError: There is no chunk at all.
         """
         with self._open() as array:
-            absent, count = array.missing() if isinstance(array, ZarrArray) else (0, 1)
-            fill = getattr(array, "fill", None)
-        if absent == count:
-            raise ValueError(f"{self} must have chunks, got none of {count}; copy it again, with all its folders")
+            if isinstance(array, ZarrArray):
+                (absent, count), fill = array.missing(), array.fill
+            elif self.path.suffix.lower() in HDF5_ENDINGS:
+                (absent, count), fill = missing_chunks(array), array.fillvalue
+            else:
+                return
+        if absent == count > 0:
+            raise ValueError(f"{self} must have chunks, got none of {count}; copy it again, with all its files")
         if absent:
             warnings.warn(
                 f"{self} lacks {absent} of {count} chunks, which read as {fill}: either they hold nothing else, or the "
