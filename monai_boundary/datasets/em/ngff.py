@@ -114,19 +114,30 @@ def _plain(folder: Path) -> ArrayPlace:
             return _with_units(letters, transform["scale"], transform.get("translate", [0.0] * len(letters)), units)
     axes = _letters(names[::-1] if reverse and names and isinstance(names, list) else names)
     for attributes in (own, above):
-        pixel = attributes.get("pixelResolution")
-        if isinstance(pixel, dict):  # of the full resolution; a voxel of a level is the mean of `factors` of its voxels
-            full = pixel.get("dimensions", [])[::-1]
-            factors = own.get("downsamplingFactors", [1] * len(full))[::-1]
-            pairs = [*zip(full, factors, strict=False)]
-            shift = [size * (factor - 1) / 2 for size, factor in pairs]
-            return _with_units(axes, [size * factor for size, factor in pairs], shift, [pixel.get("unit")] * 3)
-        size = pixel or attributes.get("voxel_size") or attributes.get("resolution")
-        if size is not None:
-            offset, units = attributes.get("offset"), attributes.get("units") or ["nm"] * 3
-            turn = slice(None, None, -1 if reverse else 1)
-            return _with_units(axes, size[turn], offset and offset[turn], units[turn])
+        for name in ("pixelResolution", "voxel_size", "resolution"):
+            if attributes.get(name) is not None:
+                turn = slice(None, None, -1 if reverse or name == "pixelResolution" else 1)
+                voxel, corner, units = _voxel(name, attributes, own)
+                return _with_units(axes, voxel[turn], corner[turn], units[turn])
     return ArrayPlace(axes)
+
+
+def _voxel(
+    name: str, attributes: dict[str, Any], own: dict[str, Any]
+) -> tuple[list[float], list[float], list[str | None]]:
+    """Return size, place and units of a voxel in stored order; `attributes` hold the size, `own` are the array's."""
+    size, units = attributes[name], attributes.get("units") or ["nm"] * 3
+    if isinstance(size, dict):
+        size, units = size.get("dimensions", []), [size.get("unit")] * 3
+    # Beside factors, n5-viewer's pixelResolution and BigCat's resolution are those of the full resolution, the same for
+    # all levels (N5 Metadata Dialects, wiki of n5-ij). CREMI and gunpowder have no factors: theirs is the array's own,
+    # and so is the voxel_size of funlib.
+    factors = None if name == "voxel_size" else own.get("downsamplingFactors")
+    steps = [1] * len(size) if factors is None else factors
+    pairs = [*zip(size, steps, strict=False)]
+    # a voxel of a level is the mean of those of the full resolution
+    shift = attributes.get("offset") or [one * (step - 1) / 2 for one, step in pairs]
+    return [one * step for one, step in pairs], shift, units
 
 
 def _letters(names: Any) -> str | None:
