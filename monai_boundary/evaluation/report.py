@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +20,7 @@ from monai_boundary.evaluation.volumes import CaseRow, Evaluation
 from monai_boundary.metrics.score_sets import PROTOCOLS, Protocol
 from monai_boundary.reports.figures import overlay_figure
 from monai_boundary.reports.page import data_uri, write_page
-from monai_boundary.reports.scores import lesions_figure, scores_figure
+from monai_boundary.reports.scores import MOST_CLASSES, lesions_figure, scores_figure
 
 __all__ = ["worst_rows", "write_report", "write_tiles_report"]
 
@@ -31,6 +33,8 @@ def write_report(
     title: str = "Segmentation scores",
 ) -> Path:
     """Write the scores as HTML with box plots, counts of misses and pictures of the worst cases.
+
+    Of more than six classes the six with the lowest mean Dice are drawn.
 
     Args:
         result: The scores.
@@ -45,14 +49,17 @@ def write_report(
     """
     metrics = PROTOCOLS[result.settings.protocol]
     by_class = result.table().groupby("label")
+    drawn = _lowest(by_class["dice"].mean().to_dict())
     panels = {
-        metric.title: {f"class {label}": values for label, values in by_class[name]} for name, metric in metrics.items()
+        metric.title: {f"class {label}": values for label, values in by_class[name] if label in drawn}
+        for name, metric in metrics.items()
     }
     lesions = result.tables().get("lesions")
     folder = None if images is None else Path(images)
     pictures = [
         (row, data_uri(_overlay(result, row, folder)))
         for label in result.labels
+        if label in drawn
         for row in worst_rows([row for row in result.rows if row.label == label], worst)
     ]
     return write_page(
@@ -69,7 +76,13 @@ def write_report(
         lesions="" if lesions is None or lesions.empty else data_uri(lesions_figure(lesions, result.unit)),
         pictures=pictures,
         several=len(result.labels) > 1,
+        not_drawn=by_class.ngroups - len(drawn),
     )
+
+
+def _lowest(dice: Mapping[Any, float]) -> set[Any]:
+    """Return the classes to draw: all, or those with the lowest Dice of very many, of which none would be seen."""
+    return set(sorted(dice, key=lambda label: (math.isnan(dice[label]), dice[label]))[:MOST_CLASSES])
 
 
 def write_tiles_report(

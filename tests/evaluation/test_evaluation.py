@@ -323,6 +323,19 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
+def test_of_many_classes_those_with_the_lowest_dice_are_drawn(tmp_path: Path) -> None:
+    target = np.zeros((12, 12, 12), np.uint8)
+    for label in range(1, 11):
+        target[label, 2:6, 2:6] = label
+    found = np.where((target == 9) & (np.indices(target.shape)[1] > 3), 0, target).astype(np.uint8)
+    result = evaluate_folder(*one_pair(tmp_path, "a", found, target))
+    page = Page(write_report(result, tmp_path / "report.html", worst=1).read_text())
+    text = " ".join(page.text)
+    assert "the lowest mean Dice; 4 more are not drawn" in text
+    assert len(page.pictures) == 1 + 6
+    assert "a, class 9: 16 voxels in the ground truth, 8 predicted" in text
+
+
 def test_the_report_needs_nothing_beside_it_and_shows_the_worst(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[1] / "unpredicted.nii.gz").write_bytes((folders[1] / "good.nii.gz").read_bytes())
     (folders[0] / "good.nii.gz").write_bytes(b"")
