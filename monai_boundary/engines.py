@@ -220,8 +220,9 @@ class AlphaScheduleHandler:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take them over, and say so where the schedule is another one; it then goes on with this handler's."""
         self.history = [float(value) for value in state["history"]]
-        if state.get("gradient_norms") is not None:
-            self.loss.gradient_norms = state["gradient_norms"]
+        norms = state.get("gradient_norms")
+        if norms is not None or getattr(self.loss, "gradient_norms", None) is not None:
+            self.loss.gradient_norms = norms
             self.loss.foreground_found = state.get("foreground_found")
         before = state.get("schedule", repr(self.schedule))
         if before != repr(self.schedule):

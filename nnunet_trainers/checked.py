@@ -67,18 +67,19 @@ class CheckedMixin(_Trainer):
     def _check_names(self) -> None:
         """Refuse class attributes that look like settings and that nobody reads."""
         order = type(self).__mro__
-        settings = [name for base in order for name in inspect.get_annotations(base) if not name.startswith("_")]
-        for base in order[: order.index(nnUNetTrainer)]:
+        for place, base in enumerate(order[: order.index(nnUNetTrainer)]):
+            ours = base.__module__.partition(".")[0] == __package__  # what a user declares is misspelt, too
+            known = [name for each in order[place if ours else place + 1 :] for name in inspect.get_annotations(each)]
             plain = [name for name, value in vars(base).items() if not (hasattr(value, "__get__") or callable(value))]
             for name in plain:
-                if name.startswith("_") or name in settings:
+                if name.startswith("_") or name in known:
                     continue
                 if name in vars(self):
                     raise TypeError(
                         f"{name} of {base.__name__} must be set by run_epochs, run_iterations or refine_lr, or in "
                         "initialize(), got a class attribute, which nnU-Net passes over"
                     )
-                if near := difflib.get_close_matches(name, settings, 1, 0.8):
+                if near := difflib.get_close_matches(name, known, 1, 0.8):
                     raise TypeError(f"settings of {base.__name__} must be known, got {name}; did you mean {near[0]}?")
 
     def _check_settings(self) -> None:

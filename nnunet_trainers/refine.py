@@ -11,6 +11,7 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
+from monai_boundary._check import check_number
 from monai_boundary.schedules import GradientShare, Schedule
 from nnunet_trainers.boundary import nnUNetTrainerDiceCEBoundary
 
@@ -29,6 +30,10 @@ class nnUNetTrainerBoundaryRefine(nnUNetTrainerDiceCEBoundary):
     run_epochs: ClassVar[int | None] = 50
     refine_lr: ClassVar[float] = 1e-3
     boundary_schedule: ClassVar[Schedule] = GradientShare(end=0.2, ramp=0.0)
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_number("refine_lr", self.refine_lr)
 
     def initialize(self) -> None:
         """Set the rate before the optimizer is made from it, and keep in mind what an untrained network looks like."""

@@ -89,16 +89,17 @@ class GradientBalance(KeepsFloat32):
     With the norms r of the region term and b of the boundary term at the logits of the main head, alpha =
     share / (1 - share) * r / b. It is taken of the moving averages, and of the present batch where that gives less: in
     no batch that is measured is the share larger than asked for. A batch moves the averages if it holds foreground and
-    both norms are finite and above 0. Where they are not, the weight of the batches before is kept.
+    both norms are finite and above 0. Where they are not, the weight of the batches before is kept, but for a batch
+    without foreground from which the region term wants nothing: there the boundary term has no weight.
 
     The share is that much smaller as the foreground is not found yet, by the mean probability of its voxels (the soft
     recall): the gradient of a boundary term fades with the prediction, and a constant share of the whole would hold an
     empty prediction empty (docs/evidence/constant_share.md). A batch without foreground changes nothing of what is
     found.
 
-    The norms of a batch that is spread over ranks are root mean squares over the ranks whose part holds foreground. For
-    losses that are means over the samples their ratio is that of the whole batch in one process. All values stay on the
-    device, and are the same on all ranks.
+    The norms of a batch that is spread over ranks are root mean squares: over all ranks for the batch itself, and over
+    those whose part holds foreground for the averages. For losses that are means over the samples the ratio over all
+    ranks is that of the whole batch in one process. All values stay on the device, and are the same on all ranks.
 
     Args:
         momentum: Of the moving averages, per batch.
@@ -154,13 +155,15 @@ class GradientBalance(KeepsFloat32):
         some = measured[2] > 0
         sums = torch.where(some, measured[:3], measured[3:6])
         now = (sums[:2] / sums[2]).sqrt()  # root mean square over the ranks with foreground, or over all if none has
+        batch = (measured[3:5] / measured[5]).sqrt()
         usable = (now > 0).all() & now.isfinite().all()
+        bounded = (batch[1] > 0) & batch.isfinite().all() & (usable | ~some)
         self.unusable |= some & ~usable
         averages = self.norms * self.momentum + now * (1 - self.momentum)
         self.norms.copy_(torch.where(some & usable, averages, self.norms))
         if self.unusable.device.type == "cpu":
             self.warn()
-        ratio = torch.where(usable, torch.minimum(self.ratio, _ratio(now)), self.ratio)
+        ratio = torch.where(bounded, torch.minimum(self.ratio, _ratio(batch)), self.ratio)
         hits, true = measured[6:].view(2, -1)
         found = torch.where(true > 0, hits / true, 1).amin().clamp(0, 1)
         self.found.copy_(torch.where(some & found.isfinite(), found, self.found))

@@ -209,8 +209,7 @@ class RegionBoundaryLoss(KeepsFloat32):
         assert self._share is not None  # noqa: S101 - its callers see to it
         alpha = self._share.alpha(ratio, found.to(ratio.device))
         if self.mode == "complement":
-            alpha = alpha / (1 + alpha)
-            self._weights = torch.stack([1 - alpha, alpha])
+            self._weights = torch.stack([1 / (1 + alpha), alpha / (1 + alpha)])
         else:
             region = self._pair[0]
             self._weights = torch.stack([torch.full_like(alpha, region), region * alpha])

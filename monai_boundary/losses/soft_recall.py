@@ -77,6 +77,8 @@ def foreground_hits(
             f"{tuple(label.shape)}; give alpha as a number for a region loss with another target"
         )
     masks, valid = read
+    if not labelled and label.is_floating_point():  # in [0, 1]: none may be above one half
+        masks = label.as_subclass(torch.Tensor)[:, first:]
     return class_hits(contract.activate(logits)[:, first:], masks, valid)
 
 
@@ -87,9 +89,9 @@ def class_hits(
 
     Args:
         probs: `(B, K, *S)`.
-        masks: Bool, the same shape.
+        masks: Bool, or to which part a voxel is of the class, the same shape.
         valid: Bool `(B, 1 or K, *S)`, the voxels that count; ``None`` for all.
     """
-    masks = masks if valid is None else masks & valid
-    hits = torch.where(masks, probs, 0)
-    return hits.transpose(0, 1).flatten(1).sum(1), masks.transpose(0, 1).flatten(1).sum(1)
+    counted = masks > 0 if valid is None else (masks > 0) & valid
+    hits, true = torch.where(counted, probs * masks, 0), torch.where(counted, masks, 0)
+    return hits.transpose(0, 1).flatten(1).sum(1), true.transpose(0, 1).flatten(1).sum(1)

@@ -108,13 +108,14 @@ def test_alpha_of_a_share_is_in_every_step_that_of_the_whole_batch_in_one_proces
 
 
 @pytest.mark.cli
-def test_norms_of_the_ranks_are_root_mean_squares_over_those_with_foreground(trained: Path) -> None:
+def test_norms_of_the_ranks_are_root_mean_squares_and_the_averages_over_those_with_foreground(trained: Path) -> None:
     ranks = [json.loads((trained / f"balance {rank}.json").read_text()) for rank in range(2)]
     assert ranks[0] == ranks[1]
     pooled = [(math.sqrt((9 + 16) / 2), math.sqrt((1 + 4) / 2)), (3.0, 1.0), (1.0, 0.5)]  # NaN without foreground: no
     balance = GradientBalance()
-    for row, norms in zip(ranks[0], pooled, strict=False):
-        ratio = float(balance(torch.tensor(norms), torch.ones(1), torch.ones(1))[0])
+    bounds = [math.inf, math.inf, math.sqrt((4 + 1) / (49 + 0.25))]  # of the whole batch, where there is one
+    for row, norms, bound in zip(ranks[0], pooled, bounds, strict=False):
+        ratio = min(bound, float(balance(torch.tensor(norms), torch.ones(1), torch.ones(1))[0]))
         assert row[:2] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]
     empty, infinite, one = ranks[0][3:]
     kept = float(balance.ratio)

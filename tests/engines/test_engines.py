@@ -326,6 +326,8 @@ def test_a_share_is_resumed_through_the_handler_and_another_schedule_is_said():
     second.load_state_dict(first.state_dict())
     second(SimpleNamespace(state=SimpleNamespace(epoch=4, max_epochs=4)))
     assert second.loss.alpha == pytest.approx(0.25 * 0.3 / 0.0625)
+    second.load_state_dict(handler(0.2).state_dict())  # of a run that had measured nothing yet
+    assert second.loss.gradient_norms is None
     with pytest.warns(UserWarning, match=r"schedule was GradientShare\(end=0.2, ramp=0.3\) in the run .*end=0.5"):
         handler(0.5).load_state_dict(first.state_dict())
 

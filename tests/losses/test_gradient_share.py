@@ -208,6 +208,19 @@ def test_the_boundary_aware_loss_takes_a_share():
     assert logits.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("mode", ["increase", "complement"])
+def test_a_region_term_of_a_huge_gradient_leaves_the_share_exact(mode):
+    logits, label, _ = batch(size=(1200, 1100))
+    logits, label = logits[:, 1:].detach().requires_grad_(), label.float()
+    maps = 1 - 2 * label
+    loss = RegionBoundaryLoss(
+        nn.BCEWithLogitsLoss(reduction="sum"), BoundaryLoss(sigmoid=True, check_map=False), Share(0.5), mode
+    )
+    loss(logits, label, maps)
+    found = float(logits.detach().sigmoid()[label > 0].mean())
+    assert share_of(loss, logits, label, maps) == pytest.approx(0.5 * found, rel=1e-5)
+
+
 @pytest.mark.parametrize("case", ["perfect", "map of zeros", "nan"])
 def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case):
     loss = RegionBoundaryLoss(

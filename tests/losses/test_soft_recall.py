@@ -36,6 +36,33 @@ def test_a_batch_without_foreground_moves_nothing(ignored):
         assert share_of(loss, 3 * logits, empty, torch.ones_like(maps)) <= 0.3 * (1 + 1e-4)
 
 
+@pytest.mark.parametrize("smooth", [0.0, 1e-5])
+def test_a_batch_from_which_the_region_term_wants_nothing_gives_the_boundary_term_no_weight(smooth):
+    region = DiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=1e-5, squared_pred=True)  # of MONAI's BraTS tutorial
+    loss = RegionBoundaryLoss(region, BoundaryLoss(sigmoid=True, preset="clipped", check_map=False), alpha=Share(0.2))
+    logits, label, maps = batch()
+    label, maps = label.float(), maps[:, 1:]
+    logits = logits[:, 1:].detach().requires_grad_()
+    loss(logits, label, maps)
+    before = loss.gradient_norms, loss.alpha
+    loss(logits, 0 * label, torch.ones_like(maps))
+    assert share_of(loss, logits, 0 * label, torch.ones_like(maps)) <= 0.2 if smooth else loss.alpha == 0
+    assert loss.gradient_norms == before[0]
+    loss(logits, label, maps)
+    assert loss.alpha == pytest.approx(before[1], rel=0.2)
+
+
+def test_channels_between_0_and_1_count_by_their_part():
+    logits, label, maps = batch()
+    logits, maps = logits[:, 1:].detach().requires_grad_(), maps[:, 1:]
+    part = label.float() * torch.tensor([0.3, 0.5]).view(2, 1, 1, 1)
+    loss = RegionBoundaryLoss(DiceLoss(sigmoid=True), BoundaryLoss(sigmoid=True, check_map=False), alpha=Share(0.3))
+    loss(logits, part, maps)
+    found = float((logits.detach().sigmoid() * part).sum() / part.sum())
+    assert loss.foreground_found == pytest.approx(found, rel=1e-5)
+    assert share_of(loss, logits, part, maps) == pytest.approx(0.3 * found, rel=1e-4)
+
+
 @pytest.mark.parametrize("shift", [0.0, -3.0, -9.0])
 @pytest.mark.parametrize("sigmoid", [False, True])
 def test_the_share_is_smaller_while_the_foreground_is_not_found(shift, sigmoid):

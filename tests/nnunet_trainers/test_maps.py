@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from nnunet_trainers.boundary import (
 )
 from nnunet_trainers.lesions import LesionsMixin, nnUNetTrainerDiceCELesions
 from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin
+from nnunet_trainers.refine import nnUNetTrainerBoundaryRefine
 from nnunet_trainers.targets import AppendDistanceMaps
 from tests import oracles
 from tests.nnunet_trainers.datasets import IGNORE, LABELS, PATCH, REGIONS, REGIONS_IGNORE, SPACING
@@ -256,13 +259,16 @@ def test_maps_made_on_the_device_train_as_those_of_the_workers(dataset: str, dee
         (nnUNetTrainerBoundary, "boundary_pause", "no", "must be one of True, False, got 'no'"),
         (nnUNetTrainerBoundary, "boundary_schedul", 1, "; did you mean boundary_schedule"),
         (nnUNetTrainerBoundary, "run_epoch", 3, "; did you mean run_epochs"),
+        (nnUNetTrainerBoundaryRefine, "refine_lr", math.nan, "must be finite and > 0, got nan"),
+        (nnUNetTrainerBoundaryRefine, "refine_lr", "1e-3", "must be a number, got str"),
         (nnUNetTrainerBoundary, "num_epochs", 3, " of Wrong must be set by run_epochs"),
         (nnUNetTrainerBoundary, "initial_lr", 1e-4, " of Wrong must be set by run_epochs"),
     ],
 )
 def test_settings_are_checked_before_training(parent: type, name: str, value: object, text: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"{name} ?{text}"):
-        build(type("Wrong", (parent,), {name: value}), started=False)
+    for annotated in ({}, {"__annotations__": {name: ClassVar}}):
+        with pytest.raises((TypeError, ValueError), match=f"{name} ?{text}"):
+            build(type("Wrong", (parent,), {name: value, **annotated}), started=False)
 
 
 @pytest.mark.parametrize("mixin", [BoundaryMixin, LesionsMixin, GeneralizedDiceMixin])
