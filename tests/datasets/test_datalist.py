@@ -35,9 +35,7 @@ TWO = {"background": (0,), "lesion": (1,)}
         ({"background": "0", "lesion": "1"}, TWO),
         ({"whole": [1, 2, 3], "core": [2, 3], "ignore": 4}, {"whole": (1, 2, 3), "core": (2, 3)}),
         ({"0": "background", "1": "lesion", "2": "ignore"}, TWO),
-        (None, {}),
-        ([0, 1], {}),
-        ({"a": "b"}, {}),
+        ({}, {}),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -45,6 +43,13 @@ def test_classes_are_named_in_either_direction(labels: object, values: dict, enc
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}), encoding=encoding)
     assert class_values(tmp_path / "dataset.json") == values
     assert class_values(tmp_path / "none.json") == {}
+
+
+@pytest.mark.parametrize("labels", [None, [0, 1], {"a": "b"}])
+def test_classes_in_another_form_are_named(labels: object, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    with pytest.raises(ValueError, match=r"dataset\.json must be a description of classes, got: labels must be"):
+        class_values(tmp_path / "dataset.json")
 
 
 def test_the_folder_of_the_decathlon_is_a_datalist_and_that_of_nnunet_is_none(tmp_path: Path) -> None:
