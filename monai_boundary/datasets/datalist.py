@@ -143,7 +143,7 @@ def datalist_file(path: str | os.PathLike[str], splits: Collection[str] = SPLITS
     for name in ("datalist.json", "dataset.json"):  # nnU-Net's dataset.json lists no cases
         file = Path(path) / name
         if file.is_file() and (
-            name == "datalist.json" or any(isinstance(read_description(file).get(key), list) for key in splits)
+            name == "datalist.json" or any(isinstance(_described(file).get(key), list) for key in splits)
         ):
             return file
     return None
@@ -164,12 +164,21 @@ def ignored_value(file: Path) -> int | None:
 
 
 def _names_in(file: Path) -> dict[str, tuple[int, ...]]:
+    description = _described(file)
     try:
-        return named_classes(_content(file))
-    except (FileNotFoundError, TypeError):  # none, or the list of another program
-        return {}
+        return named_classes(description)
     except ValueError as error:
         raise ValueError(f"{file} must be a description of classes, got: {error}; correct it") from None
+
+
+def _described(file: Path) -> dict[str, Any]:
+    """Return the content of a ``dataset.json``, empty where there is none or it is the list of another program."""
+    try:
+        return _content(file)
+    except (FileNotFoundError, TypeError):
+        return {}
+    except ValueError as error:
+        raise ValueError(f"{file} must be JSON, got: {error}; correct it") from None
 
 
 def named_classes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

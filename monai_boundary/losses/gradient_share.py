@@ -153,8 +153,7 @@ class GradientBalance(KeepsFloat32):
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(measured)
         some = measured[2] > 0
-        sums = torch.where(some, measured[:3], measured[3:6])
-        now = (sums[:2] / sums[2]).sqrt()  # root mean square over the ranks with foreground, or over all if none has
+        now = (measured[:2] / measured[2]).sqrt()  # root mean square over the ranks with foreground, NaN if none has
         batch = (measured[3:5] / measured[5]).sqrt()
         usable = (now > 0).all() & now.isfinite().all()
         bounded = (batch[1] > 0) & batch.isfinite().all() & (usable | ~some)

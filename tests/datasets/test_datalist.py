@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monai_boundary.datasets.checks import check_entries, data_files
-from monai_boundary.datasets.datalist import class_values, read_datalist, write_datalist
+from monai_boundary.datasets.datalist import class_values, datalist_file, read_datalist, write_datalist
 from monai_boundary.datasets.nifti import case_name
 
 
@@ -43,6 +43,16 @@ def test_classes_are_named_in_either_direction(labels: object, values: dict, enc
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}), encoding=encoding)
     assert class_values(tmp_path / "dataset.json") == values
     assert class_values(tmp_path / "none.json") == {}
+
+
+def test_a_list_of_another_program_lists_no_cases_and_damage_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text("[1, 2]")
+    assert datalist_file(tmp_path) is None
+    assert class_values(tmp_path / "dataset.json") == {}
+    (tmp_path / "dataset.json").write_text('{"training": [],}')
+    for read in (datalist_file, lambda folder: class_values(folder / "dataset.json")):
+        with pytest.raises(ValueError, match=r"dataset\.json must be JSON, got: "):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize("labels", [None, [0, 1], {"a": "b"}])
