@@ -22,8 +22,8 @@ CONVENTIONS = ("half", "centre", "kervadec", "kervadec_mm")  # kernels.distance.
 @click.argument("image", type=PATH)
 @click.argument("label", type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="Picture to write, such as out.png.")
-@click.option("--preset", type=click.Choice(("robust", "clipped", "published")),
-              help="Settings of the map, as in the transform and in the loss.  [default: robust]")  # fmt: skip
+@click.option("--preset", type=click.Choice(("clipped", "robust", "published")),
+              help="Settings of the map, as in the transform and in the loss.  [default: clipped]")  # fmt: skip
 @click.option("--clip", type=float, metavar="MM", help="Limit of the distances: a map in mm instead of a preset.")
 @click.option("--convention", type=click.Choice(CONVENTIONS),
               help="Where the zero level lies: a map in mm instead of a preset.  [default: half]")  # fmt: skip
@@ -88,7 +88,7 @@ def _options(preset: Any, clip: float | None, convention: Any) -> tuple[Distance
     from monai_boundary.kernels.distance import DistanceMapOptions, preset_options
 
     if clip is None and convention is None:
-        return preset_options(preset or "robust"), f"preset {preset or 'robust'!r}"
+        return preset_options(preset or "clipped"), f"preset {preset or 'clipped'!r}"
     if preset is not None:
         raise click.UsageError("--preset sets clip and convention: leave out --clip and --convention")
     return DistanceMapOptions(convention or "half", clip), f"convention {convention or 'half'!r}"

@@ -18,7 +18,7 @@ __all__ = ["precompute"]
 @click.argument("out", type=PATH)
 @click.option("--num-classes", required=True, type=click.IntRange(min=2), help="Including the background.")
 @click.option(
-    "--preset", type=click.Choice(("robust", "clipped", "published")), help="Settings of the maps.  [default: robust]"
+    "--preset", type=click.Choice(("clipped", "robust", "published")), help="Settings of the maps.  [default: clipped]"
 )
 @click.option("--clip", metavar="MM", help="Limit of the distances in mm, or none: maps in mm instead of a preset.")
 @click.option("--ignore-index", type=int, metavar="N", help="Label of voxels that do not count.")
@@ -48,7 +48,7 @@ def _options(preset: Any, clip: str | None) -> Any:
     from monai_boundary.kernels.distance import DistanceMapOptions, preset_options
 
     if clip is None:
-        return preset_options(preset or "robust")
+        return preset_options(preset or "clipped")
     if preset is not None:
         raise click.UsageError("--preset sets the clip: leave out --clip")
     try:

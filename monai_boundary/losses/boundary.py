@@ -37,7 +37,7 @@ class BoundaryLoss(MapLoss):
         other_act: Apply this function to the input instead.
         reduction: ``"mean"`` over samples and channels, ``"sum"``, or ``"none"``: `(B, C)`, `(C,)` with `batch`.
         batch: Average over the batch before the reduction.
-        preset: ``"robust"``, ``"clipped"`` or ``"published"``: settings of the maps, made here or given.
+        preset: ``"clipped"``, ``"robust"`` or ``"published"``: settings of the maps, made here or given.
         options: Settings in place of the preset's.
         spacing: Voxel size in mm of maps that the loss computes itself; ``None`` takes that of a `MetaTensor` target,
             and 1 for a plain tensor, with one `MissingSpacingWarning`.

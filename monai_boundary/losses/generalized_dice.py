@@ -98,9 +98,9 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
     Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
 
     Args:
-        preset: ``"robust"``: map clipped at 10 mm, divided by 10 and half-balanced, which survives a fast alpha
-            under extreme imbalance. ``"clipped"``: the same without the balance. ``"published"``: map of the published
-            code. It sets the maps that the loss computes itself.
+        preset: ``"clipped"``: map clipped at 10 mm and divided by 10. ``"robust"``: also half-balanced, which survives
+            a linear alpha up to 1 under extreme imbalance. ``"published"``: map of the published code. It sets the
+            maps that the loss computes itself.
         alpha: See `RegionBoundaryLoss`.
         mode: See `RegionBoundaryLoss`.
         to_onehot_y: Whether the target is a label map.
@@ -127,7 +127,7 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
 
     def __init__(  # noqa: PLR0913 - those of both losses
         self,
-        preset: Preset = "robust",
+        preset: Preset = "clipped",
         alpha: float | Share = 0.01,
         mode: Mode = "rebalance",
         *,

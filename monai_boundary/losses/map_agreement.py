@@ -23,6 +23,8 @@ __all__ = [
 #: Share of the voxels that may disagree. Of 4,032 maps that rotations, zooms and Spacingd had resampled, the worst had
 #: 2 % (single voxels, twice resampled); where label and map did not belong together the median was 60 to 100 %.
 _TOLERATED = 0.05
+#: Foreground voxels of a class from which it is judged: of 2,400 maps, zooms had lost the inside of 8, all of 1 to 6.
+_FEWEST = 10
 #: Voxels that label (nearest) and map (linear) may be apart where both were resampled.
 _REACH = 2
 
@@ -37,7 +39,7 @@ class MapMismatchWarning(UserWarning):
 
 
 class FirstMapCheck:
-    """Compares the settings of the first map, and the signs of the first one whose label has any foreground."""
+    """Compares the settings of the first map, and the signs of the first one with 10 voxels of a class."""
 
     def __init__(self) -> None:
         self.compared = self.signs_checked = False
@@ -135,7 +137,7 @@ def compare_numbers(name: str, made: object, key: str, expected: tuple[int, ...]
 def check_signs(
     distance_map: torch.Tensor, masks: torch.Tensor, valid: torch.Tensor | None, options: DistanceMapOptions
 ) -> bool:
-    """Compare the sign of a map with the label; returns whether there was any foreground to compare.
+    """Compare the sign of a map with the label; returns whether a class had enough foreground to compare.
 
     A foreground voxel is wrong where the map is positive at all voxels around it, by more than the largest step between
     two neighbours outside: resampling moves the contour by less, and normalised maps have no unit to say how far.
@@ -149,7 +151,7 @@ def check_signs(
         options: Settings that the map was made with.
 
     Raises:
-        ValueError: In some channel, more than 5 % of the foreground is wrong.
+        ValueError: In some channel with 10 voxels of foreground or more, over 5 % of it is wrong.
     """
     maps = distance_map.detach().as_subclass(torch.Tensor).float()
     counted = torch.ones_like(masks[:, :1]) if valid is None else valid
@@ -182,7 +184,7 @@ def check_signs(
             MapMismatchWarning,
             stacklevel=4,
         )
-    return any(found)
+    return max(found, default=0) >= _FEWEST
 
 
 def _ignored(maps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -192,7 +194,8 @@ def _ignored(maps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def _raise_for_signs(wrong: list[int], inside: list[int]) -> None:
-    shares = {index: bad / count for index, (bad, count) in enumerate(zip(wrong, inside, strict=True)) if count}
+    counts = enumerate(zip(wrong, inside, strict=True))
+    shares = {index: number / count for index, (number, count) in counts if count >= _FEWEST}
     bad = {index: share for index, share in shares.items() if share > _TOLERATED}
     if bad:
         found = ", ".join(f"{share:.0%} of the foreground of channel {index}" for index, share in bad.items())

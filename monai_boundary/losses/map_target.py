@@ -35,7 +35,7 @@ class MapLoss(SpacedLoss):
     device: on CUDA by ``backend="torch"``, where labels are not checked.
 
     Args:
-        preset: ``"robust"``, ``"clipped"`` or ``"published"``: settings of the maps, made here or given.
+        preset: ``"clipped"``, ``"robust"`` or ``"published"``: settings of the maps, made here or given.
         options: Settings in place of the preset's.
         spacing: See `SpacedLoss`.
         ignore_index: Value of the target at voxels that do not count: their map is 0, and what the network says there
@@ -49,7 +49,7 @@ class MapLoss(SpacedLoss):
     makes: ClassVar[str] = "distance maps"
     made_by: ClassVar[str] = "SignedDistanceMapd"
 
-    preset: Preset | None = "robust"
+    preset: Preset | None = "clipped"
     options: DistanceMapOptions = None  # type: ignore[assignment] # those of the preset, once it is made
     ignore_index: int | None = None
     backend: Backend = "auto"

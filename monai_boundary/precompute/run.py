@@ -19,7 +19,7 @@ from monai_boundary._words import counted
 from monai_boundary.datasets.checks import check_names, data_files
 from monai_boundary.datasets.datalist import datalist_file, read_datalist
 from monai_boundary.datasets.nifti import NIFTI_ENDINGS, case_name
-from monai_boundary.kernels.distance import ROBUST, DistanceMapOptions
+from monai_boundary.kernels.distance import CLIPPED, DistanceMapOptions
 from monai_boundary.map_store import ENDING, read_record, read_records, require_blosc2, require_settings
 from monai_boundary.precompute.jobs import Job, MapSettings
 
@@ -45,7 +45,7 @@ def precompute_maps(  # noqa: PLR0913 - what the command line offers
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
     num_classes: int,
-    options: DistanceMapOptions = ROBUST,
+    options: DistanceMapOptions = CLIPPED,
     *,
     ignore_index: int | None = None,
     include_background: bool = False,

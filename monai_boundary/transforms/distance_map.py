@@ -66,7 +66,7 @@ class SignedDistanceMap(Transform):
     Args:
         num_classes: Number of classes including the background when the input is a label map `(1, *S)`. ``None``: the
             input is one-hot or multi-label `(C, *S)`, each channel a mask of its own; channels may overlap.
-        preset: ``"robust"``, as the losses expect by default, ``"clipped"`` or ``"published"``: the named settings;
+        preset: ``"clipped"``, as the losses expect by default, ``"robust"`` or ``"published"``: the named settings;
             any of those below given beside it replaces the preset's. ``None``: mm, unclipped, convention ``"half"``.
         spacing: Voxel size in mm, one per spatial axis; ``None`` takes it from the affine of a `MetaTensor`. After a
             random zoom or deformation pass that of before: MONAI writes both into the affine as if the object had kept
@@ -94,7 +94,7 @@ class SignedDistanceMap(Transform):
     def __init__(
         self,
         num_classes: int | None = None,
-        preset: Preset | None = "robust",
+        preset: Preset | None = "clipped",
         *,
         spacing: Sequence[float] | None = None,
         include_background: bool = True,

@@ -46,7 +46,7 @@ class PrecomputedDistanceMapd(DictionaryTwin):
         maps: Folder that the command wrote.
         output_keys: Where the map is stored; by default under ``"distance_map"``.
         case_key: Key of the name of the case; where it is missing, the file of the labels tells the case.
-        preset: ``"robust"``, ``"clipped"`` or ``"published"``: the options that the maps must have; ``None``: any.
+        preset: ``"clipped"``, ``"robust"`` or ``"published"``: the options that the maps must have; ``None``: any.
         check_source: Compare the label file with the one that the map was made from, at its first use in a process.
         dtype: ``torch.float32`` or ``torch.float16``; ``None``: as stored.
         allow_missing_keys: Pass over absent keys.

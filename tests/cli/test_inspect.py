@@ -51,7 +51,7 @@ def test_inspect_of_a_case_without_foreground_says_so(run, case):
 def test_inspect_shows_by_default_what_the_default_loss_sees(run, case):
     result = run("inspect", case / "image.nii.gz", case / "label.nii.gz", "-o", case / "a.png")
     assert result.exit_code == 0, result.stderr
-    assert "map:           preset 'robust'\n" in result.stdout
+    assert "map:           preset 'clipped'\n" in result.stdout
     assert "clip:          10 mm\n" in result.stdout
     assert re.search(r"range of its map\n +1 .* -\d+\.\d\d to +\+1\.00\n", result.stdout)
     other = run("inspect", case / "image.nii.gz", case / "label.nii.gz", "-o", case / "b.png", "--preset", "published")

@@ -79,7 +79,7 @@ NORMS = [
 def samples(name: str) -> list[dict[str, torch.Tensor]]:
     """Rectangles of unequal size, so that the terms of two ranks differ; for cells another one beside all but one."""
     lesions = name == "lesion_cells"
-    make = LesionCells(2, spacing=(1, 1)) if lesions else SignedDistanceMap(2, "robust", spacing=(1, 1))
+    make = LesionCells(2, spacing=(1, 1)) if lesions else SignedDistanceMap(2, spacing=(1, 1))
     generator = torch.Generator().manual_seed(0)
     items = []
     for number in range(SAMPLES):

@@ -47,7 +47,7 @@ def samples(count: int = 4, ignored: int = 0) -> list[dict]:
         label[:, row : row + 5, column : column + 4] = 1
         image = label + 0.3 * torch.randn(1, 16, 16, generator=generator)
         label[:, :ignored] = 255
-        distance_map = SignedDistanceMap(2, "robust", spacing=(1, 1), ignore_index=255)(label)
+        distance_map = SignedDistanceMap(2, spacing=(1, 1), ignore_index=255)(label)
         band = BoundaryBand(2, ignore_index=255)(label)
         items.append({"image": MetaTensor(image), "label": MetaTensor(label), "distance_map": distance_map,
                       "target_boundary": band})  # fmt: skip
@@ -294,7 +294,7 @@ def test_maps_made_on_the_device_are_those_of_the_data_loader():
         label = MetaTensor(item["label"].as_tensor(), affine=torch.diag(torch.tensor([size, 1.0, 1.0, 1.0])))
         labels.append({"image": item["image"], "label": label})
     batch = next(iter(DataLoader(labels, batch_size=2)))
-    transform = SignedDistanceMap(2, "robust")
+    transform = SignedDistanceMap(2)
     prepare = PrepareBatchTarget(transform=transform)
     image, target = prepare(batch, device="cpu")
     assert torch.equal(image, batch["image"])
@@ -306,9 +306,7 @@ def test_maps_made_on_the_device_are_those_of_the_data_loader():
 
 def test_an_engine_trains_alike_with_maps_made_on_the_device():
     run = Run(max_epochs=1)
-    run.trainer.prepare_batch = PrepareBatchTarget(
-        transform=SignedDistanceMap(2, "robust", spacing=(1, 1), backend="torch")
-    )
+    run.trainer.prepare_batch = PrepareBatchTarget(transform=SignedDistanceMap(2, spacing=(1, 1), backend="torch"))
     run.trainer.data_loader = DataLoader([{k: item[k] for k in ("image", "label")} for item in samples()], batch_size=2)
     run.trainer.run()
     plain = Run(max_epochs=1)

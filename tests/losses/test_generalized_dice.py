@@ -149,7 +149,7 @@ def test_reduction_and_batch_hold_for_both_terms(batch, settings):
     loss(logits, labels)
     of_logits = {"softmax": True, "to_onehot_y": True, **settings}
     close(loss.region_term, GeneralizedDiceLoss(**of_logits)(logits, labels))
-    boundary = BoundaryLoss(**of_logits, include_background=False, preset="robust", spacing=(1, 1))
+    boundary = BoundaryLoss(**of_logits, include_background=False, preset="clipped", spacing=(1, 1))
     close(loss.boundary_term, boundary(logits, labels))
 
 

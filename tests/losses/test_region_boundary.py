@@ -18,7 +18,7 @@ from monai_boundary import (
     Share,
     SignedDistanceMap,
 )
-from monai_boundary.kernels import PUBLISHED, ROBUST
+from monai_boundary.kernels import CLIPPED, PUBLISHED
 from tests.losses.samples import labels_like
 
 close = torch.testing.assert_close
@@ -85,13 +85,13 @@ def test_any_region_loss_can_be_used(batch):
 
 
 def test_preset_chooses_the_map_of_the_loss():
-    assert GeneralizedDiceBoundaryLoss().boundary.options == ROBUST
+    assert GeneralizedDiceBoundaryLoss().boundary.options == CLIPPED
     assert GeneralizedDiceBoundaryLoss("published").boundary.options == PUBLISHED
     own = DistanceMapOptions(clip=3.0)
     assert GeneralizedDiceBoundaryLoss(options=own).boundary.options == own
 
 
-@pytest.mark.parametrize("preset", ["robust", "published"])
+@pytest.mark.parametrize("preset", ["clipped", "robust", "published"])
 def test_map_of_the_transform_with_the_same_preset_is_the_map_of_the_loss(batch, preset):
     loss = GeneralizedDiceBoundaryLoss(preset, alpha=0.5, spacing=(2.0, 1.0))
     transform = SignedDistanceMap(3, preset=preset, spacing=(2.0, 1.0))
@@ -115,7 +115,7 @@ def test_sigmoid_preset_takes_one_channel_and_overlapping_channels():
     for channels in (1, 3):
         masks, logits = (torch.rand(2, channels, 6, 7) < 0.4).float(), torch.randn(2, channels, 6, 7)
         loss = GeneralizedDiceBoundaryLoss(sigmoid=True, to_onehot_y=False, alpha=0.5)
-        expected = BoundaryLoss(sigmoid=True, options=ROBUST)(logits, masks)
+        expected = BoundaryLoss(sigmoid=True, options=CLIPPED)(logits, masks)
         close(loss(logits, masks), 0.5 * GeneralizedDiceLoss(sigmoid=True)(logits, masks) + 0.5 * expected)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from monai_boundary import DistanceMapOptions
 from monai_boundary.datasets.datalist import CaseFiles, write_datalist
-from monai_boundary.kernels.distance import ROBUST
+from monai_boundary.kernels.distance import CLIPPED, ROBUST
 from monai_boundary.map_store import MapStore, read_record
 from monai_boundary.precompute import precompute_maps
 from tests import oracles
@@ -44,13 +44,13 @@ def test_maps_are_those_of_the_whole_volume_and_say_what_they_are(data: Path, tm
     assert record.source == str(data / "p1.nii.gz")
 
 
-def test_a_datalist_is_a_data_set_and_robust_the_default(data: Path, tmp_path: Path) -> None:
+def test_a_datalist_is_a_data_set_and_clipped_the_default(data: Path, tmp_path: Path) -> None:
     files = [data / f"{case}.nii.gz" for case in ALL]
     write_datalist(
         data / "datalist.json", {"training": [CaseFiles(f"c{file.name[1]}", (file,), file) for file in files]}
     )
     assert precompute_maps(data, tmp_path / "maps", 2, progress=False).made == ["c0", "c1", "c2"]
-    assert MapStore(tmp_path / "maps").settings.items() >= vars(ROBUST).items()
+    assert MapStore(tmp_path / "maps").settings.items() >= vars(CLIPPED).items()
     listed = json.loads((data / "datalist.json").read_text())
     del listed["training"][0]["label"]
     (data / "list.json").write_text(json.dumps(listed))

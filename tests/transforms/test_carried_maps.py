@@ -150,7 +150,7 @@ def test_a_clipped_map_stays_clipped_when_it_is_rescaled(zoom, options):
 
 
 def test_only_the_outside_of_a_balanced_map_is_clipped_again():
-    data = SignedDistanceMapd("label", num_classes=2)({"label": ball(10, 48, 1.0)})  # robust
+    data = SignedDistanceMapd("label", num_classes=2, preset="robust")({"label": ball(10, 48, 1.0)})
     zoomed = RandZoomd(KEYS, prob=1, min_zoom=1.3, max_zoom=1.3, mode=["nearest", "bilinear"])(data)["distance_map"]
     rescaled = RescaleDistanceMap()(zoomed)
     assert rescaled[1].max() == 1

@@ -10,7 +10,7 @@ import torch
 from monai.data import DataLoader, decollate_batch
 
 from monai_boundary import DistanceMapOptions, SignedDistanceMap, signed_distance_map
-from monai_boundary.kernels import PUBLISHED, ROBUST
+from monai_boundary.kernels import CLIPPED, PUBLISHED, ROBUST
 from monai_boundary.transforms.distance_map import record_map, recorded_options
 from tests import oracles
 from tests.transforms.images import SPACING, on_grid
@@ -18,12 +18,13 @@ from tests.transforms.images import SPACING, on_grid
 MM = {"num_classes": 3, "preset": None}
 
 
-def test_robust_map_is_the_default_and_published_and_millimetres_are_one_word_away(labels):
+def test_clipped_map_is_the_default_and_published_and_millimetres_are_one_word_away(labels):
     for settings, options in (
-        ({}, ROBUST),
+        ({}, CLIPPED),
+        ({"preset": "robust"}, ROBUST),
         ({"preset": "published"}, PUBLISHED),
         ({"preset": None}, DistanceMapOptions()),
-        ({"balance": 0.25, "clip": 5.0}, ROBUST.replace(balance=0.25, clip=5.0)),
+        ({"balance": 0.25, "clip": 5.0}, CLIPPED.replace(balance=0.25, clip=5.0)),
     ):
         transform = SignedDistanceMap(3, **settings)
         assert transform.options == options
@@ -73,8 +74,8 @@ def test_map_keeps_the_affine_and_records_spacing_and_settings(labels):
     maps = SignedDistanceMap(3, clip=5.0)(image)
     torch.testing.assert_close(maps.affine, image.affine)
     assert maps.meta["distance_map_spacing"] == list(SPACING)
-    assert maps.meta["distance_map_options"] == {**vars(ROBUST), "clip": 5.0}
-    assert recorded_options(maps) == {ROBUST.replace(clip=5.0)}
+    assert maps.meta["distance_map_options"] == {**vars(CLIPPED), "clip": 5.0}
+    assert recorded_options(maps) == {CLIPPED.replace(clip=5.0)}
     assert not {"distance_map_spacing", "distance_map_options"} & set(image.meta)
 
 

@@ -14,7 +14,7 @@ from monai_boundary import SignedDistanceMap, SignedDistanceMapd, signed_distanc
 from monai_boundary._geometry import MissingSpacingWarning, ShearedAffineWarning, batch_spacing, image_spacing
 from monai_boundary.datasets.nifti import read_labels
 from monai_boundary.evaluation import evaluate_folder
-from monai_boundary.kernels.distance import ROBUST
+from monai_boundary.kernels.distance import CLIPPED
 from monai_boundary.map_store import MapStore
 from monai_boundary.metrics import score_pair
 from monai_boundary.precompute import precompute_maps
@@ -145,7 +145,7 @@ def test_commands_take_a_sheared_grid_by_the_one_rule(tmp_path, run):
     assert "the affine is sheared" in shown.output
     with pytest.warns(ShearedAffineWarning):
         made = precompute_maps(folders[0], tmp_path / "maps", 2, progress=False)
-    expected = signed_distance_map(labels[None], 2, SPACING, **vars(ROBUST))[1:]
+    expected = signed_distance_map(labels[None], 2, SPACING, **vars(CLIPPED))[1:]
     np.testing.assert_allclose(MapStore(made.folder).read("a", (0, 0, 0), labels.shape), expected, atol=1e-3)
     with pytest.warns(ShearedAffineWarning):
         rows = evaluate_folder(folders[1], folders[0], progress=False).rows

@@ -25,7 +25,7 @@ _LARGEST_FLOAT16 = 65504
 Convention = Literal["half", "centre", "kervadec", "kervadec_mm"]
 Absent = Literal["zero", "far"]
 Normalize = Literal["clip", "diagonal", "max"]
-Preset = Literal["robust", "clipped", "published"]
+Preset = Literal["clipped", "robust", "published"]
 
 CONVENTIONS: tuple[Convention, ...] = ("half", "centre", "kervadec", "kervadec_mm")
 
@@ -89,14 +89,14 @@ class DistanceMapOptions:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-#: Survives short and long runs under extreme imbalance; see docs/evidence/collapse.md for the runs it was chosen from.
-ROBUST = DistanceMapOptions(clip=10.0, absent="far", normalize="clip", balance=0.5)
-#: The same without the balance, which under a fixed share of the gradient trades lesion precision for recall.
-CLIPPED = ROBUST.replace(balance=0.0)
+#: The default of the losses, the transform and the trainers, for a share of the gradient: docs/evidence/objects.md.
+CLIPPED = DistanceMapOptions(clip=10.0, absent="far", normalize="clip")
+#: Half-balanced too, so that a linear alpha up to 1 does no harm under extreme imbalance: docs/evidence/collapse.md.
+ROBUST = CLIPPED.replace(balance=0.5)
 #: The published code: Kervadec et al., MIDL 2019.
 PUBLISHED = DistanceMapOptions(convention="kervadec")
 
-_PRESETS: dict[str, DistanceMapOptions] = {"robust": ROBUST, "clipped": CLIPPED, "published": PUBLISHED}
+_PRESETS: dict[str, DistanceMapOptions] = {"clipped": CLIPPED, "robust": ROBUST, "published": PUBLISHED}
 
 
 def check_map_options(name: str, options: Any) -> DistanceMapOptions:
@@ -110,5 +110,5 @@ def check_map_options(name: str, options: Any) -> DistanceMapOptions:
 
 
 def preset_options(preset: Preset) -> DistanceMapOptions:
-    """Return the options of a named preset: ``"robust"``, ``"clipped"`` or ``"published"``."""
+    """Return the options of a named preset: ``"clipped"``, ``"robust"`` or ``"published"``."""
     return _PRESETS[check_choice("preset", preset, tuple(_PRESETS))]
