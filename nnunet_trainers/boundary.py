@@ -19,9 +19,9 @@ from nnunet_trainers.mixin import BoundaryMixin, GeneralizedDiceMixin  # noqa: E
 
 __all__ = [
     "nnUNetTrainerBoundary",
-    "nnUNetTrainerBoundaryDemo",
     "nnUNetTrainerBoundaryPublished",
     "nnUNetTrainerDiceCEBoundary",
+    "nnUNetTrainerDiceCEBoundaryDemo",
     "nnUNetTrainerGDL",
 ]
 
@@ -76,7 +76,7 @@ class nnUNetTrainerDiceCEBoundary(RunLength, BoundaryMixin, nnUNetTrainer):
     """nnU-Net's own loss, kept at weight 1, and the boundary loss, which rises to a fifth of the gradient."""
 
 
-class nnUNetTrainerBoundaryDemo(FewSteps, nnUNetTrainerBoundary):
+class nnUNetTrainerDiceCEBoundaryDemo(FewSteps, nnUNetTrainerDiceCEBoundary):
     """A run of minutes on a CPU, for ``monai-boundary demo``: 8 epochs of 20 iterations."""
 
     run_epochs = 8

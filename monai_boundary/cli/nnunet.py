@@ -24,7 +24,7 @@ __all__ = ["demo", "export", "nnunet_path"]
 def demo(
     output: Path, epochs: int | None, iterations: int | None, train_cases: int, test_cases: int, force: bool
 ) -> None:
-    """Train and test nnUNetTrainerBoundary on synthetic lesions, offline.
+    """Train and test nnUNetTrainerDiceCEBoundary on synthetic lesions, offline.
 
     Generates a small lesion data set with thick slices, then runs nnU-Net's own commands: planning and preprocessing, a
     short training, prediction of held-out cases. Prints Dice and HD95 (mm) per case and writes pictures of the

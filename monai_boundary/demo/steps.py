@@ -20,7 +20,7 @@ from monai_boundary.evaluation import CaseRow, EvaluationSettings, evaluate_fold
 __all__ = ["run_demo"]
 
 _DATASET_ID = 900
-_TRAINER = "nnUNetTrainerBoundaryDemo"
+_TRAINER = "nnUNetTrainerDiceCEBoundaryDemo"
 _TRAINER_EPOCHS = 8  # its own, here as well because importing it takes ten seconds
 _PLANS = "demoPlans"
 _CONFIGURATION = "3d_fullres"

@@ -116,9 +116,10 @@ class GradientBalance(KeepsFloat32):
     def __init__(self, momentum: float = 0.9) -> None:
         super().__init__()
         self.momentum = momentum
-        self.register_buffer("norms", torch.zeros(2, dtype=torch.float32))
-        self.register_buffer("found", torch.ones((), dtype=torch.float32))
-        self.register_buffer("unusable", torch.zeros((), dtype=torch.bool), persistent=False)
+        with torch.inference_mode(False):  # a share may be set in a validation; the next step writes into these
+            self.register_buffer("norms", torch.zeros(2, dtype=torch.float32))
+            self.register_buffer("found", torch.ones((), dtype=torch.float32))
+            self.register_buffer("unusable", torch.zeros((), dtype=torch.bool), persistent=False)
         self._said = False
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

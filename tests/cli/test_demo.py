@@ -65,7 +65,7 @@ def test_training_output_becomes_a_progress_bar():
 
 def test_the_epochs_shown_are_those_of_the_demo_trainer():
     trainers = pytest.importorskip("nnunet_trainers.boundary")
-    assert trainers.nnUNetTrainerBoundaryDemo.run_epochs == _TRAINER_EPOCHS
+    assert trainers.nnUNetTrainerDiceCEBoundaryDemo.run_epochs == _TRAINER_EPOCHS
 
 
 @pytest.mark.cli
@@ -81,7 +81,7 @@ def test_the_demo_runs_from_phantoms_to_pictures(tmp_path):
         "c_005_overlay.png",
     ]
     assert (folder / "predictions" / "c_005.nii.gz").is_file()
-    model = "nnUNetTrainerBoundaryDemo_1epochs__demoPlans__3d_fullres"
+    model = "nnUNetTrainerDiceCEBoundaryDemo_1epochs__demoPlans__3d_fullres"
     fold = folder / "nnUNet_results" / "Dataset900_LesionPhantoms" / model / "fold_0"
     assert (fold / "checkpoint_final.pth").is_file()
     assert re.search(r"c_005 +[01]\.\d{3} +\d+\.\d\d +\d+ +\d+", done.stdout)

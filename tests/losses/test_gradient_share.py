@@ -40,6 +40,15 @@ def test_the_first_batch_gets_the_share_itself(share, mode):
     assert loss.term_weights[0] == 1
 
 
+def test_a_share_that_is_set_in_a_validation_holds_in_the_next_step():
+    loss = GeneralizedDiceBoundaryLoss()
+    logits, *target = batch()
+    with torch.inference_mode():
+        loss.alpha = Share(0.2)
+    loss(logits, *target)
+    assert share_of(loss, logits, *target) == pytest.approx(0.2, rel=1e-4)
+
+
 def test_value_and_gradient_are_those_of_the_same_numbers():
     loss, plain = GeneralizedDiceBoundaryLoss(alpha=Share(0.3)), GeneralizedDiceBoundaryLoss()
     logits, *target = batch()

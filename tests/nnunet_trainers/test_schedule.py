@@ -93,7 +93,7 @@ def test_a_length_in_the_name_sets_epochs_and_learning_rate() -> None:
 
 
 def test_every_trainer_has_short_variants() -> None:
-    names = {name for room in short.ROOMS for name in room.__all__} - {"nnUNetTrainerBoundaryDemo"}
+    names = {name for room in short.ROOMS for name in room.__all__} - {"nnUNetTrainerDiceCEBoundaryDemo"}
     assert {"nnUNetTrainerBoundaryWMH", "nnUNetTrainerBoundaryPublished", "nnUNetTrainerBoundaryRefine"} <= names
     assert set(short.__all__) == {f"{name}_{epochs}epochs" for name in names for epochs in (10, 100)}
 
