@@ -1,7 +1,7 @@
 """Glue between the losses and MONAI's Ignite engines: JSON alone sets up a `SupervisedTrainer` with them.
 
     trainer = SupervisedTrainer(..., loss_function=loss, prepare_batch=PrepareBatchTarget(),
-                                train_handlers=[RestoreLabelHandler(), AlphaScheduleHandler(loss, Rebalance()), ...])
+                                train_handlers=[RestoreLabelHandler(), AlphaScheduleHandler(loss, schedule), ...])
 
 `prepare_batch` can hand the loss one target only, so the label and what the loss wants beside it travel as a
 dictionary; `RestoreLabelHandler` then puts the label back for metrics, postprocessing and decollating. Multi-GPU

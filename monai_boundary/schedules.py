@@ -173,7 +173,7 @@ class Warmup:
     """
 
     epochs: float
-    then: Schedule = Rebalance()
+    then: Schedule = GradientShare()
 
     def __post_init__(self) -> None:
         number = check_number("epochs", self.epochs, strict=False)
@@ -205,7 +205,7 @@ class WaitForRegion:
         latest: Share of the run after which `then` starts in any case.
     """
 
-    then: Schedule = Rebalance()
+    then: Schedule = GradientShare()
     window: int = 5
     tolerance: float = 0.02
     latest: float = 0.5
@@ -243,7 +243,7 @@ def suggest_alpha(
     loss: Any,
     network: Callable[[torch.Tensor], Any],
     batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
-    share: float = 0.5,
+    share: float = 0.2,
 ) -> float:
     """Suggest a boundary weight from the gradients of the two terms on a few batches.
 

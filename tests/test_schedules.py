@@ -14,6 +14,7 @@ from monai_boundary import (
     BoundaryF1IoULoss,
     Constant,
     GeneralizedDiceBoundaryLoss,
+    GradientShare,
     Increase,
     Rebalance,
     Share,
@@ -112,11 +113,11 @@ def test_warm_up_has_the_region_term_alone_and_then_the_whole_schedule():
 
 def test_warm_up_below_one_is_a_share_of_the_run():
     assert course(Warmup(0.25), 20) == course(Warmup(5), 20)
-    assert course(Warmup(0), 20) == course(Rebalance(), 20)
+    assert course(Warmup(0), 20) == course(GradientShare(), 20)
 
 
 def test_warm_up_of_1_is_one_epoch_and_not_the_whole_run():
-    assert course(Warmup(1), 3) == [(1.0, 0.0), *course(Rebalance(), 2)]
+    assert course(Warmup(1), 3) == [(1.0, 0.0), *course(GradientShare(), 2)]
 
 
 @pytest.mark.parametrize("epochs", [20, 50])
@@ -125,7 +126,7 @@ def test_warm_up_as_long_as_the_run_never_ends(epochs):
 
 
 def test_epochs_beyond_a_run_of_warm_up_alone_get_the_first_weights_of_the_schedule():
-    assert [Warmup(20).weights(epoch, 20) for epoch in (20, 21)] == [Rebalance().weights(0, 1)] * 2
+    assert [Warmup(20).weights(epoch, 20) for epoch in (20, 21)] == [GradientShare().weights(0, 1)] * 2
 
 
 def test_warm_up_hands_on_the_history_after_it():

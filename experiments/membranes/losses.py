@@ -45,7 +45,7 @@ class MembraneLoss:
 
 
 def _monai_dice_and_boundary() -> GeneralizedDiceBoundaryLoss:
-    loss = GeneralizedDiceBoundaryLoss(sigmoid=True, to_onehot_y=False)
+    loss = GeneralizedDiceBoundaryLoss("robust", sigmoid=True, to_onehot_y=False)
     loss.region.scale_free = False
     return loss
 

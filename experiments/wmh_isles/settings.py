@@ -72,7 +72,7 @@ def make_loss(setting: Setting, preset: Preset) -> RegionBoundaryLoss:
 
 
 def make_schedule(setting: Setting, preset: Preset) -> Schedule:
-    """Return the published weights and pace, or those that the nnU-Net trainers take with the robust map."""
+    """Return the published weights and pace, or those that the nnU-Net trainers had with the robust map."""
     if setting.maps is None:
         return Constant(0.0)
     if setting.region != "dicece":

@@ -23,7 +23,7 @@ class BoundaryLoss(MapLoss):
     things differ: shapes that do not match are a ``ValueError``; `(B, C, L)` is accepted; a target outside [0, 1] or a
     class out of range is not.
 
-    Hand it the map of `SignedDistanceMapd`: it then costs one product. The first map is compared with the settings
+    Hand it the map of `SignedDistanceMapd`: it then costs one product. The first maps are compared with the settings
     here and with the label, so that a map of other settings or of another case is named. Without a map the loss makes
     one from the target, on its device: on CUDA by ``backend="torch"``, where labels are not checked.
 
@@ -49,7 +49,8 @@ class BoundaryLoss(MapLoss):
         fused: Use the one-pass form where it applies: softmax or sigmoid, reduced, not compiled, not inside of
             `torch.func` or forward-mode differentiation. Same value, less memory; a second derivative costs what the
             plain form does.
-        check_map: Compare the first given map with the settings and, where there is a target, with its foreground.
+        check_map: Compare the first given map with the settings, and the first one in which a class has 10 voxels with
+            the target.
         validate: Refuse NaN and infinity in input or map, and on any device targets out of range, in every call. On
             CUDA each call then waits for the device.
 

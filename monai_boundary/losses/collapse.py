@@ -89,7 +89,7 @@ class CollapseGuard:
 
     REMEDY = (
         "set a share of the gradient (Share, GradientShare), lower alpha or hold it (end=, pace=), start it later "
-        "(Warmup, WaitForRegion), or use the map of preset='robust': clip=10, normalize='clip', balance=0.5"
+        "(Warmup, WaitForRegion); with an alpha up to 1 take the map of preset='robust' (balance=0.5)"
     )
 
     def __init__(self, threshold: float = 0.05, momentum: float = 0.9, warmup: int = 20) -> None:

@@ -98,9 +98,9 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
     Give it the map of ``SignedDistanceMapd(preset=...)`` with the same preset, with or without the background channel.
 
     Args:
-        preset: ``"clipped"``: map clipped at 10 mm and divided by 10. ``"robust"``: also half-balanced, which survives
-            a linear alpha up to 1 under extreme imbalance. ``"published"``: map of the published code. It sets the
-            maps that the loss computes itself.
+        preset: ``"clipped"``: map clipped at 10 mm and divided by 10. ``"robust"``: also half-balanced, with
+            which an alpha up to 1 cost no Dice (docs/evidence/collapse.md). ``"published"``: map of the published
+            code. It sets the maps that the loss computes itself.
         alpha: See `RegionBoundaryLoss`.
         mode: See `RegionBoundaryLoss`.
         to_onehot_y: Whether the target is a label map.

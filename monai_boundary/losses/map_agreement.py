@@ -1,7 +1,8 @@
 """Whether the first distance map that a loss is given is the map it expects, and belongs to the label.
 
 Two mistakes train silently otherwise: a map of other settings, on which the same alpha weighs up to 100 times as much,
-and a map that did not move with its label. Looking at values waits for the device, so it is done once per loss.
+and a map that did not move with its label. Looking at values waits for the device, so it is done until one was
+large enough to be judged.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def compare_options(recorded: set[DistanceMapOptions], expected: DistanceMapOpti
         for_loss = _PRESETS.get(found, f"options={found!r}")
         warnings.warn(
             f"distance_map was made with other settings than the loss expects, {differences}: the same alpha weighs "
-            f"it otherwise; pass {for_transform} to SignedDistanceMapd, or {for_loss} to the loss",
+            f"it otherwise; pass {for_transform} to SignedDistanceMapd and empty its cache, or {for_loss} to the loss",
             MapMismatchWarning,
             stacklevel=4,
         )

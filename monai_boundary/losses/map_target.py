@@ -30,7 +30,7 @@ __all__ = ["MapLoss"]
 class MapLoss(SpacedLoss):
     """Base of the losses that want a signed distance map beside the target.
 
-    Hand them the map of `SignedDistanceMapd`. The first one is compared with the settings here and with the label, so
+    Hand them the map of `SignedDistanceMapd`. The first ones are compared with the settings here and with the label, so
     that a map of other settings or of another case is named. Without a map the loss makes one from the target, on its
     device: on CUDA by ``backend="torch"``, where labels are not checked.
 
@@ -41,7 +41,8 @@ class MapLoss(SpacedLoss):
         ignore_index: Value of the target at voxels that do not count: their map is 0, and what the network says there
             reaches neither value nor gradient.
         backend: Engine of maps that the loss computes itself.
-        check_map: Compare the first given map with the settings and, where there is a target, with its foreground.
+        check_map: Compare the first given map with the settings, and the first one in which a class has 10 voxels with
+            the target.
     """
 
     resizes: ClassVar[str] = "target"

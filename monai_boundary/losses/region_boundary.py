@@ -38,7 +38,7 @@ _MODES: tuple[Mode, ...] = ("rebalance", "increase", "complement")
 class RegionBoundaryLoss(KeepsFloat32):
     """Region weight times region loss plus alpha times boundary loss.
 
-    Set the weights once per epoch: ``loss.term_weights = Rebalance().weights(epoch, max_epochs)``. After each call
+    Set the weights once per epoch: ``loss.term_weights = GradientShare().weights(epoch, max_epochs)``. After each call
     `region_term` and `boundary_term` hold the two unweighted terms, detached, for logging.
 
     With `Share(0.2)` or `GradientShare().weights(epoch, max_epochs)` in place of the number, alpha follows in each step

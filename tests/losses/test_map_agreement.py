@@ -181,7 +181,7 @@ def test_masks_come_from_label_maps_and_from_channels():
 def test_settings_are_compared_once_and_the_remedy_is_named():
     target, maps = collated([sample(6, PUBLISHED)])
     check = FirstMapCheck()
-    text = r"clip=None and not 10.0.*; pass preset='robust' to SignedDistanceMapd, or preset='published' to the loss"
+    text = r"clip=None and not 10.0.*; pass preset='robust' to SignedDistanceMapd .*, or preset='published' to the loss"
     with pytest.warns(MapMismatchWarning, match=text):
         check(maps, ROBUST, lambda: None)
     check(maps, ROBUST, lambda: None)  # warnings are errors here

@@ -91,7 +91,7 @@ class DistanceMapOptions:
 
 #: The default of the losses, the transform and the trainers, for a share of the gradient: docs/evidence/objects.md.
 CLIPPED = DistanceMapOptions(clip=10.0, absent="far", normalize="clip")
-#: Half-balanced too, so that a linear alpha up to 1 does no harm under extreme imbalance: docs/evidence/collapse.md.
+#: Half-balanced too: beside generalized Dice a linear alpha up to 1 then cost no Dice, see docs/evidence/collapse.md.
 ROBUST = CLIPPED.replace(balance=0.5)
 #: The published code: Kervadec et al., MIDL 2019.
 PUBLISHED = DistanceMapOptions(convention="kervadec")
