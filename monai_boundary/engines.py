@@ -266,12 +266,14 @@ class LossTermsHandler:
         """Write the means of the epoch."""
         means = self._means.pop()
         names = ("region_term", "boundary_term")
+        of_share = ("gradient_share", "gradient_norms", "foreground_found")
+        share, norms, found = (getattr(self.loss, name, None) for name in of_share)
+        if share is not None and norms is not None:  # the weights by them: the last batch may hold no foreground
+            self.loss.gradient_norms = norms
         weights = dict(zip(("region_weight", "alpha"), self.loss.term_weights, strict=True))
         engine.state.metrics.update(weights, **dict(zip(names, means, strict=bool(means))))
         if self._share is not None:
             engine.state.metrics["boundary_gradient_share"] = self._share
-        of_share = ("gradient_share", "gradient_norms", "foreground_found")
-        share, norms, found = (getattr(self.loss, name, None) for name in of_share)
         if share is not None and norms is not None:
             behind = dict(zip(("region_gradient", "boundary_gradient"), norms, strict=True))
             engine.state.metrics.update(gradient_share=share, **behind, foreground_found=found)

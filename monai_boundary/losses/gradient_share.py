@@ -37,7 +37,8 @@ class Share:
 
     `RegionBoundaryLoss` then chooses alpha in each step such that alpha |gb| / (region weight |gr| + alpha |gb|) is
     `value` times the part of the foreground that is found (`GradientBalance`), for the norms of the gradients of both
-    terms at the logits. `GradientShare` is the schedule.
+    terms at the logits. `GradientShare` is the schedule. Alpha grows during training, and the loss of a validation
+    with it: choose checkpoints by a score or by `region_term`.
 
     Args:
         value: In (0, 1).

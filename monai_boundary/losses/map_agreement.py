@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 import torch
 
@@ -26,6 +27,8 @@ __all__ = [
 _TOLERATED = 0.05
 #: Foreground voxels of a class from which it is judged: of 2,400 maps, zooms had lost the inside of 8, all of 1 to 6.
 _FEWEST = 10
+#: Batches that are looked at while a class has fewer.
+_LOOKS = 100
 #: Voxels that label (nearest) and map (linear) may be apart where both were resampled.
 _REACH = 2
 
@@ -40,10 +43,16 @@ class MapMismatchWarning(UserWarning):
 
 
 class FirstMapCheck:
-    """Compares the settings of the first map, and the signs of the first one with 10 voxels of a class."""
+    """Compares the settings of the first map, and for each channel the signs of the first one with 10 voxels inside.
+
+    Training and validation are looked at each for itself: a map that an augmentation left behind is in one alone.
+    Looking waits for the device, so it ends once every channel was judged, or after 100 looks.
+    """
 
     def __init__(self) -> None:
-        self.compared = self.signs_checked = False
+        self.compared = False
+        self.looks = {True: _LOOKS, False: _LOOKS}  # that are left, with gradients and without
+        self.judged: dict[bool, set[int]] = {True: set(), False: set()}
 
     def __call__(
         self,
@@ -66,15 +75,20 @@ class FirstMapCheck:
         Raises:
             ValueError: The map is positive inside of the label.
         """
-        if (self.compared and self.signs_checked) or not _values_can_be_read():
+        training = torch.is_grad_enabled()
+        if (self.compared and not self.looks[training]) or not _values_can_be_read():
             return
         known = recorded_options(distance_map) if made_with is None else {made_with}
         if not self.compared:
             self.compared = True
             compare_options(known, expected)
-        label = None if self.signs_checked else masks()
+        label = masks() if self.looks[training] else None
         if label is not None:
-            self.signs_checked = check_signs(distance_map, *label, next(iter(known)) if len(known) == 1 else expected)
+            judged = self.judged[training]
+            options = next(iter(known)) if len(known) == 1 else expected
+            judged |= check_signs(distance_map, *label, options, judged)
+            done = len(judged) == distance_map.shape[1]
+            self.looks[training] = 0 if done else self.looks[training] - 1
 
 
 def label_masks(target: object, logits: torch.Tensor, first: int, ignore_index: int | None) -> Masks | None:
@@ -136,9 +150,13 @@ def compare_numbers(name: str, made: object, key: str, expected: tuple[int, ...]
 
 @torch.no_grad()
 def check_signs(
-    distance_map: torch.Tensor, masks: torch.Tensor, valid: torch.Tensor | None, options: DistanceMapOptions
-) -> bool:
-    """Compare the sign of a map with the label; returns whether a class had enough foreground to compare.
+    distance_map: torch.Tensor,
+    masks: torch.Tensor,
+    valid: torch.Tensor | None,
+    options: DistanceMapOptions,
+    judged: AbstractSet[int] = frozenset(),
+) -> set[int]:
+    """Compare the sign of a map with the label in the channels that have enough foreground, and return these.
 
     A foreground voxel is wrong where the map is positive at all voxels around it, by more than the largest step between
     two neighbours outside: resampling moves the contour by less, and normalised maps have no unit to say how far.
@@ -150,12 +168,18 @@ def check_signs(
         masks: Bool `(B, C, *S)`, the label's.
         valid: Bool `(B, 1, *S)` or `(B, C, *S)` of the voxels that count, ``None`` for all.
         options: Settings that the map was made with.
+        judged: Channels that are left out.
 
     Raises:
         ValueError: In some channel with 10 voxels of foreground or more, over 5 % of it is wrong.
     """
-    maps = distance_map.detach().as_subclass(torch.Tensor).float()
     counted = torch.ones_like(masks[:, :1]) if valid is None else valid
+    sizes = (masks & counted).transpose(0, 1).flatten(1).sum(1).tolist()  # a wait
+    channels = [index for index, size in enumerate(sizes) if size >= _FEWEST and index not in judged]
+    if not channels:
+        return set()
+    maps, masks = distance_map.detach().as_subclass(torch.Tensor)[:, channels].float(), masks[:, channels]
+    counted = counted if counted.shape[1] == 1 else counted[:, channels]
     inside, outside = (masks & counted).flatten(2), (~masks & counted).flatten(2)
     allowed = _largest_step(maps).clamp(min=_largest_inside(options)).unsqueeze(-1)
     wrong = (inside & (box_min_pool(maps, 2 * _REACH + 1).flatten(2) > allowed)).sum((0, 2))
@@ -169,7 +193,7 @@ def check_signs(
     padded = outside & (values == 0) & (has_contour | values.any(2)).unsqueeze(-1)
     sums = torch.stack([wrong, inside.sum((0, 2)), padded.sum((0, 2)), outside.sum((0, 2)), *_ignored(maps, counted)])
     bad, found, zeros, others, counting, ignored = sums.tolist()  # one wait
-    _raise_for_signs(bad, found)
+    _raise_for_signs(channels, bad, found)
     if sum(zeros) > _TOLERATED * sum(others):
         warnings.warn(
             f"distance_map must be positive outside of the label, got exactly 0 at {sum(zeros) / sum(others):.0%} of "
@@ -185,7 +209,7 @@ def check_signs(
             MapMismatchWarning,
             stacklevel=4,
         )
-    return max(found, default=0) >= _FEWEST
+    return set(channels)
 
 
 def _ignored(maps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,9 +218,8 @@ def _ignored(maps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, t
     return (within & (maps != 0)).flatten(2).sum((0, 2)), within.flatten(2).sum((0, 2))
 
 
-def _raise_for_signs(wrong: list[int], inside: list[int]) -> None:
-    counts = enumerate(zip(wrong, inside, strict=True))
-    shares = {index: number / count for index, (number, count) in counts if count >= _FEWEST}
+def _raise_for_signs(channels: list[int], wrong: list[int], inside: list[int]) -> None:
+    shares = {index: number / count for index, number, count in zip(channels, wrong, inside, strict=True)}
     bad = {index: share for index, share in shares.items() if share > _TOLERATED}
     if bad:
         found = ", ".join(f"{share:.0%} of the foreground of channel {index}" for index, share in bad.items())

@@ -19,7 +19,7 @@ from monai_boundary.losses.gradient_share import (
     gradient_norms,
     weigh_by_share,
 )
-from monai_boundary.losses.soft_recall import foreground_hits, output_contract
+from monai_boundary.losses.soft_recall import check_same_output, foreground_hits, output_contract
 from monai_boundary.losses.values import check_output
 
 __all__ = ["TARGET_TRANSFORMS", "Mode", "RegionBoundaryLoss", "Target", "split_target"]
@@ -57,7 +57,8 @@ class RegionBoundaryLoss(KeepsFloat32):
 
     Raises:
         TypeError: A weight is no number.
-        ValueError: `mode` is unknown, or a weight is negative, not finite or, under ``"complement"``, above 1.
+        ValueError: One loss takes a softmax and the other a sigmoid or neither, `mode` is unknown, or a weight is
+            negative, not finite or, under ``"complement"``, above 1.
 
     Example:
         >>> from monai_boundary.losses import BoundaryLoss, GeneralizedDiceLoss
@@ -75,13 +76,15 @@ class RegionBoundaryLoss(KeepsFloat32):
         region_floor: float = 0.1,
     ) -> None:
         super().__init__()
+        check_same_output(region, boundary)
         self.region = region
         self.boundary = boundary
         self.mode: Mode = check_choice("mode", mode, _MODES)
         self.region_floor = check_fraction("region_floor", region_floor)
         # A tensor, so that a compiled loss reads new weights without another graph.
         self._weights: torch.Tensor
-        self.register_buffer("_weights", torch.zeros(2, dtype=torch.float32), persistent=False)
+        with torch.inference_mode(False):  # the next step may write into it
+            self.register_buffer("_weights", torch.zeros(2, dtype=torch.float32), persistent=False)
         self.balance: GradientBalance | None = None
         self._share: Share | None = None
         self.region_term: torch.Tensor | None = None
@@ -183,6 +186,8 @@ class RegionBoundaryLoss(KeepsFloat32):
                 "alpha, and the region weight follows: loss.alpha = schedule.weights(epoch, max_epochs)[1]"
             )
         self._share, self._pair = None, (region, boundary)
+        if self._weights.is_inference():  # those of a share that was set in a validation
+            self._weights = self._weights.clone()
         self._weights.copy_(torch.tensor(self._pair, dtype=torch.float32))
 
     def _balance(self) -> GradientBalance:
@@ -238,6 +243,7 @@ class RegionBoundaryLoss(KeepsFloat32):
         """
         outputs = [heads] if isinstance(heads, torch.Tensor) else list(heads)
         if self._share is None or not (torch.is_grad_enabled() and any(head.requires_grad for head in outputs)):
+            self._weigh_again()  # a last batch without foreground must not weigh the cases of a validation
             return self.combine(*terms(heads))
 
         def weigh(norms: torch.Tensor) -> torch.Tensor:
@@ -274,7 +280,9 @@ class RegionBoundaryLoss(KeepsFloat32):
 
     def terms(self, input: torch.Tensor, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the unweighted terms: region, boundary, and in some losses one that always has the weight 1."""
-        return self.region(input, label), self.boundary(input, label, beside)
+        with _unchanged(input, self.region):
+            region = self.region(input, label)
+        return region, self.boundary(input, label, beside)
 
     def combine(self, region: torch.Tensor, boundary: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         """Keep both terms for logging, and return the weighted sum of what `terms` returned."""
@@ -293,6 +301,24 @@ class RegionBoundaryLoss(KeepsFloat32):
         """Show the weights."""
         weights = f"gradient_share={self.gradient_share}" if self._share else f"term_weights={self.term_weights}"
         return f"{weights}, mode={self.mode!r}"
+
+
+@contextmanager
+def _unchanged(logits: torch.Tensor, region: nn.Module) -> Iterator[None]:
+    """Refuse a region loss that changes the logits in place: the boundary term would be that of other ones."""
+    compiling = torch.compiler.is_compiling()  # type: ignore[attr-defined]
+    before, cause = None if compiling or logits.is_inference() else logits._version, None
+    try:
+        yield
+    except RuntimeError as error:
+        if "in-place operation" not in str(error):
+            raise
+        cause = error
+    if cause is not None or (before is not None and logits._version != before):
+        raise ValueError(
+            f"region must not change its input in place, as {type(region).__name__} does: the boundary term reads the "
+            "same logits; leave out inplace=True, sigmoid_ and the like"
+        ) from cause
 
 
 def _refuse_schedule(name: str, value: object) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from monai_boundary.losses.contract import TargetContract
 from monai_boundary.losses.map_agreement import label_masks
 
-__all__ = ["class_hits", "foreground_hits", "output_contract"]
+__all__ = ["check_same_output", "class_hits", "foreground_hits", "output_contract"]
 
 
 def output_contract(*losses: nn.Module) -> TargetContract:
@@ -21,14 +21,36 @@ def output_contract(*losses: nn.Module) -> TargetContract:
         ValueError: None of them says so.
     """
     for loss in losses:
-        for part in loss.modules():
-            if (found := _contract_of(part)) is not None:
-                return found
+        if (found := _said_by(loss)) is not None:
+            return found
     names = " and ".join(type(loss).__name__ for loss in losses)
     raise ValueError(
         f"region or boundary must say what the network's output is for a share of the gradient, got {names}; give one "
         "of them an attribute softmax = True or sigmoid = True, or give alpha as a number"
     )
+
+
+def check_same_output(region: nn.Module, boundary: nn.Module) -> None:
+    """Refuse two losses of which one takes a softmax and the other a sigmoid, or none.
+
+    Raises:
+        ValueError: Both say what the output of the network is, and not the same.
+    """
+    said = [_said_by(loss) for loss in (region, boundary)]
+    if any(found is None or found.other_act for found in said):
+        return
+    settings = [f"softmax={found.softmax}, sigmoid={found.sigmoid}" for found in said if found is not None]
+    if settings[0] != settings[1]:
+        raise ValueError(
+            f"region and boundary must mean the same by the network's output, got {type(region).__name__} with "
+            f"{settings[0]} and {type(boundary).__name__} with {settings[1]}; give both softmax=True, or both "
+            "sigmoid=True"
+        )
+
+
+def _said_by(loss: object) -> TargetContract | None:
+    parts = loss.modules() if isinstance(loss, nn.Module) else ()
+    return next((found for part in parts if (found := _contract_of(part)) is not None), None)
 
 
 def _contract_of(part: nn.Module) -> TargetContract | None:

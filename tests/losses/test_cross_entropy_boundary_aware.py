@@ -105,7 +105,7 @@ def test_a_reduction_that_the_cross_entropy_lacks_is_refused(reduction):
 
 
 def test_alpha_is_suggested_from_the_gradients(batch):
-    alpha = suggest_alpha(CrossEntropyBoundaryAwareLoss(), lambda image: image, [batch])
+    alpha = suggest_alpha(CrossEntropyBoundaryAwareLoss(), lambda image: image, [batch], 0.5)
     loss = CrossEntropyBoundaryAwareLoss(alpha=alpha)
     leaf = batch[0].clone().requires_grad_(True)
     region, boundary = loss.region(leaf, batch[1]), loss.boundary(leaf, *batch[1:])

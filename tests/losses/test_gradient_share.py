@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.losses import DiceLoss
 from torch import nn
 
 from monai_boundary import (
@@ -47,6 +48,33 @@ def test_a_share_that_is_set_in_a_validation_holds_in_the_next_step():
         loss.alpha = Share(0.2)
     loss(logits, *target)
     assert share_of(loss, logits, *target) == pytest.approx(0.2, rel=1e-4)
+
+
+@pytest.mark.parametrize("share", [None, 0.2])
+def test_a_region_loss_that_changes_the_logits_is_named(share):
+    region = DiceLoss(to_onehot_y=True, other_act=nn.ReLU(inplace=True))
+    loss = RegionBoundaryLoss(region, BoundaryLoss(softmax=True, to_onehot_y=True), alpha=Share(share) if share else 1)
+    logits, *target = batch()
+    with pytest.raises(ValueError, match=r"region must not change its input in place, as DiceLoss does.*inplace=True"):
+        loss(logits * 1.0, *target)
+    with torch.no_grad(), pytest.raises(ValueError, match="region must not change its input in place"):
+        loss(logits * 1.0, *target)
+
+
+def test_a_validation_is_weighed_by_the_averages_whatever_the_last_batch_held():
+    loss, (logits, *target) = GeneralizedDiceBoundaryLoss(alpha=Share(0.2)), batch()
+    for _ in range(3):
+        loss(logits, *target)
+    with torch.no_grad():
+        before = loss(logits, *target)
+    empty = torch.zeros_like(target[0])
+    loss((logits + 3).detach().requires_grad_(), empty, torch.ones_like(target[1]))
+    with torch.no_grad():
+        close(loss(logits, *target), before)
+    resumed = GeneralizedDiceBoundaryLoss(alpha=Share(0.2))
+    resumed.load_state_dict(loss.state_dict())
+    with torch.no_grad():
+        close(resumed(logits, *target), before, rtol=0, atol=0)
 
 
 def test_value_and_gradient_are_those_of_the_same_numbers():

@@ -102,7 +102,7 @@ def test_maps_that_moved_with_their_label_pass(steps, spacing):
             with warnings.catch_warnings():
                 warnings.simplefilter("error", MapMismatchWarning)
                 found = agree(item["label"][None], item["distance_map"][None], options)
-            assert found is (max((item["label"] == index).sum() for index in (1, 2)) >= 10).item()
+            assert found == {index - 1 for index in (1, 2) if (item["label"] == index).sum() >= 10}
 
 
 MISTAKES = {
@@ -136,7 +136,7 @@ def test_zeros_that_a_crop_or_a_rotation_padded_are_named(options):
 def test_a_map_of_zeros_is_right_only_where_the_label_has_no_contour():
     target, maps = torch.zeros(1, 1, *SIZE), torch.zeros(1, 2, *SIZE)
     for value in (0, 1):  # absent, and all there is
-        assert agree(target + value, maps, PUBLISHED) is bool(value)
+        assert bool(agree(target + value, maps, PUBLISHED)) is bool(value)
     target[..., 3:9] = 1
     with pytest.warns(MapMismatchWarning, match="exactly 0 at"):
         agree(target, maps, PUBLISHED)
@@ -205,7 +205,7 @@ def test_the_check_waits_for_a_batch_with_foreground_and_looks_no_further():
     check(maps, ROBUST, lambda: masks(target))
     check(-maps, ROBUST, lambda: masks(target))
     assert len(calls) == 2
-    assert copy.deepcopy(check).signs_checked
+    assert not copy.deepcopy(check).looks[True]
 
 
 def test_a_class_of_a_few_voxels_is_not_judged_and_the_next_map_is():
@@ -219,6 +219,33 @@ def test_a_class_of_a_few_voxels_is_not_judged_and_the_next_map_is():
         else:
             with pytest.raises(ValueError, match="must be negative inside"):
                 check(maps, CLIPPED, partial(label_masks, target, logits, 1, None))
+
+
+def test_validation_and_training_are_looked_at_each_for_itself():
+    target, maps = collated([sample(9, CLIPPED)])
+    loss, logits = LOSSES["alone"](), torch.randn(1, 3, *SIZE)
+    with torch.no_grad():
+        loss(logits, target, maps)
+    with pytest.raises(ValueError, match="must be negative inside of the label"):
+        loss(logits, target, maps.flip(-1))
+
+
+def test_each_channel_is_judged_once_it_is_there_and_looking_has_an_end():
+    target, maps = (tensor.as_tensor() for tensor in collated([sample(9, CLIPPED)]))
+    logits, check = torch.empty(1, 3, *SIZE), FirstMapCheck()
+    for rare in (False, True):  # the background and class 1 are in every batch
+        label = target if rare else target.where(target < 2, 0)
+        for _ in range(1 if rare else 90):
+            if rare:
+                with pytest.raises(ValueError, match=r"100% of the foreground of channel 1;"):
+                    check(
+                        torch.cat([maps[:, :1], -maps[:, 1:]], 1), CLIPPED, partial(label_masks, label, logits, 1, None)
+                    )
+            else:
+                check(maps, CLIPPED, partial(label_masks, label, logits, 1, None))
+    for _ in range(20):
+        check(maps, CLIPPED, partial(label_masks, target.where(target < 2, 0), logits, 1, None))
+    check(-maps, CLIPPED, partial(label_masks, target, logits, 1, None))
 
 
 @pytest.mark.parametrize("ndim", [1, 2])
