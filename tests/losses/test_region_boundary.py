@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from monai.losses import DiceCELoss
 from torch.nn import functional as F
 
 from monai_boundary import (
@@ -89,6 +90,16 @@ def test_preset_chooses_the_map_of_the_loss():
     assert GeneralizedDiceBoundaryLoss("published").boundary.options == PUBLISHED
     own = DistanceMapOptions(clip=3.0)
     assert GeneralizedDiceBoundaryLoss(options=own).boundary.options == own
+
+
+@pytest.mark.parametrize("boundary", [{}, {"sigmoid": True}])
+def test_losses_of_different_outputs_are_refused(boundary):
+    softmax = {"softmax": True, "to_onehot_y": True}
+    for region in (DiceCELoss(**softmax), GeneralizedDiceLoss(**softmax), torch.nn.CrossEntropyLoss()):
+        with pytest.raises(ValueError, match=r"with softmax=True, sigmoid=False and BoundaryLoss with softmax=False"):
+            RegionBoundaryLoss(region, BoundaryLoss(**boundary))
+    RegionBoundaryLoss(torch.nn.Identity(), BoundaryLoss(**boundary))  # says nothing
+    RegionBoundaryLoss(DiceCELoss(**softmax), BoundaryLoss(other_act=torch.sigmoid))  # not known
 
 
 @pytest.mark.parametrize("preset", ["clipped", "robust", "published"])
