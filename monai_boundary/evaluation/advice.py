@@ -77,7 +77,7 @@ ADVICE = (
         "membranes in images",
         "lead",
         "The boundary-aware loss at alpha 1, three seeds: on 13 neighbouring sections of a fly larva VOI fell by 10 % "
-        "(p .0005), on 20 of another by 4 % (p .007), the CREMI score by 9 and 5 %. Beside a cross-entropy with class "
+        "(p .0005), on 20 of another by 4 % (p .005), the CREMI score by 9 and 5 %. Beside a cross-entropy with class "
         "weights there was no gain.",
         "docs/evidence/electron_microscopy.md",
         when={"ndim": (2, 2), "enclosed": (50, 100), "thin": (3, _MANY)},
