@@ -191,9 +191,9 @@ def check_signs(
     # A map without a contour is zero throughout with absent="zero".
     has_contour = inside.any(2) & outside.any(2)
     padded = outside & (values == 0) & (has_contour | values.any(2)).unsqueeze(-1)
-    sums = torch.stack([wrong, inside.sum((0, 2)), padded.sum((0, 2)), outside.sum((0, 2)), *_ignored(maps, counted)])
-    bad, found, zeros, others, counting, ignored = sums.tolist()  # one wait
-    _raise_for_signs(channels, bad, found)
+    sums = torch.stack([wrong, padded.sum((0, 2)), outside.sum((0, 2)), *_ignored(maps, counted)])
+    bad, zeros, others, counting, ignored = sums.tolist()  # one wait
+    _raise_for_signs({index: number / sizes[index] for index, number in zip(channels, bad, strict=True)})
     if sum(zeros) > _TOLERATED * sum(others):
         warnings.warn(
             f"distance_map must be positive outside of the label, got exactly 0 at {sum(zeros) / sum(others):.0%} of "
@@ -218,8 +218,7 @@ def _ignored(maps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, t
     return (within & (maps != 0)).flatten(2).sum((0, 2)), within.flatten(2).sum((0, 2))
 
 
-def _raise_for_signs(channels: list[int], wrong: list[int], inside: list[int]) -> None:
-    shares = {index: number / count for index, number, count in zip(channels, wrong, inside, strict=True)}
+def _raise_for_signs(shares: dict[int, float]) -> None:
     bad = {index: share for index, share in shares.items() if share > _TOLERATED}
     if bad:
         found = ", ".join(f"{share:.0%} of the foreground of channel {index}" for index, share in bad.items())

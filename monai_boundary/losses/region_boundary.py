@@ -83,8 +83,7 @@ class RegionBoundaryLoss(KeepsFloat32):
         self.region_floor = check_fraction("region_floor", region_floor)
         # A tensor, so that a compiled loss reads new weights without another graph.
         self._weights: torch.Tensor
-        with torch.inference_mode(False):  # the next step may write into it
-            self.register_buffer("_weights", torch.zeros(2, dtype=torch.float32), persistent=False)
+        self.register_buffer("_weights", torch.zeros(2, dtype=torch.float32), persistent=False)
         self.balance: GradientBalance | None = None
         self._share: Share | None = None
         self.region_term: torch.Tensor | None = None
@@ -186,7 +185,7 @@ class RegionBoundaryLoss(KeepsFloat32):
                 "alpha, and the region weight follows: loss.alpha = schedule.weights(epoch, max_epochs)[1]"
             )
         self._share, self._pair = None, (region, boundary)
-        if self._weights.is_inference():  # those of a share that was set in a validation
+        if self._weights.is_inference():  # made, or set by a share, in a validation
             self._weights = self._weights.clone()
         self._weights.copy_(torch.tensor(self._pair, dtype=torch.float32))
 
