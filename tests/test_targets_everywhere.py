@@ -91,7 +91,7 @@ def test_a_slope_is_read_alike_by_every_reader(tmp_path, stored):
     assert not result.failed
     assert [row.scores["dice"] for row in result.rows] == [1.0, 1.0]
     precompute_maps(folders[0], tmp_path / "maps", 3, progress=False)
-    expected = signed_distance_map(whole[None], 3, clip=10.0, absent="far", normalize="clip", balance=0.5)
+    expected = signed_distance_map(whole[None], 3, clip=10.0, absent="far", normalize="clip")
     steps = [
         LoadImaged("label", dtype=np.float64),
         EnsureChannelFirstd("label"),

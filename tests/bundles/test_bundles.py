@@ -123,7 +123,9 @@ def test_bundle_trains_evaluates_and_predicts(name: str, lesion_dataset, tmp_pat
 def test_two_processes_train_with_one_alpha_and_one_network(name: str, lesion_dataset, tmp_path: Path) -> None:
     settings = SMALL | {"max_epochs": 2, "val_interval": 2, "batch_size": 1}
     found = weights_of_two_ranks(name, lesion_dataset(CHANNELS[name]), tmp_path, **settings)
-    assert found == [[1.0, 0.01], [0.1, 1.0]]
+    regions, alphas = zip(*found, strict=True)
+    assert regions == (1.0, 1.0)
+    assert 0 < alphas[0] < alphas[1] < 10
 
 
 # The command
