@@ -224,7 +224,7 @@ class AlphaScheduleHandler:
         if norms is not None or getattr(self.loss, "gradient_norms", None) is not None:
             self.loss.gradient_norms = norms
             self.loss.foreground_found = state.get("foreground_found")
-        before = state.get("schedule", repr(self.schedule))
+        before = state.get("schedule", "one of a version before the share of the gradient")
         if before != repr(self.schedule):
             warnings.warn(
                 f"schedule was {before} in the run that this one goes on with, and is {self.schedule} from here on",

@@ -117,11 +117,9 @@ def _compare(part: pd.DataFrame, arms: int) -> Comparison:
     change = paired_steps(by_group.to_numpy())
     count = len(change)
     low = high = p = detectable = np.nan
-    if count > 1:
+    if count > 1 and change.any():
         detectable = stats.t.ppf([1 - ALPHA / 2 / arms, 0.8], count - 1).sum() * stats.sem(change)
-    if count >= ENOUGH and not change.any():
-        low, high, p = 0.0, 0.0, 1.0
-    elif np.count_nonzero(change) >= ENOUGH:
+    if np.count_nonzero(change) >= ENOUGH:
         p = wilcoxon_p(change)
         low, high = bootstrap_interval(change, seed=0)
     return Comparison(

@@ -16,7 +16,7 @@ from experiments.shared.journal import Run
 from experiments.shared.tables import markdown
 from monai_boundary._words import counted
 
-_ROUNDING = 1e-12  # of a difference of means that are equal
+_ROUNDING = 1e-9  # of a difference of means that are equal
 
 
 def tables(rows: Sequence[Run], series: Series) -> str:
@@ -83,7 +83,7 @@ def validation(rows: Sequence[Run]) -> str:
     lines = []
     table = pd.DataFrame(
         [
-            {"loss": row["loss"], "arm": row["arm"], "last": row["curve"][-1]["valid"], "rise": late_rise(row),
+            {"loss": row["loss"], "arm": row["arm"], "last": row["curve"][-1]["valid"], "rising": late_rise(row) > 0,
              "alpha": row["curve"][-1].get("alpha", math.nan), "threshold": row["chosen"]["threshold"],
              "size": row["chosen"]["size"], "seconds": row["cpu_seconds"]}
             for row in rows
@@ -93,8 +93,9 @@ def validation(rows: Sequence[Run]) -> str:
         for arm in ARMS:
             part = table[(table["loss"] == loss) & (table["arm"] == arm)]
             if len(part):
-                lines.append([loss, arm, len(part), *map(number, part.drop(columns=["loss", "arm"]).mean())])
-    header = ("loss", "arm", "runs", "validation score", "its rise in the last fifth", "last alpha", "threshold",
+                last, *others = map(number, part.drop(columns=["loss", "arm", "rising"]).mean())
+                lines.append([loss, arm, len(part), last, f"{part['rising'].sum()} of {len(part)}", *others])
+    header = ("loss", "arm", "runs", "validation score", "still rising in the last fifth", "last alpha", "threshold",
               "size of the filter", "CPU s per run")  # fmt: skip
     return markdown(header, lines)
 

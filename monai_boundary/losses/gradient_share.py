@@ -90,12 +90,12 @@ class GradientBalance(KeepsFloat32):
     With the norms r of the region term and b of the boundary term at the logits of the main head, alpha =
     share / (1 - share) * r / b. It is taken of the moving averages, and of the present batch where that gives less: in
     no batch that is measured is the share larger than asked for. A batch moves the averages if it holds foreground and
-    both norms are finite and above 0. Where they are not, the weight of the batches before is kept, but for a batch
+    both norms are finite and above 0. Where they are not, the weight is that of the averages, but for a batch
     without foreground from which the region term wants nothing: there the boundary term has no weight.
 
     The share is that much smaller as the foreground is not found yet, by the mean probability of its voxels (the soft
     recall): the gradient of a boundary term fades with the prediction, and a constant share of the whole would hold an
-    empty prediction empty (docs/evidence/constant_share.md). A batch without foreground changes nothing of what is
+    empty prediction empty (docs/evidence/constant_share.md). A batch that moves no average changes nothing of what is
     found.
 
     The norms of a batch that is spread over ranks are root mean squares: over all ranks for the batch itself, and over
@@ -144,7 +144,7 @@ class GradientBalance(KeepsFloat32):
 
         Returns:
             The ratio of the norms for this batch, `()`, and which part of the foreground is found, `()`: that of
-            the class of which least is. Without foreground, or where it is NaN, it is that of the batch before.
+            the class of which least is. Where the batch tells neither, both are those of the batches before.
         """
         if self.norms.device != now.device:
             self.to(now.device)
@@ -167,7 +167,7 @@ class GradientBalance(KeepsFloat32):
         ratio = torch.where(bounded, torch.minimum(self.ratio, _ratio(batch)), self.ratio)
         hits, true = measured[6:].view(2, -1)
         found = torch.where(true > 0, hits / true, 1).amin().clamp(0, 1)
-        self.found.copy_(torch.where(some & found.isfinite(), found, self.found))
+        self.found.copy_(torch.where(some & usable & found.isfinite(), found, self.found))
         return ratio, self.found
 
     def warn(self) -> None:

@@ -97,7 +97,7 @@ def _draw_share(axes: Any, log: Mapping[str, Sequence]) -> None:
     ]
     right = axes.twinx()
     right.plot(range(len(had)), log["gradient_share"], color=_GREEN, linestyle="dashed", label="share asked for")
-    _lines(right, {"had": had}, {"had": ("share of the gradient", _GREEN)})
+    _lines(right, {"had": had}, {"had": ("share it had, estimated", _GREEN)})
     _colour(right, "share of the boundary term", _GREEN)
     right.set_ylim(0, 1.3 * max(share for share in [*had, *log["gradient_share"]] if share > 0))
     _mark_pauses(axes, log)

@@ -328,6 +328,8 @@ def test_a_share_is_resumed_through_the_handler_and_another_schedule_is_said():
     assert second.loss.gradient_norms is None
     with pytest.warns(UserWarning, match=r"schedule was GradientShare\(end=0.2, ramp=0.3\) in the run .*end=0.5"):
         handler(0.5).load_state_dict(first.state_dict())
+    with pytest.warns(UserWarning, match=r"schedule was one of a version before the share .*, and is .*end=0.2"):
+        handler(0.2).load_state_dict({"history": [0.5, 0.4]})
 
 
 @pytest.mark.parametrize("wrong", [Share(0.2), 0.2, Rebalance])

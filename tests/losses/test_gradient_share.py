@@ -258,16 +258,18 @@ def test_a_region_term_of_a_huge_gradient_leaves_the_share_exact(mode):
     assert share_of(loss, logits, label, maps) == pytest.approx(0.5 * found, rel=1e-5)
 
 
+@pytest.mark.parametrize("raised", [0, 18], ids=["found before", "hardly found before"])
 @pytest.mark.parametrize("case", ["perfect", "map of zeros", "nan"])
-def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case):
+def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case, raised):
     loss = RegionBoundaryLoss(
         GeneralizedDiceLoss(softmax=True, to_onehot_y=True, smooth=0),
         BoundaryLoss(softmax=True, include_background=False, check_map=False),
         alpha=Share(0.3),
     )
     logits, label, maps = batch()
-    loss(logits, label, maps)
-    before = loss.gradient_norms, loss.alpha
+    loss((logits - raised * torch.cat([0 * label, label], 1)).detach().requires_grad_(), label, maps)
+    before = loss.gradient_norms, loss.alpha, loss.foreground_found
+    assert (before[2] > 0.99) == (raised == 0)
     perfect = torch.cat([1 - label, label], 1).float() * 1e4
     odd = {
         "perfect": (perfect.requires_grad_(), label, maps),
@@ -277,7 +279,7 @@ def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case):
     with pytest.warns(GradientShareWarning, match="the boundary weight of the batches before is kept"):
         loss(*odd)
     loss(*odd)  # warnings are errors here
-    assert (loss.gradient_norms, pytest.approx(loss.alpha)) == (before[0], before[1])
+    assert (loss.gradient_norms, pytest.approx(loss.alpha), loss.foreground_found) == before
 
 
 class Thresholded(nn.Module):
