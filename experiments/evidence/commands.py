@@ -30,26 +30,27 @@ def evidence() -> None:
 
 
 def _command(name: str) -> click.Command:
+    folds = SERIES[name].folds
     arms = {f"{region}: {arm}": (region, arm) for tier in SERIES[name].tiers for region, arm in tier}
 
     @experiment(f"evidence-{name}", data="folder")
     @seeds_option()
     @click.option("--quick", is_flag=True, help="Two steps, whose figures say nothing.")
     @click.option("--arm", "chosen", type=click.Choice(list(arms)), multiple=True, help="May be repeated.  [all]")
-    @click.option("--folds", type=ListOf(SERIES[name].folds), default=",".join(SERIES[name].folds), show_default=True)
+    @click.option("--folds", type=ListOf(click.STRING if callable(folds) else folds), help="[default: all of the data]")
     @click.option("--docs", type=FILE, help="Replace the tables of this series in this Markdown file, too.")
     def command(
         data: Path,
         seeds: tuple[int, ...],
         quick: bool,
         chosen: tuple[str, ...],
-        folds: tuple[str, ...],
+        folds: tuple[str, ...] | None,
         docs: Path | None,
     ) -> Plan:
         """Train what the journal lacks, the most telling runs first, and print the paired differences."""
         kept = [arms[key] for key in chosen or arms]
         tiers = tuple(tuple(pair for pair in tier if pair in kept) for tier in SERIES[name].tiers)
-        series = replace(SERIES[name], tiers=tiers, folds=folds)
+        series = replace(SERIES[name], tiers=tiers)
         settings = replace(series.settings, **(QUICK if quick else {}))
 
         @cache
@@ -65,7 +66,7 @@ def _command(name: str) -> click.Command:
                 replace_between(docs, f"<!-- evidence {name} -->", "<!-- end of the evidence -->", text)
             return text
 
-        runs = planned_runs(name, series, seeds, settings)
+        runs = planned_runs(name, series, folds or series.folds_of(data), seeds, settings)
         return Plan(runs, lambda run, title: train_arm(run, split(run["fold"]), series, title), report, KEYS)
 
     return command

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.evidence.cases import EvidenceSettings, Split
 from experiments.evidence.fibsem import COLUMNS, fibsem_split
-from experiments.evidence.flair import PATIENTS, flair_split
+from experiments.evidence.flair import flair_patients, flair_split
 from experiments.evidence.images import (
     EDGE,
     buildings_split,
@@ -51,7 +51,7 @@ class Series:
 
     Args:
         split: Reads a fold.
-        folds: Their names.
+        folds: Their names, or what finds them in the data.
         columns: Scores of the tables and their names.
         main: Those of the verdict and the picture.
         tiers: The arms, the most telling first.
@@ -62,7 +62,7 @@ class Series:
     """
 
     split: Callable[[Path, str], Split]
-    folds: tuple[str, ...]
+    folds: tuple[str, ...] | Callable[[Path], tuple[str, ...]]
     columns: dict[str, str]
     main: tuple[str, ...] = ("false_objects", "f1", "recall", "hd95", "dice")
     tiers: tuple[Tier, ...] = _TIERS
@@ -70,6 +70,10 @@ class Series:
     agreement: Agreement = object_agreement
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
     point: str = "plain"
+
+    def folds_of(self, data: Path) -> tuple[str, ...]:
+        """Return the names of the folds."""
+        return self.folds if isinstance(self.folds, tuple) else self.folds(data)
 
 
 #: Distances of images are in pixels of the size that the network sees.
@@ -101,7 +105,7 @@ THIRDS = ("1", "0", "2")
 _LESION_TIERS = (_TIERS[0], *BY_LESION, *_TIERS[1:])
 SERIES = {
     "flair": Series(
-        flair_split, PATIENTS, LESIONS, tiers=_LESION_TIERS, settings=EvidenceSettings(contrast=1.6)
+        flair_split, flair_patients, LESIONS, tiers=_LESION_TIERS, settings=EvidenceSettings(contrast=1.6)
     ),
     "busi": Series(
         busi_split, ("0", "1", "2", "3"), OBJECTS, ("false_area", "false_objects", "hd95", "dice"),

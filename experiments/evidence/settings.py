@@ -49,7 +49,7 @@ def settings(data: Path, folder: Path, seeds: tuple[int, ...], names: tuple[str,
         return replace(SERIES[name].split(data, fold), test=[])
 
     # fold by fold, so that each setting is soon tried on all data sets
-    folds = list(zip_longest(*([(name, fold) for fold in SERIES[name].folds] for name in names)))
+    folds = list(zip_longest(*([(name, fold) for fold in SERIES[name].folds_of(data)] for name in names)))
     runs = [
         {"data": name, "loss": REGION, "arm": arm, "fold": fold, "seed": seed, **asdict(SERIES[name].settings)}
         for seed in seeds for places in folds for arm in arms or TRIED for name, fold in filter(None, places)

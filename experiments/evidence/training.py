@@ -20,11 +20,13 @@ from experiments.shared.training import Point, boundary_options, loss_terms, mak
 KEYS = ("data", "loss", "arm", "fold", "seed")
 
 
-def planned_runs(name: str, series: Series, seeds: tuple[int, ...], settings: EvidenceSettings) -> list[Run]:
+def planned_runs(
+    name: str, series: Series, folds: tuple[str, ...], seeds: tuple[int, ...], settings: EvidenceSettings
+) -> list[Run]:
     """Return all runs, seed by seed and the most telling ones first: each tier of arms in every fold."""
     return [
         {"data": name, "loss": region, "arm": arm, "fold": fold, "seed": seed, **asdict(settings)}
-        for seed in seeds for tier in series.tiers for fold in series.folds for region, arm in tier
+        for seed in seeds for tier in series.tiers for fold in folds for region, arm in tier
     ]  # fmt: skip
 
 
