@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from monai.data.utils import list_data_collate
 from monai.engines import PrepareBatch
 from monai.engines.utils import IterationEvents
 from monai.utils import IgniteInfo, min_version, optional_import
@@ -114,7 +115,8 @@ def _made_of_each(label: torch.Tensor, transform: Callable[[torch.Tensor], torch
                 "what gives more, as RegionSeeds gives seeds and membrane, goes into the data loader: RegionSeedsd "
                 "there, and PrepareBatchTarget('seeds', label_key='membrane') here"
             )
-    return torch.stack(made)
+    stacked: torch.Tensor = list_data_collate(made)  # each keeps its spacing
+    return stacked
 
 
 class RestoreLabelHandler:
@@ -199,6 +201,7 @@ class AlphaScheduleHandler:
         """Set the weights of this epoch."""
         epoch = engine.state.epoch - 1
         del self.history[epoch:]  # an epoch that is run again
+        self._means = _EpochMeans()
         total = engine.state.max_epochs if self.max_epochs is None else self.max_epochs
         pair = self.schedule.weights(epoch, total, self.history)
         if getattr(self.loss, "mode", None) == "complement":
@@ -214,7 +217,8 @@ class AlphaScheduleHandler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the region terms of the finished epochs, what a share goes by, and the schedule."""
-        behind = {name: getattr(self.loss, name, None) for name in ("gradient_norms", "foreground_found")}
+        names = {"gradient_norms": "gradient_norms", "foreground_found": "found_by_class"}
+        behind = {key: getattr(self.loss, name, None) for key, name in names.items()}
         return {"history": list(self.history), **behind, "schedule": repr(self.schedule)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -224,7 +228,7 @@ class AlphaScheduleHandler:
         if norms is not None or getattr(self.loss, "gradient_norms", None) is not None:
             self.loss.gradient_norms = norms
             self.loss.foreground_found = state.get("foreground_found")
-        before = state.get("schedule", "one of a version before the share of the gradient")
+        before = state.get("schedule", "not recorded")  # by versions before the share of the gradient
         if before != repr(self.schedule):
             warnings.warn(
                 f"schedule was {before} in the run that this one goes on with, and is {self.schedule} from here on",

@@ -128,8 +128,9 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
     def _scheduled_weights(self, epoch: int) -> tuple[float, float | Share]:
         """Weights of an epoch; paused epochs before it do not move the schedule on."""
         values = self.boundary_log.values
-        paused = sum(value == 1 for value in values["alpha_paused"][:epoch])
-        return self.boundary_schedule.weights(epoch - paused, self.num_epochs, values["region_term"][:epoch])
+        pauses = values["alpha_paused"][:epoch]
+        terms = [term for term, paused in zip(values["region_term"], pauses, strict=False) if paused != 1]
+        return self.boundary_schedule.weights(epoch - sum(one == 1 for one in pauses), self.num_epochs, terms)
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """Log both terms, their weights, and the gradients behind a share."""
@@ -140,7 +141,7 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         (region_weight, alpha), share = self.loss.term_weights, self.loss.gradient_share
         if share is not None:  # each step has its own, the same on all ranks
             alpha = float(np.mean(outputs["alpha"]))
-        behind = (share, *(self.loss.gradient_norms or (None, None)), self.loss.foreground_found)
+        behind = (share, *(self.loss.gradient_norms or (None, None)), list(self.loss.found_by_class or []) or None)
         gradients = dict(zip(GRADIENT_KEYS, behind, strict=True))
         self.boundary_log.write(
             self.current_epoch, region_weight=region_weight, alpha=alpha, **terms,
@@ -183,8 +184,9 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         """Go on with the moving averages of the last epoch, and say where the share is not that of the run before."""
         last = {key: self.boundary_log.values[key][-1] for key in GRADIENT_KEYS} if self.current_epoch else {}
         *norms, found = (last.get(key, math.nan) for key in GRADIENT_KEYS[1:])
-        self.loss.gradient_norms = None if any(math.isnan(norm) for norm in norms) else tuple(norms)
-        self.loss.foreground_found = None if math.isnan(found) else found
+        known = not any(math.isnan(norm) for norm in norms)
+        self.loss.gradient_norms = tuple(norms) if known else None
+        self.loss.foreground_found = found if known else None
         if not last or self.boundary_log.values["alpha_paused"][-1] != 0:
             return
         boundary = self._scheduled_weights(self.current_epoch - 1)[1]

@@ -81,6 +81,7 @@ class DeepSupervisionLoss(nn.Module):
     gradient_share = _of_inner("gradient_share", "Share of the gradient that the boundary term is to have, at head 0.")
     gradient_norms = _of_inner("gradient_norms", "Moving averages behind a share.")
     foreground_found = _of_inner("foreground_found", "Part of the foreground that is found, behind a share.")
+    found_by_class = _of_inner("found_by_class", "Part of each foreground class that is found, behind a share.")
 
     def forward(self, input: Heads, target: Target, beside: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum.

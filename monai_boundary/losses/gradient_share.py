@@ -69,8 +69,12 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} must lie between 0 and 1, got {value}; 0.2 is a fifth of the gradient")
 
 
+#: Of the moving averages, per batch.
+_MOMENTUM = 0.9
+
+
 class GradientShareWarning(UserWarning):
-    """A batch from which no weight of the boundary term can be told: the weight of the batches before is kept."""
+    """A batch from which no weight of the boundary term can be told: it takes that of the averages before it."""
 
 
 class KeepsFloat32(nn.Module):
@@ -95,37 +99,38 @@ class GradientBalance(KeepsFloat32):
 
     The share is that much smaller as the foreground is not found yet, by the mean probability of its voxels (the soft
     recall): the gradient of a boundary term fades with the prediction, and a constant share of the whole would hold an
-    empty prediction empty (docs/evidence/constant_share.md). A batch that moves no average changes nothing of what is
-    found.
+    empty prediction empty (docs/evidence/constant_share.md). It goes by the class that is found least; a class that a
+    batch does not hold counts as it was found in the last batch that held it. A batch that moves no average changes
+    nothing of what is found.
 
     The norms of a batch that is spread over ranks are root mean squares: over all ranks for the batch itself, and over
     those whose part holds foreground for the averages. For losses that are means over the samples the ratio over all
     ranks is that of the whole batch in one process. All values stay on the device, and are the same on all ranks.
 
-    Args:
-        momentum: Of the moving averages, per batch.
-
     Attributes:
         norms: Moving sums of the region and the boundary norm, `(2,)`.
-        found: Part of the foreground that is found, `()`, of the last batch that tells. A resumed run needs both.
+        found: Part of each class that is found, `(K,)`, in the last batch that tells; 1 before. `(1,)` stands for all
+            classes. A resumed run needs both.
     """
 
     norms: torch.Tensor
     found: torch.Tensor
     unusable: torch.Tensor
 
-    def __init__(self, momentum: float = 0.9) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.momentum = momentum
         with torch.inference_mode(False):  # a share may be set in a validation; the next step writes into these
             self.register_buffer("norms", torch.zeros(2, dtype=torch.float32))
-            self.register_buffer("found", torch.ones((), dtype=torch.float32))
+            self.register_buffer("found", torch.ones(1, dtype=torch.float32))
             self.register_buffer("unusable", torch.zeros((), dtype=torch.bool), persistent=False)
         self._said = False
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in ("norms", "found"):  # a checkpoint of a run without a share, or before `found` was kept
-            state_dict.setdefault(prefix + name, getattr(self, name))
+        state_dict.setdefault(prefix + "norms", torch.zeros(2))  # a checkpoint of a run without a share
+        found = state_dict.get(prefix + "found", torch.ones(1))  # nor does one from before `found` was kept hold it
+        state_dict[prefix + "found"] = found.reshape(1) if found.ndim == 0 else found
+        if found.ndim < 2:
+            self.set_found(found)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
@@ -144,7 +149,7 @@ class GradientBalance(KeepsFloat32):
 
         Returns:
             The ratio of the norms for this batch, `()`, and which part of the foreground is found, `()`: that of
-            the class of which least is. Where the batch tells neither, both are those of the batches before.
+            the class of which least is. What the batch does not tell is that of the batches before.
         """
         if self.norms.device != now.device:
             self.to(now.device)
@@ -160,15 +165,23 @@ class GradientBalance(KeepsFloat32):
         usable = (now > 0).all() & now.isfinite().all()
         bounded = (batch[1] > 0) & batch.isfinite().all() & (usable | ~some)
         self.unusable |= some & ~usable
-        averages = self.norms * self.momentum + now * (1 - self.momentum)
+        averages = self.norms * _MOMENTUM + now * (1 - _MOMENTUM)
         self.norms.copy_(torch.where(some & usable, averages, self.norms))
         if self.unusable.device.type == "cpu":
             self.warn()
         ratio = torch.where(bounded, torch.minimum(self.ratio, _ratio(batch)), self.ratio)
         hits, true = measured[6:].view(2, -1)
-        found = torch.where(true > 0, hits / true, 1).amin().clamp(0, 1)
-        self.found.copy_(torch.where(some & usable & found.isfinite(), found, self.found))
-        return ratio, self.found
+        if len(self.found) != len(true):
+            self.set_found(self.found.amin().expand(len(true)))
+        found = (hits / true).clamp(0, 1)
+        self.found.copy_(torch.where(some & usable & (true > 0) & found.isfinite(), found, self.found))
+        return ratio, self.found.amin()
+
+    @torch.no_grad()
+    def set_found(self, found: torch.Tensor) -> None:
+        """Take over what is found of each class, `(K,)`, or of all, `()`."""
+        found = found.reshape(-1).to(self.found, copy=True)
+        self.found.resize_(found.shape).copy_(found)
 
     def warn(self) -> None:
         """Say once that a batch could not be used; reads from the device."""
@@ -176,7 +189,7 @@ class GradientBalance(KeepsFloat32):
             self._said = True
             warnings.warn(
                 "the gradient of a term is zero or not finite at the logits of a batch with foreground: the boundary "
-                "weight of the batches before is kept; a zero is a perfect prediction or a map of zeros, NaN comes "
+                "weight is that of the averages before it; a zero is a perfect prediction or a map of zeros, NaN comes "
                 "from the network or the maps",
                 GradientShareWarning,
                 stacklevel=2,

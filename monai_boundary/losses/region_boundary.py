@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -137,21 +137,30 @@ class RegionBoundaryLoss(KeepsFloat32):
     @gradient_norms.setter
     def gradient_norms(self, pair: tuple[float, float] | None) -> None:
         norms = self._balance().norms
-        norms.copy_(norms.new_tensor((0.0, 0.0) if pair is None else pair))
+        norms.copy_(norms.new_tensor((0.0, 0.0) if pair is None else _checked_norms(pair)))
         self._weigh_again()
 
     @property
     def foreground_found(self) -> float | None:
         """Part of the foreground that is found, which a share is multiplied by; ``None`` before the first batch.
 
-        To be set with `gradient_norms` where a run is resumed without the loss's `state_dict`.
+        That of the class of which least is. Where a run is resumed without the loss's `state_dict`, set this to
+        `found_by_class`, beside `gradient_norms`; a single number is that of every class.
         """
-        return None if self.gradient_norms is None else float(self._balance().found)
+        found = self.found_by_class
+        return None if found is None else min(found)
 
     @foreground_found.setter
-    def foreground_found(self, value: float | None) -> None:
-        self._balance().found.fill_(1.0 if value is None else check_fraction("foreground_found", value))
+    def foreground_found(self, value: float | Sequence[float] | None) -> None:
+        by_class = value if isinstance(value, Sequence) and value else [1.0 if value is None else value]
+        checked = [check_fraction("foreground_found", one) for one in by_class]
+        self._balance().set_found(torch.tensor(checked, dtype=torch.float32))
         self._weigh_again()
+
+    @property
+    def found_by_class(self) -> tuple[float, ...] | None:
+        """Part of each foreground class that is found, in the last batch that held it; ``None`` before the first."""
+        return None if self.gradient_norms is None else tuple(self._balance().found.tolist())
 
     @property
     def term_weights(self) -> tuple[float, float]:
@@ -200,13 +209,15 @@ class RegionBoundaryLoss(KeepsFloat32):
             self._balance()
             if norms.shape == (2,):  # the weights of the next validation; another shape is named below
                 self.gradient_norms = tuple(norms.tolist())
-                self.foreground_found = None if found is None else float(found)
+                self.foreground_found = None if found is None or found.ndim > 1 else found.reshape(-1).tolist()
+        elif self.balance is not None:  # of a run without a share: nothing of this one is left
+            self.gradient_norms = self.foreground_found = None
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _weigh_again(self) -> None:
         """Set the weights of a share, if there is one, from what is known before the next batch."""
         if self._share is not None:
-            self._weigh(self._balance().ratio, self._balance().found)
+            self._weigh(self._balance().ratio, self._balance().found.amin())
 
     def _weigh(self, ratio: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         """Set the weights of a share from what `GradientBalance` returns, and return them."""
@@ -318,6 +329,12 @@ def _unchanged(logits: torch.Tensor, region: nn.Module) -> Iterator[None]:
             f"region must not change its input in place, as {type(region).__name__} does: the boundary term reads the "
             "same logits; leave out inplace=True, sigmoid_ and the like"
         ) from cause
+
+
+def _checked_norms(pair: Any) -> list[float]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise TypeError(f"gradient_norms must be a pair (region, boundary) of numbers, or None, got {pair!r}")
+    return [check_number("gradient_norms", norm, strict=False) for norm in pair]
 
 
 def _refuse_schedule(name: str, value: object) -> None:

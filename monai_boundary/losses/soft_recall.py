@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from monai_boundary.losses.contract import TargetContract
 from monai_boundary.losses.map_agreement import label_masks
+from monai_boundary.losses.values import as_float32
 
 __all__ = ["check_same_output", "class_hits", "foreground_hits", "output_contract"]
 
@@ -14,15 +17,18 @@ __all__ = ["check_same_output", "class_hits", "foreground_hits", "output_contrac
 def output_contract(*losses: nn.Module) -> TargetContract:
     """Return what the output of the network means to the first of these losses that says so.
 
+    What any of them ignores in the target is ignored.
+
     Losses of this package have a `contract`. MONAI's, alone or as a part of others, have `sigmoid`, `softmax` and
     `other_act`, or `use_softmax`; torch's are known by their kind.
 
     Raises:
         ValueError: None of them says so.
     """
-    for loss in losses:
-        if (found := _said_by(loss)) is not None:
-            return found
+    said = [found for loss in losses if (found := _said_by(loss)) is not None]
+    ignored = [one.ignore_index for one in said if one.ignore_index is not None]
+    if said:
+        return replace(said[0], ignore_index=ignored[0] if ignored else None)
     names = " and ".join(type(loss).__name__ for loss in losses)
     raise ValueError(
         f"region or boundary must say what the network's output is for a share of the gradient, got {names}; give one "
@@ -59,7 +65,7 @@ def _contract_of(part: nn.Module) -> TargetContract | None:
         return contract
     background = bool(getattr(part, "include_background", True))
     if isinstance(part, nn.CrossEntropyLoss):
-        return TargetContract(softmax=True)
+        return TargetContract(softmax=True, ignore_index=part.ignore_index)
     if isinstance(part, nn.BCEWithLogitsLoss):
         return TargetContract(sigmoid=True)
     if isinstance(softmax := getattr(part, "use_softmax", None), bool):
@@ -100,7 +106,7 @@ def foreground_hits(
         )
     masks, valid = read
     if not labelled and label.is_floating_point():  # in [0, 1]: none may be above one half
-        masks = label.as_subclass(torch.Tensor)[:, first:]
+        masks = as_float32(label.as_subclass(torch.Tensor)[:, first:])  # a sum of many in half precision is inf
     return class_hits(contract.activate(logits)[:, first:], masks, valid)
 
 
@@ -115,5 +121,5 @@ def class_hits(
         valid: Bool `(B, 1 or K, *S)`, the voxels that count; ``None`` for all.
     """
     counted = masks > 0 if valid is None else (masks > 0) & valid
-    hits, true = torch.where(counted, probs * masks, 0), torch.where(counted, masks, 0)
+    hits, true = torch.where(counted, torch.minimum(probs, masks), 0), torch.where(counted, masks, 0)
     return hits.transpose(0, 1).flatten(1).sum(1), true.transpose(0, 1).flatten(1).sum(1)

@@ -166,9 +166,15 @@ def test_all_that_the_loss_needs_is_moved_to_the_device():
 
 def test_an_epoch_that_is_run_again_takes_the_place_of_its_first_run():
     alpha = AlphaScheduleHandler(GeneralizedDiceBoundaryLoss(), Rebalance())
-    alpha.load_state_dict({"history": [4, 3, 2, 1]})
-    alpha(SimpleNamespace(state=SimpleNamespace(epoch=3, max_epochs=4)))
-    assert alpha.state_dict()["history"] == [4.0, 3.0]
+    alpha.load_state_dict(alpha.state_dict() | {"history": [4, 3, 2, 1]})
+    for term in (9.0, 2.5):  # an epoch that breaks off, and the same again
+        engine = SimpleNamespace(state=SimpleNamespace(epoch=3, max_epochs=4, iteration=7))
+        alpha(engine)
+        assert alpha.state_dict()["history"] == [4.0, 3.0]
+        alpha.loss.region_term = torch.tensor(term)
+        alpha._collect(engine)
+    alpha._close(engine)
+    assert alpha.state_dict()["history"] == [4.0, 3.0, 2.5]
 
 
 def test_what_makes_the_maps_must_be_a_transform():
@@ -328,7 +334,7 @@ def test_a_share_is_resumed_through_the_handler_and_another_schedule_is_said():
     assert second.loss.gradient_norms is None
     with pytest.warns(UserWarning, match=r"schedule was GradientShare\(end=0.2, ramp=0.3\) in the run .*end=0.5"):
         handler(0.5).load_state_dict(first.state_dict())
-    with pytest.warns(UserWarning, match=r"schedule was one of a version before the share .*, and is .*end=0.2"):
+    with pytest.warns(UserWarning, match=r"schedule was not recorded in the run .*, and is .*end=0.2"):
         handler(0.2).load_state_dict({"history": [0.5, 0.4]})
 
 

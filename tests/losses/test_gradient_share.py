@@ -276,7 +276,7 @@ def test_what_cannot_be_measured_keeps_alpha_and_is_said_once(case, raised):
         "map of zeros": (logits, label, torch.zeros_like(maps)),
         "nan": ((logits * math.nan).detach().requires_grad_(), label, maps),
     }[case]
-    with pytest.warns(GradientShareWarning, match="the boundary weight of the batches before is kept"):
+    with pytest.warns(GradientShareWarning, match="the boundary weight is that of the averages before it"):
         loss(*odd)
     loss(*odd)  # warnings are errors here
     assert (loss.gradient_norms, pytest.approx(loss.alpha), loss.foreground_found) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -67,6 +68,28 @@ def test_a_checkpoint_of_a_loss_without_a_share_can_be_read():
     loss.load_state_dict(GeneralizedDiceBoundaryLoss().state_dict())
     assert loss.gradient_norms is None
     assert loss.alpha == 0
+    loss(*batch())
+    loss.load_state_dict(GeneralizedDiceBoundaryLoss().state_dict())  # nor is anything left of a run before
+    assert (loss.gradient_norms, loss.foreground_found, loss.alpha) == (None, None, 0)
+
+
+@pytest.mark.parametrize("wrong", [3, (1.0,), (1.0, 2.0, 3.0), "ab", (math.nan, 1.0), (-1.0, 2.0), (1, math.inf)])
+def test_norms_that_are_no_pair_of_numbers_are_refused(wrong):
+    loss = GeneralizedDiceBoundaryLoss(alpha=Share(0.3))
+    with pytest.raises((TypeError, ValueError), match="gradient_norms must be"):
+        loss.gradient_norms = wrong
+    assert loss.gradient_norms is None
+
+
+def test_what_is_found_of_each_class_can_be_set_again():
+    first, second = (GeneralizedDiceBoundaryLoss(alpha=Share(0.3)) for _ in range(2))
+    first(*batch())
+    first.foreground_found = (0.25, 0.75)
+    assert (first.foreground_found, first.found_by_class) == (0.25, (0.25, 0.75))
+    second.gradient_norms, second.foreground_found = first.gradient_norms, first.found_by_class
+    assert (second.alpha, second.found_by_class) == (first.alpha, (0.25, 0.75))
+    with pytest.raises(ValueError, match=r"foreground_found must lie in \[0, 1\], got 1.5"):
+        second.foreground_found = [0.5, 1.5]
 
 
 def test_the_state_is_in_the_checkpoint_of_the_module_that_holds_the_loss():

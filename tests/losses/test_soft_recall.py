@@ -12,10 +12,11 @@ from torch import nn
 from monai_boundary import (
     BoundaryLoss,
     GeneralizedDiceBoundaryLoss,
+    GeneralizedDiceLoss,
     RegionBoundaryLoss,
     Share,
 )
-from monai_boundary.losses import GradientShareWarning
+from monai_boundary.losses import BinaryCrossEntropyLoss, GradientShareWarning
 from monai_boundary.losses.gradient_share import GradientBalance
 from tests.losses.shares import batch, share_of
 
@@ -58,9 +59,57 @@ def test_channels_between_0_and_1_count_by_their_part():
     part = label.float() * torch.tensor([0.3, 0.5]).view(2, 1, 1, 1)
     loss = RegionBoundaryLoss(DiceLoss(sigmoid=True), BoundaryLoss(sigmoid=True, check_map=False), alpha=Share(0.3))
     loss(logits, part, maps)
-    found = float((logits.detach().sigmoid() * part).sum() / part.sum())
+    found = float(torch.minimum(logits.detach().sigmoid(), part).sum() / part.sum())
     assert loss.foreground_found == pytest.approx(found, rel=1e-5)
     assert share_of(loss, logits, part, maps) == pytest.approx(0.3 * found, rel=1e-4)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 1.0])
+def test_a_part_that_is_predicted_exactly_is_found(part):
+    label = torch.zeros(1, 1, 8, 8)
+    label[..., :4, :] = part
+    loss = RegionBoundaryLoss(DiceLoss(sigmoid=True), BoundaryLoss(sigmoid=True, check_map=False), alpha=Share(0.3))
+    loss(torch.logit(label, 1e-7).requires_grad_(), label, 1 - 2 * label)
+    assert loss.foreground_found == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_target_in_half_precision_counts_more_than_it_can_hold(dtype):
+    label = torch.zeros(1, 1, 320, 320)
+    label[..., :300, :300] = 1  # 90,000 voxels; the largest float16 is 65,504
+    region = GeneralizedDiceLoss(sigmoid=True)  # MONAI's DiceLoss has no finite gradient on a float16 target
+    loss = RegionBoundaryLoss(region, BoundaryLoss(sigmoid=True, check_map=False), alpha=Share(0.5))
+    loss((4 * label - 1).requires_grad_(), label.to(dtype), 1 - 2 * label)
+    assert loss.foreground_found == pytest.approx(1 / (1 + math.exp(-3)), rel=1e-4)
+    assert loss.alpha > 0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_one_of_the_losses_ignores_is_no_foreground(first):
+    label = torch.zeros(1, 1, 16, 16)
+    label[..., 2:8, 2:8], label[..., 8:, :] = 1, 255
+    region = BinaryCrossEntropyLoss(ignore_index=255 if first else None)
+    boundary = BoundaryLoss(sigmoid=True, check_map=False, ignore_index=None if first else 255)
+    loss = RegionBoundaryLoss(region, boundary, Share(0.5))
+    hits, true = loss.foreground_hits(torch.where(label == 1, 4.0, -4.0), label)
+    assert true.tolist() == [36]
+    assert float(hits) == pytest.approx(36 / (1 + math.exp(-4)))
+
+
+def test_a_class_that_a_batch_does_not_hold_counts_as_it_was_found_before():
+    balance = GradientBalance()
+    norms, number = torch.ones(2), torch.tensor([10.0, 10.0, 0.0])
+    assert float(balance(norms, torch.tensor([9.0, 1.0, 0.0]), number)[1]) == pytest.approx(0.1)
+    without = torch.tensor([10.0, 0.0, 0.0])
+    assert float(balance(norms, torch.tensor([8.0, 0.0, 0.0]), without)[1]) == pytest.approx(0.1)
+    assert balance.found.tolist() == pytest.approx([0.8, 0.1, 1.0])
+    again = GradientBalance()
+    again.load_state_dict(balance.state_dict())
+    assert float(again(norms, torch.tensor([8.0, 0.0, 0.0]), without)[1]) == pytest.approx(0.1)
+    old = {"norms": balance.norms, "found": torch.tensor(0.4)}  # of versions with one number for all classes
+    again.load_state_dict(old)
+    assert float(again(norms, torch.tensor([8.0, 0.0, 0.0]), without)[1]) == pytest.approx(0.4)
+    assert again.found.tolist() == pytest.approx([0.8, 0.4, 0.4])
 
 
 @pytest.mark.parametrize("shift", [0.0, -3.0, -9.0])

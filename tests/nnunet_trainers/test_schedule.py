@@ -182,6 +182,15 @@ def test_a_collapse_pauses_the_boundary_term_and_the_schedule_goes_on_where_it_s
     assert text.count("boundary term paused: the predicted foreground is falling away") == 2
 
 
+def test_a_schedule_that_waits_does_not_look_at_paused_epochs() -> None:
+    trainer = build(WaitingTrainer)
+    terms = [1, 0.5, 0.25, 0.125, 0.0625, 0.06, 0.06, 0.03, 0.015, 0.0075]  # settled in the paused ones alone
+    for predicted, term in zip([*COLLAPSE, 100], terms, strict=True):
+        pretend_epoch(trainer, predicted, region_term=term)
+    assert trainer.boundary_log.values["alpha_paused"] == [*PAUSED, 0]
+    assert trainer.boundary_log.values["alpha"] == [0] * 10
+
+
 def test_the_loss_of_one_class_of_two_pauses_the_boundary_term() -> None:
     trainer = build(Rebalanced)
     for predicted in COLLAPSE:

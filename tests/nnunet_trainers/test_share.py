@@ -132,7 +132,7 @@ def test_a_resumed_run_has_the_bits_of_an_unbroken_one() -> None:
     assert "WARNING" not in Path(second.log_file).read_text()
     log = whole.boundary_log.values
     assert log["gradient_share"] == pytest.approx([0.15, 0.3, 0.3, 0.3])
-    assert all(0 < found < 1 for found in log["foreground_found"])
+    assert all(0 < found < 1 for classes in log["foreground_found"] for found in classes)
     for alpha, share, region, boundary in zip(*(log[key] for key in ("alpha", *GRADIENT_KEYS[:3])), strict=True):
         assert 0 < alpha * boundary / (region + alpha * boundary) < 1.1 * share
 
