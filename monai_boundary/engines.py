@@ -262,7 +262,8 @@ class LossTermsHandler:
     def attach(self, engine: Any) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._measure)
+        if self.gradient_share:  # an event of MONAI's engines alone
+            engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._measure)
         _after_loss(engine, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
@@ -292,6 +293,6 @@ class LossTermsHandler:
             self._share = 0.0 if region + boundary == 0 else boundary / (region + boundary)  # NaN shows
 
     def _measure(self, engine: Any) -> None:
-        if not self.gradient_share or self._norms is not None:
+        if self._norms is not None:
             return
         self._norms = self.loss.measure_gradients(engine.state.output["pred"], engine.state.output["label"])

@@ -251,7 +251,8 @@ def suggest_alpha(
 
     Args:
         loss: A `RegionBoundaryLoss` or `DeepSupervisionLoss`; its weights are not used and not changed.
-        network: Maps images to logits, or to those of several heads; run without gradient.
+        network: Maps images to logits, or to those of several heads; run without gradient, in the mode that it is
+            in: call ``network.eval()`` before, or a batch norm takes these batches into its statistics.
         batches: ``(image, target, distance_map)`` as the loss takes them; a few suffice.
         share: Wanted share of the boundary term in the sum of the two gradient norms, in (0, 1).
 

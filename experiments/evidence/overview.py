@@ -50,8 +50,9 @@ class Line:
 def overview_lines(folder: Path) -> list[Line]:
     """Return the lines of all series of which `folder` holds a journal."""
     return [
-        line for name, series in SERIES.items() if (rows := finished_runs(folder / f"evidence_{name}.jsonl"))
-        for kind, table in score_table([row for row in rows if row["data"] == name]).groupby("kind", sort=False)
+        line for name, series in SERIES.items()
+        if (rows := [row for row in finished_runs(folder / f"evidence_{name}.jsonl") if row["data"] == name])
+        for kind, table in score_table(rows).groupby("kind", sort=False)
         for line in _lines(f"{name} {kind}".strip(), series, table)
     ]  # fmt: skip
 

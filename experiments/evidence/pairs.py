@@ -35,9 +35,9 @@ class Comparison:
         p: Of Wilcoxon's signed-rank test, corrected by Holm; NaN where fewer than `ENOUGH` pairs differ.
         pairs: Groups that were compared.
         lower, higher: Pairs in which the arm has the lower, and the higher score.
-        seeds: Seeds in the mean of each.
+        seeds: Seeds in the mean of each, or of that which has the fewest.
         detectable: Smallest difference that a t-test of as many pairs with this spread, at the first level of Holm's
-            correction, finds in four of five trials.
+            correction over all arms, finds in four of five trials; NaN where all pairs are equal.
     """
 
     control: float
@@ -124,5 +124,5 @@ def _compare(part: pd.DataFrame, arms: int) -> Comparison:
         low, high = bootstrap_interval(change, seed=0)
     return Comparison(
         float(by_group["control"].mean()), float(change.mean()), float(low), float(high), float(p), count,
-        int((change < 0).sum()), int((change > 0).sum()), int(part["seeds"].max()), float(detectable),
+        int((change < 0).sum()), int((change > 0).sum()), int(part["seeds"].min()), float(detectable),
     )  # fmt: skip

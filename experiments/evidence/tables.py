@@ -62,7 +62,8 @@ def means(table: pd.DataFrame, columns: dict[str, str]) -> str:
     lines = []
     for (loss, arm, point), part in table.groupby(["loss", "arm", "point"], observed=True):
         values = part.groupby("group")[list(columns)].mean().mean()
-        lines.append([loss, arm, POINTS[point], part["group"].nunique(), part["seed"].nunique(), *map(number, values)])
+        seeds = part.groupby(["group", "case"])["seed"].nunique().min()
+        lines.append([loss, arm, POINTS[point], part["group"].nunique(), seeds, *map(number, values)])
     return markdown(("loss", "arm", "prediction", "groups", "seeds", *columns.values()), lines)
 
 

@@ -17,7 +17,7 @@ from experiments.shared.journal import Run, settings_of
 from experiments.shared.training import Point, boundary_options, loss_terms, make_unet, train_network
 
 #: By which a finished run is known again.
-KEYS = ("data", "loss", "arm", "fold", "seed")
+KEYS = ("data", "loss", "arm", "fold", "seed", "epochs", "steps", "features")
 
 
 def planned_runs(

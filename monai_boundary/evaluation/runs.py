@@ -143,6 +143,8 @@ def _cases_file(path: Path) -> Path:
 def _names(files: Sequence[Path]) -> list[str]:
     """Name each run by the part of its path that differs from the others."""
     parts = [(file.parent if file.name == "cases.csv" else file.with_suffix("")).parts for file in files]
+    if len(set(parts)) < len(parts):  # a.csv beside a/cases.csv
+        parts = [file.parts for file in files]
     for end in (0, -1):  # what all begin with, then what all end with; one part stays
         while min(map(len, parts)) > 1 and len({part[end] for part in parts}) == 1:
             parts = [part[1:] if end == 0 else part[:-1] for part in parts]

@@ -72,6 +72,11 @@ class DeepSupervisionLoss(nn.Module):
         self.loss = loss
         self.head_weights = None if head_weights is None else _check_weights(head_weights)
 
+    @property
+    def _softmax(self) -> bool:
+        contracts = (getattr(part, "contract", None) for part in (self.loss.region, self.loss.boundary))
+        return any(contract is not None and contract.softmax for contract in contracts)
+
     target_name = _of_inner("target_name", "What the loss wants beside the label.")
     mode = _of_inner("mode", "How the region weight follows alpha.")
     alpha = _of_inner("alpha", "Weight of the boundary term.")
@@ -97,7 +102,7 @@ class DeepSupervisionLoss(nn.Module):
                 is beside the label has not.
         """
         label, beside = split_target(target, beside, self.target_name)
-        heads = _split_heads(input, label) or input
+        heads = _split_heads(input, label, self._softmax) or input
         return self.loss.weighted(heads, label, lambda heads: self.terms(heads, label, beside))
 
     def measure_gradients(
@@ -105,13 +110,13 @@ class DeepSupervisionLoss(nn.Module):
     ) -> tuple[float, float]:
         """Return the gradient norms of both unweighted terms at the first head; sets nothing. Called as the loss."""
         label, beside = split_target(target, beside, self.target_name)
-        heads = _split_heads(input, label) or input
+        heads = _split_heads(input, label, self._softmax) or input
         with self.loss.measuring():
             return gradient_norms(heads, lambda heads: self.terms(heads, label, beside))
 
     def terms(self, input: Heads, label: torch.Tensor, beside: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Return the sums over the heads of each of the terms of `loss`."""
-        heads = _split_heads(input, label)
+        heads = _split_heads(input, label, self._softmax)
         if heads is None:
             return self.loss.terms(input, label, beside)  # type: ignore[arg-type]
         size = tuple(label.shape[2:])
@@ -187,8 +192,8 @@ def _enlarge(head: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     return F.interpolate(as_float32(head), size=size, mode=("linear", "bilinear", "trilinear")[len(size) - 1])
 
 
-def _split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | None:
-    """Return the heads, or ``None`` for the one output of evaluation."""
+def _split_heads(output: Heads, label: torch.Tensor, softmax: bool) -> list[torch.Tensor] | None:
+    """Return the heads, or ``None`` for the one output of evaluation; heads of a `softmax` have several channels."""
     if not isinstance(label, torch.Tensor):
         raise TypeError(f"target must be a tensor, got {type(label).__name__}; make one with torch.as_tensor")
     check_dense("target", label)
@@ -199,7 +204,8 @@ def _split_heads(output: Heads, label: torch.Tensor) -> list[torch.Tensor] | Non
         return None
     if isinstance(output, torch.Tensor):
         check_dense("input", output)
-        if output.shape[1] == 1 and label.shape[1] != 1 and output.shape[2:] == label.shape[1:]:
+        no_heads = softmax if output.shape[2] == 1 else output.shape[1] == 1
+        if no_heads and output.shape[2:] == label.shape[1:]:
             raise ValueError(
                 f"target must have a channel axis, (B, 1, *S), got {tuple(label.shape)} beside one output of "
                 f"{tuple(output.shape)}; pass target[:, None]"

@@ -10,7 +10,7 @@ import torch
 
 from monai_boundary._check import check_number
 from monai_boundary._options import check_options, keyword_names
-from monai_boundary.kernels.distance import DistanceMapOptions, Preset, preset_options
+from monai_boundary.kernels.distance import DistanceMapOptions, Preset
 from monai_boundary.losses.boundary import BoundaryLoss
 from monai_boundary.losses.gradient_share import Share
 from monai_boundary.losses.region_boundary import Mode, RegionBoundaryLoss
@@ -148,12 +148,12 @@ class GeneralizedDiceBoundaryLoss(RegionBoundaryLoss):
             "softmax": not (sigmoid or other_act) if softmax is None else softmax, "other_act": other_act,
             "validate": validate, **{name: boundary.pop(name) for name in ("batch", "reduction") if name in boundary},
         }  # fmt: skip
-        map_options = preset_options(preset) if options is None else options
+        boundary |= {"preset": preset, "options": options}
         self.region: GeneralizedDiceLoss
         self.boundary: BoundaryLoss
         super().__init__(
             GeneralizedDiceLoss(**shared),
-            BoundaryLoss(include_background=include_background or sigmoid, options=map_options, **shared, **boundary),
+            BoundaryLoss(include_background=include_background or sigmoid, **shared, **boundary),
             alpha=alpha,
             mode=mode,
         )

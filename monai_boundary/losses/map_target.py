@@ -59,8 +59,9 @@ class MapLoss(SpacedLoss):
     def set_up(self) -> None:
         """Check the arguments that these losses add; the options are those of the preset unless given."""
         super().set_up()
+        of_preset = DistanceMapOptions() if self.preset is None else preset_options(self.preset)
         if self.options is None:
-            self.options = DistanceMapOptions() if self.preset is None else preset_options(self.preset)
+            self.options = of_preset
         check_map_options("options", self.options)
         check_choice("backend", self.backend, BACKENDS)
         self._first_map = FirstMapCheck() if self.check_map else None

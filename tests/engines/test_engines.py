@@ -383,3 +383,11 @@ def test_the_terms_are_those_of_the_training_where_a_validation_calls_the_same_l
     run.trainer.run()
     assert run.metrics == plain.metrics
     assert run.alpha.history == plain.alpha.history
+
+
+def test_terms_are_shown_by_an_engine_of_ignite_itself():
+    loss = GeneralizedDiceBoundaryLoss(alpha=0.5, spacing=(1, 1))
+    engine = Engine(lambda _, batch: loss(torch.zeros(1, 2, 8, 8), batch))
+    LossTermsHandler(loss).attach(engine)
+    engine.run([torch.ones(1, 1, 8, 8)], max_epochs=1)
+    assert engine.state.metrics["region_term"] == pytest.approx(float(loss.region_term))

@@ -551,3 +551,11 @@ def test_runs_against_different_ground_truths_are_refused(tmp_path: Path) -> Non
     second = write_run(tmp_path / "b", {"dice": [0.6] * 6, "target_voxels": [64, 64, 512, 64, 0, 64]})
     with pytest.raises(ValueError, match=r"same ground truth, got 64 and 512 voxels of class 1 in case c2 .* 1 more"):
         compare_runs([first, second])
+
+
+def test_a_folder_and_a_table_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", {"dice": np.arange(6.0)})
+    other = write_run(tmp_path / "b", {"dice": np.arange(6.0) + 1})
+    (other / "cases.csv").rename(tmp_path / "a.csv")
+    result = compare_runs([folder, tmp_path / "a.csv"])
+    assert [(one.reference, one.run) for one in result.differences] == [("a/cases.csv", "a.csv")]

@@ -29,7 +29,8 @@ from experiments.evidence.scores import (
 from experiments.evidence.scoring import POINTS, choose_points, score_case, without_small
 from experiments.evidence.series import LESIONS, SERIES, Series
 from experiments.evidence.tables import late_rise, number, tables
-from experiments.evidence.training import planned_runs, train_arm
+from experiments.evidence.training import KEYS, planned_runs, train_arm
+from experiments.shared.journal import missing_runs
 from experiments.shared.real_data import data_folder
 from monai_boundary.kernels.distance import CLIPPED
 from tests.cli.calling import assert_fails
@@ -368,6 +369,16 @@ def test_the_overview_shows_each_arm_against_its_control(tmp_path, run):
 def test_a_series_without_its_data_is_named(tmp_path, run):
     assert_fails(run("evidence", "busi", "--data", tmp_path, "--results", tmp_path / "r.jsonl"), "busi")
     assert_fails(run("evidence", "brain"), "No such command 'brain'")
+
+
+def test_a_quick_run_does_not_stand_for_a_whole_one(tmp_path):
+    quick, whole = (
+        planned_runs("blobs", SERIES_OF_BLOBS, ("0",), (0,), settings) for settings in (TINY, replace(TINY, steps=50))
+    )
+    journal = tmp_path / "runs.jsonl"
+    journal.write_text("".join(json.dumps(run) + "\n" for run in quick))
+    assert missing_runs(journal, quick, KEYS) == []
+    assert len(missing_runs(journal, whole, KEYS)) == len(whole)
 
 
 def test_a_late_rise_is_that_over_the_best_point_before():

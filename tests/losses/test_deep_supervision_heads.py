@@ -310,3 +310,12 @@ def test_a_label_without_its_channel_axis_is_no_stack_of_heads(size):
         ValueError, match=r"target must have a channel axis, \(B, 1, \*S\), got .*; pass target\[:, None\]"
     ):
         loss((2 * labels - 1) * 20, labels[:, 0])
+
+
+def test_a_single_slice_whose_label_lacks_the_channel_is_not_taken_for_heads():
+    inner = GeneralizedDiceBoundaryLoss(spacing=(1, 1, 1))
+    output, label = torch.randn(2, 2, 1, 8, 8), torch.ones(2, 1, 8, 8, dtype=torch.int64)
+    label[..., 4:] = 0
+    with pytest.raises(ValueError, match=r"target must have a channel axis, .*; pass target\[:, None\]"):
+        DeepSupervisionLoss(inner)(output, label)
+    torch.testing.assert_close(DeepSupervisionLoss(inner)(output, label[:, None]), inner(output, label[:, None]))
