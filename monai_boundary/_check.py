@@ -1,6 +1,6 @@
 """Argument checks that several parts need, and what they have in common. Imports torch where tensors are looked at.
 
-Every text has the same four parts: the argument, what it must be, what it got, and the remedy.
+Every text names the argument, what it must be and what it got, and the remedy where that does not say it.
 ``TypeError`` means the wrong kind of thing, ``ValueError`` the wrong value.
 """
 

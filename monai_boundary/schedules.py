@@ -232,7 +232,10 @@ class WaitForRegion:
         if isinstance(history, str) or not isinstance(history, Sequence | np.ndarray):
             raise TypeError(f"history must be a sequence of region terms, got {type(history).__name__}")
         if len(history) < epoch:
-            raise ValueError(f"history must hold one region term per finished epoch ({epoch}), got {len(history)}")
+            raise ValueError(
+                f"history must hold one region term per finished epoch ({epoch}), got {len(history)}; collect "
+                "loss.region_term, or let AlphaScheduleHandler do it"
+            )
         first = self.start_epoch(max_epochs, history[:epoch])
         if first is None or epoch < first:
             return 1.0, 0.0

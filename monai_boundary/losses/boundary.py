@@ -51,8 +51,8 @@ class BoundaryLoss(MapLoss):
             plain form does.
         check_map: Compare the first given map with the settings, and the first one in which a class has 10 voxels with
             the target.
-        validate: Refuse NaN and infinity in input or map, and on any device targets out of range, in every call. On
-            CUDA each call then waits for the device.
+        validate: Refuse NaN and infinity in input or map, and on any device targets out of range, in every call; beside
+            a given map the target is not read. On CUDA each call then waits for the device.
 
     Raises:
         TypeError: `other_act` is not callable, `ignore_index` no integer, `input` or the map not floating point.

@@ -53,6 +53,7 @@ class RegionBoundaryLoss(KeepsFloat32):
         alpha: Weight of the boundary term until it is set again, a number or a `Share`.
         mode: What setting `alpha` does to the region weight: ``"rebalance"`` makes it max(region_floor, 1 - alpha),
             ``"increase"`` leaves it at 1, ``"complement"`` makes it 1 - alpha and refuses weights whose sum is not 1.
+            Under a `Share` the region weight stays 1, and with ``"complement"`` both follow from the share.
         region_floor: Smallest region weight under ``"rebalance"``.
 
     Raises:
