@@ -123,7 +123,7 @@ def test_norms_of_the_ranks_are_root_mean_squares_and_the_averages_over_those_wi
     assert infinite[:2] == [pytest.approx(kept), ranks[0][2][1]]  # the weight of the batches before
     ratio = float(balance(torch.tensor([1.0, math.sqrt(0.125)]), torch.ones(1), torch.ones(1))[0])
     assert one[:2] == [pytest.approx(ratio), pytest.approx(balance.norms.tolist())]  # one rank alone has a boundary
-    assert [row[2] for row in ranks[0]] == pytest.approx([6 / 16, 6 / 8, 6 / 8, 6 / 8, 6 / 16, 6 / 16])
+    assert [row[2] for row in ranks[0]] == pytest.approx([6 / 16, 6 / 8, 6 / 8, 6 / 8, 6 / 8, 6 / 16])
 
 
 @pytest.mark.cli

@@ -140,10 +140,9 @@ def the_heads_are_weighted_from_the_lowest_up(right, terms, heads, weights):
 
 
 @fault("monai_boundary.losses.deep_supervision:_split_heads", *HEADS)
-def heads_are_taken_off_the_batch_axis(right, output, label):
-    return right(
-        output.transpose(0, 1) if isinstance(output, torch.Tensor) and output.ndim > label.ndim else output, label
-    )
+def heads_are_taken_off_the_batch_axis(right, output, label, softmax):
+    stacked = isinstance(output, torch.Tensor) and output.ndim > label.ndim
+    return right(output.transpose(0, 1) if stacked else output, label, softmax)
 
 
 @fault("monai_boundary.losses.deep_supervision:DeepSupervisionLoss._compute_target", *HEADS)
