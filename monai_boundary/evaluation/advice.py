@@ -87,7 +87,7 @@ ADVICE = (
         "membranes in volumes",
         "lead",
         "FIB-SEM, eight blocks of one volume, three seeds, the boundary-aware loss at alpha 1 beside plain "
-        "cross-entropy: VOI fell by 6 % (p .008), at the threshold of the validation part. Class weights alone did "
+        "cross-entropy: VOI fell by 6 % (p .016), at the threshold of the validation part. Class weights alone did "
         "more, and beside them there was no gain.",
         "docs/evidence/electron_microscopy.md",
         when={"ndim": (3, 3), "enclosed": (50, 100), "thin": (3, _MANY)},
