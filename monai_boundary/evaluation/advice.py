@@ -138,7 +138,7 @@ ADVICE = (
         "none",
         "Nuclei in 223 images, three seeds: F1 .948 to .954 with a share of .5, .971 with a size filter. Breast "
         "ultrasound (docs/evidence/ultrasound.md): no gain beside Dice and cross-entropy; beside generalized Dice 36 % "
-        "fewer false objects beside benign tumours (p .007), fewer still with a size filter.",
+        "fewer false objects beside benign tumours (p .012), fewer still with a size filter.",
         "docs/evidence/objects.md",
         when={"ndim": (2, 2), "share": (1, 100)},
     ),
@@ -146,7 +146,7 @@ ADVICE = (
         "cases without the class",
         "none",
         "Breast ultrasound, 28 images without a tumour, three seeds: beside Dice and cross-entropy false "
-        "objects .99 to .73 with a share of .5 (p .11, not established), beside generalized Dice 1.05 to .62 (p .010); "
+        "objects .99 to .73 with a share of .5 (p .11, not established), beside generalized Dice 1.05 to .62 (p .020); "
         "a size filter leaves .28 and .35.",
         "docs/evidence/ultrasound.md",
         when={"empty": (10, 100)},
