@@ -184,9 +184,8 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         """Go on with the moving averages of the last epoch, and say where the share is not that of the run before."""
         last = {key: self.boundary_log.values[key][-1] for key in GRADIENT_KEYS} if self.current_epoch else {}
         *norms, found = (last.get(key, math.nan) for key in GRADIENT_KEYS[1:])
-        known = not any(math.isnan(norm) for norm in norms)
-        self.loss.gradient_norms = tuple(norms) if known else None
-        self.loss.foreground_found = found if known else None
+        self.loss.gradient_norms = None if np.isnan(norms).any() else tuple(norms)
+        self.loss.foreground_found = None if np.isnan(found).any() else found
         if not last or self.boundary_log.values["alpha_paused"][-1] != 0:
             return
         boundary = self._scheduled_weights(self.current_epoch - 1)[1]

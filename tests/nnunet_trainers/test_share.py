@@ -188,6 +188,16 @@ def test_a_gradient_scaler_trains_the_same_network() -> None:
     torch.testing.assert_close(scaled.network.state_dict(), plain.network.state_dict(), rtol=1e-4, atol=1e-6)
 
 
+def test_a_log_from_before_what_is_found_was_kept_is_read() -> None:
+    trainer = build(Shared)
+    run_epoch(trainer, 1, 1)
+    norms = trainer.loss.gradient_norms
+    trainer.boundary_log.values["foreground_found"][-1] = math.nan
+    again = build(Shared)
+    again.load_checkpoint(saved(trainer))
+    assert (again.loss.gradient_norms, again.loss.foreground_found) == (norms, 1)
+
+
 def test_the_averages_outlive_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = build(Shared)
     run_epoch(trainer, 1, 1)
