@@ -217,8 +217,8 @@ class AlphaScheduleHandler:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the region terms of the finished epochs, what a share goes by, and the schedule."""
-        names = {"gradient_norms": "gradient_norms", "foreground_found": "found_by_class"}
-        behind = {key: getattr(self.loss, name, None) for key, name in names.items()}
+        norms, found = (getattr(self.loss, name, None) for name in ("gradient_norms", "found_by_class"))
+        behind = {"gradient_norms": norms, "foreground_found": found}
         return {"history": list(self.history), **behind, "schedule": repr(self.schedule)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -130,7 +130,7 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         values = self.boundary_log.values
         pauses = values["alpha_paused"][:epoch]
         terms = [term for term, paused in zip(values["region_term"], pauses, strict=False) if paused != 1]
-        return self.boundary_schedule.weights(epoch - sum(one == 1 for one in pauses), self.num_epochs, terms)
+        return self.boundary_schedule.weights(len(terms), self.num_epochs, terms)
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         """Log both terms, their weights, and the gradients behind a share."""
@@ -141,7 +141,8 @@ class BoundaryMixin(BesideMixin, CheckedMixin):
         (region_weight, alpha), share = self.loss.term_weights, self.loss.gradient_share
         if share is not None:  # each step has its own, the same on all ranks
             alpha = float(np.mean(outputs["alpha"]))
-        behind = (share, *(self.loss.gradient_norms or (None, None)), list(self.loss.found_by_class or []) or None)
+        found = self.loss.found_by_class
+        behind = (share, *(self.loss.gradient_norms or (None, None)), found and list(found))
         gradients = dict(zip(GRADIENT_KEYS, behind, strict=True))
         self.boundary_log.write(
             self.current_epoch, region_weight=region_weight, alpha=alpha, **terms,

@@ -59,7 +59,7 @@ def _read(name: str, image: Path, label: Path) -> Case:
 def flair_split(data: Path, patient: str) -> Split:
     """Report a patient; of each of the others a slab of slices validates, and what is apart from it trains."""
     cases = flair_cases(data)
-    names = flair_patients(data)
+    names = tuple(dict.fromkeys(case.group for case in cases))
     if patient not in names or len(names) < 2:
         raise ValueError(f"folds must be of the patients in {data}, two or more, which are {names}; got {patient!r}")
     train, valid = [], []

@@ -27,8 +27,10 @@ def output_contract(*losses: nn.Module) -> TargetContract:
     """
     said = [found for loss in losses if (found := _said_by(loss)) is not None]
     ignored = [one.ignore_index for one in said if one.ignore_index is not None]
+    if said and ignored and said[0].ignore_index is None:  # a contract is checked when it is made: not in every step
+        return replace(said[0], ignore_index=ignored[0])
     if said:
-        return replace(said[0], ignore_index=ignored[0] if ignored else None)
+        return said[0]
     names = " and ".join(type(loss).__name__ for loss in losses)
     raise ValueError(
         f"region or boundary must say what the network's output is for a share of the gradient, got {names}; give one "
